@@ -1,0 +1,1 @@
+"""Batch jobs that ask which fine-tuned language model forecasts stocks better, and whether either is worth using."""

@@ -1,0 +1,105 @@
+"""The model table: a model is one row here, one golden render in the tests and one file in jobs/configs.
+
+Two families of chat template are known. The two 8B models are the same architecture; the tiny ones have the same
+families, special tokens and code path at a size that a CPU trains in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fingpt.errors import ConfigError, nearest
+
+Family = Literal["llama31", "deepseek-r1"]
+
+LINEAR_LAYERS: tuple[str, ...] = (
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One base model: where its weights come from and how it is spoken to.
+
+    `revision` pins the hub commit (or the recipe version of a tiny model). `stop_tokens` end an answer, the first of
+    them is the one that is trained; `pad_token` pads batches. `title` is what charts call the model.
+    """
+
+    key: str
+    title: str
+    base: str
+    revision: str
+    family: Family
+    stop_tokens: tuple[str, ...]
+    pad_token: str
+    tiny: bool = False
+    lora_targets: tuple[str, ...] = LINEAR_LAYERS
+
+    @property
+    def base_prefix(self) -> str:
+        """Bucket prefix of the base weights."""
+        return f"models/{self.base}@{self.revision}"
+
+
+_LLAMA_STOPS = ("<|eot_id|>", "<|end_of_text|>", "<|eom_id|>")
+_LLAMA_PAD = "<|finetune_right_pad_id|>"
+_DEEPSEEK_STOPS = ("<｜end▁of▁sentence｜>",)
+_DEEPSEEK_PAD = "<｜▁pad▁｜>"
+
+MODELS: dict[str, ModelSpec] = {
+    spec.key: spec
+    for spec in (
+        ModelSpec(
+            key="llama31",
+            title="Llama-3.1-8B",
+            base="meta-llama/Llama-3.1-8B-Instruct",
+            revision="0e9e39f249a16976918f6564b8830bc894c89659",
+            family="llama31",
+            stop_tokens=_LLAMA_STOPS,
+            pad_token=_LLAMA_PAD,
+        ),
+        ModelSpec(
+            key="deepseek-r1",
+            title="DeepSeek-R1-Distill-Llama-8B",
+            base="deepseek-ai/DeepSeek-R1-Distill-Llama-8B",
+            revision="6a6f4aa4197940add57724a7707d069478df56b1",
+            family="deepseek-r1",
+            stop_tokens=_DEEPSEEK_STOPS,
+            pad_token=_DEEPSEEK_PAD,
+        ),
+        ModelSpec(
+            key="tiny-llama31",
+            title="tiny Llama-3.1",
+            base="fingpt-jobs/tiny-llama31",
+            revision="v1",
+            family="llama31",
+            stop_tokens=_LLAMA_STOPS,
+            pad_token=_LLAMA_PAD,
+            tiny=True,
+        ),
+        ModelSpec(
+            key="tiny-deepseek-r1",
+            title="tiny DeepSeek-R1",
+            base="fingpt-jobs/tiny-deepseek-r1",
+            revision="v1",
+            family="deepseek-r1",
+            stop_tokens=_DEEPSEEK_STOPS,
+            pad_token=_DEEPSEEK_PAD,
+            tiny=True,
+        ),
+    )
+}
+
+
+def spec(key: str) -> ModelSpec:
+    """The row of `key`; ConfigError names the nearest one when there is none."""
+    if key not in MODELS:
+        raise ConfigError(f"Model '{key}' is not in the model table; {nearest(key, MODELS)}")
+    return MODELS[key]
