@@ -152,18 +152,21 @@ class SiteConfig(Frozen):
     """WHERE a run works: never hashed, never stored.
 
     `store`: URI of the object store (FINGPT_STORE, default `./store`); the endpoint and keys of an S3 store come from
-    the standard AWS variables. `cache`: folder for verified copies of base weights (FINGPT_CACHE).
+    the standard AWS variables. `cache`: folder for verified copies of base weights (FINGPT_CACHE). `debug`: show the
+    traceback of an unexpected error (FINGPT_DEBUG=1).
     """
 
     store: str
     cache: Path
+    debug: bool = False
 
 
 def site_config() -> SiteConfig:
     """Read the site's environment variables, once, here."""
     store = os.environ.get("FINGPT_STORE") or (Path.cwd() / "store").as_uri()
     cache = os.environ.get("FINGPT_CACHE") or "~/.cache/fingpt-jobs"
-    return SiteConfig(store=store, cache=Path(cache).expanduser())
+    debug = os.environ.get("FINGPT_DEBUG", "") not in ("", "0")
+    return SiteConfig(store=store, cache=Path(cache).expanduser(), debug=debug)
 
 
 def child_environment(**changes: str) -> dict[str, str]:

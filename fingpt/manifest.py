@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import json
+from typing import TypeVar
 
+from pydantic import Field, ValidationError
+
+from fingpt.errors import StorageError
 from fingpt.record import Frozen, canonical_json, sha256_bytes, sha256_file
 
 __all__ = [
@@ -22,11 +26,36 @@ __all__ = [
     "StageManifest",
     "VariantScores",
     "canonical_json",
+    "decode",
+    "encode",
     "sha256_bytes",
     "sha256_file",
 ]
 
 SCHEMA_VERSION = 1
+
+M = TypeVar("M", bound=Frozen)
+
+
+def encode(manifest: Frozen) -> bytes:
+    """The stored bytes of a manifest: canonical JSON sealed by the sha256 of its own content."""
+    body = manifest.model_dump(mode="json")
+    return canonical_json({**body, "seal": sha256_bytes(canonical_json(body))})
+
+
+def decode(kind: type[M], data: bytes, key: str) -> M:
+    """Read a sealed manifest; StorageError naming `key` when a byte was changed or it is of another kind."""
+    try:
+        body = json.loads(data)
+        seal = body.pop("seal")
+        if sha256_bytes(canonical_json(body)) != seal:
+            raise ValueError
+        return kind.model_validate(body)
+    except (ValueError, ValidationError, KeyError, TypeError, AttributeError):
+        raise StorageError(
+            f"{key} is not the {kind.__name__} that was written there: its seal does not match; "
+            "restore the object, or delete it and run the stage again."
+        ) from None
 
 
 class FileRef(Frozen):

@@ -1,0 +1,45 @@
+"""Base weights, from the bucket to a local folder: downloaded once, verified by manifest, kept in the site's cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fingpt import log
+from fingpt.errors import MissingInputError
+from fingpt.manifest import BaseManifest, decode
+from fingpt.models import ModelSpec
+from fingpt.record import sha256_file
+from fingpt.run import base_manifest_key
+from fingpt.storage import ObjectStore, download_tree
+
+
+def read_base_manifest(store: ObjectStore, spec: ModelSpec) -> BaseManifest:
+    """The manifest of `spec`'s base weights; MissingInputError says how to get them into the bucket."""
+    key = base_manifest_key(spec.base_prefix)
+    if not store.exists(key):
+        way = f"make tiny MODEL={spec.key}" if spec.tiny else f"make mirror MODEL={spec.key}"
+        raise MissingInputError(
+            f"Base weights {spec.base}@{spec.revision} are not in {store.uri}; put them there: {way}."
+        )
+    return decode(BaseManifest, store.read(key), key)
+
+
+def fetch_base(store: ObjectStore, spec: ModelSpec, cache: Path) -> Path:
+    """A local folder with `spec`'s base weights, configuration and tokenizer, every file checked against its sha256.
+
+    The folder is named by the weights' hash, so that two bases never mix; files that are there and verify are kept.
+    """
+    manifest = read_base_manifest(store, spec)
+    folder = cache / "models" / f"{spec.key}-{manifest.sha256[:16]}"
+    missing = tuple(
+        file
+        for file in manifest.files
+        if not (path := folder / file.name).is_file()
+        or path.stat().st_size != file.size
+        or sha256_file(path) != file.sha256
+    )
+    if missing:
+        total = sum(file.size for file in missing)
+        with log.progress(f"fetch {spec.base}", total) as meter:
+            download_tree(store, spec.base_prefix, missing, folder, meter)
+    return folder

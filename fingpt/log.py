@@ -1,0 +1,161 @@
+"""What a process says: JSON lines where a machine reads, a person's view with progress bars on a terminal.
+
+Entry points call `setup` once. Everything goes to stderr; stdout is for results.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Protocol
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+_LOGGER = logging.getLogger("fingpt")
+_QUIET = ("botocore", "boto3", "urllib3", "s3transfer", "httpx", "filelock")
+_HEARTBEAT_SECONDS = 30.0
+_HEARTBEAT_SHARE = 0.1
+
+
+class Meter(Protocol):
+    """Progress of one piece of work."""
+
+    def advance(self, n: float = 1, **fields: object) -> None:
+        """Count `n` more units as done; `fields` are shown beside the bar."""
+
+
+def setup(**identity: str) -> None:
+    """Send the project's events to stderr, each carrying `identity` (for example stage and run)."""
+    _LOGGER.handlers.clear()
+    _LOGGER.propagate = False
+    _LOGGER.setLevel(logging.INFO)
+    if sys.stderr.isatty():
+        console = Console(stderr=True)
+        handler: logging.Handler = RichHandler(
+            console=console, show_path=False, show_level=False, log_time_format="[%X]", markup=False
+        )
+        handler.setFormatter(_PersonFormatter())
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_JsonFormatter(identity))
+    _LOGGER.addHandler(handler)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def event(name: str, **fields: object) -> None:
+    """Say that `name` happened."""
+    _LOGGER.info(name, extra={"fields": fields})
+
+
+def warning(name: str, **fields: object) -> None:
+    """Say that something deserves a look."""
+    _LOGGER.warning(name, extra={"fields": fields})
+
+
+def error(sentence: str, **fields: object) -> None:
+    """Say the one sentence that explains why the process ends."""
+    _LOGGER.error(sentence, extra={"fields": fields})
+
+
+@contextmanager
+def progress(description: str, total: float) -> Iterator[Meter]:
+    """Progress of work of `total` units: a bar with ETA on a terminal; else a JSON line every 10 % or 30 s."""
+    if not sys.stderr.isatty():
+        yield _LineMeter(description, total)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=total, note="")
+        yield _BarMeter(bar, task)
+
+
+class _BarMeter:
+    def __init__(self, bar: Progress, task: object) -> None:
+        self._bar, self._task = bar, task
+
+    def advance(self, n: float = 1, **fields: object) -> None:
+        note = _pairs(fields)
+        self._bar.update(self._task, advance=n, **({"note": note} if note else {}))  # type: ignore[arg-type]
+
+
+class _LineMeter:
+    def __init__(self, description: str, total: float) -> None:
+        self._description, self._total = description, total
+        self._done = self._said = 0.0
+        self._start = self._last = time.monotonic()
+
+    def advance(self, n: float = 1, **fields: object) -> None:
+        self._done += n
+        now = time.monotonic()
+        step = self._total * _HEARTBEAT_SHARE
+        due = self._done - self._said >= step or now - self._last >= _HEARTBEAT_SECONDS
+        if not due and self._done < self._total:
+            return
+        self._said, self._last = self._done, now
+        rate = self._done / max(now - self._start, 1e-9)
+        eta = max(self._total - self._done, 0) / rate if rate else 0.0
+        event(
+            "progress",
+            what=self._description,
+            done=self._done,
+            total=self._total,
+            eta_seconds=round(eta, 1),
+            **fields,
+        )
+
+
+class _JsonFormatter(logging.Formatter):
+    def __init__(self, identity: dict[str, str]) -> None:
+        super().__init__()
+        self._identity = identity
+
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"ts": stamp, "level": record.levelname.lower(), **self._identity}
+        line["event"] = record.getMessage()
+        return json.dumps({**line, **getattr(record, "fields", {})}, ensure_ascii=False, default=str)
+
+
+class _PersonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        mark = {"ERROR": "✗ ", "WARNING": "! "}.get(record.levelname, "")
+        pairs = _pairs(getattr(record, "fields", {}))
+        return _printable(f"{mark}{record.getMessage()}  {pairs}".rstrip())
+
+
+def _pairs(fields: dict[str, object]) -> str:
+    return "  ".join(f"{key}={_short(value)}" for key, value in fields.items())
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _printable(text: str) -> str:
+    """Control characters shown, not obeyed: news text may reach a terminal through an error message."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)

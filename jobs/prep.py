@@ -1,0 +1,19 @@
+"""Stage prep of one run: `python -m jobs.prep --run <store>/runs/<id>/run.json`."""
+
+from __future__ import annotations
+
+import sys
+
+from fingpt.run import Stage
+from fingpt.stage import Body, main
+
+
+def load_body() -> Body:
+    """Import the stage's body; nothing heavy loads before the frame asks for it."""
+    from fingpt.prep.body import body
+
+    return body
+
+
+if __name__ == "__main__":
+    sys.exit(main(Stage.PREP, load_body))
