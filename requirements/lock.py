@@ -1,0 +1,111 @@
+"""Write the hash-locked requirement files with uv; `make lock` runs this. It installs nothing.
+
+    python requirements/lock.py            keep the locked versions wherever pyproject.toml allows
+    python requirements/lock.py --upgrade  take the newest ones
+
+dev.txt (everything) is solved first and the image locks follow its versions, so a stage runs the same
+libraries in its image and on a laptop. torch decides at install time whether it wants CUDA: its
+registry build asks for the nvidia packages, its CPU build does not. So the CUDA packages stand in
+cuda.txt, which the locks name as constraints: pip takes version and hash from there when, and only
+when, the torch that it picked asks for them (pip >= 26.1, which pip.txt installs).
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+UV = Path(sys.executable).with_name("uv")
+
+# Which extras each lock holds. The report is drawn by the eval image.
+LOCKS = {
+    "dev": ("dev",),
+    "prep": ("prep",),
+    "train": ("train", "onebit"),
+    "eval": ("eval", "report"),
+}
+
+# The CPU build of torch is published beside the registry, under the same version number plus "+cpu".
+# uv sees only the registry; pip, given a folder or index with the CPU build, prefers it if its hash is known.
+TORCH_CPU_SHA256 = (
+    # torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl
+    "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",
+)
+
+_NAME = re.compile(r"^([a-z0-9][a-z0-9._-]*)")
+_CUDA = re.compile(r"^(nvidia-|cuda-|triton\b)")
+# The image locks name dev.txt as their constraint; that says nothing about who needs a package.
+_CONSTRAINT = re.compile(r"^    #   -c .*\n|^-c .*\n", re.MULTILINE)
+_HEADER = "# Made by `make lock`; see requirements/lock.py.\n"
+
+
+def solve(target: Path, source: list[str], upgrade: bool) -> str:
+    """Solve what `source` (uv's words) asks for, preferring the versions in `target`; the lock's text."""
+    command = [str(UV), "pip", "compile", *source, "--quiet", "--universal"]
+    command += ["--python-version", "3.11", "--generate-hashes", "--no-header"]
+    # Written aside: the preferences come from a file that still holds the CUDA packages.
+    aside = target.with_suffix(".solving")
+    known = [path.read_text() for path in (target, HERE / "cuda.txt") if path.exists()]
+    aside.write_text("" if upgrade else _CONSTRAINT.sub("", "".join(known)))
+    try:
+        subprocess.run([*command, "--output-file", str(aside)], cwd=HERE.parent, check=True)
+        return _CONSTRAINT.sub("", aside.read_text())
+    finally:
+        aside.unlink()
+
+
+def blocks(lock: str) -> dict[str, str]:
+    """The lock's entries by their first line: a requirement, its hashes and its `via` comment."""
+    entries = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)
+    return {entry.split("\n", 1)[0]: entry for entry in entries if _NAME.match(entry)}
+
+
+def wanted_by(entry: str) -> set[str]:
+    """Who needs this entry, from its `via` comment."""
+    _, _, via = entry.partition("# via")
+    return {match[1] for line in via.splitlines() if (match := _NAME.match(line.strip(" #")))}
+
+
+def split(lock: str) -> tuple[str, str]:
+    """The lock without the packages that only CUDA builds of torch ask for, and those packages."""
+    entries = blocks(lock)
+    cuda = {
+        line
+        for line, entry in entries.items()
+        if _CUDA.match(line)
+        and all(name == "torch" or _CUDA.match(name) for name in wanted_by(entry))
+    }
+    plain = "".join(entry for line, entry in entries.items() if line not in cuda)
+    return plain, "".join(entries[line] for line in entries if line in cuda)
+
+
+def with_cpu_build(lock: str) -> str:
+    """Add the CPU build's hashes to those of torch; uv may have kept them from an earlier lock."""
+
+    def sorted_hashes(entry: re.Match[str]) -> str:
+        digests = {*re.findall(r"sha256:(\w+)", entry[2]), *TORCH_CPU_SHA256}
+        return entry[1] + "".join(f" \\\n    --hash=sha256:{digest}" for digest in sorted(digests))
+
+    return re.sub(r"^(torch==[^\\\n]*?)((?: \\\n    --hash=\S+)+)", sorted_hashes, lock, flags=re.M)
+
+
+def main(upgrade: bool) -> None:
+    """Write dev.txt and cuda.txt, then the image locks at the same versions, then the installer's."""
+    dev = HERE / "dev.txt"
+    for name, extras in LOCKS.items():
+        path = HERE / f"{name}.txt"
+        source = ["pyproject.toml", *(word for extra in extras for word in ("--extra", extra))]
+        source += [] if path == dev else ["--constraints", str(dev)]
+        plain, cuda = split(with_cpu_build(solve(path, source, upgrade)))
+        if path == dev:
+            (HERE / "cuda.txt").write_text(_HEADER + cuda)
+        path.write_text(_HEADER + ("-c cuda.txt\n" if "torch" in plain else "") + plain)
+    pip = HERE / "pip.txt"
+    pip.write_text(_HEADER + solve(pip, [str(HERE / "pip.in")], upgrade))
+
+
+if __name__ == "__main__":
+    main(upgrade="--upgrade" in sys.argv[1:])
