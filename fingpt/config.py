@@ -67,7 +67,9 @@ class LoraConfig(Frozen):
             raise ValueError("at least one target layer is needed")
         for name in targets:
             if name not in LINEAR_LAYERS:
-                raise ValueError(f"'{name}' is no linear layer of a Llama; {nearest(name, LINEAR_LAYERS)}")
+                raise ValueError(
+                    f"'{name}' is no linear layer of a Llama; {nearest(name, LINEAR_LAYERS)}"
+                )
         return targets
 
 
@@ -112,7 +114,9 @@ class TrainConfig(Frozen):
                     "gradients (308 of 380 steps in the reference run); use optimizer=adamw"
                 )
         if self.precision == "fp16" and self.zero_stage is None:
-            raise ValueError("train.precision=fp16 needs loss scaling by DeepSpeed: set train.zero_stage, or use bf16")
+            raise ValueError(
+                "train.precision=fp16 needs loss scaling by DeepSpeed: set train.zero_stage, or use bf16"
+            )
         return self
 
 
@@ -218,7 +222,9 @@ def _apply(data: dict[str, Any], override: str) -> None:
     for depth, part in enumerate(parts[:-1], start=1):
         child = node.setdefault(part, {})
         if not isinstance(child, dict):
-            raise ConfigError(f"Override '{override}': '{'.'.join(parts[:depth])}' is a value, not a section.")
+            raise ConfigError(
+                f"Override '{override}': '{'.'.join(parts[:depth])}' is a value, not a section."
+            )
         node = child
     node[parts[-1]] = _scalar(text)
 
@@ -240,8 +246,10 @@ def _scalar(text: str) -> Any:
 def _sentence(fault: dict[str, Any]) -> str:
     path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return f"'{path}' is no setting; {nearest(fault['loc'][-1], _known_keys(fault['loc'][:-1]))}"
-    message = fault["msg"].removeprefix("Value error, ").rstrip(".")
+        return (
+            f"'{path}' is no setting; {nearest(fault['loc'][-1], _known_keys(fault['loc'][:-1]))}"
+        )
+    message = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
     if fault["type"] == "missing":
         return f"'{path}' is missing"
     if fault["type"] == "value_error":

@@ -138,7 +138,9 @@ class _JsonFormatter(logging.Formatter):
         stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {"ts": stamp, "level": record.levelname.lower(), **self._identity}
         line["event"] = record.getMessage()
-        return json.dumps({**line, **getattr(record, "fields", {})}, ensure_ascii=False, default=str)
+        return json.dumps(
+            {**line, **getattr(record, "fields", {})}, ensure_ascii=False, default=str
+        )
 
 
 class _PersonFormatter(logging.Formatter):

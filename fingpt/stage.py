@@ -140,7 +140,9 @@ def locate(uri: str) -> tuple[ObjectStore, str]:
     root, found, rest = uri.rpartition("/runs/")
     run_id, slash, name = rest.partition("/")
     if not found or not slash or name != "run.json":
-        raise ConfigError(f"Run URI '{uri}' must look like 's3://bucket/prefix/runs/<id>/run.json'.")
+        raise ConfigError(
+            f"Run URI '{uri}' must look like 's3://bucket/prefix/runs/<id>/run.json'."
+        )
     return open_store(root), run_id
 
 
@@ -148,7 +150,9 @@ def load_run(store: ObjectStore, run_id: str) -> Run:
     """Read and verify a frozen run."""
     run = Run.decode(store.read(run_key(run_id)))
     if run.id != run_id:
-        raise StorageError(f"{run_key(run_id)} holds run {run.id}; the object was moved or changed.")
+        raise StorageError(
+            f"{run_key(run_id)} holds run {run.id}; the object was moved or changed."
+        )
     return run
 
 
@@ -177,14 +181,18 @@ def _frame(stage: Stage, uri: str, site: SiteConfig, load_body: Callable[[], Bod
             context = Context(store, run, stage, site, scratch)
             manifest = body(context)
             _commit(store, complete_key(run.id, stage), encode(manifest))
-        log.event("complete", stage=str(stage), seconds=round(time.monotonic() - context.started, 1))
+        log.event(
+            "complete", stage=str(stage), seconds=round(time.monotonic() - context.started, 1)
+        )
 
 
 def _commit(store: ObjectStore, key: str, data: bytes) -> None:
     if not store.create(key, data):
         log.warning("another process completed this stage first; its result stands", key=key)
     elif store.read(key) != data:
-        raise StorageError(f"{key} reads back other bytes than were written; the store cannot be trusted.")
+        raise StorageError(
+            f"{key} reads back other bytes than were written; the store cannot be trusted."
+        )
 
 
 @contextmanager
