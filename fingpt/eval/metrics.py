@@ -1,0 +1,63 @@
+"""The metrics, through the `evaluate` library and the modules shipped beside this file: no hub, no network.
+
+Numbers in, numbers out. Which rows count and what a failed parse means is decided in `fingpt.eval.score`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from fingpt.eval.modules.accuracy.accuracy import Accuracy
+from fingpt.eval.modules.mse.mse import Mse
+from fingpt.eval.modules.rouge.rouge import Rouge
+from fingpt.manifest import RougeScores
+
+MODULES = Path(__file__).parent / "modules"
+
+
+class Metrics:
+    """The three metric modules with `folder` as their only working place on disk; ROUGE of a pair is computed once."""
+
+    def __init__(self, folder: Path) -> None:
+        place = str(folder)
+        self._accuracy = Accuracy(cache_dir=place, keep_in_memory=True, seed=0)
+        self._mse = Mse(cache_dir=place, keep_in_memory=True, seed=0)
+        self._rouge = Rouge(cache_dir=place, keep_in_memory=True, seed=0)
+        self._known: dict[tuple[str, str], RougeScores] = {}
+
+    def accuracy(self, *, predicted: Sequence[int], truth: Sequence[int]) -> float | None:
+        """Share of equal direction codes; None without rows."""
+        if not truth:
+            return None
+        result = self._accuracy.compute(predictions=list(predicted), references=list(truth))
+        return cast(float, result["accuracy"])
+
+    def mse(self, *, predicted: Sequence[float], truth: Sequence[float]) -> float | None:
+        """Mean squared error in squared percentage points; None without rows."""
+        if not truth:
+            return None
+        result = self._mse.compute(predictions=list(predicted), references=list(truth))
+        return cast(float, result["mse"])
+
+    def rouge(self, *, predictions: Sequence[str], references: Sequence[str]) -> list[RougeScores]:
+        """ROUGE F-measures of each pair; outer blanks do not matter."""
+        pairs = [(p.strip(), r.strip()) for p, r in zip(predictions, references, strict=True)]
+        new = list(dict.fromkeys(pair for pair in pairs if pair not in self._known))
+        if new:
+            result = self._rouge.compute(predictions=[p for p, _ in new], references=[r for _, r in new])
+            columns = (result["rouge1"], result["rouge2"], result["rougeL"])
+            for pair, (one, two, longest) in zip(new, zip(*columns, strict=True), strict=True):
+                self._known[pair] = RougeScores(rouge1=one, rouge2=two, rougeL=longest)
+        return [self._known[pair] for pair in pairs]
+
+
+def mean_rouge(rows: Sequence[RougeScores]) -> RougeScores:
+    """Arithmetic mean over pairs (not the bootstrap middle that rouge_score's own aggregator gives)."""
+    n = len(rows)
+    return RougeScores(
+        rouge1=sum(row.rouge1 for row in rows) / n,
+        rouge2=sum(row.rouge2 for row in rows) / n,
+        rougeL=sum(row.rougeL for row in rows) / n,
+    )
