@@ -1,0 +1,158 @@
+"""What the measured numbers say about five applications, by the written rules of `rules.yaml`.
+
+A rule may answer that neither model is preferred, and most do. Pure apart from reading the packaged rules; the facts
+that a rule looked at are handed on, so that a reader can check it.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Literal
+
+import numpy as np
+import yaml
+
+from fingpt.record import Frozen
+from fingpt.report.sides import Side
+from fingpt.report.verdict import Line, Skill
+
+Answer = Literal["first", "second", "either", "neither", "not measured", "unsuitable"]
+Fact = float | str | None
+Facts = Mapping[str, Fact]
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+
+
+class Rule(Frozen):
+    """Conditions that must all hold, the answer they give, and its reason (with `{first}` and `{second}`)."""
+
+    when: tuple[str, ...]
+    answer: Answer
+    because: str
+
+
+class Application(Frozen):
+    """An application, the evidence it would take to choose a model for it, the facts shown, and its rules in order."""
+
+    key: str
+    title: str
+    evidence: str
+    facts: tuple[str, ...]
+    rules: tuple[Rule, ...]
+
+
+class Rules(Frozen):
+    """The rule file; `version` is printed with every piece of guidance."""
+
+    version: int
+    applications: tuple[Application, ...]
+
+
+class Guidance(Frozen):
+    """What the rules say about one application: the answer, the reason, and the inputs; `choice` names the model."""
+
+    application: str
+    title: str
+    evidence: str
+    answer: Answer
+    choice: str
+    because: str
+    fired: int
+    conditions: tuple[str, ...]
+    inputs: dict[str, Fact]
+
+
+def load_rules() -> Rules:
+    """The packaged rules."""
+    text = (files("fingpt.report") / "rules.yaml").read_text(encoding="utf-8")
+    return Rules.model_validate(yaml.safe_load(text))
+
+
+def facts(sides: Sequence[Side], lines: Sequence[Line], skills: Sequence[Skill]) -> dict[str, Fact]:
+    """The numbers that rules may name, of the first two sides.
+
+    `first.` and `second.`: mse, accuracy (shares), mse_skill, mse_skill_low, accuracy_gain_low, seconds_per_answer,
+    new_tokens (mean per answer), tokens_per_second, parsed (share), analysis_rouge1, train_seconds,
+    trainable_parameters, tiny (yes, no). `pair.`: a verdict word per metric (missing where not comparable) and
+    train_gap, the relative difference in training time.
+    """
+    found: dict[str, Fact] = {}
+    for who, side, its in zip(("first", "second"), sides, skills, strict=False):
+        for name, value in _of_side(side, its).items():
+            found[f"{who}.{name}"] = value
+    if len(sides) > 1:
+        for line in lines:
+            verdict = line.comparisons[0].verdict
+            found[f"pair.{line.key}"] = None if verdict == "not comparable" else verdict
+            if line.key == "train_seconds" and line.comparisons[0].difference is not None:
+                found["pair.train_gap"] = abs(
+                    sides[1].train_seconds / max(sides[0].train_seconds, 1e-9) - 1
+                )
+    return found
+
+
+def _of_side(side: Side, skill: Skill) -> dict[str, Fact]:
+    speed = side.scores.samples_per_second
+    return {
+        "mse": float(side.tuned.squared_error.mean()),
+        "accuracy": float(side.tuned.correct.mean()),
+        "mse_skill": skill.mse_skill.value,
+        "mse_skill_low": skill.mse_skill.low,
+        "accuracy_gain_low": skill.accuracy_gain.low,
+        "seconds_per_answer": 1 / speed if speed else None,
+        "new_tokens": float(np.mean(side.tuned.new_tokens)),
+        "tokens_per_second": side.scores.tokens_per_second,
+        "parsed": float(side.tuned.parsed.mean()),
+        "analysis_rouge1": float(side.tuned.rouge_or_zero("analysis_rouge1").mean()),
+        "train_seconds": side.train_seconds,
+        "trainable_parameters": float(side.adapter.trainable_parameters),
+        "tiny": "yes" if side.model.tiny else "no",
+    }
+
+
+def advise(rules: Rules, known: Facts, first: str, second: str) -> tuple[Guidance, ...]:
+    """Apply the rules to the facts; `first` and `second` are the models' titles."""
+    return tuple(_advise(application, known, first, second) for application in rules.applications)
+
+
+def _advise(application: Application, known: Facts, first: str, second: str) -> Guidance:
+    number, rule = next(
+        (number, rule)
+        for number, rule in enumerate(application.rules, start=1)
+        if all(holds(condition, known) for condition in rule.when)
+    )
+    chosen = {"first": first, "second": second}.get(rule.answer, "")
+    return Guidance(
+        application=application.key,
+        title=application.title,
+        evidence=application.evidence,
+        answer=rule.answer,
+        choice=chosen,
+        because=rule.because.format(first=first, second=second),
+        fired=number,
+        conditions=rule.when,
+        inputs={name: known[name] for name in application.facts if known.get(name) is not None},
+    )
+
+
+def holds(condition: str, known: Facts) -> bool:
+    """Whether `fact operator value` holds; operators are ==, <, <=, >, >=, and `is missing`.
+
+    A missing fact fulfils only `is missing`. Raises ValueError for a condition that is none of these.
+    """
+    name, sign, wanted = condition.split()
+    value = known.get(name)
+    if sign == "is" and wanted == "missing":
+        return value is None
+    if sign == "==":
+        return value is not None and str(value) == wanted
+    if sign not in _OPERATORS:
+        raise ValueError(f"'{condition}' has no known operator")
+    return isinstance(value, int | float) and _OPERATORS[sign](float(value), float(wanted))

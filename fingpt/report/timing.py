@@ -1,0 +1,95 @@
+"""Lines of the table that are timed once: samples per second and run time.
+
+One timing per model has no interval, so these lines never name a winner; they say what the two timings differ by and
+what explains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fingpt.report.sides import Side, obstacles
+from fingpt.report.stats import Estimate
+from fingpt.report.verdict import Comparison, Line
+
+ONE_TIMING = "one timing of each, so no interval"
+
+
+def speed(sides: Sequence[Side]) -> tuple[Line, ...]:
+    """Answers and tokens generated per second, the tuned models, in batches."""
+    blocks = [obstacles(sides[0], side).speed for side in sides[1:]]
+    notes = [_speed_note(sides[0], side) for side in sides[1:]]
+    samples = [side.scores.samples_per_second for side in sides]
+    tokens = [side.scores.tokens_per_second for side in sides]
+    counts = [side.scores.n for side in sides]
+    return (
+        _timing(
+            "samples_per_second", "generated answers", "per s", samples, counts, (blocks, notes)
+        ),
+        _timing("tokens_per_second", "generated tokens", "per s", tokens, counts, (blocks, notes)),
+    )
+
+
+def run_time(sides: Sequence[Side]) -> tuple[Line, ...]:
+    """Seconds of training and of evaluating the tuned model, all phases together."""
+    pairs = [obstacles(sides[0], side) for side in sides[1:]]
+    train = [side.train_seconds for side in sides]
+    tested = [side.eval_seconds for side in sides]
+    rows = [side.adapter.rows for side in sides]
+    counts = [side.scores.n for side in sides]
+    none = [""] * len(pairs)
+    return (
+        _timing("train_seconds", "training", "s", train, rows, ([p.training for p in pairs], none)),
+        _timing(
+            "eval_seconds",
+            "evaluation of the tuned model",
+            "s",
+            tested,
+            counts,
+            ([p.speed for p in pairs], none),
+        ),
+    )
+
+
+def _timing(
+    key: str,
+    title: str,
+    unit: str,
+    values: Sequence[float],
+    counts: Sequence[int],
+    said: tuple[Sequence[str], Sequence[str]],
+) -> Line:
+    comparisons = []
+    for value, block, note in zip(values[1:], *said, strict=True):
+        gap = Estimate(value=value - values[0], n=counts[0], weeks=0)
+        why = block or ONE_TIMING
+        relative = f"{value / values[0] - 1:+.1%}" if values[0] else ""
+        text = "" if block else "; ".join(part for part in (relative, note) if part)
+        comparisons.append(
+            Comparison(
+                difference=None if block else gap, verdict="not comparable", why=why, note=text
+            )
+        )
+    return Line(
+        key=key,
+        group="Samples per second" if unit == "per s" else "Run time",
+        title=title,
+        unit=unit,
+        higher_is_better=unit == "per s",
+        scale=1.0,
+        digits=2 if unit == "per s" else 1,
+        values=tuple(Estimate(value=v, n=n, weeks=0) for v, n in zip(values, counts, strict=True)),
+        comparisons=tuple(comparisons),
+    )
+
+
+def _speed_note(first: Side, second: Side) -> str:
+    one, two = float(np.mean(first.tuned.new_tokens)), float(np.mean(second.tuned.new_tokens))
+    lengths = f"answers are {one:.0f} and {two:.0f} tokens long"
+    if first.adapter.trainable_parameters == second.adapter.trainable_parameters:
+        return (
+            f"{lengths}; with equal layers, speed per token should agree, and answer length decides"
+        )
+    return lengths
