@@ -167,7 +167,7 @@ def test_max_tokens_counts_prompt_and_answer(key, tokenizers):
 
 def test_a_prompt_that_never_fits_is_named_with_its_numbers(tokenizers):
     with pytest.raises(
-        DataError, match=r"FWT 2031-03-09 .* \d+ tokens with all 5 news items .*only 3\d fit"
+        DataError, match=r"FWT 2031-03-09 .* \d+ tokens with all 5 news items .*only 40 fit"
     ):
         chat.render(spec("llama31"), tokenizers["llama31"], example(), 50)
     with pytest.raises(DataError, match="only 0 fit"):
@@ -186,7 +186,7 @@ def test_an_empty_answer_is_refused(answer, tokenizers):
 
 
 def test_a_tokenizer_of_another_family_is_refused(tokenizers):
-    with pytest.raises(DataError, match="no special token '<｜begin▁of▁sentence｜>'"):
+    with pytest.raises(DataError, match="'deepseek-r1' has no special token '<｜"):
         chat.render(spec("deepseek-r1"), tokenizers["llama31"], example(), ROOMY)
 
 
