@@ -67,10 +67,11 @@ class FileRef(Frozen):
 
 
 class Finding(Frozen):
-    """One finding of the leak linter: `count` of `of` rows, with one example to look at."""
+    """One finding of the leak linter: `count` of `of` rows of `split` (`all`: of every split), with one example."""
 
     rule: str
     severity: str
+    split: str = "all"
     count: int
     of: int
     text: str
@@ -80,7 +81,7 @@ class Finding(Frozen):
 class DatasetManifest(Frozen):
     """A data set under `datasets/<id>/`; `id` is the sha256 of its files' hashes and rules, shortened to 16 digits.
 
-    `counts`: rows kept per split. `rejects`: rows refused by reason. `dropped`: readable rows left out by rule (embargo,
+    `counts`: rows kept per split. `rejects`: rows refused by reason. `dropped`: readable rows left out (embargo,
     limit). `leaky`: the split was random, and every report must say so first. `weeks`: distinct weeks per split.
     """
 

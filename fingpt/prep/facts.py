@@ -1,0 +1,105 @@
+"""What a published prompt states: company figures, past weeks with their prices, news, fundamentals. Pure, by scanning.
+
+The linter rests on these facts. Text that does not follow the published form gives fewer facts, never an error.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import date
+
+from fingpt.examples import Example
+
+_WEEK = re.compile(
+    r"^From (\d{4}-\d\d-\d\d) to (\d{4}-\d\d-\d\d), ([^\n]{1,60}?)'s stock price (increased|decreased) "
+    r"from (\d{1,9}(?:\.\d{1,9})?) to (\d{1,9}(?:\.\d{1,9})?)\.",
+    re.MULTILINE,
+)
+_COMPANY = re.compile(
+    r"market capitalization of (\d{1,15}(?:\.\d{1,9})?) in [A-Z]{3}, with (\d{1,15}(?:\.\d{1,9})?) shares"
+)
+_REPORTED = re.compile(
+    r"^Some recent basic financials of [^\n]{1,60}?, reported at (\d{4}-\d\d-\d\d)", re.MULTILINE
+)
+_HEADLINE = re.compile(r"^\[Headline\]:[ \t]*([^\n]*)$", re.MULTILINE)
+_NEWS = re.compile(r"^\[(?:Headline|Summary)\]:[^\n]*$", re.MULTILINE)
+_ASSET = re.compile(r"prediction of the \S{1,30} (\S{1,30}) price movement")
+
+
+@dataclass(frozen=True, slots=True)
+class PastWeek:
+    """One week head: its dates and the prices it went between."""
+
+    start: date
+    end: date
+    price_start: float
+    price_end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts of one prompt; None or empty where it states none.
+
+    `market_cap` and `shares` are in millions of the quote currency and of shares, `reported` is the fiscal period end
+    that the fundamentals carry, `asset` the word before "price movement" in the closing instruction (a stock prompt
+    says `stock`), `news` all headline and summary lines.
+    """
+
+    market_cap: float | None
+    shares: float | None
+    weeks: tuple[PastWeek, ...]
+    headlines: tuple[str, ...]
+    news: str
+    reported: date | None
+    asset: str | None
+
+    @property
+    def cap_price(self) -> float | None:
+        """Market capitalisation per share: the price on the day the prompt was built."""
+        return self.market_cap / self.shares if self.market_cap and self.shares else None
+
+    @property
+    def last_price(self) -> float | None:
+        """Price at the end of the newest past week: the last one that a forecaster may know."""
+        return self.weeks[-1].price_end if self.weeks else None
+
+
+def facts(example: Example) -> Facts:
+    """Read the facts that `example.user` states."""
+    user = example.user
+    company, reported, asset = _COMPANY.search(user), _REPORTED.search(user), _ASSET.search(user)
+    return Facts(
+        market_cap=float(company[1]) if company else None,
+        shares=float(company[2]) if company else None,
+        weeks=tuple(w for m in _WEEK.finditer(user) if (w := _past_week(m)) is not None),
+        headlines=tuple(match[1].strip() for match in _HEADLINE.finditer(user)),
+        news="\n".join(match[0] for match in _NEWS.finditer(user)),
+        reported=_date(reported[1]) if reported else None,
+        asset=asset[1].lower() if asset else None,
+    )
+
+
+def label_of(price_start: float, price_end: float) -> str | None:
+    """The label that two prices give: the bin of ⌈|100·r|⌉, upwards when r ≥ 0; None when there is no return."""
+    if price_start <= 0:
+        return None
+    change = 100 * (price_end - price_start) / price_start
+    number = max(1, math.ceil(abs(change)))
+    size = f"{number - 1}-{number}%" if number <= 5 else "more than 5%"
+    return f"{'up' if change >= 0 else 'down'} by {size}"
+
+
+def _past_week(match: re.Match[str]) -> PastWeek | None:
+    start, end = _date(match[1]), _date(match[2])
+    if start is None or end is None:
+        return None
+    return PastWeek(start, end, float(match[5]), float(match[6]))
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

@@ -1,0 +1,94 @@
+"""Rules of the leak linter about market capitalisation: a figure of the day the set was built, and what it gives away.
+
+Pure functions from the cases of all splits to findings. Nothing is repaired here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from fingpt.manifest import Finding
+from fingpt.prep.cases import Case, Cases, everything, finding, percent, wilson
+from fingpt.prep.facts import label_of
+
+
+def constant_market_cap(cases: Cases) -> Iterator[Finding]:
+    """Market capitalisation that does not move over a symbol's weeks was taken on the day the set was built."""
+    caps: dict[str, set[float]] = defaultdict(set)
+    weeks: dict[str, set[str]] = defaultdict(set)
+    for case in everything(cases):
+        if case.facts.market_cap is not None:
+            caps[case.example.symbol].add(case.facts.market_cap)
+            weeks[case.example.symbol].add(case.example.period)
+    frozen = {symbol for symbol, seen in caps.items() if len(seen) == 1 and len(weeks[symbol]) > 1}
+    text = (
+        f"Market capitalisation is one constant over all weeks for {len(frozen)} of {len(caps)} symbols: a value of "
+        "the day the set was built, told to forecasters of the past."
+    )
+    for split, part in cases.items():
+        hits = [
+            case
+            for case in part
+            if case.example.symbol in frozen and case.facts.market_cap is not None
+        ]
+        if hits:
+            yield finding("market-cap-constant", "error", split, hits, len(part), text)
+
+
+def market_cap_canary(cases: Cases) -> Iterator[Finding]:
+    """How far a rule that only divides two printed numbers gets: it should be right half of the time."""
+    for split, part in cases.items():
+        asked = [case for case in part if case.cap_says_up is not None]
+        hits = [case for case in asked if case.cap_says_up == (case.example.margin > 0)]
+        if not asked:
+            continue
+        low, high = wilson(len(hits), len(asked))
+        text = (
+            f'The rule "up if market capitalisation / shares is above the last price" is right in {len(hits)} of '
+            f"{len(asked)} rows: {percent(len(hits) / len(asked))} "
+            f"(95 % interval {percent(low)} to {percent(high)}). "
+            + ("The prompt tells the future." if low > 0.5 else "That is no more than chance.")
+        )
+        yield finding(
+            "market-cap-canary", "error" if low > 0.5 else "info", split, hits, len(asked), text
+        )
+
+
+def truncated_last_week(cases: Cases) -> Iterator[Finding]:
+    """The newest forecast week: no later prompt tells its prices, and a set built before its end labels it too early.
+
+    Evidence is looked for: where market capitalisation is the builder's own, and cap per share gives the exact label in
+    most rows of that week and in few of any other, the label was made on the day the capitalisation was.
+    """
+    everyone = everything(cases)
+    if len({case.example.period for case in everyone}) < 2:
+        return
+    newest = max(case.example.end for case in everyone)
+    last = [case for case in everyone if case.example.end == newest]
+    same = _cap_gives_label(last)
+    others = _cap_gives_label([case for case in everyone if case.example.end < newest])
+    proven = len(last) >= 10 and same > 0.5 and same > 2 * others
+    said = (
+        "market capitalisation / shares, a figure of the day the set was built, gives the exact label in "
+        f"{percent(same)} of its rows ({percent(others)} in other weeks), so the labels end where the build did"
+        if proven
+        else "no later prompt tells its prices, so nothing here shows that its labels cover the whole week"
+    )
+    for split, part in cases.items():
+        hits = [case for case in part if case.example.end == newest]
+        if hits:
+            severity = "error" if proven else "warning"
+            text = f"The last week, {hits[0].example.period}: {said}."
+            yield finding("truncated-last-week", severity, split, hits, len(part), text)
+
+
+def _cap_gives_label(part: Sequence[Case]) -> float:
+    """Share of rows whose exact label follows from market capitalisation per share."""
+    hits = sum(
+        case.facts.cap_price is not None
+        and case.facts.last_price is not None
+        and label_of(case.facts.last_price, case.facts.cap_price) == case.example.label
+        for case in part
+    )
+    return hits / len(part) if part else 0.0
