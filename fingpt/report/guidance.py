@@ -84,8 +84,9 @@ def facts(sides: Sequence[Side], lines: Sequence[Line], skills: Sequence[Skill])
     train_gap, the relative difference in training time.
     """
     found: dict[str, Fact] = {}
-    for who, side, its in zip(("first", "second"), sides, skills, strict=False):
-        for name, value in _of_side(side, its).items():
+    skill_of = {skill.model: skill for skill in skills}
+    for who, side in zip(("first", "second"), sides, strict=False):
+        for name, value in _of_side(side, skill_of.get(side.title)).items():
             found[f"{who}.{name}"] = value
     if len(sides) > 1:
         for line in lines:
@@ -98,14 +99,14 @@ def facts(sides: Sequence[Side], lines: Sequence[Line], skills: Sequence[Skill])
     return found
 
 
-def _of_side(side: Side, skill: Skill) -> dict[str, Fact]:
+def _of_side(side: Side, skill: Skill | None) -> dict[str, Fact]:
     speed = side.scores.samples_per_second
     return {
         "mse": float(side.tuned.squared_error.mean()),
         "accuracy": float(side.tuned.correct.mean()),
-        "mse_skill": skill.mse_skill.value,
-        "mse_skill_low": skill.mse_skill.low,
-        "accuracy_gain_low": skill.accuracy_gain.low,
+        "mse_skill": skill.mse_skill.value if skill else None,
+        "mse_skill_low": skill.mse_skill.low if skill else None,
+        "accuracy_gain_low": skill.accuracy_gain.low if skill else None,
         "seconds_per_answer": 1 / speed if speed else None,
         "new_tokens": float(np.mean(side.tuned.new_tokens)),
         "tokens_per_second": side.scores.tokens_per_second,

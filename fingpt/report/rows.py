@@ -60,7 +60,8 @@ class Rows:
     @property
     def correct(self) -> Floats:
         """1 where the forecast direction is the realised one; 0 where it is not, is flat, or could not be read."""
-        return (self.direction == np.sign(self.truth)).astype(np.float64)
+        right: Floats = (self.direction == np.sign(self.truth)).astype(np.float64)
+        return right
 
     @property
     def squared_error(self) -> Floats:

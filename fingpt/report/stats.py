@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 DRAWS = 2000
 LEVEL = 0.95
 MIN_WEEKS = 6
-"""With five weeks or fewer, weeks that all agree happen by chance in 1 of 16 cases or more: no 95 % statement exists."""
+"""With five weeks or fewer, weeks that all agree happen by chance in 1 of 16 cases or more: no 95 % interval."""
 
 
 class Estimate(Frozen):

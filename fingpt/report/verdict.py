@@ -53,6 +53,7 @@ class Line(Frozen):
 class Skill(Frozen):
     """One model against the best trivial forecast: accuracy above it, and MSE skill 1 − MSE/MSE(no change)."""
 
+    model: str
     accuracy_rival: str
     accuracy_gain: Estimate
     accuracy_verdict: Word
@@ -103,8 +104,8 @@ def line(metric: Metric, variants: Sequence[Rows], blocks: Sequence[Obstacles], 
     )
 
 
-def skill(rows: Rows, zero: Baseline, rival: Baseline, seed: int = 0) -> Skill:
-    """One model's rows against no change (`zero`) in size and the best trivial forecast (`rival`) in direction.
+def skill(title: str, rows: Rows, zero: Baseline, rival: Baseline, seed: int = 0) -> Skill:
+    """The model `title` against no change (`zero`) in size, and the best trivial forecast (`rival`) in direction.
 
     The baselines must have been made for the same rows in the same order.
     """
@@ -120,6 +121,7 @@ def skill(rows: Rows, zero: Baseline, rival: Baseline, seed: int = 0) -> Skill:
         weeks=ratio.weeks,
     )
     return Skill(
+        model=title,
         accuracy_rival=rival.title,
         accuracy_gain=gain,
         accuracy_verdict=word(gain, True)[0],

@@ -1,0 +1,167 @@
+"""Reads finished runs from the store into sides, every byte checked against a manifest's hash.
+
+Listing the store serves only to find runs when none are named; what a run holds is decided by its manifests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from fingpt.errors import ConfigError, DataError, MissingInputError
+from fingpt.examples import Example, decode_jsonl
+from fingpt.manifest import AdapterManifest, DatasetManifest, EvalManifest, FileRef, decode
+from fingpt.models import MODELS, spec
+from fingpt.record import sha256_bytes
+from fingpt.report.rows import read_rows
+from fingpt.report.sides import Side, Step
+from fingpt.run import (
+    Run,
+    Stage,
+    complete_key,
+    dataset_manifest_key,
+    dataset_prefix,
+    run_key,
+    stage_prefix,
+)
+from fingpt.stage import load_run
+from fingpt.storage import ObjectStore, read_verified
+
+M = TypeVar("M", AdapterManifest, EvalManifest, DatasetManifest)
+
+
+@dataclass
+class Reading:
+    """What was read: the sides in order, the first side's examples, and key → sha256 of every manifest."""
+
+    sides: list[Side] = field(default_factory=list)
+    test: list[Example] = field(default_factory=list)
+    train: list[Example] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+
+def newest_runs(store: ObjectStore) -> list[str]:
+    """The newest finished run of each model on the data set of the newest finished run, in the model table's order.
+
+    MissingInputError when no run has finished eval.
+    """
+    suffix = complete_key("", Stage.EVAL).removeprefix("runs/")
+    newest: dict[tuple[str, str], tuple[str, str]] = {}
+    for key in store.keys("runs/"):
+        if not key.endswith(suffix):
+            continue
+        manifest = decode(EvalManifest, store.read(key), key)
+        model = load_run(store, manifest.run).config.model
+        place = (manifest.dataset, model)
+        newest[place] = max(newest.get(place, ("", "")), (manifest.finished_at, manifest.run))
+    if not newest:
+        raise MissingInputError(
+            f"No run in {store.uri} has finished eval; run one first: make run MODEL=tiny-llama31."
+        )
+    dataset, _ = max(newest, key=lambda place: newest[place])
+    order = list(MODELS)
+    found = {model: run for (data, model), (_, run) in newest.items() if data == dataset}
+    return [found[model] for model in sorted(found, key=order.index)]
+
+
+def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
+    """Read the named runs; ConfigError when one is named twice, MissingInputError when one has not finished."""
+    if len(set(run_ids)) != len(run_ids):
+        raise ConfigError(
+            'A run is named twice; name different runs, such as --runs "run-a run-b".'
+        )
+    reading = Reading()
+    runs = [load_run(store, run_id) for run_id in run_ids]
+    models = [run.config.model for run in runs]
+    for run in runs:
+        name = spec(run.config.model).title
+        title = name if models.count(run.config.model) == 1 else f"{name} ({run.id[-8:]})"
+        reading.sides.append(_side(store, run, title, reading))
+    data = reading.sides[0].dataset
+    for split, into in (("test", reading.test), ("train", reading.train)):
+        ref = _file(data.files, f"{split}.jsonl", data.id)
+        into.extend(
+            decode_jsonl(read_verified(store, f"{dataset_prefix(data.id)}/{ref.name}", ref.sha256))
+        )
+    _check_examples(reading)
+    return reading
+
+
+def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
+    for stage in (Stage.TRAIN, Stage.EVAL):
+        if not store.exists(complete_key(run.id, stage)):
+            raise MissingInputError(
+                f"Run {run.id} has not finished {stage}; finish it first: make run MODEL={run.config.model}."
+            )
+    reading.inputs[run_key(run.id)] = sha256_bytes(store.read(run_key(run.id)))
+    adapter = _manifest(store, AdapterManifest, complete_key(run.id, Stage.TRAIN), reading)
+    evaluation = _manifest(store, EvalManifest, complete_key(run.id, Stage.EVAL), reading)
+    data = _manifest(store, DatasetManifest, dataset_manifest_key(evaluation.dataset), reading)
+    if adapter.dataset != evaluation.dataset:
+        raise DataError(
+            f"Run {run.id} was trained on data set {adapter.dataset} but evaluated on {evaluation.dataset}; "
+            "run it again."
+        )
+    scores_ref = _file(evaluation.files, "scores.parquet", run.id)
+    scores_key = f"{stage_prefix(run.id, Stage.EVAL)}/{scores_ref.name}"
+    curve_ref = _file(adapter.files, "metrics.jsonl", run.id)
+    curve_key = f"{stage_prefix(run.id, Stage.TRAIN)}/{curve_ref.name}"
+    rows = read_rows(read_verified(store, scores_key, scores_ref.sha256), scores_key)
+    if set(rows) != set(evaluation.scores) or "tuned" not in rows:
+        raise DataError(
+            f"{scores_key} does not hold the variants that its manifest names; run eval again."
+        )
+    return Side(
+        run=run.id,
+        title=title,
+        model=spec(run.config.model),
+        seed=run.config.seed,
+        dataset=data,
+        adapter=adapter,
+        evaluation=evaluation,
+        rows=rows,
+        curve=read_curve(read_verified(store, curve_key, curve_ref.sha256), curve_key),
+    )
+
+
+def read_curve(data: bytes, where: str) -> tuple[Step, ...]:
+    """The loss curve of a `metrics.jsonl`: one step per line, the last line of a step wins, in order of steps."""
+    steps: dict[int, Step] = {}
+    for number, text in enumerate(data.splitlines(), start=1):
+        try:
+            line = json.loads(text)
+            step = Step(int(line["step"]), _float(line.get("loss")), _float(line.get("eval_loss")))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DataError(
+                f"{where}, line {number}, is no training step; run train again."
+            ) from None
+        steps[step.step] = step
+    return tuple(steps[step] for step in sorted(steps))
+
+
+def _float(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _manifest(store: ObjectStore, kind: type[M], key: str, reading: Reading) -> M:
+    data = store.read(key)
+    reading.inputs[key] = sha256_bytes(data)
+    return decode(kind, data, key)
+
+
+def _file(files: Sequence[FileRef], name: str, owner: str) -> FileRef:
+    for file in files:
+        if file.name == name:
+            return file
+    raise DataError(f"The manifest of {owner} names no {name}; run the stage again.")
+
+
+def _check_examples(reading: Reading) -> None:
+    known = {example.id for example in reading.test}
+    first = reading.sides[0]
+    if not known.issuperset(first.tuned.example):
+        raise DataError(
+            f"Run {first.run} scored rows that are not in its data set {first.dataset.id}; run eval again."
+        )
