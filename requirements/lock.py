@@ -7,7 +7,8 @@ dev.txt (everything) is solved first and the image locks follow its versions, so
 libraries in its image and on a laptop. torch decides at install time whether it wants CUDA: its
 registry build asks for the nvidia packages, its CPU build does not. So the CUDA packages stand in
 cuda.txt, which the locks name as constraints: pip takes version and hash from there when, and only
-when, the torch that it picked asks for them (pip >= 26.1, which pip.txt installs).
+when, the torch that it picked asks for them (pip >= 26.1, which pip.txt installs). torch-cpu.txt holds
+the CPU build alone; requirements/install says why it needs a step of its own.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ LOCKS = {
     "eval": ("eval", "report"),
 }
 
-# The CPU build of torch is published beside the registry, under the same version number plus "+cpu".
-# uv sees only the registry; pip, given a folder or index with the CPU build, prefers it if its hash is known.
+# The CPU build of torch is published beside the registry, under the same version number plus "+cpu";
+# uv sees only the registry.
 TORCH_CPU_SHA256 = (
     # torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl
     "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b",
@@ -92,8 +93,17 @@ def with_cpu_build(lock: str) -> str:
     return re.sub(r"^(torch==[^\\\n]*?)((?: \\\n    --hash=\S+)+)", sorted_hashes, lock, flags=re.M)
 
 
+def torch_cpu(lock: str) -> str:
+    """Pin torch with the CPU build's hashes alone, from a lock that has torch."""
+    pin = re.search(r"^torch==[^ \\\n]+", lock, flags=re.M)
+    assert pin, "the developers' lock has torch"
+    return (
+        pin[0] + "".join(f" \\\n    --hash=sha256:{digest}" for digest in TORCH_CPU_SHA256) + "\n"
+    )
+
+
 def main(upgrade: bool) -> None:
-    """Write dev.txt and cuda.txt, then the image locks at the same versions, then the installer's."""
+    """Write the developers' lock with its torch and CUDA parts, the image locks, and the installer's."""
     dev = HERE / "dev.txt"
     for name, extras in LOCKS.items():
         path = HERE / f"{name}.txt"
@@ -102,6 +112,7 @@ def main(upgrade: bool) -> None:
         plain, cuda = split(with_cpu_build(solve(path, source, upgrade)))
         if path == dev:
             (HERE / "cuda.txt").write_text(_HEADER + cuda)
+            (HERE / "torch-cpu.txt").write_text(_HEADER + torch_cpu(plain))
         path.write_text(_HEADER + ("-c cuda.txt\n" if "torch" in plain else "") + plain)
     pip = HERE / "pip.txt"
     pip.write_text(_HEADER + solve(pip, [str(HERE / "pip.in")], upgrade))
