@@ -1,0 +1,73 @@
+"""The object store: create-only writes, verified reads, folders in parallel; a folder or any S3 endpoint.
+
+`open_store(uri)` gives an ObjectStore (protocol.py). boto3 is imported when the first s3:// store is opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from fingpt.errors import ConfigError
+from fingpt.manifest import FileRef, sha256_bytes
+from fingpt.storage.files import TRIES, conflict, corrupt
+from fingpt.storage.keys import check_key, check_prefix
+from fingpt.storage.local import LocalStore
+from fingpt.storage.probe import probe
+from fingpt.storage.protocol import ObjectStore, Progress
+from fingpt.storage.transfer import download_tree, upload_tree
+
+__all__ = [
+    "LocalStore",
+    "ObjectStore",
+    "Progress",
+    "check_key",
+    "check_prefix",
+    "download_tree",
+    "open_store",
+    "probe",
+    "put",
+    "read_verified",
+    "upload_tree",
+]
+
+
+def open_store(uri: str) -> ObjectStore:
+    """The store at `file:///absolute/folder` or `s3://bucket[/prefix]`; nothing is read or written yet.
+
+    Endpoint, region and credentials of S3 come from where boto3 itself looks (AWS_ENDPOINT_URL, AWS_REGION,
+    AWS_PROFILE, …). Raises ConfigError on any other form, SetupError on an unusable profile or endpoint address.
+    """
+    parts = urlsplit(uri)
+    if parts.query or parts.fragment:
+        raise ConfigError(f"The store '{uri}' has a '?' or '#' part; leave it out.")
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        return LocalStore(Path(unquote(parts.path)))
+    if parts.scheme == "s3" and parts.netloc:
+        from fingpt.storage.s3 import S3Store
+
+        return S3Store.connect(parts.netloc, parts.path.strip("/"))
+    raise ConfigError(
+        f"'{uri}' names no store; write file:///absolute/folder or s3://bucket/prefix."
+    )
+
+
+def put(store: ObjectStore, key: str, data: bytes) -> FileRef:
+    """Store `data` under `key`, or verify that the key holds just these bytes; StorageError when it holds others."""
+    ref = FileRef(name=key.rpartition("/")[2], size=len(data), sha256=sha256_bytes(data))
+    if not store.create(key, data):
+        got = sha256_bytes(store.read(key))
+        if got != ref.sha256:
+            raise conflict(f"{store.uri}/{key}", ref.sha256, got)
+    return ref
+
+
+def read_verified(store: ObjectStore, key: str, sha256: str) -> bytes:
+    """The bytes of `key` whose hex sha256 is `sha256`; StorageError naming both hashes after three tries."""
+    got = ""
+    for _ in range(TRIES):
+        data = store.read(key)
+        got = sha256_bytes(data)
+        if got == sha256:
+            return data
+    raise corrupt(f"{store.uri}/{key}", sha256, got)

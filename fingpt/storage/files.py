@@ -1,0 +1,113 @@
+"""Files on this machine: OSErrors as sentences, writes aside, downloads that are verified before they are seen.
+
+Knows nothing of stores: `fetch_verified` is handed the function that brings the bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, StorageError
+from fingpt.manifest import FileRef, sha256_file
+
+TRIES = 3
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_ABSENT = {errno.ENOENT, errno.EISDIR}
+
+
+@contextmanager
+def os_errors_in_words(path: Path, needed: int | None = None) -> Iterator[None]:
+    """Turn an OSError of the block into the project's error about `path`; `needed` is the size in bytes to be written.
+
+    Raises StorageError (no space, with free and needed bytes; other faults of the disk), PermissionDeniedError,
+    MissingInputError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _in_words(error, path, needed) from error
+
+
+def _in_words(error: OSError, path: Path, needed: int | None) -> FingptError:
+    reason = error.strerror or type(error).__name__
+    if error.errno in _NO_SPACE:
+        return _no_space(path, needed)
+    if error.errno in _REFUSED or isinstance(error, PermissionError):
+        return PermissionDeniedError(
+            f"{path} cannot be accessed ({reason}); give this user the right to it or choose another folder."
+        )
+    if error.errno in _ABSENT:
+        return MissingInputError(f"{path} is not a file that can be read ({reason}).")
+    return StorageError(f"{path} cannot be read or written: {reason}.")
+
+
+def _no_space(path: Path, needed: int | None) -> StorageError:
+    wanted = "more than that is" if needed is None else f"{needed:,} bytes are"
+    return StorageError(
+        f"No space left for {path}: {free_bytes(path):,} bytes are free there, {wanted} needed; "
+        "free some (or raise the quota) and run the same command again."
+    )
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes on the file system that `path` is, or would be, on."""
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    return shutil.disk_usage(existing).free
+
+
+def require_space(path: Path, needed: int) -> None:
+    """StorageError when fewer than `needed` bytes are free for `path`: said before writing, not halfway."""
+    if free_bytes(path) < needed:
+        raise _no_space(path, needed)
+
+
+def describe(path: Path, key: str) -> FileRef:
+    """Size and sha256 of a local file that is to be stored under `key`, named by the key's last segment."""
+    with os_errors_in_words(path):
+        return FileRef(
+            name=key.rpartition("/")[2], size=path.stat().st_size, sha256=sha256_file(path)
+        )
+
+
+def fetch_verified(fetch: Callable[[Path], None], where: str, path: Path, sha256: str) -> None:
+    """Let `fetch` write a file beside `path`; rename it to `path` when its sha256 is `sha256`.
+
+    At most three tries. Raises StorageError naming `where`, wanted and got; whatever was at `path` stays until then.
+    """
+    got = ""
+    with os_errors_in_words(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(TRIES):
+            temporary = path.with_name(f".{uuid4().hex}.part")
+            try:
+                fetch(temporary)
+                got = sha256_file(temporary)
+                if got == sha256:
+                    temporary.replace(path)
+                    return
+            finally:
+                temporary.unlink(missing_ok=True)
+    raise corrupt(where, sha256, got)
+
+
+def corrupt(where: str, wanted: str, got: str) -> StorageError:
+    """The error for an object whose bytes are not those that a record names."""
+    return StorageError(
+        f"{where} does not hold the bytes that its record names (wanted sha256 {wanted}, got {got} in {TRIES} tries); "
+        "the stored object was changed or damaged: restore it, or remove it and make it again."
+    )
+
+
+def conflict(where: str, wanted: str, got: str) -> StorageError:
+    """The error for a key that should be written but holds other bytes already."""
+    return StorageError(
+        f"{where} is there already with other bytes (sha256 {got}, ours is {wanted}); nothing was written, "
+        "objects are never overwritten: find out who wrote it before removing it."
+    )

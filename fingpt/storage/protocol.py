@@ -1,0 +1,59 @@
+"""The ObjectStore protocol: the few operations that the ledger needs, and no more.
+
+There is no overwrite, no delete and no rename: nothing in a store ever changes, so a key that a record names with its
+sha256 stays true. Deleting old checkpoints is another program's task, with another credential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from fingpt.manifest import FileRef
+
+
+class Progress(Protocol):
+    """Where transfers report what they have done, in bytes; may be called from several threads."""
+
+    def advance(self, n: int = 1) -> None:
+        """`n` more bytes are done."""
+
+
+class ObjectStore(Protocol):
+    """Immutable objects under relative POSIX keys; every method may be called from several threads.
+
+    All methods raise PermissionDeniedError when credentials or file modes refuse, TransientError when the store
+    cannot be reached, SetupError on clock skew or a wrong region, DataError on a key that `check_key` refuses.
+    """
+
+    @property
+    def uri(self) -> str:
+        """`file:///folder` or `s3://bucket/prefix`, without a slash at the end."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Store `data` unless the key is there: True = this call stored it, False = nothing was written.
+
+        Atomic among any number of writers: exactly one gets True. StorageError when there is no space.
+        """
+
+    def read(self, key: str) -> bytes:
+        """All bytes of an object; MissingInputError when it (or its bucket) is not there."""
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there; a missing bucket is a MissingInputError, never False."""
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """Keys that start with `prefix`, sorted: for display and garbage collection, never for decisions."""
+
+    def upload(self, path: Path, key: str) -> FileRef:
+        """Store a file. The same bytes under the key are fine; other bytes there are a StorageError.
+
+        The FileRef's name is the key's last segment. MissingInputError when `path` is not a readable file.
+        """
+
+    def download(self, key: str, path: Path, sha256: str) -> None:
+        """Write an object to `path`, aside first and renamed once its sha256 is `sha256`.
+
+        StorageError naming key, wanted and got hash after three tries; MissingInputError when the key is not there.
+        """

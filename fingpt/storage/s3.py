@@ -1,0 +1,266 @@
+"""S3Store: any S3 endpoint as an object store, by the subset that all of them keep.
+
+Commits are single PutObject calls with `If-None-Match: *`, never multipart: some stores let a conditional multipart
+upload overwrite. A server's checksums are not relied on either: what counts is the sha256 of whoever reads.
+Every object carries `sha256` and the `nonce` of the call that wrote it as metadata.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
+from uuid import uuid4
+
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+
+from fingpt.errors import TransientError
+from fingpt.manifest import FileRef, sha256_bytes
+from fingpt.storage.files import (
+    conflict,
+    describe,
+    fetch_verified,
+    os_errors_in_words,
+    require_space,
+)
+from fingpt.storage.keys import check_key, check_prefix
+from fingpt.storage.s3_client import make_client
+from fingpt.storage.s3_errors import code_of, status_of
+from fingpt.storage.s3_retry import PATIENCE_SECONDS, Patience
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+
+class _Address(TypedDict):
+    """Where an object lies, in boto3's words."""
+
+    Bucket: str
+    Key: str
+
+
+class _Head(NamedTuple):
+    """What a store says of an object without its bytes."""
+
+    size: int
+    metadata: dict[str, str]
+
+
+_MIB = 1 << 20
+_MULTIPART_BYTES = 64 * _MIB
+# Above this an upload is judged by size and metadata; up to it, by reading all of it again.
+_REREAD_BYTES = 256 * _MIB
+_MULTIPART = TransferConfig(
+    multipart_threshold=_MULTIPART_BYTES, multipart_chunksize=_MULTIPART_BYTES, max_concurrency=4
+)
+_CONFLICT_TRIES = 10
+_NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED = 404, 409, 412
+
+
+class S3Store:
+    """Objects under `s3://bucket/prefix`; see ObjectStore for the contract, Patience for `patience_seconds`."""
+
+    def __init__(
+        self,
+        client: S3Client,
+        bucket: str,
+        prefix: str = "",
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = f"{check_key(prefix)}/" if prefix else ""
+        self._patience = Patience(client.meta.endpoint_url, patience_seconds)
+        self._bucket_seen = False
+
+    @classmethod
+    def connect(cls, bucket: str, prefix: str = "") -> S3Store:
+        """The store at the endpoint of the standard AWS settings; SetupError when those cannot be used."""
+        return cls(make_client(), bucket, prefix)
+
+    @property
+    def uri(self) -> str:
+        """`s3://bucket/prefix`."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Store `data` unless the key is there; see ObjectStore."""
+        return self._put_new(key, data, sha256_bytes(data))
+
+    def read(self, key: str) -> bytes:
+        """All bytes of an object."""
+
+        def get() -> bytes:
+            return self._client.get_object(**self._at(key))["Body"].read()
+
+        return self._call("read", key, get)
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+        return self._head(key) is not None
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """Keys that start with `prefix`, sorted."""
+        wanted = self._prefix + check_prefix(prefix)
+
+        token = ""
+        while True:
+            keys, token = self._call("list", prefix, functools.partial(self._page, wanted, token))
+            yield from (key.removeprefix(self._prefix) for key in keys)
+            if not token:
+                return
+
+    def upload(self, path: Path, key: str) -> FileRef:
+        """Store a file under a key that is free or holds the same bytes; above 64 MiB in parts.
+
+        A large upload is not atomic against another writer of the same key: give it a key under a prefix of its own.
+        """
+        ref = describe(path, key)
+        if ref.size <= _MULTIPART_BYTES:
+            with os_errors_in_words(path):
+                data = path.read_bytes()
+            if self._put_new(key, data, ref.sha256):
+                return ref
+        elif self._head(key) is None:
+            self._call("write", key, lambda: self._send_in_parts(path, key, ref.sha256))
+        got = self._stored_sha256(key)
+        if got != ref.sha256:
+            raise conflict(f"{self.uri}/{key}", ref.sha256, got)
+        return ref
+
+    def download(self, key: str, path: Path, sha256: str) -> None:
+        """Write an object to `path` once its sha256 is verified."""
+
+        def fetch(temporary: Path) -> None:
+            self._call("read", key, lambda: self._receive(key, temporary))
+
+        fetch_verified(fetch, f"{self.uri}/{key}", path, sha256)
+
+    def _at(self, key: str) -> _Address:
+        return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
+
+    def _put_new(self, key: str, data: bytes, sha256: str) -> bool:
+        """One conditional PutObject: True = the bytes there are from this call."""
+        address, nonce = self._at(key), uuid4().hex
+        md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+        def attempt() -> bool | None:
+            try:
+                self._client.put_object(
+                    **address,
+                    Body=data,
+                    IfNoneMatch="*",
+                    ContentMD5=md5,
+                    Metadata={"sha256": sha256, "nonce": nonce},
+                )
+            except ClientError as error:
+                if status_of(error) == _PRECONDITION_FAILED:
+                    return self._is_from(key, nonce, data)
+                if status_of(error) == _CONFLICT:
+                    return None
+                raise
+            return True
+
+        for number in range(_CONFLICT_TRIES):
+            created = self._call("write", key, attempt)
+            if created is not None:
+                return created
+            time.sleep(random.uniform(0, min(0.05 * 2**number, 1.0)))
+        raise TransientError(
+            f"Cannot write {self.uri}/{key}: the endpoint answered {_CONFLICT_TRIES} times that another request "
+            "holds the key, yet there is no object; run the same command again."
+        )
+
+    def _is_from(self, key: str, nonce: str, data: bytes) -> bool | None:
+        """Whether the object there was written by the call with `nonce`; None when it has gone meanwhile.
+
+        "Precondition failed" may be the answer to our own repeated request, whose first success got lost on the way.
+        """
+        found = self._head(key)
+        if found is None:
+            return None
+        if "nonce" in found.metadata:
+            return found.metadata["nonce"] == nonce
+        return self.read(key) == data  # a store that drops metadata
+
+    def _head(self, key: str) -> _Head | None:
+        """Size and metadata, None when there is no such object; a missing bucket is an error."""
+        address = self._at(key)
+
+        def head() -> _Head | None:
+            try:
+                answer = self._client.head_object(**address)
+                return _Head(answer["ContentLength"], answer["Metadata"])
+            except ClientError as error:
+                if status_of(error) == _NOT_FOUND and self._bucket_seen:
+                    return None
+            # An answer to HEAD has no body, so it cannot say why (no bucket? wrong key? clock?); one to GET can.
+            try:
+                full = self._client.get_object(**address)
+            except ClientError as error:
+                if code_of(error) != "NoSuchKey":
+                    raise
+                self._bucket_seen = True
+                return None
+            full["Body"].close()
+            return _Head(full["ContentLength"], full["Metadata"])
+
+        return self._call("read", key, head)
+
+    def _page(self, prefix: str, token: str) -> tuple[list[str], str]:
+        """One page of a listing and the token of the next, empty on the last."""
+        if token:
+            page = self._client.list_objects_v2(
+                Bucket=self._bucket, Prefix=prefix, ContinuationToken=token
+            )
+        else:
+            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix)
+        keys = [entry["Key"] for entry in page.get("Contents", [])]
+        return keys, page.get("NextContinuationToken", "")
+
+    def _stored_sha256(self, key: str) -> str:
+        """sha256 of the bytes that are stored; of a large object, that which its writer left as metadata."""
+        found = self._head(key)
+        if found is not None and found.size > _REREAD_BYTES and "sha256" in found.metadata:
+            return found.metadata["sha256"]
+
+        def hash_all() -> str:
+            digest = hashlib.sha256()
+            with closing(self._client.get_object(**self._at(key))["Body"]) as body:
+                for chunk in body.iter_chunks(_MIB):
+                    digest.update(chunk)
+            return digest.hexdigest()
+
+        return self._call("read", key, hash_all)
+
+    def _send_in_parts(self, path: Path, key: str, sha256: str) -> None:
+        address = self._at(key)
+        metadata = {"Metadata": {"sha256": sha256, "nonce": uuid4().hex}}
+        with os_errors_in_words(path):
+            self._client.upload_file(
+                str(path), address["Bucket"], address["Key"], ExtraArgs=metadata, Config=_MULTIPART
+            )
+
+    def _receive(self, key: str, path: Path) -> None:
+        address = self._at(key)
+        answer = self._client.get_object(**address)
+        require_space(path, answer["ContentLength"])
+        with closing(answer["Body"]) as body:
+            if answer["ContentLength"] <= _MULTIPART_BYTES:
+                with path.open("wb") as file:
+                    for chunk in body.iter_chunks(_MIB):
+                        file.write(chunk)
+                return
+        self._client.download_file(address["Bucket"], address["Key"], str(path), Config=_MULTIPART)
+
+    def _call(self, action: str, key: str, act: Callable[[], T]) -> T:
+        return self._patience.call(act, action, f"{self.uri}/{key}")

@@ -1,0 +1,172 @@
+"""What S3 and botocore say when something goes wrong, as one sentence with the project's exit code.
+
+Pure: an exception in, an exception out. The codes are those of Amazon S3; Ceph, MinIO and versitygw use the same words.
+"""
+
+from __future__ import annotations
+
+from boto3.exceptions import RetriesExceededError, S3UploadFailedError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProxyConnectionError,
+    SSLError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+
+from fingpt.errors import (
+    ConfigError,
+    FingptError,
+    MissingInputError,
+    PermissionDeniedError,
+    SetupError,
+    StorageError,
+    TransientError,
+)
+
+# Everything that a call of an S3 client may raise for reasons outside of this program.
+FAILURES = (BotoCoreError, ClientError, RetriesExceededError, S3UploadFailedError)
+
+_AGAIN = "run the same command again, it resumes"
+_WRONG_KEY = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)"
+_NO_LOGIN = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+_UNREACHABLE = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
+
+_BY_CODE: dict[str, tuple[type[FingptError], str]] = {
+    "NoSuchBucket": (MissingInputError, "the bucket does not exist; create it or name another"),
+    "NoSuchKey": (
+        MissingInputError,
+        "there is no such object; check the key, or run the stage that makes it",
+    ),
+    "InvalidAccessKeyId": (
+        PermissionDeniedError,
+        f"the endpoint does not know the access key; {_WRONG_KEY}",
+    ),
+    "SignatureDoesNotMatch": (
+        PermissionDeniedError,
+        f"the secret key is not the one of this access key; {_WRONG_KEY}",
+    ),
+    "InvalidToken": (PermissionDeniedError, f"the session token is not valid; {_WRONG_KEY}"),
+    "ExpiredToken": (PermissionDeniedError, "the credentials have expired; renew them"),
+    "AccessDenied": (
+        PermissionDeniedError,
+        "these credentials lack the permission, or the object is not there and they may not list; ask for the right",
+    ),
+    "RequestTimeTooSkewed": (
+        SetupError,
+        "this machine's clock differs too much from the endpoint's; set the clock (NTP)",
+    ),
+    "AuthorizationHeaderMalformed": (
+        SetupError,
+        "the request was signed for another region; set AWS_REGION to the bucket's",
+    ),
+    "PermanentRedirect": (
+        SetupError,
+        "the bucket is in another region; set AWS_REGION and AWS_ENDPOINT_URL to match",
+    ),
+    "InvalidBucketName": (ConfigError, "the endpoint refuses this bucket name"),
+    "NotImplemented": (
+        SetupError,
+        "the endpoint does not implement the request; choose a store with conditional writes",
+    ),
+    "BadDigest": (TransientError, f"the bytes were damaged on the way there; {_AGAIN}"),
+    "InsufficientStorage": (StorageError, "the store has no space left; free some"),
+}
+# A HEAD answer has no body, so botocore has nothing but the status to name the error by.
+_ALIASES = {
+    "404": "NoSuchKey",
+    "403": "AccessDenied",
+    "Forbidden": "AccessDenied",
+    "AllAccessDisabled": "AccessDenied",
+    "301": "PermanentRedirect",
+    "501": "NotImplemented",
+    "507": "InsufficientStorage",
+    "QuotaExceeded": "InsufficientStorage",
+    "XMinioStorageFull": "InsufficientStorage",
+    "ExpiredTokenException": "ExpiredToken",
+    "RequestExpired": "RequestTimeTooSkewed",
+}
+_BUSY = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "TooManyRequests"}
+
+
+def status_of(error: ClientError) -> int:
+    """HTTP status of the answer, 0 when there is none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def code_of(error: ClientError) -> str:
+    """S3's own word for the error, for example `NoSuchKey`; the bare status where a HEAD answer has no word."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def unreachable(error: BaseException) -> bool:
+    """Whether no connection came about at all, as with a wrong address."""
+    return isinstance(_root(error), _UNREACHABLE)
+
+
+def in_words(error: BaseException, action: str, where: str, endpoint: str) -> FingptError:
+    """The project's error for one of FAILURES; `action` is a verb ("read"), `where` the object's uri."""
+    error = _root(error)
+    if isinstance(error, ClientError):
+        return _answer_in_words(error, f"Cannot {action} {where} at {endpoint}")
+    start = f"Cannot {action} {where}"
+    if isinstance(error, _NO_LOGIN):
+        return PermissionDeniedError(
+            f"{start}: no usable credentials were found ({_brief(error)}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY."
+        )
+    if isinstance(error, _UNREACHABLE):
+        return TransientError(
+            f"{start}: the endpoint {endpoint} cannot be reached ({_brief(error)}); check AWS_ENDPOINT_URL and the "
+            f"network, then {_AGAIN}."
+        )
+    if isinstance(error, SSLError):
+        return SetupError(
+            f"{start}: no trusted TLS connection to {endpoint} ({_brief(error)}); set AWS_CA_BUNDLE to its "
+            "certificate authority."
+        )
+    if isinstance(error, ParamValidationError):
+        return ConfigError(f"{start}: {_brief(error)}")
+    return TransientError(
+        f"{start}: the connection to {endpoint} failed ({_brief(error)}); {_AGAIN}."
+    )
+
+
+def _answer_in_words(error: ClientError, start: str) -> FingptError:
+    code, status = code_of(error), status_of(error)
+    known = _BY_CODE.get(_ALIASES.get(code, code))
+    if known:
+        kind, sentence = known
+        return kind(f"{start}: {sentence} ({code}).")
+    if code in _BUSY or status == 429 or status >= 500:
+        return TransientError(
+            f"{start}: the endpoint is busy or broken ({code} {status}); {_AGAIN}."
+        )
+    detail = error.response.get("Error", {}).get("Message", "")
+    return StorageError(f"{start}: the endpoint refused ({code} {status}: {detail}).")
+
+
+def _root(error: BaseException) -> BaseException:
+    """The failure that boto3's transfer layer wrapped, where it did."""
+    if isinstance(error, RetriesExceededError):
+        return _root(error.last_exception)  # type: ignore[attr-defined]  # absent from the stubs
+    if isinstance(error, S3UploadFailedError) and error.__context__ is not None:
+        return _root(error.__context__)
+    return error
+
+
+def _brief(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")[:300]

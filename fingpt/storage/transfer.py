@@ -1,0 +1,97 @@
+"""Whole folders to and from a store, several files at a time, each one verified.
+
+Decides nothing about truth: the FileRefs that come out of `upload_tree` become true when a manifest names them.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TypeVar
+
+from fingpt.errors import DataError, MissingInputError
+from fingpt.manifest import FileRef, sha256_file
+from fingpt.storage.files import os_errors_in_words
+from fingpt.storage.keys import check_key
+from fingpt.storage.protocol import ObjectStore, Progress
+
+T = TypeVar("T")
+
+# Latency, not the processor, is what one file waits for.
+_WORKERS = 8
+
+
+def upload_tree(
+    store: ObjectStore, folder: Path, prefix: str, progress: Progress | None = None
+) -> tuple[FileRef, ...]:
+    """Store every file below `folder` under `prefix`; the references, sorted, are named relative to `folder`.
+
+    `progress` advances by bytes. Repeating it is free of harm: files that are there with the same bytes are left.
+    Raises MissingInputError when `folder` is not there, StorageError when a key holds other bytes, and what
+    ObjectStore.upload raises; the first failure stops what has not started yet.
+    """
+    if not folder.is_dir():
+        raise MissingInputError(f"{folder} is not a folder; nothing was stored under {prefix}.")
+    with os_errors_in_words(folder):
+        names = sorted(
+            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+        )
+
+    def store_one(name: str) -> FileRef:
+        ref = store.upload(folder / name, _key(prefix, name))
+        return ref.model_copy(update={"name": name})
+
+    refs = _in_parallel(store_one, names, progress)
+    return tuple(sorted(refs, key=lambda ref: ref.name))
+
+
+def download_tree(
+    store: ObjectStore,
+    prefix: str,
+    files: Sequence[FileRef],
+    folder: Path,
+    progress: Progress | None = None,
+) -> None:
+    """Bring `files`, stored under `prefix`, to `folder`, each verified against its sha256.
+
+    A file that is there with the right bytes is left as it is, so a broken download goes on where it stopped.
+    `progress` advances by bytes. Raises DataError on names that would leave `folder` or meet in one file, and what
+    ObjectStore.download raises; the first failure stops what has not started yet.
+    """
+    for ref in files:
+        check_key(ref.name)
+    if len({unicodedata.normalize("NFC", ref.name) for ref in files}) < len(files):
+        raise DataError(f"The record of {prefix} names one file twice; make it again.")
+
+    def bring_one(ref: FileRef) -> FileRef:
+        path = folder / ref.name
+        with os_errors_in_words(path):
+            there = path.is_file() and path.stat().st_size == ref.size
+            if there and sha256_file(path) == ref.sha256:
+                return ref
+        store.download(_key(prefix, ref.name), path, ref.sha256)
+        return ref
+
+    _in_parallel(bring_one, files, progress)
+
+
+def _key(prefix: str, name: str) -> str:
+    return f"{prefix.rstrip('/')}/{name}" if prefix else name
+
+
+def _in_parallel(
+    act: Callable[[T], FileRef], items: Sequence[T], progress: Progress | None
+) -> list[FileRef]:
+    done = []
+    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="transfer")
+    try:
+        for future in as_completed([pool.submit(act, item) for item in items]):
+            done.append(future.result())
+            if progress is not None:
+                progress.advance(done[-1].size)
+    finally:
+        # Also on Ctrl-C: files under way end in order, files that wait are not begun.
+        pool.shutdown(cancel_futures=True)
+    return done
