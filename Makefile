@@ -1,0 +1,110 @@
+# Everything that is done here is a target: `make` alone lists them. Words after a target are passed on as they are:
+#   make run MODEL=llama31 DATA=folder LIMIT=40 SET="train.lr=1e-4 train.epochs=1"
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
+.DEFAULT_GOAL := help
+
+PYTHON  ?= python3#     any Python >= 3.11; only `setup` uses it
+MODEL   ?= tiny-llama31# a file in jobs/configs
+DATA    ?=#             a folder, a .parquet or .jsonl file, s3://…, hub:owner/name; empty: the configuration's
+LIMIT   ?=#             rows per split; empty: all
+SET     ?=#             overrides, "train.lr=1e-4 eval.batch_size=8"
+RUNS    ?=#             run ids for compare; empty: the newest of each model
+ANSWERS ?=#             a parquet file with symbol, period, prediction
+OUT     ?=#             where score and compare write; empty: the store
+STORE   ?=#             a folder or s3://bucket/prefix; empty: ./store
+
+VENV := .venv
+RUN  := $(VENV)/bin/python
+DEMO_MODELS := tiny-llama31 tiny-deepseek-r1
+empty :=
+space := $(empty) $(empty)
+
+ifneq ($(strip $(STORE)),)
+export FINGPT_STORE := $(if $(findstring ://,$(STORE)),$(STORE),file://$(abspath $(STORE)))
+endif
+
+submit = $(RUN) -m jobs.submit $(1) --model $(2) $(if $(strip $(DATA)),--data '$(strip $(DATA))') \
+	$(if $(strip $(LIMIT)),--limit $(LIMIT)) $(foreach pair,$(SET),--set '$(pair)')
+
+.PHONY: help
+help: ## print this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^## / { printf "\n%s\n", substr($$0, 4) } \
+	  /^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+## Develop
+
+.PHONY: setup
+setup: $(VENV)/ready ## install the locked libraries into .venv (some minutes, once)
+
+$(VENV)/ready: requirements/dev.txt requirements/cuda.txt requirements/torch-cpu.txt requirements/pip.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "$(PYTHON) is missing or older than Python 3.11; name another: make setup PYTHON=python3.12" >&2; exit 78; }
+	@echo "Installing the locked libraries into $(VENV); this takes some minutes, once."
+	@[ -x $(RUN) ] || $(PYTHON) -m venv $(VENV)
+	@requirements/install $(RUN) dev
+	@touch $@
+
+.PHONY: test
+test: setup ## run the unit tests on two cores
+	@$(RUN) -m pytest -n 2
+
+.PHONY: test-slow
+test-slow: setup ## run the slow tests: whole runs, kill tests, several processes
+	@$(RUN) -m pytest -n 2 -m "slow and not e2e"
+
+.PHONY: lint
+lint: setup ## check style and formatting
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+.PHONY: types
+types: setup ## check types
+	@$(RUN) -m mypy
+
+.PHONY: lock
+lock: setup ## solve pyproject.toml anew into requirements/*.txt, with hashes
+	@$(RUN) requirements/lock.py
+
+## Data and models
+
+.PHONY: sample
+sample: setup ## write the shipped sample anew from its seed
+	@$(RUN) -m fingpt.prep.synthetic
+
+.PHONY: tiny
+tiny: setup ## make the base weights of a tiny MODEL and keep them in the store
+	@$(RUN) -m jobs.tiny --model $(MODEL)
+
+## Runs (MODEL= DATA= LIMIT= SET= STORE=)
+
+.PHONY: prep train eval run
+prep: setup ## read DATA, check it for leaks and split it
+	@$(call submit,prep,$(MODEL))
+train: setup ## train an adapter for MODEL; a repeated command resumes
+	@$(call submit,train,$(MODEL))
+eval: setup ## let MODEL answer the test rows, with and without its adapter, and score the answers
+	@$(call submit,eval,$(MODEL))
+run: setup ## all three, one after the other
+	@$(call submit,run,$(MODEL))
+
+.PHONY: compare
+compare: setup ## compare RUNS (or each model's newest) in one report
+	@$(RUN) -m jobs.collect compare $(if $(strip $(RUNS)),--runs "$(RUNS)") $(if $(strip $(OUT)),--out '$(OUT)')
+
+.PHONY: score
+score: setup ## score another system's ANSWERS on the rows of DATA, into OUT
+	@$(RUN) -m jobs.score --answers '$(ANSWERS)' --data '$(DATA)' --out '$(OUT)'
+
+.PHONY: demo
+demo: setup ## run both tiny models on the shipped sample and compare them (about five minutes)
+	@$(foreach model,$(DEMO_MODELS),$(call submit,run,$(model)) &&) $(RUN) -m jobs.collect compare
+
+## Release
+
+.PHONY: clean-local
+clean-local: ## delete ./store and the checkers' caches; keeps .venv
+	@rm -rf store .mypy_cache .ruff_cache .pytest_cache .hypothesis

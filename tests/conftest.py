@@ -1,0 +1,64 @@
+"""What every test gets: a clean environment, a store in a temporary folder, and the real rows where they are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from fingpt.storage import ObjectStore, open_store
+
+# Caches of the libraries under test, so that a test can neither read nor leave anything in a person's home.
+_CACHES = {
+    "HF_HOME": "hf",
+    "HF_EVALUATE_CACHE": "hf-evaluate",
+    "HF_MODULES_CACHE": "hf-modules",
+    "XDG_CACHE_HOME": "cache",
+    "XDG_CONFIG_HOME": "config",
+    "FINGPT_CACHE": "fingpt",
+    "TRITON_CACHE_DIR": "triton",
+}
+_SETTINGS = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",  # workers of pytest-xdist share the cores already
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+_FOLDER = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment before any library is imported: some read it only then. Child processes inherit it."""
+    folder = tempfile.mkdtemp(prefix="fingpt-tests-")
+    config.stash[_FOLDER] = folder
+    for name in [name for name in os.environ if name.startswith(("AWS_", "FINGPT_STORE"))]:
+        del os.environ[name]
+    os.environ.update({name: str(Path(folder, part)) for name, part in _CACHES.items()})
+    os.environ.update(_SETTINGS)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    """An empty store in a folder of this test's own."""
+    return open_store((tmp_path / "store").as_uri())
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of published rows (train.parquet, test.parquet, generations/), named by FINGPT_REAL_DATA."""
+    named = os.environ.get("FINGPT_REAL_DATA")
+    if not named:
+        pytest.skip("FINGPT_REAL_DATA names no folder with the published rows.")
+    folder = Path(named)
+    if not (folder / "test.parquet").is_file():
+        pytest.skip(f"FINGPT_REAL_DATA={named} holds no test.parquet.")
+    return folder
