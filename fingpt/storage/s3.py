@@ -63,7 +63,7 @@ _MULTIPART = TransferConfig(
     multipart_threshold=_MULTIPART_BYTES, multipart_chunksize=_MULTIPART_BYTES, max_concurrency=4
 )
 _CONFLICT_TRIES = 10
-_NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED = 404, 409, 412
+_CONFLICT, _PRECONDITION_FAILED = 409, 412
 
 
 class S3Store:
@@ -80,7 +80,6 @@ class S3Store:
         self._bucket = bucket
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
         self._patience = Patience(client.meta.endpoint_url, patience_seconds)
-        self._bucket_seen = False
 
     @classmethod
     def connect(cls, bucket: str, prefix: str = "") -> S3Store:
@@ -200,17 +199,15 @@ class S3Store:
             try:
                 answer = self._client.head_object(**address)
                 return _Head(answer["ContentLength"], answer["Metadata"])
-            except ClientError as error:
-                if status_of(error) == _NOT_FOUND and self._bucket_seen:
-                    return None
-            # An answer to HEAD has no body, so it cannot say why (no bucket? wrong key? clock?); one to GET can.
+            except ClientError:
+                # An answer to HEAD has no body, so it cannot say why (no bucket? wrong key? clock?); one to GET can.
+                pass
             try:
                 full = self._client.get_object(**address)
             except ClientError as error:
-                if code_of(error) != "NoSuchKey":
-                    raise
-                self._bucket_seen = True
-                return None
+                if code_of(error) == "NoSuchKey":
+                    return None
+                raise
             full["Body"].close()
             return _Head(full["ContentLength"], full["Metadata"])
 

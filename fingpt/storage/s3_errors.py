@@ -94,6 +94,7 @@ _ALIASES = {
     "301": "PermanentRedirect",
     "501": "NotImplemented",
     "507": "InsufficientStorage",
+    "XAdminUserNotFound": "InvalidAccessKeyId",  # versitygw, with status 404
     "QuotaExceeded": "InsufficientStorage",
     "XMinioStorageFull": "InsufficientStorage",
     "ExpiredTokenException": "ExpiredToken",
