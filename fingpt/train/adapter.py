@@ -1,0 +1,172 @@
+"""The LoRA adapter: put it on a base, save it with the same bytes every time, check it, refuse a stranger's.
+
+PEFT keeps adapter weights in fp32 also on a bf16 base (its default); with autocast they are the master copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from fingpt.config import LoraConfig
+from fingpt.errors import DataError, DivergedError, MissingInputError
+from fingpt.models import ModelSpec
+from fingpt.train.engine import Resolved
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+
+_DTYPES: dict[Resolved, torch.dtype] = {
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp32": torch.float32,
+}
+_PEFT_SECRETS = ("peft_version",)  # differs between images without meaning another adapter
+
+
+def load_base(folder: Path, precision: Resolved) -> Any:
+    """The frozen base model from a local folder of safetensors, with PyTorch's own attention.
+
+    DataError when the folder holds no causal language model that transformers can read.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=_DTYPES[precision],
+            attn_implementation="sdpa",
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"Base weights in {folder.name} cannot be loaded: {reason}") from None
+
+
+def attach(base: Any, lora: LoraConfig, spec: ModelSpec) -> Any:
+    """Put a fresh adapter on `base`; its A matrices come from torch's seeded random state, its B matrices are 0."""
+    import peft
+
+    config = peft.LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    try:
+        model = peft.get_peft_model(base, config)
+    except ValueError as error:
+        raise DataError(f"No adapter fits on {spec.base}: {str(error).splitlines()[0]}") from None
+    # PEFT has put in what the base says of itself, which is a folder of this machine.
+    model.peft_config["default"].base_model_name_or_path = spec.base
+    model.peft_config["default"].revision = spec.revision
+    return model
+
+
+def checkpoint_activations(model: Any) -> None:
+    """Compute activations again in the backward pass: less memory, about 1.4 times the work of a LoRA step."""
+    base = model.get_base_model()
+    # The method was renamed in transformers 5.2x; the old name warns there and is the only one before.
+    enable = getattr(base, "activation_checkpointing_enable", None)
+    enable = enable or base.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
+def trainable_parameters(model: Any) -> int:
+    """Number of parameters that the optimizer may change."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def adapter_tensors(model: Any) -> dict[str, torch.Tensor]:
+    """The adapter's weights by their name in a PEFT file: fp32 copies on the CPU."""
+    from peft import get_peft_model_state_dict
+
+    state: Mapping[str, torch.Tensor] = get_peft_model_state_dict(
+        model, save_embedding_layers=False
+    )
+    return {
+        name: tensor.detach().to("cpu", torch.float32).contiguous().clone()
+        for name, tensor in sorted(state.items())
+    }
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Write the adapter as PEFT reads it; equal weights give equal bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(adapter_tensors(model), folder / WEIGHTS, metadata={"format": "pt"})
+    settings = model.peft_config["default"].to_dict()
+    plain = {
+        name: sorted(value) if isinstance(value, set) else value
+        for name, value in settings.items()
+        if name not in _PEFT_SECRETS
+    }
+    plain["target_modules"] = sorted(plain["target_modules"])
+    text = json.dumps({**plain, "inference_mode": True}, indent=2, sort_keys=True, default=str)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+    for path in (folder / WEIGHTS, folder / CONFIG):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def load_adapter(model: Any, folder: Path, spec: ModelSpec) -> None:
+    """Put saved weights into `model`'s adapter; DataError when they belong to another base or another shape."""
+    from peft import set_peft_model_state_dict
+
+    check_base(folder, spec)
+    saved = load_file(folder / WEIGHTS)
+    own = {name: tensor.shape for name, tensor in adapter_tensors(model).items()}
+    if {name: tensor.shape for name, tensor in saved.items()} != own:
+        raise DataError(
+            f"The adapter in {folder.name} has other layers or ranks than this run's; it was trained with another "
+            "configuration."
+        )
+    set_peft_model_state_dict(model, saved)
+
+
+def check_base(folder: Path, spec: ModelSpec) -> None:
+    """DataError unless the adapter in `folder` was trained on `spec`'s base at its revision."""
+    try:
+        settings = json.loads((folder / CONFIG).read_bytes())
+        base, revision = settings["base_model_name_or_path"], settings["revision"]
+    except FileNotFoundError:
+        raise MissingInputError(f"{folder} holds no adapter: {CONFIG} is missing.") from None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{folder / CONFIG} is no PEFT configuration with a base model.") from None
+    if (base, revision) != (spec.base, spec.revision):
+        raise DataError(
+            f"The adapter was trained on {base}@{revision}, not on {spec.base}@{spec.revision}; "
+            "an adapter only fits the base it was trained on."
+        )
+
+
+def check_adapter(folder: Path, start: Mapping[str, torch.Tensor]) -> None:
+    """DivergedError unless the saved adapter is complete, finite, and differs from `start`, its weights at step 0.
+
+    Saved adapters that are empty or untouched are a known silent failure (peft issue 1402).
+    """
+    saved = load_file(folder / WEIGHTS)
+    if set(saved) != set(start) or any(saved[n].shape != start[n].shape for n in start):
+        raise DivergedError("The saved adapter lacks layers that were trained; it is not used.")
+    broken = [name for name, tensor in saved.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise DivergedError(
+            f"The trained adapter holds NaN or Inf in {len(broken)} of {len(saved)} tensors (first: {broken[0]}); "
+            "lower train.lr."
+        )
+    if not any(bool(saved[name].any()) for name in saved if "lora_B" in name):
+        raise DivergedError(
+            "The trained adapter is zero: training changed nothing; raise train.lr."
+        )
+    if all(torch.equal(saved[name], start[name]) for name in start):
+        raise DivergedError("Training left the adapter as it was before its first step.")

@@ -1,0 +1,178 @@
+"""Rows, their order, and batches: which rows make an optimizer step, and how little padding they need.
+
+The order is a pure function of (seed, epoch), so a resumed run sees what the uninterrupted one would have seen; no
+random state is involved. Sorting by length happens only inside one optimizer step, where it cannot change the sum of
+gradients. (Trainer's own group_by_length draws from the global random state, and a resume differs.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from fingpt.chat import IGNORED
+
+FILLER = -1
+"""Index of a row that is not there: it keeps ranks in step and weighs nothing."""
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One tokenised example: `prompt` ids carry no loss, `answer` ids (with the stop id) all do."""
+
+    example: str
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
+def epoch_order(rows: int, seed: int, epoch: int) -> list[int]:
+    """A permutation of `rows` indices: by sha256 of (seed, epoch, index), so no library's generator can change it."""
+    return sorted(
+        range(rows), key=lambda index: hashlib.sha256(f"{seed}/{epoch}/{index}".encode()).digest()
+    )
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How the rows of lengths `lengths` become steps and micro-batches of all ranks."""
+
+    lengths: tuple[int, ...]
+    seed: int
+    batch_size: int
+    accumulation: int
+    processes: int
+
+    def steps(self, epoch: int) -> list[list[int]]:
+        """Row indices of each optimizer step of an epoch; only the last step may be smaller."""
+        order = epoch_order(len(self.lengths), self.seed, epoch)
+        size = self.batch_size * self.accumulation * self.processes
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def micro_batches(self, step_rows: Sequence[int]) -> list[list[list[int]]]:
+        """Micro-batches of one step, `[turn][rank][row]`: sorted by length, every turn of similar length on all ranks.
+
+        A step that is not full takes as few turns as possible; where rows run out, a rank gets one FILLER.
+        """
+        ranked = sorted(step_rows, key=lambda index: (-self.lengths[index], index))
+        per_turn = self.batch_size * self.processes
+        turns = []
+        for start in range(0, len(ranked), per_turn):
+            part = ranked[start : start + per_turn]
+            share = -(-len(part) // self.processes)
+            turns.append(
+                [
+                    part[rank * share : (rank + 1) * share] or [FILLER]
+                    for rank in range(self.processes)
+                ]
+            )
+        return turns
+
+    def rank_batches(self, epoch: int, rank: int) -> list[list[int]]:
+        """All micro-batches of one rank in an epoch, in order."""
+        return [turn[rank] for rows in self.steps(epoch) for turn in self.micro_batches(rows)]
+
+    def padding_share(self, epochs: int) -> float:
+        """Share of padding among the positions of all micro-batches of the first `epochs` epochs, 0 to 1."""
+        real = slots = 0
+        for epoch in range(epochs):
+            for rank in range(self.processes):
+                for batch in self.rank_batches(epoch, rank):
+                    sizes = [1 if index == FILLER else self.lengths[index] for index in batch]
+                    real += sum(
+                        size for size, index in zip(sizes, batch, strict=True) if index >= 0
+                    )
+                    slots += len(sizes) * max(sizes)
+        return 1 - real / slots if slots else 0.0
+
+
+def evaluation_batches(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
+    """All rows, longest first, in batches of at most `budget_tokens` padded positions (at least one row each)."""
+    ranked = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    batches: list[list[int]] = []
+    for index in ranked:
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= budget_tokens:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+class EpochSampler(Sampler[list[int]]):
+    """Micro-batches of one rank, epoch by epoch."""
+
+    def __init__(self, batching: Batching, rank: int) -> None:
+        self._batching, self._rank, self._epoch = batching, rank, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration yields."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._batching.rank_batches(self._epoch, self._rank))
+
+    def __len__(self) -> int:
+        return len(self._batching.rank_batches(0, self._rank))
+
+
+class RowDataset(Dataset[Row]):
+    """Rows by index; FILLER is a row without an answer."""
+
+    def __init__(self, rows: Sequence[Row], pad_id: int) -> None:
+        self._rows = rows
+        self._filler = Row("", (pad_id,), ())
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Row:
+        return self._filler if index == FILLER else self._rows[index]
+
+
+def collate(rows: Sequence[Row], pad_id: int) -> Batch:
+    """`input_ids` and `labels` (both int64, rows × longest), padded on the right, and `examples` (ids of the rows).
+
+    Labels are IGNORED on prompts and padding, by position. There is no attention mask: under causal attention no real
+    position sees the padding to its right, and without a mask the fast attention kernels stay available.
+    """
+    longest = max(len(row) for row in rows)
+    input_ids = torch.full((len(rows), longest), pad_id, dtype=torch.int64)
+    labels = torch.full((len(rows), longest), IGNORED, dtype=torch.int64)
+    for place, row in enumerate(rows):
+        input_ids[place, : len(row)] = torch.tensor(row.prompt + row.answer, dtype=torch.int64)
+        if row.answer:
+            labels[place, len(row.prompt) : len(row)] = torch.tensor(row.answer, dtype=torch.int64)
+    return {
+        "input_ids": input_ids,
+        "labels": labels,
+        "examples": tuple(row.example for row in rows if row.answer),
+    }
+
+
+class EpochLoader(DataLoader[Row]):
+    """A DataLoader whose batch sampler is told the epoch; its own random state touches nobody else's."""
+
+    def __init__(
+        self, rows: Sequence[Row], sampler: EpochSampler, pad_id: int, *, pin: bool
+    ) -> None:
+        super().__init__(
+            RowDataset(rows, pad_id),
+            batch_sampler=sampler,
+            collate_fn=lambda batch: collate(batch, pad_id),
+            pin_memory=pin,
+            generator=torch.Generator(),
+        )
+        self._epochs = sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Trainer at the beginning of every epoch."""
+        self._epochs.set_epoch(epoch)

@@ -1,0 +1,140 @@
+"""The train stage: inputs to this machine, trainer processes, adapter and metrics to the bucket. Imports no torch.
+
+The supervisor that runs this is a pod's main process, so it stays small and alone decides the exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from fingpt import log
+from fingpt.base import fetch_base
+from fingpt.chat import template_sha256
+from fingpt.errors import DataError
+from fingpt.manifest import AdapterManifest, BaseManifest, DatasetManifest, FileRef, PrepManifest
+from fingpt.models import spec
+from fingpt.record import canonical_json
+from fingpt.run import (
+    Stage,
+    base_manifest_key,
+    dataset_manifest_key,
+    dataset_prefix,
+    stage_prefix,
+)
+from fingpt.stage import Context
+from fingpt.storage import download_tree, upload_tree
+from fingpt.train.job import Summary, TrainJob
+from fingpt.train.launch import run_trainer
+
+_SPLITS = ("train.jsonl", "validation.jsonl", "test.jsonl")
+_TOKENIZER = "tokenizer.json"
+
+
+def body(ctx: Context) -> AdapterManifest:
+    """Train the run's adapter, or finish an interrupted training, and upload it.
+
+    Raises DataError when inputs do not fit, and what `run_trainer` raises.
+    """
+    started = time.monotonic()
+    job = _prepare(ctx)
+    fetched = time.monotonic()
+    summary = run_trainer(job)
+    trained = time.monotonic()
+    files = _upload(ctx, job)
+    ended = time.monotonic()
+    seconds = {
+        "fetch": fetched - started,
+        **summary.seconds,
+        "upload": ended - trained,
+        "total": ended - started,
+    }
+    return _manifest(ctx, job, summary, files, seconds)
+
+
+def _prepare(ctx: Context) -> TrainJob:
+    """Download and verify data set and base, and write the job for the trainer."""
+    model = spec(ctx.run.config.model)
+    prep = ctx.previous(Stage.PREP, PrepManifest)
+    key = dataset_manifest_key(prep.dataset)
+    dataset = ctx.read(DatasetManifest, key)
+    if ctx.inputs[key] != prep.dataset_sha256:
+        raise DataError(
+            f"Data set {prep.dataset} is not the one that prep finished with (manifest {ctx.inputs[key][:12]}, "
+            f"expected {prep.dataset_sha256[:12]}); submit the run again."
+        )
+    folder = ctx.scratch / "train"
+    folder.mkdir()
+    data = ctx.scratch / "data"
+    splits = tuple(file for file in dataset.files if file.name in _SPLITS)
+    download_tree(ctx.store, dataset_prefix(dataset.id), splits, data)
+    base_folder = fetch_base(ctx.store, model, ctx.site.cache)
+    base = ctx.read(BaseManifest, base_manifest_key(model.base_prefix))
+    job = TrainJob(
+        run=ctx.run,
+        store=ctx.store.uri,
+        folder=folder,
+        base=base_folder,
+        data=data,
+        context={
+            "config": ctx.run.config.sha256,
+            "base": base.sha256,
+            "tokenizer": _tokenizer(base),
+            "template": template_sha256(model),
+            "data_set": ctx.inputs[key],
+        },
+        supervisor=os.getpid(),
+    )
+    job.path.write_bytes(canonical_json(job))
+    return job
+
+
+def _tokenizer(base: BaseManifest) -> str:
+    found = [file.sha256 for file in base.files if file.name == _TOKENIZER]
+    if not found:
+        raise DataError(
+            f"Base {base.base}@{base.revision} has no {_TOKENIZER} in the bucket; mirror it again with its tokenizer."
+        )
+    return found[0]
+
+
+def _upload(ctx: Context, job: TrainJob) -> tuple[FileRef, ...]:
+    """Adapter and metrics to the bucket; named relative to the stage's prefix."""
+    prefix = stage_prefix(ctx.run.id, Stage.TRAIN)
+    adapter = upload_tree(ctx.store, job.adapter, f"{prefix}/{job.adapter.name}")
+    metrics = ctx.store.upload(job.metrics, f"{prefix}/{job.metrics.name}")
+    named = [
+        file.model_copy(update={"name": f"{job.adapter.name}/{file.name}"}) for file in adapter
+    ]
+    return (*named, metrics)
+
+
+def _manifest(
+    ctx: Context,
+    job: TrainJob,
+    summary: Summary,
+    files: tuple[FileRef, ...],
+    seconds: dict[str, float],
+) -> AdapterManifest:
+    model = spec(ctx.run.config.model)
+    log.event(
+        "trained",
+        steps=summary.steps,
+        train_loss=round(summary.train_loss, 4),
+        eval_loss=None if summary.eval_loss is None else round(summary.eval_loss, 4),
+        padding_share=round(summary.padding_share, 4),
+        exactness=summary.exactness,
+    )
+    return AdapterManifest.model_validate(
+        {
+            **ctx.identity(),
+            **summary.model_dump(),
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "base": f"{model.base}@{model.revision}",
+            "base_sha256": job.context["base"],
+            "tokenizer_sha256": job.context["tokenizer"],
+            "template_sha256": job.context["template"],
+            "dataset": ctx.previous(Stage.PREP, PrepManifest).dataset,
+            "files": files,
+        }
+    )

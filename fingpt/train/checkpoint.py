@@ -1,0 +1,132 @@
+"""The log of committed checkpoints in the bucket: create-only, hash-chained, read back past damage, free of pickles.
+
+A checkpoint counts once `commits/<n>.json` names its files; anything else under `ckpt/` does not exist. `n` is found by
+probing exact keys, never by listing. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from fingpt import log
+from fingpt.errors import DataError, FencedError, MissingInputError, StorageError
+from fingpt.manifest import Commit, decode, encode
+from fingpt.record import sha256_bytes
+from fingpt.run import checkpoint_prefix, commit_key
+from fingpt.storage import ObjectStore, download_tree, read_verified, upload_tree
+
+SAFE_SUFFIXES = frozenset({".safetensors", ".json", ".jsonl"})
+
+_MACHINE = "machine"
+"""The one key of a commit's context that may differ on resume; then the result is close, not equal."""
+
+_VERIFY_BYTES = 256 << 20
+_FIRST = "0" * 64
+
+
+@dataclass(frozen=True)
+class Resume:
+    """A verified checkpoint, on this machine: `step` optimizer steps are done; `same_machine` allows bit equality."""
+
+    folder: Path
+    step: int
+    same_machine: bool
+
+
+class CheckpointLog:
+    """The commits of one run; `context` holds the hashes that a resume must match, `machine` what it should."""
+
+    def __init__(
+        self, store: ObjectStore, run_id: str, context: Mapping[str, str], machine: str
+    ) -> None:
+        self._store, self._run_id = store, run_id
+        self._context = {**context, _MACHINE: machine}
+        self._head = self._find_head()
+
+    def commit(self, step: int, folder: Path) -> Commit:
+        """Upload `folder` under a fresh prefix, read it back, and commit it as the state after `step` steps.
+
+        FencedError when another process committed meanwhile; StorageError when the store returns other bytes.
+        """
+        nonce = secrets.token_hex(4)
+        prefix = checkpoint_prefix(self._run_id, step, nonce)
+        files = upload_tree(self._store, folder, prefix)
+        if sum(file.size for file in files) <= _VERIFY_BYTES:
+            for file in files:
+                read_verified(self._store, f"{prefix}/{file.name}", file.sha256)
+        commit = Commit(
+            n=self._head + 1,
+            previous=self._digest(self._head),
+            nonce=nonce,
+            step=step,
+            prefix=prefix,
+            context=self._context,
+            files=files,
+        )
+        key, data = commit_key(self._run_id, commit.n), encode(commit)
+        if not self._store.create(key, data) and self._store.read(key) != data:
+            raise FencedError(
+                f"Another process committed {key} while this one trained; this one stops. Run one attempt at a time."
+            )
+        self._head = commit.n
+        return commit
+
+    def newest(self, folder: Path) -> Resume | None:
+        """Download the newest checkpoint that verifies into `folder`; None when there is none.
+
+        Damaged commits are passed over with a warning. DataError when a sound commit was made from another
+        configuration, base, template or data set.
+        """
+        for n in range(self._head, 0, -1):
+            key = commit_key(self._run_id, n)
+            try:
+                commit = decode(Commit, self._store.read(key), key)
+                self._check(commit, n)
+                shutil.rmtree(folder, ignore_errors=True)
+                download_tree(self._store, commit.prefix, commit.files, folder)
+            except (StorageError, MissingInputError) as error:
+                log.warning("checkpoint passed over", commit=n, reason=str(error))
+                continue
+            same = commit.context.get(_MACHINE) == self._context[_MACHINE]
+            return Resume(folder, commit.step, same)
+        if self._head:
+            log.warning("no checkpoint verifies, starting from step 0", commits=self._head)
+        return None
+
+    def _check(self, commit: Commit, n: int) -> None:
+        if commit.n != n:
+            raise StorageError(f"commit {n} says that it is commit {commit.n}")
+        for file in commit.files:
+            if PurePosixPath(file.name).suffix not in SAFE_SUFFIXES:
+                raise StorageError(
+                    f"commit {n} names {file.name}, which is not safetensors or JSON"
+                )
+        want = {key: value for key, value in self._context.items() if key != _MACHINE}
+        got = {key: value for key, value in commit.context.items() if key != _MACHINE}
+        for key in sorted(want.keys() | got.keys()):
+            if want.get(key) != got.get(key):
+                raise DataError(
+                    f"The checkpoint of step {commit.step} was made with another {key.replace('_', ' ')} "
+                    f"({str(got.get(key))[:16]}, now {str(want.get(key))[:16]}); it cannot be continued. "
+                    "Submit a new run."
+                )
+
+    def _digest(self, n: int) -> str:
+        return sha256_bytes(self._store.read(commit_key(self._run_id, n))) if n else _FIRST
+
+    def _find_head(self) -> int:
+        """The last n whose key exists, by doubling and bisection; there are no gaps, as n is created after n−1."""
+        low, high = 0, 1
+        while self._store.exists(commit_key(self._run_id, high)):
+            low, high = high, high * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._store.exists(commit_key(self._run_id, middle)):
+                low = middle
+            else:
+                high = middle
+        return low

@@ -1,0 +1,110 @@
+"""Start the trainer, pass a stop on to it, and say in the project's own errors how it ended.
+
+One process is started plainly; several through torchrun, which `accelerate launch` itself uses on GPUs and which,
+unlike it, also starts several processes on a CPU. The trainer is in a session of its own: a Ctrl-C at the terminal
+reaches only the supervisor, which asks for a checkpoint by a file. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+from fingpt import log
+from fingpt.config import child_environment
+from fingpt.errors import Interrupted, TransientError
+from fingpt.train.job import Outcome, Summary, TrainJob, read_outcomes
+
+GRACE_SECONDS = 100.0
+"""From a stop to the kill: to finish a step and commit a checkpoint, within the 120 s that a pod gets."""
+
+_BUG = 1
+
+
+def run_trainer(job: TrainJob) -> Summary:
+    """Run the trainer to its end and return what it measured.
+
+    Raises the error that the trainer ended with; Interrupted after SIGTERM or Ctrl-C; TransientError when it was killed
+    without a word (the usual reason is the kernel's out-of-memory killer).
+    """
+    process = subprocess.Popen(command(job), env=environment(job), start_new_session=True)
+    try:
+        code = process.wait()
+    except Interrupted:
+        _stop(process, job)
+        raise
+    finally:
+        _kill_group(process)
+    return verdict(job, code)
+
+
+def command(job: TrainJob) -> list[str]:
+    """The trainer's command line."""
+    processes = job.run.config.train.processes
+    worker = ["-m", "fingpt.train.worker", str(job.path)]
+    if processes == 1:
+        return [sys.executable, *worker]
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [sys.executable, *launcher, *worker]
+
+
+def environment(job: TrainJob) -> dict[str, str]:
+    """The trainer's environment: no hub, no telemetry; one GPU for one process, or Trainer would split its batches."""
+    own = child_environment(
+        HF_HUB_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        HF_HUB_DISABLE_PROGRESS_BARS="1",
+        TOKENIZERS_PARALLELISM="false",
+        PYTHONUNBUFFERED="1",
+    )
+    if job.run.config.train.processes == 1:
+        own["CUDA_VISIBLE_DEVICES"] = own.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    return own
+
+
+def verdict(job: TrainJob, code: int) -> Summary:
+    """The summary that rank 0 left, or the error that explains best why there is none.
+
+    A rank's own error comes before a bug, and a bug before a rank that was merely stopped: when one rank fails, the
+    launcher stops the others.
+    """
+    outcomes = read_outcomes(job)
+    failed = [outcome for outcome in outcomes if outcome.code]
+    if failed:
+        worst = min(failed, key=_rank_of_cause)
+        if worst.code == _BUG:
+            raise RuntimeError(worst.message)
+        raise worst.error()
+    complete = len(outcomes) == job.run.config.train.processes
+    if not complete or outcomes[0].summary is None:
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        raise TransientError(
+            f"The trainer ended {how} before it could say why (killed, most likely for want of memory); "
+            "the same command resumes from its last checkpoint."
+        )
+    return outcomes[0].summary
+
+
+def _rank_of_cause(outcome: Outcome) -> int:
+    return {_BUG: 1, Interrupted.exit_code: 2}.get(outcome.code, 0)
+
+
+def _stop(process: subprocess.Popen[bytes], job: TrainJob) -> None:
+    """Ask for a checkpoint and wait for it; a second signal or the end of the grace time ends the wait."""
+    log.event("stopping after this step, to save a checkpoint", grace_seconds=GRACE_SECONDS)
+    job.stop.touch()
+    try:
+        process.wait(timeout=GRACE_SECONDS)
+    except (subprocess.TimeoutExpired, Interrupted):
+        log.warning("no checkpoint in time, the trainer is killed; the last commit stands")
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End whatever is left of the trainer's session."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait()

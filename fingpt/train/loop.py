@@ -1,0 +1,205 @@
+"""Trainer with our loss, batches, evaluation and checkpoints; the loop itself stays Hugging Face's.
+
+Loss: cross entropy over answer tokens only, summed over the optimizer step and divided by the step's answer tokens on
+all ranks, so that neither batch size, accumulation nor ranks change it. Logits of prompt positions are never computed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+import torch.nn.functional as F  # noqa: N812 - PyTorch's own abbreviation
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from fingpt.chat import IGNORED
+from fingpt.errors import DivergedError
+from fingpt.train.adapter import save_adapter
+from fingpt.train.batching import (
+    Batch,
+    Batching,
+    EpochLoader,
+    EpochSampler,
+    Row,
+    collate,
+    evaluation_batches,
+)
+from fingpt.train.state import load_engine, load_random, save_engine, save_random
+
+TRAINER_STATE = "trainer_state.json"
+
+_EVALUATION_TOKENS = 8192
+
+
+def answer_loss(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Negative log-likelihood of all labelled tokens, in nats, summed (a scalar with gradient).
+
+    Position t predicts token t+1. Only positions that predict a labelled token go through the output layer: `(n,
+    vocabulary)` logits for n answer tokens, in fp32.
+    """
+    targets = labels[:, 1:]
+    wanted = targets != IGNORED
+    keep = F.pad(wanted, (0, 1))
+    # One row: indices, which every transformers since 4.45 takes. More rows: a mask, as answers differ in length.
+    positions = keep if len(keep) > 1 else keep[0].nonzero()[:, 0]
+    logits = model(input_ids=input_ids, use_cache=False, logits_to_keep=positions).logits
+    flat = logits.reshape(-1, logits.shape[-1]).float()
+    return F.cross_entropy(flat, targets[wanted], reduction="sum")
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """Rows to train on, rows to evaluate on, and how the former become batches."""
+
+    rows: Sequence[Row]
+    evaluation: Sequence[Row]
+    batching: Batching
+    pad_id: int
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop asks of its surroundings.
+
+    `stopping` says whether a stop was asked for. `commit(step, folder)` makes a local checkpoint durable (rank 0).
+    `complete_only`: keep no checkpoint but the last (DeepSpeed's own state is pickled, so it is not kept).
+    """
+
+    stopping: Callable[[], bool]
+    commit: Callable[[int, Path], None]
+    complete_only: bool = False
+
+
+class AnswerTrainer(Trainer):
+    """HF Trainer for rows of prompt and answer."""
+
+    def __init__(
+        self,
+        model: Any,
+        args: TrainingArguments,
+        data: TrainData,
+        hooks: Hooks,
+        callbacks: list[TrainerCallback],
+    ) -> None:
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=data.rows,
+            eval_dataset=data.evaluation,
+            callbacks=callbacks,
+        )
+        self.remove_callback(PrinterCallback)
+        self._data, self._hooks = data, hooks
+        self._folder = Path(str(args.output_dir))
+        self._losses: list[tuple[tuple[str, ...], torch.Tensor]] = []
+
+    def get_train_dataloader(self) -> DataLoader[Row]:
+        """Micro-batches of this rank; not prepared by accelerate, which would shard and repeat rows its own way."""
+        sampler = EpochSampler(self._data.batching, self.args.process_index)
+        return EpochLoader(
+            self._data.rows, sampler, self._data.pad_id, pin=self.args.dataloader_pin_memory
+        )
+
+    def floating_point_ops(self, inputs: Batch) -> int:  # noqa: ARG002 - Trainer's signature
+        """Not counted: Trainer's estimate walks all parameters in every micro-step and knows no LoRA."""
+        return 0
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """This micro-batch's share of the step's mean loss, times the number of ranks, whose gradients are averaged."""
+        assert num_items_in_batch is not None
+        assert not return_outputs
+        summed = answer_loss(model, inputs["input_ids"], inputs["labels"])
+        loss = summed * self.accelerator.num_processes / num_items_in_batch
+        self._losses.append((inputs["examples"], loss.detach()))
+        return loss
+
+    def check_finite(self, values: dict[str, float | None], step: int) -> None:
+        """DivergedError naming the examples when a number of this step is NaN or Inf; call on every rank."""
+        losses, self._losses = self._losses, []
+        bad = [name for name, value in values.items() if value is not None and value - value != 0]
+        if not bad:
+            return
+        mine = [ids for ids, loss in losses if not bool(torch.isfinite(loss))]
+        # A gradient can overflow where every loss was finite: then the whole step is named.
+        mine = mine or ([] if "loss" in bad else [ids for ids, _ in losses])
+        everyone: list[list[tuple[str, ...]]] = [mine]
+        if self.args.world_size > 1:
+            everyone = [[] for _ in range(self.args.world_size)]
+            torch.distributed.all_gather_object(everyone, mine)
+        ids = [example for rank in everyone for batch in rank for example in batch]
+        raise DivergedError(
+            f"{' and '.join(bad)} became NaN or Inf at step {step}, in examples {', '.join(ids)}; "
+            "look at these rows, or lower train.lr. Nothing was saved after the last commit."
+        )
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Mean loss per answer token over all evaluation rows, in nats; {} when a stop cut it short.
+
+        The last step is always evaluated to the end, so that what the last commit holds is complete.
+        """
+        last = self.state.global_step >= self.state.max_steps
+        model: Any = self.model
+        model.eval()
+        totals = torch.zeros(3, dtype=torch.float64, device=self.args.device)
+        lengths = [len(row) for row in self._data.evaluation]
+        batches = evaluation_batches(lengths, _EVALUATION_TOKENS)
+        for chosen in batches[self.args.process_index :: self.args.world_size]:
+            if not last and self._hooks.stopping():
+                totals[2] = 1
+                break
+            rows = [self._data.evaluation[index] for index in chosen]
+            batch = self._prepare_inputs(collate(rows, self._data.pad_id))
+            with torch.no_grad(), self.accelerator.autocast():
+                totals[0] += answer_loss(model, batch["input_ids"], batch["labels"]).double()
+            totals[1] += sum(len(row.answer) for row in rows)
+        if self.args.world_size > 1:
+            torch.distributed.all_reduce(totals)
+        summed, tokens, cut = totals.tolist()
+        metrics = {"eval_loss": summed / tokens} if not cut and tokens else {}
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
+        """Write the state of all ranks in safetensors and JSON, and have rank 0 commit it."""
+        step = self.state.global_step
+        last = step >= self.state.max_steps
+        if self._hooks.complete_only and not last:
+            return
+        folder = self._folder / f"checkpoint-{step}"
+        folder.mkdir(parents=True, exist_ok=True)
+        save_random(folder, self.args.process_index)
+        if self.args.process_index == 0:
+            save_adapter(self.model, folder)
+            self.state.save_to_json(str(folder / TRAINER_STATE))
+            if not self._hooks.complete_only:
+                save_engine(folder, self.optimizer, self.lr_scheduler)
+        self.accelerator.wait_for_everyone()
+        if self.args.process_index == 0:
+            self._hooks.commit(step, folder)
+            shutil.rmtree(folder)
+        self.accelerator.wait_for_everyone()
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            load_engine(Path(checkpoint), self.optimizer, self.lr_scheduler)
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """There is none: fp16 runs under DeepSpeed alone, which scales by itself."""
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            load_random(Path(checkpoint), self.args.process_index)

@@ -1,0 +1,268 @@
+"""One training put together: rows, base, adapter, Trainer, checkpoints; from the newest commit or from the start."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+from transformers import TrainingArguments, enable_full_determinism, set_seed
+from transformers import logging as transformers_logging
+
+from fingpt import log
+from fingpt.errors import Interrupted, SetupError, StorageError
+from fingpt.log import Meter
+from fingpt.models import spec
+from fingpt.record import Frozen, canonical_json
+from fingpt.storage import open_store
+from fingpt.train import adapter, hardware
+from fingpt.train.batching import Batching
+from fingpt.train.callbacks import Recorder, StopAndSave
+from fingpt.train.checkpoint import CheckpointLog, Resume
+from fingpt.train.engine import Plan, Resolved, plan_run, trainer_arguments
+from fingpt.train.job import Summary, TrainJob, read_records
+from fingpt.train.loop import AnswerTrainer, Hooks, TrainData
+from fingpt.train.rows import Tokenised, tokenise
+
+_RESUME = "resume"
+
+
+class _Found(Frozen):
+    """What rank 0 tells the others about the checkpoint it downloaded."""
+
+    step: int = 0
+    same_machine: bool = True
+
+
+class Session:
+    """One rank's part of one training; `step` is the last optimizer step that is done."""
+
+    def __init__(self, job: TrainJob, rank: int, stopping: Callable[[], bool]) -> None:
+        self._job, self._rank, self._stopping = job, rank, stopping
+        self._train = job.run.config.train
+        self._spec = spec(job.run.config.model)
+        self._seconds: dict[str, float] = {}
+        self._trainer: AnswerTrainer | None = None
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done so far, those before a resume included."""
+        return 0 if self._trainer is None else self._trainer.state.global_step
+
+    def run(self) -> Summary:
+        """Train to the last step, leave adapter and metrics in the job's folder, return what the manifest needs.
+
+        Raises Interrupted after a stop (its checkpoint is committed), DivergedError on NaN, DataError when base, rows
+        or checkpoint do not fit.
+        """
+        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        self._check_machine()
+        with self._phase("tokenise"):
+            rows = tokenise(self._spec, self._job.base, self._job.data, self._train.max_tokens)
+        plan = plan_run(self._train, len(rows.train))
+        batching = self._batching(rows)
+        arguments = TrainingArguments(
+            **trainer_arguments(
+                self._train,
+                plan,
+                self._precision,
+                seed=self._job.run.config.seed,
+                cuda=torch.cuda.is_available(),
+                folder=self._job.folder / "trainer",
+            )
+        )
+        with self._phase("load"):
+            model, start = self._model()
+        found = self._resume()
+        self._announce(plan, batching, rows, found)
+        with self._phase("train"), self._meter(plan) as meter:
+            recorder = Recorder(plan, rows.train, batching, self._job.metrics, meter)
+            data = TrainData(rows.train, rows.evaluation, batching, rows.pad_id)
+            trainer = AnswerTrainer(
+                model, arguments, data, self._hooks(), [recorder, StopAndSave(self._stopping)]
+            )
+            self._trainer = recorder.trainer = trainer
+            self._fit(trainer, plan, found, meter)
+        with self._phase("save"):
+            if self._rank == 0:
+                adapter.save_adapter(model, self._job.adapter)
+                adapter.check_adapter(self._job.adapter, start)
+        return self._summary(plan, rows, batching, found, adapter.trainable_parameters(model))
+
+    def _check_machine(self) -> None:
+        visible = torch.cuda.device_count()
+        if torch.cuda.is_available() and self._train.processes > visible:
+            raise SetupError(
+                f"train.processes={self._train.processes}, but this machine has {visible} GPUs; "
+                "lower it, or ask for more GPUs."
+            )
+        if self._train.optimizer == "zero_one_adam" and not torch.cuda.is_available():
+            raise SetupError(
+                "train.optimizer=zero_one_adam needs CUDA, NCCL and cupy; use train.optimizer=adamw here."
+            )
+        if self._stopping():
+            raise Interrupted("Stopped before the first step; the same command starts again.")
+
+    @cached_property
+    def _precision(self) -> Resolved:
+        return hardware.resolve_precision(self._train.precision)
+
+    def _batching(self, rows: Tokenised) -> Batching:
+        return Batching(
+            lengths=tuple(len(row) for row in rows.train),
+            seed=self._job.run.config.seed,
+            batch_size=self._train.batch_size,
+            accumulation=self._train.accumulation,
+            processes=self._train.processes,
+        )
+
+    def _model(self) -> tuple[Any, dict[str, torch.Tensor]]:
+        """The base with a fresh, seeded adapter, and the adapter's weights before training."""
+        seed = self._job.run.config.seed
+        if self._train.deterministic:
+            enable_full_determinism(seed)
+        else:
+            set_seed(seed)
+        base = adapter.load_base(self._job.base, self._precision)
+        model = adapter.attach(base, self._train.lora, self._spec)
+        if self._train.gradient_checkpointing:
+            adapter.checkpoint_activations(model)
+        return model, adapter.adapter_tensors(model)
+
+    @cached_property
+    def _log(self) -> CheckpointLog:
+        machine = {
+            **hardware.versions(deepspeed=self._train.zero_stage is not None),
+            **hardware.hardware(self._train.processes),
+        }
+        return CheckpointLog(
+            open_store(self._job.store),
+            self._job.run.id,
+            self._job.context,
+            canonical_json(machine).decode(),
+        )
+
+    def _resume(self) -> _Found:
+        """Let rank 0 download the newest checkpoint, and tell every rank how far it goes."""
+        folder = self._job.folder / _RESUME
+        note = self._job.folder / "resume.json"
+        if self._rank == 0:
+            resume = self._log.newest(folder)
+            if resume is not None:
+                self._keep_metrics(resume)
+            found = (
+                _Found(step=resume.step, same_machine=resume.same_machine) if resume else _Found()
+            )
+            note.write_bytes(canonical_json(found))
+        if self._train.processes > 1:
+            torch.distributed.barrier()
+        return _Found.model_validate_json(note.read_bytes())
+
+    def _keep_metrics(self, resume: Resume) -> None:
+        saved = resume.folder / self._job.metrics.name
+        if len(read_records(saved)) != resume.step:
+            raise StorageError(
+                f"The checkpoint of step {resume.step} holds {len(read_records(saved))} step records."
+            )
+        shutil.copyfile(saved, self._job.metrics)
+
+    def _hooks(self) -> Hooks:
+        return Hooks(
+            stopping=self._stopping,
+            commit=self._commit,
+            complete_only=self._train.zero_stage is not None,
+        )
+
+    def _commit(self, step: int, folder: Path) -> None:
+        shutil.copyfile(self._job.metrics, folder / self._job.metrics.name)
+        started = time.monotonic()
+        commit = self._log.commit(step, folder)
+        spent = time.monotonic() - started
+        self._seconds["checkpoints"] = self._seconds.get("checkpoints", 0.0) + spent
+        log.event("checkpoint committed", step=step, commit=commit.n, seconds=round(spent, 2))
+
+    def _fit(self, trainer: AnswerTrainer, plan: Plan, found: _Found, meter: Meter | None) -> None:
+        folder = self._job.folder / _RESUME
+        if meter is not None and found.step:
+            meter.advance(found.step)
+        if found.step:
+            adapter.load_adapter(trainer.model, folder, self._spec)
+        if found.step < plan.total_steps:
+            trainer.train(resume_from_checkpoint=str(folder) if found.step else None)
+            if trainer.state.global_step < plan.total_steps:
+                kept = (
+                    "its checkpoint is committed"
+                    if self._train.zero_stage is None
+                    else ("runs with DeepSpeed keep no checkpoints and start again from step 0")
+                )
+                raise Interrupted(
+                    f"Stopped after step {trainer.state.global_step} of {plan.total_steps}; {kept}."
+                )
+
+    def _announce(self, plan: Plan, batching: Batching, rows: Tokenised, found: _Found) -> None:
+        if self._rank:
+            return
+        log.event(
+            "training",
+            rows=plan.rows,
+            steps=plan.total_steps,
+            from_step=found.step,
+            rows_per_step=plan.step_rows,
+            precision=self._precision,
+            padding_share=round(batching.padding_share(1), 4),
+            evaluation_rows=len(rows.evaluation),
+            eval_split=rows.eval_split,
+        )
+        if self._train.zero_stage is not None:
+            log.warning(
+                "DeepSpeed keeps no checkpoints: an interrupted run starts again from step 0"
+            )
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self._seconds[name] = time.monotonic() - started
+
+    def _meter(self, plan: Plan) -> Any:
+        if self._rank:
+            return nullcontext()
+        return log.progress(f"train {self._spec.title}", plan.total_steps)
+
+    def _summary(
+        self, plan: Plan, rows: Tokenised, batching: Batching, found: _Found, trainable: int
+    ) -> Summary:
+        records = read_records(self._job.metrics) if self._rank == 0 else []
+        last = records[-plan.steps_per_epoch :]
+        answers = sum(record.answer_tokens for record in last)
+        epochs = plan.position(plan.total_steps)[0] + 1
+        return Summary(
+            steps=plan.total_steps,
+            rows=plan.rows,
+            tokens=sum(record.tokens for record in records),
+            answer_tokens=sum(record.answer_tokens for record in records),
+            trainable_parameters=trainable,
+            train_loss=sum(r.loss * r.answer_tokens for r in last) / answers if answers else 0.0,
+            eval_loss=records[-1].eval_loss if records else None,
+            eval_split=rows.eval_split,
+            dropped_news=rows.dropped_news,
+            padding_share=batching.padding_share(epochs),
+            peak_memory_bytes=max((r.peak_memory_bytes for r in records), default=0),
+            resumed=found.step,
+            exactness=self._exactness(found),
+            seconds={**self._seconds, "steps": sum(record.seconds for record in records)},
+            versions=hardware.versions(deepspeed=self._train.zero_stage is not None),
+            hardware=hardware.hardware(self._train.processes),
+        )
+
+    def _exactness(self, found: _Found) -> str:
+        """How a repeat of this run on the same machine type compares, by what this one went through."""
+        if not self._train.deterministic or not found.same_machine:
+            return "loss-close"
+        return "restarted" if self._train.zero_stage is not None else "bitwise"

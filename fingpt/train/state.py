@@ -1,0 +1,81 @@
+"""Training state without pickles: optimizer tensors as safetensors; schedule, counters and random states as JSON.
+
+What a checkpoint cannot say in these two formats is refused when it is written, never when it is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+OPTIMIZER = "optimizer.safetensors"
+ENGINE = "engine.json"
+
+
+def save_engine(folder: Path, optimizer: Any, scheduler: Any) -> None:
+    """Write an optimizer's tensors and groups and a scheduler's numbers."""
+    state = optimizer.state_dict()
+    tensors: dict[str, torch.Tensor] = {}
+    for index, entries in state["state"].items():
+        for name, tensor in entries.items():
+            tensors[f"{index}.{name}"] = tensor.detach().cpu().contiguous()
+    save_file(tensors, folder / OPTIMIZER)
+    plain = {"groups": state["param_groups"], "scheduler": scheduler.state_dict()}
+    # Floats survive: JSON writes the shortest text that reads back as the same double.
+    (folder / ENGINE).write_text(json.dumps(plain, sort_keys=True), encoding="utf-8")
+
+
+def load_engine(folder: Path, optimizer: Any, scheduler: Any) -> None:
+    """Inverse of `save_engine`."""
+    plain = json.loads((folder / ENGINE).read_bytes())
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in load_file(folder / OPTIMIZER).items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": plain["groups"]})
+    scheduler.load_state_dict(plain["scheduler"])
+
+
+def random_file(rank: int) -> str:
+    """Name of the file with rank `rank`'s random states."""
+    return f"random-{rank}.json"
+
+
+def save_random(folder: Path, rank: int) -> None:
+    """Write the states of Python's, numpy's and torch's generators (this rank's GPU included)."""
+    version, words, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()
+    states: dict[str, Any] = {
+        "python": [version, list(words), gauss],
+        "numpy": [kind, np.asarray(keys).tolist(), position, has_gauss, cached],
+        "torch": _hex(torch.random.get_rng_state()),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = _hex(torch.cuda.random.get_rng_state())
+    (folder / random_file(rank)).write_text(json.dumps(states, sort_keys=True), encoding="utf-8")
+
+
+def load_random(folder: Path, rank: int) -> None:
+    """Inverse of `save_random`."""
+    states = json.loads((folder / random_file(rank)).read_bytes())
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.random.set_rng_state(_bytes(states["torch"]))
+    if torch.cuda.is_available() and "cuda" in states:
+        torch.cuda.random.set_rng_state(_bytes(states["cuda"]))
+
+
+def _hex(state: torch.Tensor) -> str:
+    return state.cpu().numpy().tobytes().hex()
+
+
+def _bytes(text: str) -> torch.Tensor:
+    return torch.tensor(list(bytes.fromhex(text)), dtype=torch.uint8)

@@ -1,0 +1,92 @@
+"""The trainer process: `python -m fingpt.train.worker job.json`, once per rank.
+
+Knows signals, its supervisor and how to leave an outcome; what it trains is in session. It uploads nothing but
+checkpoints and never reports success before the last step is committed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from fingpt import log
+from fingpt.config import child_environment
+from fingpt.errors import DivergedError, FingptError
+from fingpt.storage.files import os_errors_in_words
+from fingpt.train.job import Outcome, TrainJob, write_outcome
+
+_WATCH_SECONDS = 0.5
+_Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
+_BUG = 1
+
+
+def main(path: str) -> int:
+    """Train the job at `path`; the returned exit code is also in the outcome, which alone counts."""
+    job = TrainJob.model_validate_json(Path(path).read_bytes())
+    rank = int(child_environment().get("RANK", "0"))  # set by torchrun
+    log.setup(stage="train", run=job.run.id, **({"rank": str(rank)} if rank else {}))
+    terminated = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(job.supervisor,), daemon=True).start()
+    sys.excepthook = _leave_bug(job, rank)
+    outcome = _run(job, rank, terminated)
+    write_outcome(job, rank, outcome)
+    return outcome.code
+
+
+def _run(job: TrainJob, rank: int, terminated: threading.Event) -> Outcome:
+    import torch
+
+    from fingpt.train.session import Session
+
+    session = Session(job, rank, lambda: terminated.is_set() or job.stop.exists())
+    try:
+        with os_errors_in_words(job.folder):
+            return Outcome(code=0, step=session.step, summary=session.run())
+    except torch.OutOfMemoryError as error:
+        fault: FingptError = DivergedError(
+            f"Out of GPU memory ({str(error).splitlines()[0][:200]}); lower train.batch_size or train.max_tokens, "
+            "or set train.gradient_checkpointing=true."
+        )
+    except FingptError as error:
+        fault = error
+    return Outcome(code=fault.exit_code, message=str(fault), step=session.step)
+
+
+def _leave_bug(job: TrainJob, rank: int) -> _Hook:
+    def hook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+        sys.__excepthook__(kind, value, trace)
+        text = f"the trainer (rank {rank}) met an unexpected {kind.__name__}: {value}"
+        write_outcome(job, rank, Outcome(code=_BUG, message=text[:2000]))
+
+    return hook
+
+
+def _watch(supervisor: int) -> None:
+    """End this process soon after its supervisor has gone: nobody would read what it does."""
+    while _alive(supervisor):
+        time.sleep(_WATCH_SECONDS)
+    os._exit(75)
+
+
+def _alive(process: int) -> bool:
+    """Whether the process exists and is no zombie (killed, but not yet collected by its parent)."""
+    try:
+        os.kill(process, 0)
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except ProcessLookupError:
+        return False
+    except OSError:  # no /proc on this system
+        return True
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
