@@ -49,8 +49,8 @@ def strip_reasoning(text: str) -> tuple[str, bool]:
 
     Without a closing tag the text after an opening tag is returned, so that an answer given inside it can be read.
     """
-    head, close, tail = text.rpartition(_THINK_CLOSE)
+    _, close, tail = text.rpartition(_THINK_CLOSE)
     if close:
         return tail, False
-    head, opened, tail = text.partition(_THINK_OPEN)
+    _, opened, tail = text.partition(_THINK_OPEN)
     return (tail, True) if opened else (text, False)

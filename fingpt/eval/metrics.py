@@ -32,21 +32,23 @@ class Metrics:
         if not truth:
             return None
         result = self._accuracy.compute(predictions=list(predicted), references=list(truth))
-        return cast(float, result["accuracy"])
+        return cast("float", result["accuracy"])
 
     def mse(self, *, predicted: Sequence[float], truth: Sequence[float]) -> float | None:
         """Mean squared error in squared percentage points; None without rows."""
         if not truth:
             return None
         result = self._mse.compute(predictions=list(predicted), references=list(truth))
-        return cast(float, result["mse"])
+        return cast("float", result["mse"])
 
     def rouge(self, *, predictions: Sequence[str], references: Sequence[str]) -> list[RougeScores]:
         """ROUGE F-measures of each pair; outer blanks do not matter."""
         pairs = [(p.strip(), r.strip()) for p, r in zip(predictions, references, strict=True)]
         new = list(dict.fromkeys(pair for pair in pairs if pair not in self._known))
         if new:
-            result = self._rouge.compute(predictions=[p for p, _ in new], references=[r for _, r in new])
+            result = self._rouge.compute(
+                predictions=[p for p, _ in new], references=[r for _, r in new]
+            )
             columns = (result["rouge1"], result["rouge2"], result["rougeL"])
             for pair, (one, two, longest) in zip(new, zip(*columns, strict=True), strict=True):
                 self._known[pair] = RougeScores(rouge1=one, rouge2=two, rougeL=longest)

@@ -39,7 +39,9 @@ _HEADER = re.compile(
 )
 _GLUED = re.compile(r"\[positive[ \t]{1,3}developments?\]:", re.IGNORECASE)
 _LABEL = r"[ \t*_]{0,4}[:：][ \t*_]{0,4}"
-_PREDICTION = re.compile(rf"^[ \t>#*_\-]{{0,8}}prediction{_LABEL}(?P<line>[^\n]*)", re.IGNORECASE | re.MULTILINE)
+_PREDICTION = re.compile(
+    rf"^[ \t>#*_\-]{{0,8}}prediction{_LABEL}(?P<line>[^\n]*)", re.IGNORECASE | re.MULTILINE
+)
 _ANALYSIS = re.compile(rf"^[ \t>#*_\-]{{0,8}}analysis{_LABEL}", re.IGNORECASE | re.MULTILINE)
 _ANALYSIS_INLINE = re.compile(rf"[*_]{{0,4}}\banalysis{_LABEL}", re.IGNORECASE)
 _MARKS = " \t*_"
@@ -78,13 +80,17 @@ def robust(text: str) -> Parsed:
 
 
 def reference_sections(text: str) -> dict[str, str] | None:
-    """Text of each of `SECTIONS` of a reference answer, also where its prediction line is missing; None without them."""
+    """Text of each of `SECTIONS` of a reference answer, its prediction line missing or not; None without sections."""
     parsed = robust(text)
     if isinstance(parsed, Forecast):
         return {name: parsed.section(name) for name in SECTIONS}
     text, _ = _clean(text)
     for answer in _answers(text, list(_headers(text))):
-        return {"pros": answer.pros, "cons": answer.cons, "analysis": _ANALYSIS.sub("", answer.block, count=1).strip()}
+        return {
+            "pros": answer.pros,
+            "cons": answer.cons,
+            "analysis": _ANALYSIS.sub("", answer.block, count=1).strip(),
+        }
     return None
 
 
@@ -125,7 +131,9 @@ def _kind(match: re.Match[str]) -> str:
 def _is_header(match: re.Match[str]) -> bool:
     """Prose such as "Potential concerns about debt" is none: a header has brackets, marks, a colon or its own line."""
     opening, closing = match["open"], match["close"]
-    marked = any(mark in opening for mark in ("[", "#", "**", "__")) or any(mark in closing for mark in ("]", "**"))
+    marked = any(mark in opening for mark in ("[", "#", "**", "__")) or any(
+        mark in closing for mark in ("]", "**")
+    )
     return marked or bool(match["colon"]) or match["end"] is not None
 
 

@@ -26,7 +26,9 @@ _DOWN = (
 )
 _WORD = re.compile(rf"\b(?:(?P<up>(?!up\s+to\b)(?:{_UP}))|(?P<down>{_DOWN}))\b")
 _UP_TO = re.compile(r"\bup\s+to\b")
-_NEGATION = re.compile(r"(?:\bnot|n't|\bno|\brather\s+than|\binstead\s+of)(?:\s+(?:go|going|move))?\s*$")
+_NEGATION = re.compile(
+    r"(?:\bnot|n't|\bno|\brather\s+than|\binstead\s+of)(?:\s+(?:go|going|move))?\s*$"
+)
 _FLAT = re.compile(r"\b(?:flat|unchanged|neutral|stable|sideways|no\s+(?:significant\s+)?change)\b")
 
 _NUMBER = r"(?<![\w.])[+-]?\d{1,9}(?:\.\d{1,9})?"
@@ -38,7 +40,17 @@ _SIZE = re.compile(
 )
 _BETWEEN = re.compile(r"\bbetween (\S{1,20}) and ")
 _BARE_LIMIT = 100.0
-_LOWER_BOUNDS = {"more than", "over", "above", "at least", "greater than", "exceeds", "exceeding", ">", ">="}
+_LOWER_BOUNDS = {
+    "more than",
+    "over",
+    "above",
+    "at least",
+    "greater than",
+    "exceeds",
+    "exceeding",
+    ">",
+    ">=",
+}
 _BY = re.compile(r"\bby(?:\s+(?:around|about|approximately|roughly|some))?\s*$")
 _DASHES = {ord(dash): "-" for dash in "‐‑‒–—―−﹣－"}
 _KEYCAP = {0xFE0F: None, 0x20E3: None}
@@ -106,7 +118,11 @@ def _size(text: str) -> Size | None:
     for match in _SIZE.finditer(text):
         if match["low_unit"] or match["high_unit"]:
             return _measure(match)
-        if bare is None and abs(float(match["low"])) <= _BARE_LIMIT and _BY.search(text[: match.start()]):
+        if (
+            bare is None
+            and abs(float(match["low"])) <= _BARE_LIMIT
+            and _BY.search(text[: match.start()])
+        ):
             bare = _measure(match)
     return bare
 

@@ -12,7 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fingpt.eval.metrics import Metrics, mean_rouge
-from fingpt.eval.parse import SECTIONS, Forecast, Parsed, reference_sections, robust, strict, strip_reasoning
+from fingpt.eval.parse import (
+    SECTIONS,
+    Forecast,
+    Parsed,
+    reference_sections,
+    robust,
+    strict,
+    strip_reasoning,
+)
 from fingpt.examples import Label, parse_label
 from fingpt.manifest import ParserScores, RougeScores
 
@@ -52,20 +60,28 @@ def score_robust(*, pairs: Sequence[Pair], metrics: Metrics) -> list[Outcome]:
     ]
 
 
-def score_strict(*, pairs: Sequence[Pair], metrics: Metrics, without_reasoning: bool = False) -> list[Outcome]:
+def score_strict(
+    *, pairs: Sequence[Pair], metrics: Metrics, without_reasoning: bool = False
+) -> list[Outcome]:
     """Outcomes under the published parser, optionally after removing the reasoning block; DataError as above."""
-    prepare: Callable[[str], str] = (lambda text: strip_reasoning(text)[0]) if without_reasoning else str
+    prepare: Callable[[str], str] = (
+        (lambda text: strip_reasoning(text)[0]) if without_reasoning else str
+    )
     forecasts = [strict(prepare(pair.prediction)) for pair in pairs]
     references = [strict(pair.reference) for pair in pairs]
     sections = [
-        {name: reference.section(name) for name in SECTIONS} if isinstance(reference, Forecast) else None
+        {name: reference.section(name) for name in SECTIONS}
+        if isinstance(reference, Forecast)
+        else None
         for reference in references
     ]
     rouge = _rouge_rows(forecasts, sections, metrics)
     outcomes = []
     for pair, forecast, reference, row in zip(pairs, forecasts, references, rouge, strict=True):
         truth = _truth(reference, parse_label(pair.label))
-        outcomes.append(Outcome(forecast, truth.direction, truth.margin, forecast.ok and reference.ok, row))
+        outcomes.append(
+            Outcome(forecast, truth.direction, truth.margin, forecast.ok and reference.ok, row)
+        )
     return outcomes
 
 
@@ -80,18 +96,25 @@ def summarise(*, outcomes: Sequence[Outcome], metrics: Metrics) -> ParserScores:
         valid=len(valid),
         failures=dict(sorted(failures.items())),
         binary_accuracy=metrics.accuracy(
-            predicted=[_direction(row.forecast) for row in valid], truth=[row.direction for row in valid]
+            predicted=[_direction(row.forecast) for row in valid],
+            truth=[row.direction for row in valid],
         ),
         accuracy_all=metrics.accuracy(
-            predicted=[_direction(row.forecast) for row in outcomes], truth=[row.direction for row in outcomes]
+            predicted=[_direction(row.forecast) for row in outcomes],
+            truth=[row.direction for row in outcomes],
         )
         or 0.0,
-        mse=metrics.mse(predicted=[_size(row.forecast) for row in valid], truth=[row.margin for row in valid]),
+        mse=metrics.mse(
+            predicted=[_size(row.forecast) for row in valid], truth=[row.margin for row in valid]
+        ),
         mse_all=metrics.mse(
-            predicted=[_size(row.forecast) for row in outcomes], truth=[row.margin for row in outcomes]
+            predicted=[_size(row.forecast) for row in outcomes],
+            truth=[row.margin for row in outcomes],
         )
         or 0.0,
-        rouge={name: mean_rouge([row[name] for row in rated]) for name in SECTIONS} if rated else {},
+        rouge={name: mean_rouge([row[name] for row in rated]) for name in SECTIONS}
+        if rated
+        else {},
     )
 
 

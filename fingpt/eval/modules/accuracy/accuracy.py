@@ -7,7 +7,7 @@ import evaluate
 from sklearn.metrics import accuracy_score
 
 
-class Accuracy(evaluate.Metric):  # type: ignore[misc]
+class Accuracy(evaluate.Metric):
     """Accuracy, 0 to 1."""
 
     def _info(self) -> evaluate.MetricInfo:

@@ -7,7 +7,7 @@ import evaluate
 from sklearn.metrics import mean_squared_error
 
 
-class Mse(evaluate.Metric):  # type: ignore[misc]
+class Mse(evaluate.Metric):
     """Mean squared error in the square of the inputs' unit."""
 
     def _info(self) -> evaluate.MetricInfo:

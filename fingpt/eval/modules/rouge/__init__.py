@@ -1,0 +1,1 @@
+"""ROUGE per pair."""

@@ -10,7 +10,7 @@ _KINDS = ("rouge1", "rouge2", "rougeL")
 _CITATION = "Lin, C.-Y. (2004). ROUGE: a package for automatic evaluation of summaries. ACL workshop, pages 74-81."
 
 
-class Rouge(evaluate.Metric):  # type: ignore[misc]
+class Rouge(evaluate.Metric):
     """F-measures, 0 to 1; ROUGE-L is the sentence-level longest common subsequence."""
 
     def _info(self) -> evaluate.MetricInfo:
@@ -24,5 +24,7 @@ class Rouge(evaluate.Metric):  # type: ignore[misc]
 
     def _compute(self, predictions: list[str], references: list[str]) -> dict[str, list[float]]:
         scorer = RougeScorer(list(_KINDS), use_stemmer=True)
-        rows = [scorer.score(target, text) for text, target in zip(predictions, references, strict=True)]
+        rows = [
+            scorer.score(target, text) for text, target in zip(predictions, references, strict=True)
+        ]
         return {kind: [float(row[kind].fmeasure) for row in rows] for kind in _KINDS}

@@ -1,0 +1,93 @@
+"""The eval stage: base and tuned answers to every test row, their losses and scores, one table and one manifest.
+
+It trains nothing, chooses nothing and compares nothing: verdicts are the report's.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+from fingpt import log
+from fingpt.eval import device
+from fingpt.eval.inputs import Inputs, read_inputs
+from fingpt.eval.model import Variant
+from fingpt.eval.table import Scored, encode_table
+from fingpt.eval.variant import Evaluation
+from fingpt.manifest import EvalManifest, FileRef, VariantScores
+from fingpt.run import Stage, stage_prefix
+from fingpt.stage import Context
+from fingpt.storage import put
+
+
+def body(ctx: Context) -> EvalManifest:
+    """Evaluate the run's adapter on its test split, and its base beside it unless `eval.include_base` is off."""
+    inputs = read_inputs(ctx)
+    start = time.perf_counter()
+    evaluation = Evaluation(ctx, inputs)
+    load_seconds = time.perf_counter() - start
+    variants: tuple[Variant, ...] = (
+        ("base", "tuned") if ctx.run.config.eval.include_base else ("tuned",)
+    )
+    rows: list[Scored] = []
+    scores: dict[str, VariantScores] = {}
+    files: list[FileRef] = []
+    for variant in variants:
+        done = evaluation.variant(variant, load_seconds)
+        rows += done.rows
+        files += done.files
+        scores[variant] = done.scores
+        _say(variant, done.scores)
+    table = put(
+        ctx.store, f"{stage_prefix(ctx.run.id, Stage.EVAL)}/scores.parquet", encode_table(rows)
+    )
+    return EvalManifest(
+        **cast("dict[str, Any]", ctx.identity()),
+        seconds={
+            "load": load_seconds,
+            **{
+                phase: sum(one.seconds[phase] for one in scores.values())
+                for phase in ("loss", "generate", "score")
+            },
+        },
+        versions=device.versions(),
+        hardware=device.hardware(),
+        warnings=_warnings(inputs, evaluation, scores),
+        dataset=inputs.dataset.id,
+        adapter_sha256=inputs.adapter_sha256,
+        base_sha256=inputs.base.sha256,
+        decoding=evaluation.how(),
+        scores=scores,
+        files=(table, *files),
+    )
+
+
+def _say(variant: str, scores: VariantScores) -> None:
+    log.event(
+        f"scored {variant}",
+        loss=scores.loss,
+        parsed=f"{scores.robust.parsed}/{scores.n}",
+        accuracy_all=scores.robust.accuracy_all,
+        mse_all=scores.robust.mse_all,
+        samples_per_second=scores.samples_per_second,
+    )
+
+
+def _warnings(
+    inputs: Inputs, evaluation: Evaluation, scores: dict[str, VariantScores]
+) -> tuple[str, ...]:
+    found = []
+    if inputs.dataset.leaky:
+        found.append(
+            "The split is random: test labels can be read off training prompts, so no score here shows skill."
+        )
+    if evaluation.dropped_news:
+        found.append(
+            f"{evaluation.dropped_news} news items were dropped to fit prompts into train.max_tokens."
+        )
+    for name, one in scores.items():
+        if one.truncated:
+            found.append(
+                f"{one.truncated} of {one.n} {name} answers were cut off at eval.max_new_tokens."
+            )
+    return tuple(found)

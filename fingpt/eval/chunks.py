@@ -1,0 +1,153 @@
+"""Losses and answers in the store, create-only as they are made, so that an interrupted evaluation goes on.
+
+A chunk holds a head line (context, count, sha256 of the rest) and one line per answer; its bytes depend on inputs
+alone. The batch's seconds lie in an object of their own, written first, because they differ from run to run.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from fingpt.errors import StorageError
+from fingpt.eval.generate import Answer
+from fingpt.eval.rows import Row
+from fingpt.manifest import FileRef, decode, encode
+from fingpt.record import Frozen, canonical_json, sha256_bytes
+from fingpt.storage import ObjectStore
+
+Generate = Callable[[Sequence[Row]], tuple[list[Answer], float]]
+
+
+class Head(Frozen):
+    """First line of a chunk."""
+
+    context: str
+    rows: int
+    sha256: str
+
+
+class Timing(Frozen):
+    """Wall-clock seconds of one batch."""
+
+    seconds: float
+
+
+class Chunk(Frozen):
+    """Answers of one batch, the seconds that generating them took, and the stored files."""
+
+    answers: tuple[Answer, ...]
+    seconds: float
+    files: tuple[FileRef, ...]
+    reused: bool
+
+
+def context_of(inputs: Sequence[str], rows: Sequence[Row]) -> str:
+    """Hex sha256 over everything that decides a result: `inputs` (hashes, decoding) and its rows' ids in order."""
+    return sha256_bytes(canonical_json([list(inputs), [row.example.id for row in rows]]))
+
+
+def encode_chunk(answers: Sequence[Answer], context: str) -> bytes:
+    """The stored bytes of a chunk."""
+    body = b"".join(canonical_json(answer) + b"\n" for answer in answers)
+    head = Head(context=context, rows=len(answers), sha256=sha256_bytes(body))
+    return canonical_json(head) + b"\n" + body
+
+
+def decode_chunk(data: bytes, context: str, key: str) -> tuple[Answer, ...]:
+    """Inverse of `encode_chunk`; StorageError when a byte was changed or the chunk was made from other inputs."""
+    first, _, body = data.partition(b"\n")
+    try:
+        head = Head.model_validate(json.loads(first))
+        if sha256_bytes(body) != head.sha256:
+            raise ValueError
+        answers = tuple(Answer.model_validate(json.loads(line)) for line in body.splitlines())
+        if len(answers) != head.rows:
+            raise ValueError
+    except (ValueError, ValidationError):
+        raise StorageError(
+            f"{key} does not match its own sha256: the object was changed; delete it and run eval again."
+        ) from None
+    if head.context != context:
+        raise _other_inputs(key)
+    return answers
+
+
+def timing_key(key: str) -> str:
+    """Where the seconds of the chunk at `key` lie."""
+    return key.removesuffix(".jsonl") + ".timing.json"
+
+
+def chunk(
+    store: ObjectStore, key: str, context: str, batch: Sequence[Row], generate: Generate
+) -> Chunk:
+    """The chunk at `key`, read back and verified if it is there, generated and stored if it is not."""
+    clock = timing_key(key)
+    reused = store.exists(key)
+    if not reused:
+        answers, seconds = generate(batch)
+        store.create(clock, encode(Timing(seconds=seconds)))
+        store.create(key, encode_chunk(answers, context))
+    # What is stored is what counts, also when another process was first.
+    data, time_data = store.read(key), store.read(clock)
+    return Chunk(
+        answers=decode_chunk(data, context, key),
+        seconds=decode(Timing, time_data, clock).seconds,
+        files=(_ref(key, data), _ref(clock, time_data)),
+        reused=reused,
+    )
+
+
+class StoredLosses(Frozen):
+    """Sums of answer tokens' negative log-likelihoods by example id, as stored."""
+
+    context: str
+    seconds: float
+    test: dict[str, float]
+    train: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses of one variant, the seconds that measuring them took, and the stored file."""
+
+    test: dict[str, float]
+    train: dict[str, float]
+    seconds: float
+    files: tuple[FileRef, ...]
+
+
+def losses(
+    store: ObjectStore,
+    key: str,
+    context: str,
+    measure: Callable[[], tuple[dict[str, float], dict[str, float]]],
+) -> Losses:
+    """The losses at `key`, read back and verified if they are there, measured (test, train) and stored if not."""
+    if not store.exists(key):
+        start = time.perf_counter()
+        test, train = measure()
+        seconds = time.perf_counter() - start
+        store.create(
+            key, encode(StoredLosses(context=context, seconds=seconds, test=test, train=train))
+        )
+    data = store.read(key)
+    stored = decode(StoredLosses, data, key)
+    if stored.context != context:
+        raise _other_inputs(key)
+    return Losses(stored.test, stored.train, stored.seconds, (_ref(key, data),))
+
+
+def _other_inputs(key: str) -> StorageError:
+    return StorageError(
+        f"{key} was made from another adapter, base, data set or decoding; delete it and run eval again."
+    )
+
+
+def _ref(key: str, data: bytes) -> FileRef:
+    """Named relative to the run's eval prefix, such as `predictions/<variant>/<file>`."""
+    return FileRef(name=key.partition("/eval/")[2], size=len(data), sha256=sha256_bytes(data))

@@ -1,0 +1,109 @@
+"""Greedy answers by transformers: one fixed batch at a time, left-padded, with every decoding setting spelled out here.
+
+Settings that a model ships with (sampling, temperature, length, stop ids) play no part. It does not store anything;
+`fingpt.eval.chunks` does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, PreTrainedTokenizerFast
+
+from fingpt.eval.rows import Row
+from fingpt.record import Frozen
+
+_KEPT_MARKS = ("<think>", "</think>")  # the parsers need to see where reasoning ends
+
+
+class Answer(Frozen):
+    """What a model wrote for one example: raw text, tokens with the stop id counted, `truncated` without one."""
+
+    example: str
+    prediction: str
+    prompt_tokens: int
+    new_tokens: int
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How answers are made: greedy, at most `max_new_tokens`, ended by any of `stop_ids`."""
+
+    stop_ids: tuple[int, ...]
+    pad_id: int
+    max_new_tokens: int
+
+    def config(self) -> GenerationConfig:
+        """The complete setting for transformers."""
+        return GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=self.max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            use_cache=True,
+            eos_token_id=list(self.stop_ids),
+            pad_token_id=self.pad_id,
+        )
+
+
+@torch.inference_mode()
+def generate_batch(
+    model: Any, tokenizer: PreTrainedTokenizerFast, batch: Sequence[Row], decoding: Decoding
+) -> tuple[list[Answer], float]:
+    """Answers of one batch and the seconds it took, the transfer to the host included."""
+    width = max(len(row.prompt_ids) for row in batch)
+    ids = torch.full((len(batch), width), decoding.pad_id, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for index, row in enumerate(batch):
+        ids[index, width - len(row.prompt_ids) :] = torch.tensor(row.prompt_ids)
+        mask[index, width - len(row.prompt_ids) :] = 1
+    start = time.perf_counter()
+    output = model.generate(
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
+        generation_config=decoding.config(),
+    )
+    lines = output[:, width:].tolist()
+    seconds = time.perf_counter() - start
+    hidden = _hidden_ids(tokenizer)
+    return [
+        _answer(tokenizer, row, line, decoding, hidden)
+        for row, line in zip(batch, lines, strict=True)
+    ], seconds
+
+
+def _answer(
+    tokenizer: PreTrainedTokenizerFast,
+    row: Row,
+    line: list[int],
+    decoding: Decoding,
+    hidden: frozenset[int],
+) -> Answer:
+    stop = next((index for index, token in enumerate(line) if token in decoding.stop_ids), None)
+    written = line if stop is None else line[:stop]
+    text = tokenizer.decode(
+        [token for token in written if token not in hidden],
+        skip_special_tokens=False,
+        clean_up_tokenization_spaces=False,
+    )
+    return Answer(
+        example=row.example.id,
+        prediction=str(text),
+        prompt_tokens=len(row.prompt_ids),
+        new_tokens=len(written) + (stop is not None),
+        truncated=stop is None,
+    )
+
+
+def _hidden_ids(tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
+    """Special tokens, as the published code skips them, but for the marks of reasoning."""
+    added = tokenizer.added_tokens_decoder
+    return frozenset(
+        number
+        for number, token in added.items()
+        if token.special and token.content not in _KEPT_MARKS
+    )

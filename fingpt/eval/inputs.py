@@ -1,0 +1,103 @@
+"""What an evaluation starts from, checked before any weights are loaded: data set, adapter and base fit together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fingpt.base import read_base_manifest
+from fingpt.chat import template_sha256
+from fingpt.errors import DataError
+from fingpt.examples import Example, decode_jsonl
+from fingpt.manifest import AdapterManifest, BaseManifest, DatasetManifest, FileRef, PrepManifest
+from fingpt.models import ModelSpec, spec
+from fingpt.record import canonical_json, sha256_bytes
+from fingpt.run import Stage, base_manifest_key, dataset_manifest_key, dataset_prefix, stage_prefix
+from fingpt.stage import Context
+from fingpt.storage import download_tree, read_verified
+
+_ADAPTER = "adapter/"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Verified inputs of one evaluation."""
+
+    spec: ModelSpec
+    base: BaseManifest
+    adapter: AdapterManifest
+    dataset: DatasetManifest
+
+    @property
+    def adapter_files(self) -> tuple[FileRef, ...]:
+        """The adapter's own files, named `adapter/…`."""
+        return tuple(file for file in self.adapter.files if file.name.startswith(_ADAPTER))
+
+    @property
+    def adapter_sha256(self) -> str:
+        """Identity of the adapter: hash over its files' names and hashes."""
+        return sha256_bytes(
+            canonical_json([[file.name, file.sha256] for file in self.adapter_files])
+        )
+
+
+def read_inputs(ctx: Context) -> Inputs:
+    """Read the manifests that eval needs; DataError names the first pair that does not fit."""
+    prep = ctx.previous(Stage.PREP, PrepManifest)
+    adapter = ctx.previous(Stage.TRAIN, AdapterManifest)
+    model = spec(ctx.run.config.model)
+    read_base_manifest(ctx.store, model)  # says how to get the weights when they are not there
+    base = ctx.read(BaseManifest, base_manifest_key(model.base_prefix))
+    key = dataset_manifest_key(prep.dataset)
+    dataset = ctx.read(DatasetManifest, key)
+    if ctx.inputs[key] != prep.dataset_sha256:
+        raise DataError(
+            f"{key} is not the data set that prep made for {ctx.run.id}: it was changed; run prep again."
+        )
+    check_adapter(adapter, base, model, prep.dataset)
+    found = Inputs(model, base, adapter, dataset)
+    if not found.adapter_files:
+        raise DataError(f"Stage train of {ctx.run.id} names no adapter file; run train again.")
+    return found
+
+
+def check_adapter(
+    adapter: AdapterManifest, base: BaseManifest, model: ModelSpec, dataset: str
+) -> None:
+    """DataError when the adapter was trained on another base, with another template or on another data set."""
+    pairs = (
+        ("base model", adapter.base, model.base),
+        ("base weights", adapter.base_sha256, base.sha256),
+        ("chat template", adapter.template_sha256, template_sha256(model)),
+        ("data set", adapter.dataset, dataset),
+    )
+    for what, trained, here in pairs:
+        if trained != here:
+            raise DataError(
+                f"The adapter was trained with another {what} ({trained[:40]}) than the one here ({here[:40]}); "
+                "run train again, or point eval at the run that trained it."
+            )
+
+
+def read_split(ctx: Context, dataset: DatasetManifest, split: str) -> list[Example]:
+    """Examples of one split, verified; DataError when the data set has no such rows."""
+    name = f"{split}.jsonl"
+    ref = next((file for file in dataset.files if file.name == name), None)
+    if ref is None:
+        raise DataError(f"Data set {dataset.id} has no {name}; run prep again.")
+    examples = decode_jsonl(
+        read_verified(ctx.store, f"{dataset_prefix(dataset.id)}/{name}", ref.sha256)
+    )
+    if not examples:
+        raise DataError(
+            f"The {split} split of data set {dataset.id} is empty: there is nothing to score."
+        )
+    return examples
+
+
+def fetch_adapter(ctx: Context, inputs: Inputs) -> Path:
+    """The adapter's files in the scratch folder, each checked against its sha256."""
+    download_tree(
+        ctx.store, stage_prefix(ctx.run.id, Stage.TRAIN), inputs.adapter_files, ctx.scratch
+    )
+    return ctx.scratch / "adapter"

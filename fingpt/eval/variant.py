@@ -1,0 +1,201 @@
+"""One loaded evaluation: loss, answers and scores of each variant, from what the store already holds where it can.
+
+Loss and answers are stored create-only as they are made and read back; everything after them is computed from the
+stored bytes, so that an interrupted evaluation ends with the same table as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from fingpt import log
+from fingpt.base import fetch_base
+from fingpt.chat import load_tokenizer, pad_id, render, stop_ids
+from fingpt.eval import device
+from fingpt.eval.chunks import Chunk, Losses, chunk, context_of, losses
+from fingpt.eval.generate import Answer, Decoding, generate_batch
+from fingpt.eval.inputs import Inputs, fetch_adapter, read_split
+from fingpt.eval.loss import answer_nll
+from fingpt.eval.metrics import Metrics
+from fingpt.eval.model import Variant, active, load
+from fingpt.eval.rows import Row, batches, refuse_duplicates, spread
+from fingpt.eval.score import Pair, score_robust, score_strict, summarise
+from fingpt.eval.table import Scored
+from fingpt.examples import Example
+from fingpt.manifest import FileRef, ParserScores, VariantScores
+from fingpt.record import canonical_json
+from fingpt.run import Stage, predictions_key, stage_prefix
+from fingpt.stage import Context
+
+TRAIN_LOSS_ROWS = 64
+"""Train rows that the train loss is measured on, evenly spread over the split: enough to see overfitting."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One variant: its rows for the table, its scores, and the files that hold its answers and losses."""
+
+    rows: list[Scored]
+    scores: VariantScores
+    files: tuple[FileRef, ...]
+
+
+class Evaluation:
+    """The loaded model, tokenizer and rows of one evaluation."""
+
+    def __init__(self, ctx: Context, inputs: Inputs) -> None:
+        self.ctx, self.inputs, self.settings = ctx, inputs, ctx.run.config.eval
+        folder = fetch_base(ctx.store, inputs.spec, ctx.site.cache)
+        self.tokenizer = load_tokenizer(folder)
+        self.dropped_news = 0
+        self.test = self._rows(read_split(ctx, inputs.dataset, "test"))
+        refuse_duplicates(self.test)
+        train = read_split(ctx, inputs.dataset, "train")
+        self.train = self._rows([train[index] for index in spread(len(train), TRAIN_LOSS_ROWS)])
+        self.precision = device.resolve_precision(self.settings.precision)
+        self.model = load(
+            folder, fetch_adapter(ctx, inputs), device.device(), device.dtype(self.precision)
+        )
+        self.decoding = Decoding(
+            stop_ids=stop_ids(inputs.spec, self.tokenizer),
+            pad_id=pad_id(inputs.spec, self.tokenizer),
+            max_new_tokens=self.settings.max_new_tokens,
+        )
+        self.metrics = Metrics(ctx.scratch / "evaluate")
+
+    def _rows(self, examples: list[Example]) -> list[Row]:
+        rows = []
+        for example in examples:
+            found = render(
+                self.inputs.spec, self.tokenizer, example, self.ctx.run.config.train.max_tokens
+            )
+            self.dropped_news += found.dropped_news
+            rows.append(Row(example, found.prompt_ids, found.answer_ids))
+        return rows
+
+    def how(self) -> dict[str, str | int | float | bool]:
+        """Decoding settings, for the manifest and for the identity of chunks."""
+        return {
+            "method": "greedy",
+            "engine": "transformers",
+            "attention": "sdpa",
+            "adapter": "unmerged",
+            "precision": self.precision,
+            "batch_size": self.settings.batch_size,
+            "max_new_tokens": self.settings.max_new_tokens,
+            "stop_ids": ",".join(map(str, self.decoding.stop_ids)),
+        }
+
+    def variant(self, variant: Variant, load_seconds: float) -> Evaluated:
+        """Loss, answers and scores of one variant; `load_seconds` is copied into its seconds by phase."""
+        with (
+            active(self.model, variant) as model,
+            device.memory_in_words(self.settings.batch_size),
+        ):
+            loss = self._losses(model, variant)
+            chunks = self._answers(model, variant)
+        start = time.perf_counter()
+        rows, strict, robust = self._score(variant, loss, chunks)
+        score_seconds = time.perf_counter() - start
+        seconds = sum(one.seconds for one in chunks)
+        scores = VariantScores(
+            n=len(rows),
+            loss=sum(loss.test.values()) / _answer_tokens(self.test),
+            train_loss=sum(loss.train.values()) / _answer_tokens(self.train),
+            samples_per_second=len(rows) / seconds,
+            tokens_per_second=sum(row.answer.new_tokens for row in rows) / seconds,
+            truncated=sum(row.answer.truncated for row in rows),
+            # A resumed run did part of this earlier: the stored clocks count, not this process's.
+            seconds={
+                "load": load_seconds,
+                "loss": loss.seconds,
+                "generate": seconds,
+                "score": score_seconds,
+            },
+            strict=strict,
+            robust=robust,
+        )
+        files = loss.files + tuple(file for one in chunks for file in one.files)
+        return Evaluated(rows, scores, files)
+
+    def _identity(self, variant: Variant) -> list[str]:
+        """What decides loss and answers beside the rows."""
+        adapter = self.inputs.adapter_sha256 if variant == "tuned" else ""
+        how = canonical_json(self.how()).decode()
+        return [self.inputs.base.sha256, adapter, self.inputs.adapter.template_sha256, how]
+
+    def _losses(self, model: Any, variant: Variant) -> Losses:
+        """Losses on test and train rows, measured here or by an attempt before."""
+        size = self.settings.batch_size
+
+        def measure() -> tuple[dict[str, float], dict[str, float]]:
+            with log.progress(f"loss {variant}", len(self.test) + len(self.train)) as meter:
+                return (
+                    answer_nll(model, self.test, size, meter.advance),
+                    answer_nll(model, self.train, size, meter.advance),
+                )
+
+        return losses(
+            self.ctx.store,
+            f"{stage_prefix(self.ctx.run.id, Stage.EVAL)}/losses/{variant}.json",
+            context_of(self._identity(variant), [*self.test, *self.train]),
+            measure,
+        )
+
+    def _answers(self, model: Any, variant: Variant) -> list[Chunk]:
+        """Every chunk of answers, generated here or by an attempt before."""
+        chunks = []
+        plan = batches(self.test, self.settings.batch_size, lambda row: len(row.prompt_ids))
+        with log.progress(f"answers {variant}", len(self.test)) as meter:
+            for number, batch in enumerate(plan):
+                one = chunk(
+                    self.ctx.store,
+                    predictions_key(self.ctx.run.id, variant, number),
+                    context_of(self._identity(variant), batch),
+                    batch,
+                    lambda rows: generate_batch(model, self.tokenizer, rows, self.decoding),
+                )
+                tokens = sum(answer.new_tokens for answer in one.answers)
+                note: dict[str, object] = {"tokens_per_second": round(tokens / one.seconds, 1)}
+                meter.advance(len(batch), **({"reused": True} if one.reused else note))
+                chunks.append(one)
+        return chunks
+
+    def _score(
+        self, variant: Variant, loss: Losses, chunks: list[Chunk]
+    ) -> tuple[list[Scored], ParserScores, ParserScores]:
+        """Rows in the order of the test split, and the scores under `strict` and `robust`."""
+        answers: dict[str, tuple[Answer, float]] = {
+            answer.example: (answer, one.seconds / len(one.answers))
+            for one in chunks
+            for answer in one.answers
+        }
+        pairs = [
+            Pair(answers[row.example.id][0].prediction, row.example.raw_answer, row.example.label)
+            for row in self.test
+        ]
+        strict = score_strict(pairs=pairs, metrics=self.metrics)
+        robust = score_robust(pairs=pairs, metrics=self.metrics)
+        rows = [
+            Scored(
+                variant=variant,
+                row=row,
+                nll=loss.test[row.example.id],
+                answer=answers[row.example.id][0],
+                seconds=answers[row.example.id][1],
+                strict=strict_row,
+                robust=robust_row,
+            )
+            for row, strict_row, robust_row in zip(self.test, strict, robust, strict=True)
+        ]
+        return (
+            rows,
+            summarise(outcomes=strict, metrics=self.metrics),
+            summarise(outcomes=robust, metrics=self.metrics),
+        )
+
+
+def _answer_tokens(rows: list[Row]) -> int:
+    return sum(len(row.answer_ids) for row in rows)

@@ -1,0 +1,70 @@
+"""Score answers that another system made: `python -m jobs.score --answers FILE --data FOLDER --out FOLDER`.
+
+Answers (columns symbol, period, prediction) are matched to FOLDER/test.parquet of the published schema and go through
+the same parsers and metrics as the eval stage; OUT/scores.json appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fingpt import log
+from fingpt.config import site_config
+from fingpt.errors import ConfigError
+from fingpt.stage import guarded
+
+
+def score(
+    answers: Annotated[Path, typer.Option(help="Parquet file with symbol, period and prediction.")],
+    data: Annotated[Path, typer.Option(help="Folder with test.parquet of the published schema.")],
+    out: Annotated[Path, typer.Option(help="Folder that scores.json is written to.")],
+) -> None:
+    """Score ANSWERS against DATA/test.parquet and write OUT/scores.json."""
+    log.setup()
+
+    def act() -> None:
+        if Path() in (answers, data, out):
+            raise ConfigError(
+                "Scoring needs all three: make score ANSWERS=file.parquet DATA=folder OUT=folder."
+            )
+        from fingpt.eval.external import read_pairs, score_pairs, write_scores
+
+        pairs = read_pairs(answers, data / "test.parquet")
+        with tempfile.TemporaryDirectory(prefix="fingpt-") as scratch:
+            scores = score_pairs(pairs, Path(scratch))
+        path = write_scores(scores, out)
+        _show(scores, path)
+
+    sys.exit(guarded(act, debug=site_config().debug))
+
+
+def _show(scores: dict[str, dict[str, object]], path: Path) -> None:
+    table = Table(title=f"Scores in {path}")
+    table.add_column("")
+    for name in scores:
+        table.add_column(name.replace("_", " "), justify="right")
+    for name in ("n", "parsed", "valid", "binary_accuracy", "accuracy_all", "mse", "mse_all"):
+        table.add_row(name, *(_cell(one[name]) for one in scores.values()))
+    for section in ("pros", "cons", "analysis"):
+        cells = []
+        for one in scores.values():
+            rouge = one["rouge"]
+            assert isinstance(rouge, dict)
+            cells.append(" / ".join(_cell(value) for value in rouge[section].values()))
+        table.add_row(f"{section} ROUGE-1 / 2 / L", *cells)
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    typer.run(score)
