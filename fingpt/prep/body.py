@@ -1,0 +1,159 @@
+"""Body of stage prep: source → examples → split → findings → files, page and manifest under `datasets/<id>/`.
+
+The data set's id is the hash of everything in its manifest but the page, so equal rows under equal rules are one data
+set and are made once. The manifest is written last; whatever goes wrong before leaves no data set.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib.metadata import version
+
+from fingpt import log
+from fingpt.examples import encode_jsonl
+from fingpt.manifest import DatasetManifest, FileRef, Finding, PrepManifest, encode
+from fingpt.prep.importing import Imported, import_rows
+from fingpt.prep.lint import VERSION as LINT_VERSION
+from fingpt.prep.lint import lint
+from fingpt.prep.page import Page, render_page, shown_rows
+from fingpt.prep.rows import encode_rejects
+from fingpt.prep.source import read_rows
+from fingpt.prep.split import Split, split_rows, weeks_of
+from fingpt.prep.views import model_views
+from fingpt.record import canonical_json, sha256_bytes
+from fingpt.run import dataset_manifest_key, dataset_prefix
+from fingpt.stage import Context
+from fingpt.storage import put
+
+PAGE = "data.html"
+
+
+def body(ctx: Context) -> PrepManifest:
+    """Make the data set of `ctx.run` and return the stage's manifest.
+
+    Raises what source, importer, split and store raise: ConfigError, DataError, MissingInputError, StorageError,
+    TransientError.
+    """
+    config, clock = ctx.run.config.prep, time.monotonic()
+    imported = import_rows(read_rows(config.source, ctx.store, ctx.scratch), config.max_reject_rate)
+    log.event("rows read", rows=imported.read, refused=len(imported.rejects), source=config.source)
+    seconds = {"read": time.monotonic() - clock}
+
+    clock = time.monotonic()
+    split = split_rows(imported.rows, config, ctx.run.config.seed)
+    findings = lint(split.parts())
+    seconds["split_and_lint"] = time.monotonic() - clock
+    _say(split, findings)
+
+    clock = time.monotonic()
+    files = {f"{name}.jsonl": encode_jsonl(list(part)) for name, part in split.parts().items()}
+    files["rejects.jsonl"] = encode_rejects(imported.rejects)
+    draft = _describe(config.source, imported, split, findings, files)
+    sealed = _store(ctx, draft, files, split, imported)
+    seconds["write"] = time.monotonic() - clock
+    return PrepManifest.model_validate(
+        {
+            **ctx.identity(),
+            "dataset": draft.id,
+            "dataset_sha256": sha256_bytes(sealed),
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "versions": {
+                "python": platform.python_version(),
+                "pyarrow": version("pyarrow"),
+                "lint": str(LINT_VERSION),
+            },
+            "warnings": _warnings(split, findings),
+        }
+    )
+
+
+def _say(split: Split, findings: tuple[Finding, ...]) -> None:
+    counts = {name: len(part) for name, part in split.parts().items()}
+    log.event("split", rule=split.rule, **counts, **split.dropped)
+    for found in findings:
+        if found.severity != "info":
+            say = log.warning if found.severity == "error" else log.event
+            say(f"{found.rule} ({found.split})", rows=f"{found.count} of {found.of}")
+
+
+def _describe(
+    source: str,
+    imported: Imported,
+    split: Split,
+    findings: tuple[Finding, ...],
+    files: dict[str, bytes],
+) -> DatasetManifest:
+    """The manifest without its page, under the id that its own content gives."""
+    notes: dict[str, int] = {}
+    for part in split.parts().values():
+        for example in part:
+            for note in example.notes:
+                notes[note] = notes.get(note, 0) + 1
+    unnamed = DatasetManifest(
+        id="",
+        source=source,
+        split_rule=split.rule,
+        leaky=split.leaky,
+        counts={name: len(part) for name, part in split.parts().items()},
+        weeks={name: weeks_of(part) for name, part in split.parts().items()},
+        rejects=imported.reasons,
+        dropped=split.dropped,
+        notes=notes,
+        findings=findings,
+        files=tuple(
+            FileRef(name=name, size=len(data), sha256=sha256_bytes(data))
+            for name, data in files.items()
+        ),
+    )
+    named = sha256_bytes(canonical_json([LINT_VERSION, unnamed.model_dump(mode="json")]))[:16]
+    return unnamed.model_copy(update={"id": named})
+
+
+def _store(
+    ctx: Context,
+    draft: DatasetManifest,
+    files: dict[str, bytes],
+    split: Split,
+    imported: Imported,
+) -> bytes:
+    """Write files, page and, last, the manifest; the manifest's bytes, new or found."""
+    prefix, key = dataset_prefix(draft.id), dataset_manifest_key(draft.id)
+    for name, data in files.items():
+        put(ctx.store, f"{prefix}/{name}", data)
+    page = _page(ctx, draft, split, imported)
+    if not ctx.store.create(f"{prefix}/{PAGE}", page):
+        # Another run made the data set, perhaps before this run's base was in the store: its page stands, and a
+        # model that it does not show gets a page of its own beside it.
+        stored, model = ctx.store.read(f"{prefix}/{PAGE}"), ctx.run.config.model
+        if _shows(page, model) and not _shows(stored, model):
+            ctx.store.create(f"{prefix}/data-{model}.html", page)
+        page = stored
+    ref = FileRef(name=PAGE, size=len(page), sha256=sha256_bytes(page))
+    sealed = encode(draft.model_copy(update={"files": (*draft.files, ref)}))
+    put(ctx.store, key, sealed)
+    log.event("data set ready", id=draft.id, page=f"{ctx.store.uri}/{prefix}/{PAGE}")
+    return sealed
+
+
+def _shows(page: bytes, model: str) -> bool:
+    return f'data-model="{model}"'.encode() in page
+
+
+def _page(ctx: Context, draft: DatasetManifest, split: Split, imported: Imported) -> bytes:
+    shown = shown_rows(split.parts())
+    views = model_views(ctx.store, shown, ctx.scratch, ctx.run.config.train.max_tokens)
+    return render_page(
+        Page(draft, split.parts(), shown, views, imported.rejects, imported.read)
+    ).encode()
+
+
+def _warnings(split: Split, findings: tuple[Finding, ...]) -> tuple[str, ...]:
+    said = [
+        f"{found.rule} ({found.split}): {found.text}"
+        for found in findings
+        if found.severity == "error"
+    ]
+    if split.leaky:
+        said.insert(0, "Random split: test answers are printed inside training prompts.")
+    return tuple(said)

@@ -1,0 +1,140 @@
+"""data.html: the data set as a person looks at it. One file of its own: no script, no network, light, dark, print.
+
+Everything that comes from rows is escaped by the template. What a model sees is computed elsewhere and handed in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from fingpt.examples import Example
+from fingpt.manifest import DatasetManifest, Finding
+from fingpt.prep import charts
+from fingpt.prep.facts import facts
+from fingpt.prep.lint import RULES, VERSION
+from fingpt.prep.rows import Reject
+from fingpt.prep.split import evenly_spaced
+from fingpt.prep.views import ModelView
+
+SHOWN = 5
+_SHOWN_REJECTS = 20
+_LINE = re.compile(
+    r"^(?:\[(Headline|Summary|[^\]\n]{1,40})\]:?[ \t]*(.*)|(From \d{4}-.*)|(\w{1,40}: -?[\d.]+(?:e-?\d+)?))$"
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page shows: the manifest's figures, all rows (for charts), five rows in full, models' views of them."""
+
+    manifest: DatasetManifest
+    parts: Mapping[str, Sequence[Example]]
+    shown: Sequence[Example]
+    views: Sequence[ModelView]
+    rejects: Sequence[Reject]
+    read: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a prompt or an answer with its part in it: head, headline, summary, section, figure or text."""
+
+    kind: str
+    text: str
+
+
+def shown_rows(parts: Mapping[str, Sequence[Example]]) -> tuple[Example, ...]:
+    """Five rows to look at: one that the importer had to mend, if any, the others evenly spread over train and test."""
+    pool = [example for part in parts.values() for example in part]
+    noted = [example for example in pool if example.notes][:1]
+    rest = [example for example in pool if example not in noted]
+    return (*evenly_spaced(rest, SHOWN - len(noted)), *noted)
+
+
+def render_page(page: Page) -> str:
+    """The whole page as HTML text."""
+    rows = [
+        {
+            "example": example,
+            "facts": facts(example),
+            "prompt": _folded(_lines(example.user)),
+            "answer": _lines(example.answer),
+            "views": [(view, view.rows[place]) for view in page.views],
+        }
+        for place, example in enumerate(page.shown)
+    ]
+    return _template().render(
+        manifest=page.manifest,
+        read=page.read,
+        rules=_by_rule(page.manifest.findings),
+        splits=[name for name, part in page.parts.items() if part],
+        rows=rows,
+        views=page.views,
+        rejects=page.rejects[:_SHOWN_REJECTS],
+        refused=len(page.rejects),
+        charts={
+            "balance": Markup(charts.balance_over_time(page.parts)),  # noqa: S704 - drawn from counts alone
+            "labels": Markup(charts.label_shares(page.parts)),  # noqa: S704
+            "prompts": Markup(charts.lengths(page.parts, "user")),  # noqa: S704
+            "answers": Markup(charts.lengths(page.parts, "answer")),  # noqa: S704
+        },
+        lint_version=VERSION,
+        rule_count=len(RULES),
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.jinja")
+
+
+def _by_rule(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Findings of one rule together, in the order of their first."""
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.rule, []).append(finding)
+    return list(groups.values())
+
+
+def _lines(text: str) -> list[Line]:
+    found = []
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        match = _LINE.match(line)
+        if match is None:
+            found.append(Line("text", line))
+        elif match[3]:
+            found.append(Line("head", line))
+        elif match[4]:
+            found.append(Line("figure", line))
+        elif match[1] in ("Headline", "Summary"):
+            found.append(Line(match[1].lower(), match[2]))
+        else:
+            found.append(Line("section", line))
+    return found
+
+
+def _folded(lines: Sequence[Line]) -> list[list[Line]]:
+    """Lines in blocks, figures apart: a prompt's thirty financial figures are set in columns."""
+    blocks: list[list[Line]] = []
+    for line in lines:
+        if blocks and (blocks[-1][-1].kind == "figure") == (line.kind == "figure"):
+            blocks[-1].append(line)
+        else:
+            blocks.append([line])
+    return blocks
