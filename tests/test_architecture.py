@@ -1,0 +1,311 @@
+"""The house rules that a machine can check: sizes, names, layers, imports, configurations, documents, paths."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from fingpt.config import load_config
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted([*ROOT.glob("fingpt/**/*.py"), *ROOT.glob("jobs/**/*.py")])
+CONFIGS = sorted(ROOT.glob("jobs/configs/*.yaml"))
+STAGES = {"prep", "train", "eval", "report", "cluster"}
+
+# A module may import what stands in a line above its own, nothing beside it.
+LAYERS = (
+    {"errors"},
+    {"record", "log"},
+    {"models", "examples", "news"},
+    {"config", "chat"},
+    {"manifest", "run"},
+    {"storage"},
+    {"base", "attempt"},
+    {"stage"},
+    {*STAGES, "local", "submit"},
+    {"tiny"},  # trains the tiny bases with what prep, chat and train have
+    {"jobs"},
+)
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+
+# Folders that hold no text of ours.
+SKIPPED = {"store", "build", "dist", "node_modules", "__pycache__"}
+
+# Templates are applied for training and generation; prep shows what the models will see.
+CHAT_USERS = {"prep", "train", "eval", "tiny"}
+
+# Modules outside the stages' folders that need a stage's libraries once they are called.
+EXTRA_OF = {"chat": "train", "tiny": "train"}
+
+# A laptop that submits, watches and collects has none of these.
+HEAVY = (
+    "torch transformers tokenizers peft accelerate deepspeed datasets evaluate pyarrow pandas numpy "
+    "scipy sklearn statsmodels altair vl_convert boto3 botocore kubernetes"
+).split()
+LIGHT = (
+    "fingpt.errors fingpt.record fingpt.log fingpt.models fingpt.examples fingpt.config fingpt.chat "
+    "fingpt.manifest fingpt.run fingpt.stage fingpt.local fingpt.submit "
+    "jobs.submit jobs.drive jobs.prep jobs.train jobs.eval"
+).split()
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def area(dotted: str) -> str:
+    """`fingpt.prep.lint` -> prep, `fingpt.chat` -> chat, `jobs.submit` -> jobs, `fingpt` -> ''."""
+    package, _, rest = dotted.partition(".")
+    return package if package == "jobs" else rest.partition(".")[0]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of every module that `path` imports, anywhere in it."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{relative(path)}:{node.lineno} imports relatively"
+            module = node.module or ""
+            yield from (
+                [f"fingpt.{a.name}" for a in node.names] if module == "fingpt" else [module]
+            )
+
+
+def imported_areas(path: Path) -> set[str]:
+    ours = [name for name in imports(path) if name.startswith(("fingpt.", "jobs"))]
+    return {area(name) for name in ours}
+
+
+def own_area(path: Path) -> str:
+    return area(".".join(path.relative_to(ROOT).with_suffix("").parts))
+
+
+@cache
+def texts() -> dict[Path, str]:
+    """Every file that a person writes and reads here, with its text."""
+    kinds = {"", *".py .md .toml .txt .in .yaml .yml .json .jinja .html .css".split()}
+    files = {}
+    for folder, below, names in os.walk(ROOT):
+        below[:] = [
+            name for name in below if name not in SKIPPED and (name == ".ci" or name[0] != ".")
+        ]
+        paths = [Path(folder, name) for name in names]
+        files.update(
+            {
+                path: path.read_text("utf-8")
+                for path in paths
+                if path.suffix in kinds and path.name[0] != "."
+            }
+        )
+    return {path: text for path, text in files.items() if path != Path(__file__)}
+
+
+def found(pattern: str) -> list[str]:
+    """`file:line` of every match of `pattern` in the project's texts."""
+    expression = re.compile(pattern)
+    return [
+        f"{relative(path)}:{number}: {line.strip()[:100]}"
+        for path, text in texts().items()
+        if expression.search(text)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if expression.search(line)
+    ]
+
+
+def test_no_module_is_longer_than_300_lines() -> None:
+    lengths = {
+        relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > 300} == {}
+
+
+def test_no_function_is_longer_than_60_lines_or_takes_more_than_6_parameters() -> None:
+    faults = []
+    for path in MODULES:
+        for node in ast.walk(tree(path)):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            parameters = [one.arg for one in every if one.arg not in ("self", "cls")]
+            if lines > 60 or len(parameters) > 6:
+                faults.append(
+                    f"{relative(path)}:{node.lineno} {node.name}: {lines} lines, {len(parameters)} parameters"
+                )
+    assert faults == []
+
+
+def test_no_module_is_named_after_nothing() -> None:
+    empty = {"util", "utils", "helper", "helpers", "common", "misc", "lib", "tools"}
+    assert [relative(path) for path in MODULES if empty & {path.stem, path.parent.name}] == []
+
+
+def test_every_module_says_what_it_does() -> None:
+    silent = [
+        relative(path)
+        for path in MODULES
+        if path.stat().st_size and not ast.get_docstring(tree(path))
+    ]
+    assert silent == []
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {own_area(path) for path in MODULES} - set(RANK) - {"", "__init__"} == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_a_module_imports_lower_layers_only(path: Path) -> None:
+    own = own_area(path)
+    others = imported_areas(path) - {own}
+    assert {name for name in others if RANK[name] >= RANK.get(own, 0)} == set()
+
+
+def test_chat_templates_are_applied_where_models_are_fed_only() -> None:
+    users = {own_area(path) for path in MODULES if "chat" in imported_areas(path)}
+    assert users - {"chat"} <= CHAT_USERS
+
+
+def test_only_the_s3_modules_import_boto3_and_only_the_cluster_client_imports_kubernetes() -> None:
+    def importers(*libraries: str) -> list[str]:
+        return [
+            relative(path)
+            for path in MODULES
+            if any(name.split(".")[0] in libraries for name in imports(path))
+        ]
+
+    assert [
+        name for name in importers("boto3", "botocore") if not name.startswith("fingpt/storage/s3")
+    ] == []
+    assert [name for name in importers("kubernetes") if name != "fingpt/cluster/client.py"] == []
+
+
+def test_an_extra_names_every_library_that_its_modules_import() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+
+    def names(requirements: list[str]) -> set[str]:
+        return {re.split(r"[^a-z0-9.-]", text.lower())[0] for text in requirements}
+
+    distributions = packages_distributions()
+    faults = []
+    for path in MODULES:
+        own = own_area(path)
+        allowed = names([*project["dependencies"], *extras.get(EXTRA_OF.get(own, own), [])])
+        for top in (
+            {name.split(".")[0] for name in imports(path)}
+            - sys.stdlib_module_names
+            - {"fingpt", "jobs", "mypy_boto3_s3"}  # the last for the type checker alone
+        ):
+            owners = {re.sub(r"[_.]", "-", one.lower()) for one in distributions.get(top, [top])}
+            faults += [] if owners & allowed else [f"{relative(path)} imports {top}"]
+    assert sorted(faults) == []
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    allowed = {
+        "fingpt/config.py",
+        "fingpt/train/worker.py",  # RANK is how torchrun tells a process which one it is
+    }
+    readers = {
+        relative(path)
+        for path in MODULES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "putenv"}
+    }
+    assert readers - allowed == set()
+
+
+def test_only_the_stage_frame_catches_everything() -> None:
+    catchers = {
+        relative(path)
+        for path in MODULES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ExceptHandler)
+        and (
+            node.type is None
+            or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
+        )
+    }
+    assert catchers - {"fingpt/stage.py"} == set()
+
+
+def test_submitting_and_collecting_loads_no_heavy_library() -> None:
+    code = f"import sys; import {', '.join(LIGHT)}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_configuration_loads(path: Path) -> None:
+    load_config(path)
+
+
+def test_relative_links_in_documents_resolve() -> None:
+    broken = [
+        f"{relative(path)}: {target}"
+        for path, text in texts().items()
+        if path.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+        if "://" not in target and not (path.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def make_targets() -> dict[str, bool]:
+    """Every target that a person may call, and whether `make` explains it."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    lines = re.findall(r"^([a-z][a-z-]*):([^=].*)?$", text, flags=re.MULTILINE)
+    return {name: "##" in rest for name, rest in lines}
+
+
+def test_every_make_target_is_explained() -> None:
+    assert [name for name, explained in make_targets().items() if not explained] == []
+    help_text = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert [name for name in make_targets() if not re.search(rf"\b{name}\b", help_text)] == []
+
+
+def test_every_make_command_that_we_name_exists() -> None:
+    command = re.compile(r"(?:[`':] ?|^ *\$? *)make ([a-z][a-z-]*)\b", flags=re.MULTILINE)
+    named = {
+        target
+        for path, text in texts().items()
+        if path.suffix in {".py", ".md"} and path != Path(__file__)
+        for target in command.findall(text)
+    }
+    assert named - set(make_targets()) == set()
+
+
+def test_the_makefile_stays_short() -> None:
+    assert len((ROOT / "Makefile").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_no_path_of_one_machine_stands_in_the_project() -> None:
+    assert found(r"(^|[^A-Za-z0-9_.])/(work|farm|opt|home|root|Users)/") == []
+
+
+def test_no_package_registry_is_named() -> None:
+    assert found(r"pypi\.org|pythonhosted|download\.pytorch|--(extra-)?index-url") == []
+
+
+def test_only_the_ci_script_knows_what_lies_beside_the_checkout() -> None:
+    assert [hit for hit in found(r"\.\./shared") if not hit.startswith(".ci/run:")] == []
