@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -50,7 +51,9 @@ class Run(Frozen):
             claimed = fields.pop("config_sha256")
             run = cls.model_validate(fields)
         except (ValueError, ValidationError, KeyError, TypeError, AttributeError):
-            raise DataError("run.json is not a run of this version; submit the run again.") from None
+            raise DataError(
+                "run.json is not a run of this version; submit the run again."
+            ) from None
         if run.config.sha256 != claimed or cls.of(run.config, run.images).id != run.id:
             raise DataError(
                 f"run.json of {run.id} does not hash to what it claims: configuration {run.config.sha256[:8]}, "
@@ -119,6 +122,38 @@ def commit_key(run_id: str, n: int) -> str:
 def predictions_key(run_id: str, variant: str, chunk: int) -> str:
     """Answers of one chunk of test rows; `variant` is `base` or `tuned`."""
     return f"{stage_prefix(run_id, Stage.EVAL)}/predictions/{variant}/{chunk:04d}.jsonl"
+
+
+def claim_key(run_id: str, stage: Stage, n: int) -> str:
+    """Claim of attempt n (from 1) of a stage."""
+    return f"{stage_prefix(run_id, stage)}/claims/{n:06d}.json"
+
+
+def heartbeat_key(run_id: str, stage: Stage, attempt: int, n: int) -> str:
+    """Heartbeat n (from 1) of an attempt."""
+    return f"{stage_prefix(run_id, stage)}/heartbeats/{attempt:06d}/{n:06d}.json"
+
+
+def attempt_key(run_id: str, stage: Stage, n: int) -> str:
+    """How attempt n ended."""
+    return f"{stage_prefix(run_id, stage)}/attempts/{n:06d}.json"
+
+
+def last_number(exists: Callable[[str], bool], key: Callable[[int], str]) -> int:
+    """The last n (from 1) whose key exists, 0 if none: by doubling and bisection, never by listing.
+
+    Numbered keys have no gaps, since each is created after its predecessor.
+    """
+    low, high = 0, 1
+    while exists(key(high)):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if exists(key(middle)):
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def report_prefix(report_id: str) -> str:

@@ -22,6 +22,7 @@ from types import FrameType
 from typing import TypeVar
 
 from fingpt import log
+from fingpt.attempt import claim
 from fingpt.config import SiteConfig, site_config
 from fingpt.errors import (
     ConfigError,
@@ -56,6 +57,7 @@ KINDS: dict[Stage, type[StageManifest]] = {
 class Context:
     """What a body works with: the store, the run, the site, a scratch folder that is gone afterwards.
 
+    `fence` raises FencedError when a newer attempt has taken over, and is to be called before every commit of its own.
     `inputs` collects bucket key → sha256 of every manifest read through `read`, for the stage's own manifest.
     """
 
@@ -64,6 +66,7 @@ class Context:
     stage: Stage
     site: SiteConfig
     scratch: Path
+    fence: Callable[[], None] = lambda: None
     inputs: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
@@ -177,9 +180,10 @@ def _frame(stage: Stage, uri: str, site: SiteConfig, load_body: Callable[[], Bod
             return
         log.event("start", stage=str(stage), run=run.id)
         body = load_body()
-        with _scratch() as scratch:
-            context = Context(store, run, stage, site, scratch)
+        with claim(store, run.id, stage) as attempt, _scratch() as scratch:
+            context = Context(store, run, stage, site, scratch, attempt.check)
             manifest = body(context)
+            attempt.check()
             _commit(store, complete_key(run.id, stage), encode(manifest))
         log.event(
             "complete", stage=str(stage), seconds=round(time.monotonic() - context.started, 1)

@@ -6,11 +6,12 @@ import signal
 
 import pytest
 
+from fingpt import log
 from fingpt import stage as frame
 from fingpt.config import RunConfig
 from fingpt.errors import DataError, Interrupted
 from fingpt.manifest import PrepManifest, decode, encode
-from fingpt.run import Run, Stage, complete_key, run_key
+from fingpt.run import Run, Stage, claim_key, complete_key, run_key
 from fingpt.stage import guarded, run_stage
 
 RUN = Run.of(RunConfig(model="tiny-llama31"), {})
@@ -20,6 +21,11 @@ RUN = Run.of(RunConfig(model="tiny-llama31"), {})
 def uri(store):
     store.create(run_key(RUN.id), RUN.encode())
     return f"{store.uri}/{run_key(RUN.id)}"
+
+
+@pytest.fixture(autouse=True)
+def logging_to_this_test_s_stderr():
+    log.setup()
 
 
 def manifest_of(ctx):
@@ -91,6 +97,15 @@ def test_a_signal_ends_the_stage_with_143_and_without_a_manifest(store, uri, num
     assert carry_out(uri, body) == Interrupted.exit_code
     assert not store.exists(complete_key(RUN.id, Stage.PREP))
     assert signal.getsignal(number) is before
+
+
+def test_a_taken_over_stage_stops_before_its_commit(store, uri):
+    def body(ctx):
+        store.create(claim_key(RUN.id, Stage.PREP, 2), b"{}")
+        return manifest_of(ctx)
+
+    assert carry_out(uri, body) == 76
+    assert not store.exists(complete_key(RUN.id, Stage.PREP))
 
 
 def test_the_scratch_folder_is_gone_afterwards(uri):

@@ -1,0 +1,71 @@
+"""The command line of submit: one sentence and an exit code for every typo."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fingpt.errors import ConfigError, MissingInputError, RunConflictError
+from fingpt.run import Run, run_key
+from fingpt.storage import open_store
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def submit(tmp_path, *arguments, store=None):
+    environment = {
+        "FINGPT_STORE": store or (tmp_path / "store").as_uri(),
+        "FINGPT_CACHE": str(tmp_path / "cache"),
+        "PATH": "/usr/bin:/bin",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "jobs.submit", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["prep", "--model", "lama31"], 64, "did you mean 'llama31'"),
+        (["prep", "--model", "llama31", "--set", "train.lrr=1"], 64, "did you mean 'lr'"),
+        (["prep", "--model", "llama31", "--set", "train.lr=-1"], 64, "greater than 0"),
+        (["prep", "--model", "llama31", "--set", "train.lr=fast"], 64, "'fast'"),
+        (["prep", "--model", "llama31", "--limit", "many"], 64, "'many'"),
+        (["prep", "--model", "llama31", "--data", "no/such/folder"], 66, "does not exist"),
+    ],
+)
+def test_a_typo_is_one_sentence_with_its_exit_code_and_writes_nothing(
+    tmp_path, arguments, code, words
+):
+    done = submit(tmp_path, *arguments)
+    assert done.returncode == code, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert words in json.loads(line)["event"]
+    assert not (tmp_path / "store" / "runs").exists()
+
+
+def test_another_specification_under_the_run_s_id_is_refused(tmp_path):
+    first = submit(tmp_path, "eval", "--model", "tiny-llama31")
+    assert first.returncode == MissingInputError.exit_code  # nothing to evaluate, but frozen
+    store = open_store((tmp_path / "store").as_uri())
+    (key,) = [key for key in store.keys("runs/") if key.endswith("run.json")]
+    path = tmp_path / "store" / key
+    run = Run.decode(path.read_bytes())
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes().replace(b'"seed":42', b'"seed":43'))
+    again = submit(tmp_path, "eval", "--model", "tiny-llama31")
+    assert again.returncode == RunConflictError.exit_code
+    assert run_key(run.id) in again.stderr
+
+
+def test_a_store_that_is_no_uri_is_a_usage_error(tmp_path):
+    done = submit(tmp_path, "prep", "--model", "tiny-llama31", store="ftp://host/x")
+    assert done.returncode == ConfigError.exit_code
+    assert "Traceback" not in done.stderr
