@@ -51,7 +51,7 @@ def setup(**identity: str) -> None:
         )
         handler.setFormatter(_PersonFormatter())
     else:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _LineHandler()
         handler.setFormatter(_JsonFormatter(identity))
     _LOGGER.addHandler(handler)
     for name in _QUIET:
@@ -127,6 +127,17 @@ class _LineMeter:
             eta_seconds=round(eta, 1),
             **fields,
         )
+
+
+class _LineHandler(logging.Handler):
+    """One write per line, to whatever stderr is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(f"{self.format(record)}\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):  # a closed or broken stderr must not end the work
+            return
 
 
 class _JsonFormatter(logging.Formatter):

@@ -24,7 +24,7 @@ def uri(store):
 
 
 @pytest.fixture(autouse=True)
-def logging_to_this_test_s_stderr():
+def logging_to_this_test_s_stderr(capsys):
     log.setup()
 
 
@@ -51,32 +51,32 @@ def test_a_complete_stage_is_skipped_without_loading_its_body(store, uri):
     assert run_stage(Stage.PREP, uri, load) == 0
 
 
-def test_a_failing_body_leaves_no_manifest_and_sets_its_exit_code(store, uri, capfd):
+def test_a_failing_body_leaves_no_manifest_and_sets_its_exit_code(store, uri, capsys):
     def body(ctx):
         raise DataError("The rows are wrong.")
 
     assert carry_out(uri, body) == 65
     assert not store.exists(complete_key(RUN.id, Stage.PREP))
-    assert "The rows are wrong." in capfd.readouterr().err
+    assert "The rows are wrong." in capsys.readouterr().err
 
 
-def test_a_flipped_byte_in_a_finished_stage_is_storage_corruption(store, uri, capfd):
+def test_a_flipped_byte_in_a_finished_stage_is_storage_corruption(store, uri, capsys):
     bad = encode(PrepManifest(**context(store).identity(), dataset="d", dataset_sha256="00"))
     store.create(complete_key(RUN.id, Stage.PREP), bad.replace(b'"dataset":"d"', b'"dataset":"e"'))
     assert carry_out(uri, manifest_of) == 74
-    assert "seal" in capfd.readouterr().err
+    assert "seal" in capsys.readouterr().err
 
 
 def context(store):
     return frame.Context(store, RUN, Stage.TRAIN, frame.site_config(), None)
 
 
-def test_a_missing_earlier_stage_says_which_and_how(store, uri, capfd):
+def test_a_missing_earlier_stage_says_which_and_how(store, uri, capsys):
     def body(ctx):
         ctx.previous(Stage.TRAIN, PrepManifest)
 
     assert carry_out(uri, body) == 66
-    assert "make train MODEL=tiny-llama31" in capfd.readouterr().err
+    assert "make train MODEL=tiny-llama31" in capsys.readouterr().err
 
 
 def test_a_manifest_that_was_read_becomes_an_input(store, uri):
@@ -133,17 +133,17 @@ def test_a_run_that_was_never_submitted_is_a_missing_input(store):
     ("number", "code"),
     [(errno.ENOSPC, 74), (errno.EACCES, 77), (errno.EROFS, 77), (errno.ENOENT, 66)],
 )
-def test_operating_system_errors_get_their_own_codes(number, code, capfd):
+def test_operating_system_errors_get_their_own_codes(number, code, capsys):
     def action():
         raise OSError(number, os.strerror(number), "/data/x")
 
     assert guarded(action, debug=False) == code
-    assert "Traceback" not in capfd.readouterr().err
+    assert "Traceback" not in capsys.readouterr().err
 
 
-def test_an_unforeseen_error_is_one_sentence_and_code_1(capfd):
+def test_an_unforeseen_error_is_one_sentence_and_code_1(capsys):
     assert guarded(lambda: {}["gone"], debug=False) == 1
-    said = capfd.readouterr().err
+    said = capsys.readouterr().err
     assert "KeyError" in said
     assert "Traceback" not in said
 
