@@ -13,7 +13,7 @@ LIMIT   ?=#             rows per split; empty: all
 SET     ?=#             overrides, "train.lr=1e-4 eval.batch_size=8"
 RUNS    ?=#             run ids for compare; empty: the newest of each model
 ANSWERS ?=#             a parquet file with symbol, period, prediction
-OUT     ?=#             where score and compare write; empty: the store
+OUT     ?=#             where score writes, and compare its copy; empty: ./reports/<id> for compare
 STORE   ?=#             a folder or s3://bucket/prefix; empty: ./store
 
 VENV := .venv
@@ -106,5 +106,5 @@ demo: setup ## run both tiny models on the shipped sample and compare them (abou
 ## Release
 
 .PHONY: clean-local
-clean-local: ## delete ./store and the checkers' caches; keeps .venv
-	@rm -rf store .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean-local: ## delete ./store, ./reports and the checkers' caches; keeps .venv
+	@rm -rf store reports .mypy_cache .ruff_cache .pytest_cache .hypothesis
