@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from fingpt.examples import LABELS, Example
 from fingpt.report.baselines import baselines, best_direction, score
 from fingpt.report.document import (
+    NO_CHANGE,
+    NOT_READ,
     BaseAgainstTuned,
     BinCount,
     CurvePoint,
@@ -21,13 +23,11 @@ from fingpt.report.document import (
 from fingpt.report.guidance import advise, facts, load_rules
 from fingpt.report.headline import sentences, title, warnings
 from fingpt.report.provenance import METHOD, parser_lines, provenance
-from fingpt.report.sides import Side
+from fingpt.report.sides import Side, phases
 from fingpt.report.stats import WeekBootstrap, detectable_gap, mcnemar_p
 from fingpt.report.table import base_against_tuned, table
 from fingpt.report.verdict import skill
 
-NOT_READ = "not read"
-NO_CHANGE = "no change"
 _CURVE_POINTS = 400
 _LEAST_DISCORDANCE = 0.2
 
@@ -139,16 +139,17 @@ def _curve(side: Side) -> list[CurvePoint]:
 
 
 def _phases(side: Side) -> list[Phase]:
-    parts = [("train", side.adapter.seconds)]
-    parts += [
-        ("eval" if variant == "tuned" else "eval of the base", scores.seconds)
-        for variant, scores in sorted(side.evaluation.scores.items(), reverse=True)
-    ]
+    parts = [("train", phases(side.adapter.seconds)), ("eval", phases(side.scores.seconds))]
+    if "base" in side.evaluation.scores:
+        # The weights are loaded once for both variants; that time stands with the tuned model.
+        base = phases(side.evaluation.scores["base"].seconds)
+        parts.append(
+            ("eval of the base", {name: spent for name, spent in base.items() if name != "load"})
+        )
     return [
         Phase(model=side.title, stage=stage, phase=phase, seconds=seconds)
-        for stage, phases in parts
-        for phase, seconds in phases.items()
-        if phase != "total"
+        for stage, timed in parts
+        for phase, seconds in timed.items()
     ]
 
 

@@ -9,6 +9,8 @@ from fingpt.report.guidance import Guidance
 from fingpt.report.verdict import Line, Skill
 
 SCHEMA_VERSION = 1
+NOT_READ = "not read"
+NO_CHANGE = "no change"
 
 
 class ModelEntry(Frozen):

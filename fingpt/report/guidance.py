@@ -92,10 +92,7 @@ def facts(sides: Sequence[Side], lines: Sequence[Line], skills: Sequence[Skill])
         for line in lines:
             verdict = line.comparisons[0].verdict
             found[f"pair.{line.key}"] = None if verdict == "not comparable" else verdict
-            if line.key == "train_seconds" and line.comparisons[0].difference is not None:
-                found["pair.train_gap"] = abs(
-                    sides[1].train_seconds / max(sides[0].train_seconds, 1e-9) - 1
-                )
+        found["pair.train_gap"] = _train_gap(lines)
     return found
 
 
@@ -116,6 +113,16 @@ def _of_side(side: Side, skill: Skill | None) -> dict[str, Fact]:
         "trainable_parameters": float(side.adapter.trainable_parameters),
         "tiny": "yes" if side.model.tiny else "no",
     }
+
+
+def _train_gap(lines: Sequence[Line]) -> float | None:
+    """Relative difference in training time, of the optimizer steps where they were timed; None if not comparable."""
+    timed = {line.key: line for line in lines if line.key in ("step_seconds", "train_seconds")}
+    line = timed.get("step_seconds") or timed["train_seconds"]
+    first, second = line.values[0].value, line.values[1].value
+    if line.comparisons[0].difference is None or not first or second is None:
+        return None
+    return abs(second / first - 1)
 
 
 def advise(rules: Rules, known: Facts, first: str, second: str) -> tuple[Guidance, ...]:

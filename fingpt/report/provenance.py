@@ -30,7 +30,7 @@ _FACTS: tuple[tuple[str, Callable[[Side], str]], ...] = (
         lambda s: (
             f"{s.adapter.steps} steps, {s.adapter.rows} rows, {s.adapter.answer_tokens:,} answer tokens, "
             f"{s.adapter.trainable_parameters:,} trainable parameters, exactness {s.adapter.exactness}, "
-            f"resumed {s.adapter.resumed} times"
+            + (f"resumed at step {s.adapter.resumed}" if s.adapter.resumed else "not interrupted")
         ),
     ),
     (

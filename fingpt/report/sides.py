@@ -12,10 +12,12 @@ from fingpt.manifest import AdapterManifest, DatasetManifest, EvalManifest, Vari
 from fingpt.models import ModelSpec
 from fingpt.report.rows import Rows
 
-_MODELS_OWN = frozenset(
-    {"stop", "stop_ids", "stop_tokens", "pad_id", "pad_token", "template_sha256"}
-)
-"""Decoding settings that differ because the tokenizers do; all others must be equal."""
+_MODELS_OWN = frozenset({"stop_ids", "pad_id"})
+"""Decoding settings that differ because the tokenizers do."""
+_SPEED_ONLY = frozenset({"batch_size"})
+"""Decoding settings that change how fast answers come, not which answers come."""
+_MEASURED = frozenset({"peak_memory_bytes"})
+"""Entries of `hardware` that are measured on a machine and do not describe it."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,13 @@ class Side:
 
     @property
     def train_seconds(self) -> float:
-        """Seconds of all training phases together."""
+        """Seconds of the whole train stage."""
         return total(self.adapter.seconds)
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Seconds of the optimizer steps alone: no loading, no evaluation, no checkpoints. None where not timed."""
+        return self.adapter.seconds.get("steps")
 
     @property
     def eval_seconds(self) -> float:
@@ -78,20 +85,41 @@ class Obstacles:
 
 
 def total(seconds: Mapping[str, float]) -> float:
-    """Seconds of all phases; a phase named `total` is the sum of the others."""
+    """Seconds of all phases; where a phase `total` was timed, that."""
     return seconds.get("total", sum(seconds.values()))
+
+
+def phases(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Phases that do not overlap and add up to `total`.
+
+    A trainer times `train` as a whole and `steps` and `checkpoints` inside it; what is left of it is evaluation on
+    held-out rows. What no phase covers is `other`.
+    """
+    found = {name: spent for name, spent in seconds.items() if name != "total"}
+    if "train" in found and "steps" in found:
+        left = found.pop("train")
+        for name in ("steps", "checkpoints"):
+            if name in found:
+                found[name] = min(found[name], left)
+                left -= found[name]
+        found["held-out loss"] = left
+    rest = total(seconds) - sum(found.values())
+    return {**found, "other": rest} if rest > 0.01 * total(seconds) else found
 
 
 def obstacles(first: Side, second: Side) -> Obstacles:
     """What stands between two runs and a fair comparison, in a few words each."""
     same_rows = _rows(first, second)
-    decoding = _difference("decoding", first.evaluation.decoding, second.evaluation.decoding)
+    one, two = first.evaluation, second.evaluation
+    decoding = _difference("decoding", one.decoding, two.decoding, _MODELS_OWN | _SPEED_ONLY)
+    machine = _difference("hardware", one.hardware, two.hardware, _MEASURED)
+    resumed = [side for side in (first, second) if side.adapter.resumed]
     return Obstacles(
         rows=same_rows,
         decoding=decoding,
-        speed=_difference("hardware", first.evaluation.hardware, second.evaluation.hardware)
-        or decoding,
-        training=_difference("hardware", first.adapter.hardware, second.adapter.hardware),
+        speed=machine or _difference("decoding", one.decoding, two.decoding, _MODELS_OWN),
+        training=_difference("hardware", first.adapter.hardware, second.adapter.hardware, _MEASURED)
+        or (f"training of {resumed[0].title} was interrupted and resumed" if resumed else ""),
         loss=_tokens(first.tuned, second.tuned) if not same_rows else "",
     )
 
@@ -113,8 +141,10 @@ def _tokens(first: Rows, second: Rows) -> str:
     return f"the reference answers have {one:,.0f} and {two:,.0f} tokens"
 
 
-def _difference(what: str, first: Mapping[str, object], second: Mapping[str, object]) -> str:
-    for name in sorted((first.keys() | second.keys()) - _MODELS_OWN):
+def _difference(
+    what: str, first: Mapping[str, object], second: Mapping[str, object], ignored: frozenset[str]
+) -> str:
+    for name in sorted((first.keys() | second.keys()) - ignored):
         if first.get(name) != second.get(name):
             return f"different {what} ({name}: {first.get(name)} and {second.get(name)})"
     return ""

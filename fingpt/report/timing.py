@@ -35,22 +35,24 @@ def speed(sides: Sequence[Side]) -> tuple[Line, ...]:
 def run_time(sides: Sequence[Side]) -> tuple[Line, ...]:
     """Seconds of training and of evaluating the tuned model, all phases together."""
     pairs = [obstacles(sides[0], side) for side in sides[1:]]
-    train = [side.train_seconds for side in sides]
-    tested = [side.eval_seconds for side in sides]
     rows = [side.adapter.rows for side in sides]
     counts = [side.scores.n for side in sides]
     none = [""] * len(pairs)
-    return (
-        _timing("train_seconds", "training", "s", train, rows, ([p.training for p in pairs], none)),
+    trained, tested = [p.training for p in pairs], [p.speed for p in pairs]
+    whole = [side.train_seconds for side in sides]
+    scored = [side.eval_seconds for side in sides]
+    steps = [side.step_seconds for side in sides if side.step_seconds is not None]
+    lines = [
+        _timing("train_seconds", "training", "s", whole, rows, (trained, none)),
         _timing(
-            "eval_seconds",
-            "evaluation of the tuned model",
-            "s",
-            tested,
-            counts,
-            ([p.speed for p in pairs], none),
+            "eval_seconds", "evaluation of the tuned model", "s", scored, counts, (tested, none)
         ),
-    )
+    ]
+    if len(steps) == len(sides):
+        lines.insert(
+            1, _timing("step_seconds", "optimizer steps alone", "s", steps, rows, (trained, none))
+        )
+    return tuple(lines)
 
 
 def _timing(

@@ -1,0 +1,45 @@
+"""Compare finished runs: read them, compose and render the report, store it, and put a copy where a person looks.
+
+The report's id is a hash of its content, so comparing the same runs again finds the same report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fingpt import log
+from fingpt.manifest import ReportManifest, encode
+from fingpt.report.compose import compose
+from fingpt.report.inputs import newest_runs, read_runs
+from fingpt.report.render import render, report_id
+from fingpt.run import report_prefix
+from fingpt.storage import ObjectStore, put
+
+
+def compare(store: ObjectStore, run_ids: Sequence[str], out: Path | None = None) -> Path:
+    """Write the report on `run_ids` (all newest comparable runs when empty) and return the path of report.html.
+
+    Files go to `reports/<id>/` in the store, manifest last, and to the folder `out` (default `./reports/<id>`).
+    """
+    runs = list(run_ids) or newest_runs(store)
+    log.event("compare", runs=" ".join(runs))
+    reading = read_runs(store, runs)
+    report = compose(reading.sides, reading.test, reading.train, reading.inputs)
+    rendered = render(report)
+    name = report_id(rendered)
+    for warning in report.warnings:
+        log.warning(warning)
+    log.event(report.title)
+    prefix = report_prefix(name)
+    files = tuple(put(store, f"{prefix}/{file}", data) for file, data in sorted(rendered.items()))
+    manifest = ReportManifest(id=name, runs=tuple(runs), inputs=reading.inputs, files=files)
+    put(store, f"{prefix}/manifest.json", encode(manifest))
+    return _copy(rendered, out or Path.cwd() / "reports" / name)
+
+
+def _copy(rendered: dict[str, bytes], folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, data in rendered.items():
+        (folder / file).write_bytes(data)
+    return folder / "report.html"

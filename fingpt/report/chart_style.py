@@ -1,0 +1,135 @@
+"""How every chart looks: colours, shapes, sizes, and the way from Altair to an SVG that follows the page's text colour.
+
+Charts are drawn 440 pixels wide, so that their text stays readable when a phone scales them. No script, no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import vl_convert
+from markupsafe import Markup
+
+Row = Mapping[str, str | float | None]
+
+WIDTH = 440
+LINE_HEIGHT = 38
+COLOURS = ("#1f7fc4", "#d9640f", "#2a9d6e", "#b3589a")
+"""Blue and orange first: told apart with any colour vision, contrast above 3 on white and on the dark page."""
+SHAPES = ("circle", "diamond", "square", "triangle-up")
+PHASE_COLOURS = (
+    "#1f7fc4",
+    "#d9640f",
+    "#2a9d6e",
+    "#b3589a",
+    "#a8890b",
+    "#6f7bd6",
+    "#4f9fb0",
+    "#8a8a8a",
+)
+GREY = "#808080"
+INK = "#010203"
+"""Stands for the page's text colour in a chart specification; the SVG says `currentColor` instead."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart: `svg` for the page, `alt` for those who cannot see it, and its numbers as a table."""
+
+    key: str
+    title: str
+    alt: str
+    svg: Markup
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def data(rows: Sequence[Row]) -> alt.Data:
+    """Rows as inline chart data."""
+    return alt.Data(values=[dict(row) for row in rows])  # type: ignore[no-untyped-call]
+
+
+def by_model(titles: Sequence[str], field: str = "model") -> tuple[alt.Color, alt.Shape]:
+    """Colour and shape of the models, in the report's order, without a legend: charts label directly."""
+    colours, shapes = list(COLOURS[: len(titles)]), list(SHAPES[: len(titles)])
+    colour = alt.Color(
+        f"{field}:N", scale=alt.Scale(domain=list(titles), range=colours), legend=None
+    )
+    shape = alt.Shape(f"{field}:N", scale=alt.Scale(domain=list(titles), range=shapes), legend=None)
+    return colour, shape
+
+
+def draw(chart: alt.LayerChart | alt.FacetChart) -> Markup:
+    """The chart as an inline SVG that scales to its column."""
+    styled = (
+        chart.properties(background="transparent", padding=4)
+        .configure(font="system-ui, sans-serif")
+        .configure_axis(
+            labelColor=INK,
+            titleColor=INK,
+            gridColor=INK,
+            gridOpacity=0.14,
+            domainColor=INK,
+            domainOpacity=0.5,
+            tickColor=INK,
+            tickOpacity=0.5,
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+        )
+        .configure_legend(
+            labelColor=INK, titleColor=INK, labelFontSize=12, titleFontSize=12, orient="bottom"
+        )
+        .configure_view(stroke=None)
+    )
+    spec: dict[str, Any] = styled.to_dict()
+    svg: str = vl_convert.vegalite_to_svg(spec)
+    return Markup(svg.replace(INK, "currentColor").replace("<svg ", '<svg aria-hidden="true" ', 1))  # noqa: S704
+
+
+def intervals(
+    rows: Sequence[Row],
+    titles: Sequence[str],
+    axis: str,
+    *,
+    rule: float | None = None,
+    zero: bool = False,
+) -> Markup:
+    """One line per row: its `label` above, then a mark at `value` with a bar from `low` to `high` where there is one.
+
+    `series` is a model's title (its colour and shape) or anything else (grey). `rule` draws a vertical line.
+    """
+    names = [*titles, "other"]
+    scale = alt.Scale(domain=names, range=[*COLOURS[: len(titles)], GREY])
+    shapes = alt.Scale(domain=names, range=[*SHAPES[: len(titles)], "stroke"])
+    ordered = [
+        {**row, "series": row["series"] if row["series"] in titles else "other"} for row in rows
+    ]
+    base = alt.Chart(data(ordered)).encode(
+        y=alt.Y("label:N", sort=None, axis=None, scale=alt.Scale(paddingInner=0.2))
+    )
+    colour = alt.Color("series:N", scale=scale, legend=None)
+    x = alt.X(
+        "value:Q", title=axis, scale=alt.Scale(zero=zero, nice=True), axis=alt.Axis(tickCount=6)
+    )
+    layers: list[alt.Chart] = []
+    if rule is not None:
+        line = alt.Chart(data([{"at": rule}])).mark_rule(color=INK, strokeDash=[4, 3], opacity=0.7)
+        layers.append(line.encode(x="at:Q"))
+    if any(row.get("low") is not None for row in rows):
+        bar = base.transform_filter("isValid(datum.low)").mark_rule(
+            strokeWidth=3, opacity=0.6, yOffset=8
+        )
+        layers.append(
+            bar.encode(x=x, x2="high:Q", color=colour).transform_calculate(value="datum.low")
+        )
+    point = base.mark_point(filled=True, size=90, opacity=1, yOffset=8, strokeWidth=2)
+    layers.append(
+        point.encode(x=x, color=colour, shape=alt.Shape("series:N", scale=shapes, legend=None))
+    )
+    text = base.mark_text(align="left", fontSize=12, color=INK, yOffset=-7, x=0)
+    layers.append(text.encode(text="label:N"))
+    return draw(alt.layer(*layers).properties(width=WIDTH - 40, height=LINE_HEIGHT * len(rows)))

@@ -1,0 +1,87 @@
+"""A Report → report.html (one file, no network, no scripts), report.md and report.json. Pure: bytes out.
+
+Every text is escaped by the template engine; the embedded JSON can hold no `<`, so no content can end its element.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+import jinja2
+from markupsafe import Markup
+
+from fingpt.record import canonical_json, sha256_bytes
+from fingpt.report import wording
+from fingpt.report.chart_style import Chart
+from fingpt.report.charts import score_charts
+from fingpt.report.charts_run import loss_curves, run_times, speeds
+from fingpt.report.document import Report
+
+_SOURCES = ("report.html.jinja", "report.md.jinja", "lines.md.jinja", "report.css")
+_UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def render(report: Report) -> dict[str, bytes]:
+    """File name → bytes of the three forms. The report gets its id here: a hash of its content and the templates."""
+    content = canonical_json([report.model_dump(mode="json"), [source(name) for name in _SOURCES]])
+    named = report.model_copy(update={"id": sha256_bytes(content)[:16]})
+    charts = [loss_curves(named), speeds(named), *score_charts(named), run_times(named)]
+    data = json.dumps(named.model_dump(mode="json"), ensure_ascii=False, indent=1, allow_nan=False)
+    return {
+        "report.html": _page("report.html.jinja", named, charts, data).encode(),
+        "report.md": _page("report.md.jinja", named, charts, data).encode(),
+        "report.json": data.encode() + b"\n",
+    }
+
+
+def report_id(rendered: dict[str, bytes]) -> str:
+    """The id that `render` gave."""
+    return str(json.loads(rendered["report.json"])["id"])
+
+
+def _page(template: str, report: Report, charts: Sequence[Chart], data: str) -> str:
+    text = _environment(html=template.endswith(".html.jinja")).get_template(template)
+    order = ("accuracy", "mse")
+    return text.render(
+        report=report,
+        titles=[model.title for model in report.models],
+        scored=[next(line for line in report.table if line.key == key) for key in order],
+        charts=charts,
+        css=Markup(source("report.css")),  # noqa: S704 - our own file
+        embedded=Markup(embeddable(data)),  # noqa: S704 - escaped for a script element
+    )
+
+
+def embeddable(text: str) -> str:
+    """JSON text that is the same value and can stand inside an HTML script element."""
+    for character, escape in _UNSAFE.items():
+        text = text.replace(character, escape)
+    return text
+
+
+def cell(text: object) -> str:
+    """Text for a Markdown table or line: marks that Markdown or HTML would obey are escaped, line breaks removed."""
+    plain = " ".join(str(text).split())
+    return "".join(f"\\{c}" if c in "\\`*_[]<>|" else c for c in plain)
+
+
+def source(name: str) -> str:
+    """One of the packaged templates as text."""
+    return (files("fingpt.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment(*, html: bool) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(source),
+        autoescape=html,  # noqa: S701 - the other form is Markdown, escaped by `cell`
+        finalize=None if html else cell,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    for name in ("number", "interval", "value", "spread", "unit", "percent"):
+        environment.filters[name] = getattr(wording, name)
+    return environment

@@ -1,0 +1,46 @@
+"""Compare finished runs: `python -m jobs.collect compare [--runs "id id"] [--out folder]` writes one report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fingpt import log
+from fingpt.config import site_config
+from fingpt.stage import guarded
+from fingpt.storage import open_store
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def commands() -> None:
+    """What a person collects from the store once runs have finished."""
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        str, typer.Option(help="run ids, the first is the reference; default: newest of each model")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="folder of the copy; default: ./reports/<id>")
+    ] = None,
+) -> None:
+    """Write report.html, report.md and report.json on finished runs, and print where the page is."""
+    log.setup()
+    site = site_config()
+
+    def action() -> None:
+        from fingpt.report.body import compare as write
+
+        typer.echo(write(open_store(site.store), runs.split(), out))
+
+    sys.exit(guarded(action, debug=site.debug))
+
+
+if __name__ == "__main__":
+    app()
