@@ -66,7 +66,7 @@ def check_adapter(
 ) -> None:
     """DataError when the adapter was trained on another base, with another template or on another data set."""
     pairs = (
-        ("base model", adapter.base, model.base),
+        ("base model", adapter.base, f"{model.base}@{model.revision}"),
         ("base weights", adapter.base_sha256, base.sha256),
         ("chat template", adapter.template_sha256, template_sha256(model)),
         ("data set", adapter.dataset, dataset),
