@@ -37,7 +37,7 @@ def body(ctx: Context) -> AdapterManifest:
     Raises DataError when inputs do not fit, and what `run_trainer` raises.
     """
     started = time.monotonic()
-    job = _prepare(ctx)
+    job = prepare(ctx)
     fetched = time.monotonic()
     summary = run_trainer(job)
     trained = time.monotonic()
@@ -52,7 +52,7 @@ def body(ctx: Context) -> AdapterManifest:
     return _manifest(ctx, job, summary, files, seconds)
 
 
-def _prepare(ctx: Context) -> TrainJob:
+def prepare(ctx: Context) -> TrainJob:
     """Download and verify data set and base, and write the job for the trainer."""
     model = spec(ctx.run.config.model)
     prep = ctx.previous(Stage.PREP, PrepManifest)

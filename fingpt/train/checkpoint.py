@@ -16,7 +16,7 @@ from fingpt import log
 from fingpt.errors import DataError, FencedError, MissingInputError, StorageError
 from fingpt.manifest import Commit, decode, encode
 from fingpt.record import sha256_bytes
-from fingpt.run import checkpoint_prefix, commit_key
+from fingpt.run import checkpoint_prefix, commit_key, last_number
 from fingpt.storage import ObjectStore, download_tree, read_verified, upload_tree
 
 SAFE_SUFFIXES = frozenset({".safetensors", ".json", ".jsonl"})
@@ -45,7 +45,7 @@ class CheckpointLog:
     ) -> None:
         self._store, self._run_id = store, run_id
         self._context = {**context, _MACHINE: machine}
-        self._head = self._find_head()
+        self._head = last_number(store.exists, lambda n: commit_key(run_id, n))
 
     def commit(self, step: int, folder: Path) -> Commit:
         """Upload `folder` under a fresh prefix, read it back, and commit it as the state after `step` steps.
@@ -117,16 +117,3 @@ class CheckpointLog:
 
     def _digest(self, n: int) -> str:
         return sha256_bytes(self._store.read(commit_key(self._run_id, n))) if n else _FIRST
-
-    def _find_head(self) -> int:
-        """The last n whose key exists, by doubling and bisection; there are no gaps, as n is created after n−1."""
-        low, high = 0, 1
-        while self._store.exists(commit_key(self._run_id, high)):
-            low, high = high, high * 2
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._store.exists(commit_key(self._run_id, middle)):
-                low = middle
-            else:
-                high = middle
-        return low

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,8 @@ def main(path: str) -> int:
     job = TrainJob.model_validate_json(Path(path).read_bytes())
     rank = int(child_environment().get("RANK", "0"))  # set by torchrun
     log.setup(stage="train", run=job.run.id, **({"rank": str(rank)} if rank else {}))
+    # PEFT asks transformers for a property by its old name; nothing of ours can ask otherwise.
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,19 @@ _SPECIAL = (
     "<|end_header_id|>",
     "<|finetune_right_pad_id|>",
 )
+
+# Of third parties, by their text; ours stay errors.
+_FOREIGN_WARNINGS = (
+    "ignore:`torch.jit.script(_method)?` is deprecated:DeprecationWarning",
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for text in _FOREIGN_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(text))
 
 
 def invented(count: int, offset: int = 0) -> list[Example]:
@@ -97,7 +110,9 @@ def invented_rows(count: int, *, seed: int = 0) -> tuple[Row, ...]:
     rows = []
     for number in range(count):
         ids = torch.randint(1, 264, (60,), generator=random).tolist()
-        rows.append(Row(f"row-{number}", tuple(ids[: 5 + number % 7]), tuple(ids[40 : 43 + number % 5])))
+        rows.append(
+            Row(f"row-{number}", tuple(ids[: 5 + number % 7]), tuple(ids[40 : 43 + number % 5]))
+        )
     return tuple(rows)
 
 
@@ -189,13 +204,15 @@ def make_world(folder: Path, base_folder: Path, rows: int = 16) -> World:
     return World(store, folder, model)
 
 
-WorldMaker = Callable[..., World]
-
-
 @pytest.fixture
-def small_threads() -> Iterator[None]:
-    """One thread, as the child processes have."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def torch_as_before() -> Iterator[None]:
+    """Undo what a training switches on for its whole process."""
+    names = ("CUDA_LAUNCH_BLOCKING", "CUBLAS_WORKSPACE_CONFIG", "FLASH_ATTENTION_DETERMINISTIC")
+    before = {name: os.environ.get(name) for name in names}
     yield
-    torch.set_num_threads(before)
+    torch.use_deterministic_algorithms(False)
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
