@@ -16,21 +16,26 @@ from fingpt.examples import LABELS, Example
 
 UP, DOWN = "#2f7fd1", "#d9772b"
 _SPLIT_COLOURS = {"train": "#2f7fd1", "validation": "#8a63c9", "test": "#d9772b"}
-_WIDTH = 300
+_OPACITIES = {"train": 0.5, "validation": 0.75, "test": 1.0}
 _BINS = 24
 
 Parts = Mapping[str, Sequence[Example]]
 
 
 def balance_over_time(parts: Parts) -> str:
-    """Rows per forecast week: ups above the line, downs below, test weeks framed by a darker shade."""
+    """Rows per forecast week: ups above the line, downs below; the test weeks have the full colour."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for split, part in parts.items():
         for example in part:
             way = "up" if example.margin > 0 else "down"
             counts[example.start.isoformat(), way, split] += 1
     values = [
-        {"week": week, "label": way, "split": split, "rows": count if way == "up" else -count}
+        {
+            "week": week,
+            "label": way,
+            "opacity": _OPACITIES[split],
+            "rows": count if way == "up" else -count,
+        }
         for (week, way, split), count in sorted(counts.items())
     ]
     chart = (
@@ -46,14 +51,10 @@ def balance_over_time(parts: Parts) -> str:
                 "rows:Q", title="rows down  |  rows up", axis=alt.Axis(format="d", tickCount=5)
             ),
             color=_colour("label", {"up": UP, "down": DOWN}),
-            opacity=alt.Opacity(
-                "split:N",
-                scale=alt.Scale(domain=list(_SPLIT_COLOURS), range=[0.55, 0.75, 1.0]),
-                legend=alt.Legend(title=None, symbolFillColor="currentColor"),
-            ),
+            opacity=alt.Opacity("opacity:Q", scale=None, legend=None),
         )
     )
-    return _svg(chart)
+    return _svg(chart, height=260)
 
 
 def label_shares(parts: Parts) -> str:
@@ -76,7 +77,7 @@ def label_shares(parts: Parts) -> str:
             color=_split_colour(parts),
         )
     )
-    return _svg(chart, height=250)
+    return _svg(chart, width=210, height=250)
 
 
 def lengths(parts: Parts, name: str) -> str:
@@ -100,7 +101,9 @@ def lengths(parts: Parts, name: str) -> str:
         alt.Chart(alt.InlineData(values=values))
         .mark_bar()
         .encode(
-            x=alt.X("from:Q", title="thousand characters", axis=alt.Axis(tickCount=6)),
+            x=alt.X(
+                "from:Q", bin="binned", title="thousand characters", axis=alt.Axis(tickCount=6)
+            ),
             x2=alt.X2("to:Q"),
             y=alt.Y("rows:Q", title="rows", axis=alt.Axis(tickCount=4)),
             color=_split_colour(parts),
@@ -118,9 +121,9 @@ def _colour(field: str, colours: Mapping[str, str]) -> Any:
     return alt.Color(f"{field}:N", scale=scale, legend=alt.Legend(title=None))
 
 
-def _svg(chart: Any, height: int = 170) -> str:
+def _svg(chart: Any, width: int = 300, height: int = 170) -> str:
     styled = (
-        chart.properties(width=_WIDTH, height=height, background="transparent")
+        chart.properties(width=width, height=height, background="transparent")
         .configure(font="sans-serif")
         .configure_view(stroke=None)
         .configure_axis(
