@@ -28,7 +28,7 @@ _PREDICTION_LINE = re.compile(
     r"^[ \t*#_]*prediction[ \t*_]*:[ \t*_]*(.*)$", re.IGNORECASE | re.MULTILINE
 )
 _PREDICTION_HEADER = re.compile(
-    r"^[ \t*#_]*\[?prediction[ \t]+(?:&|&amp;|and)[ \t]+analysis\]?[ \t*_]*+:?[ \t*_]*+$",
+    r"^[ \t*#_]*\[?prediction[ \t]+(?:&|&amp;|and)[ \t]+analysis\]?[ \t*_]*+(?::|\r?$)[ \t*_]*+",
     re.IGNORECASE | re.MULTILINE,
 )
 _ANALYSIS = re.compile(r"analysis[ \t]*:", re.IGNORECASE)
