@@ -162,7 +162,9 @@ class AnswerTrainer(Trainer):
             rows = [self._data.evaluation[index] for index in chosen]
             batch = self._prepare_inputs(collate(rows, self._data.pad_id))
             with torch.no_grad(), self.accelerator.autocast():
-                totals[0] += answer_loss(model, batch["input_ids"], batch["labels"]).double()
+                loss = answer_loss(model, batch["input_ids"], batch["labels"])
+            self._losses.append((batch["examples"], loss))
+            totals[0] += loss.double()
             totals[1] += sum(len(row.answer) for row in rows)
         if self.args.world_size > 1:
             torch.distributed.all_reduce(totals)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -216,3 +217,15 @@ def torch_as_before() -> Iterator[None]:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+@pytest.fixture
+def invent() -> SimpleNamespace:
+    """Makers of small things, for tests that need more than one."""
+    return SimpleNamespace(
+        examples=invented,
+        llama=small_llama,
+        tokenizer=small_tokenizer,
+        rows=invented_rows,
+        world=make_world,
+    )

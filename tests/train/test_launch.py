@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from fingpt.config import RunConfig, TrainConfig
+from fingpt.errors import DataError, DivergedError, Interrupted, TransientError
+from fingpt.run import Run
+from fingpt.train import launch
+from fingpt.train.job import Outcome, Summary, TrainJob, write_outcome
+from fingpt.train.launch import command, environment, run_trainer, verdict
+
+SUMMARY = Summary(
+    steps=1,
+    rows=1,
+    tokens=9,
+    answer_tokens=2,
+    trainable_parameters=4,
+    train_loss=1.5,
+    eval_loss=None,
+    eval_split="none",
+    dropped_news=0,
+    padding_share=0,
+    peak_memory_bytes=1,
+    resumed=0,
+    exactness="bitwise",
+)
+
+
+def job(folder: Path, processes: int = 1) -> TrainJob:
+    config = RunConfig(model="tiny-llama31", train=TrainConfig(processes=processes))
+    return TrainJob(
+        run=Run.of(config, {}),
+        store="file:///nowhere",
+        folder=folder,
+        base=folder,
+        data=folder,
+        context={},
+        supervisor=os.getpid(),
+    )
+
+
+def left(folder: Path, *outcomes: Outcome | None) -> TrainJob:
+    made = job(folder, len(outcomes))
+    for rank, outcome in enumerate(outcomes):
+        if outcome is not None:
+            write_outcome(made, rank, outcome)
+    return made
+
+
+DONE = Outcome(code=0, summary=SUMMARY)
+
+
+def test_a_finished_trainer_gives_its_summary(tmp_path):
+    assert verdict(left(tmp_path, DONE), 0) == SUMMARY
+
+
+@pytest.mark.parametrize("code", [0, 1, -9])
+def test_a_trainer_without_a_word_is_transient_whatever_its_code(tmp_path, code):
+    with pytest.raises(TransientError, match="resumes"):
+        verdict(left(tmp_path, None), code)
+
+
+def test_a_missing_rank_is_no_success(tmp_path):
+    with pytest.raises(TransientError):
+        verdict(left(tmp_path, DONE, None), 0)
+
+
+@pytest.mark.parametrize(("code", "kind"), [(70, DivergedError), (65, DataError)])
+def test_a_flattened_exit_code_is_read_from_the_outcome(tmp_path, code, kind):
+    with pytest.raises(kind, match="what happened"):
+        verdict(left(tmp_path, Outcome(code=code, message="what happened")), 1)
+
+
+def test_the_cause_is_told_before_its_consequences(tmp_path):
+    stopped = Outcome(code=143, message="stopped")
+    bug = Outcome(code=1, message="connection closed")
+    cause = Outcome(code=70, message="NaN")
+    with pytest.raises(DivergedError, match="NaN"):
+        verdict(left(tmp_path, stopped, bug, cause), 1)
+    with pytest.raises(RuntimeError, match="connection"):
+        verdict(left(tmp_path, stopped, bug, stopped), 1)
+    with pytest.raises(Interrupted, match="stopped"):
+        verdict(left(tmp_path, stopped, stopped, DONE), 1)
+
+
+def test_one_process_sees_one_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert environment(job(tmp_path))["CUDA_VISIBLE_DEVICES"] == "3"
+    assert environment(job(tmp_path, 2))["CUDA_VISIBLE_DEVICES"] == "3,5"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert environment(job(tmp_path))["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+def test_the_trainer_works_offline(tmp_path):
+    assert environment(job(tmp_path))["HF_HUB_OFFLINE"] == "1"
+
+
+def test_several_processes_are_started_by_torchrun(tmp_path):
+    assert "torch.distributed.run" not in command(job(tmp_path))
+    assert "--nproc-per-node=2" in command(job(tmp_path, 2))
+
+
+def waiting(made: TrainJob, reaction: str) -> list[str]:
+    """A trainer that says it is up, then waits for the stop file and reacts."""
+    code = (
+        "import sys, time, pathlib\n"
+        f"folder = pathlib.Path({str(made.folder)!r})\n"
+        "(folder / 'up').touch()\n"
+        "while not (folder / 'stop').exists(): time.sleep(0.01)\n"
+        f"{reaction}"
+    )
+    return [sys.executable, "-c", code]
+
+
+class Signal:
+    """Stands for the frame's signal handler: raises Interrupted out of the first wait."""
+
+    def __init__(self, popen):
+        self._wait = popen.wait
+
+    def __call__(self, timeout=None):
+        if timeout is None and not getattr(self, "sent", False):
+            self.sent = True
+            raise Interrupted("SIGTERM honoured")
+        return self._wait(timeout=timeout)
+
+
+@pytest.mark.parametrize("reaction", ["pass", "time.sleep(60)"])
+def test_a_stop_is_passed_on_and_its_wait_has_an_end(tmp_path, monkeypatch, reaction):
+    made = job(tmp_path)
+    real = launch.subprocess.Popen
+    started = []
+
+    def popen(*args, **options):
+        process = real(*args, **options)
+        started.append(process)
+        monkeypatch.setattr(process, "wait", Signal(process))
+        return process
+
+    monkeypatch.setattr(launch, "command", lambda job: waiting(job, reaction))
+    monkeypatch.setattr(launch, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(launch.subprocess, "Popen", popen)
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        run_trainer(made)
+    assert made.stop.exists()
+    assert started[0].poll() is not None

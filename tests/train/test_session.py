@@ -1,0 +1,214 @@
+"""Whole trainings inside the test's own process; test_processes starts real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fingpt.errors import DataError, DivergedError, FingptError, Interrupted, SetupError
+from fingpt.examples import decode_jsonl
+from fingpt.manifest import Commit, decode
+from fingpt.run import commit_key
+from fingpt.train.body import prepare
+from fingpt.train.job import Summary, TrainJob, read_records
+from fingpt.train.session import Session
+
+pytestmark = pytest.mark.usefixtures("torch_as_before")
+
+
+class Attempts:
+    """Trainings of one world, each in a scratch folder of its own."""
+
+    def __init__(self, world) -> None:
+        self.world, self._count = world, 0
+        self.job: TrainJob | None = None
+
+    def __call__(self, stopping: Callable[[], bool] = lambda: False, **train) -> Summary:
+        self._count += 1
+        run = self.world.run(**train)
+        self.job = prepare(self.world.context(run, f"scratch-{self._count}"))
+        return Session(self.job, 0, stopping).run()
+
+    def adapter(self) -> bytes:
+        return (self.job.adapter / "adapter_model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def attempt(world) -> Attempts:
+    return Attempts(world)
+
+
+def other(tmp_path: Path, invent, base_folder) -> Attempts:
+    """The same world again, without the first one's checkpoints."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    return Attempts(invent.world(folder, base_folder))
+
+
+def after(checks: int) -> Callable[[], bool]:
+    """A stop that comes after so many looks at it."""
+    left = iter(range(checks))
+    return lambda: next(left, None) is None
+
+
+def test_two_runs_of_one_configuration_give_the_same_bytes(attempt, tmp_path, invent, base_folder):
+    first = attempt()
+    twin = other(tmp_path, invent, base_folder)
+    second = twin()
+    assert attempt.adapter() == twin.adapter()
+    assert (first.steps, first.train_loss, first.eval_loss) == (
+        second.steps,
+        second.train_loss,
+        second.eval_loss,
+    )
+    assert first.exactness == "bitwise"
+
+
+def test_another_seed_of_the_order_gives_another_adapter(attempt, tmp_path, invent, base_folder):
+    attempt(max_steps=2)
+    twin = other(tmp_path, invent, base_folder)
+    twin(max_steps=2, lora={"dropout": 0.2})
+    assert attempt.adapter() != twin.adapter()
+
+
+@pytest.mark.parametrize("looks", [2, 4, 7])
+def test_a_stopped_run_goes_on_to_the_same_bytes(attempt, tmp_path, invent, base_folder, looks):
+    whole = other(tmp_path, invent, base_folder)
+    wanted = whole(eval_every=0.5)
+    with pytest.raises(Interrupted, match="its checkpoint is committed"):
+        attempt(after(looks), eval_every=0.5)
+    stopped_at = len(read_records(attempt.job.metrics))
+    summary = attempt(eval_every=0.5)
+    assert 0 < summary.resumed == stopped_at < summary.steps
+    assert attempt.adapter() == whole.adapter()
+    assert (summary.train_loss, summary.eval_loss) == (wanted.train_loss, wanted.eval_loss)
+    losses = [[record.loss for record in read_records(a.job.metrics)] for a in (attempt, whole)]
+    assert losses[0] == losses[1]
+
+
+def test_a_run_that_had_finished_gives_the_same_files_again(attempt):
+    attempt(max_steps=3)
+    files = attempt.adapter(), attempt.job.metrics.read_bytes()
+    assert attempt(max_steps=3).resumed == 3
+    assert (attempt.adapter(), attempt.job.metrics.read_bytes()) == files
+
+
+def test_a_damaged_checkpoint_costs_steps_and_not_the_result(
+    attempt, tmp_path, invent, base_folder
+):
+    whole = other(tmp_path, invent, base_folder)
+    whole()
+    with pytest.raises(Interrupted):
+        attempt(after(6))
+    store, run = attempt.world.store, attempt.job.run
+    n = max(n for n in range(1, 9) if store.exists(commit_key(run.id, n)))
+    commit = decode(Commit, store.read(commit_key(run.id, n)), "")
+    path = tmp_path / "store" / commit.prefix / "optimizer.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    assert 0 < attempt().resumed < commit.step
+    assert attempt.adapter() == whole.adapter()
+
+
+@pytest.mark.parametrize(("batch_size", "accumulation"), [(1, 4), (4, 1)])
+def test_neither_batch_nor_accumulation_changes_the_loss(
+    attempt, tmp_path, invent, base_folder, batch_size, accumulation
+):
+    exact = {"max_steps": 5, "lora": {"dropout": 0}}
+    attempt(**exact)
+    twin = other(tmp_path, invent, base_folder)
+    twin(**exact, batch_size=batch_size, accumulation=accumulation)
+    losses = [[r.loss for r in read_records(a.job.metrics)] for a in (attempt, twin)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_training_lowers_the_loss_and_every_step_is_recorded(attempt):
+    summary = attempt(epochs=3, schedule="constant", eval_every=0.05)
+    records = read_records(attempt.job.metrics)
+    assert [record.step for record in records] == list(range(1, 13))
+    assert records[-1].loss < records[0].loss
+    assert records[-1].eval_loss == summary.eval_loss < records[0].eval_loss
+    assert {record.rows for record in records} == {4}
+    assert records[3].epoch == 1
+    assert sum(record.tokens for record in records) == summary.tokens
+    assert summary.answer_tokens < summary.tokens
+    assert summary.eval_split == "test"
+    assert 0 < summary.padding_share < 0.2
+    assert all(r.tokens_per_second > 0 and r.peak_memory_bytes > 1 << 20 for r in records)
+
+
+def test_the_schedule_warms_up_and_falls(attempt):
+    attempt(warmup_ratio=0.25, lr=0.01)
+    rates = [record.lr for record in read_records(attempt.job.metrics)]
+    assert rates[:3] == pytest.approx([0, 0.005, 0.01])
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+
+
+def test_nothing_is_pickled_into_the_store(attempt):
+    attempt(max_steps=3)
+    prefix = f"runs/{attempt.job.run.id}/train"
+    kinds = {key.rpartition(".")[2] for key in attempt.world.store.keys(prefix)}
+    assert kinds == {"safetensors", "json", "jsonl"}
+
+
+@pytest.mark.parametrize(("eval_every", "split"), [(1.0, "train"), (0.01, "test")])
+def test_nan_ends_the_run_and_names_the_examples(tmp_path, invent, base_folder, eval_every, split):
+    model, tokenizer = invent.llama(), invent.tokenizer()
+    with torch.no_grad():  # rows with a 7 are poisoned, one of each split
+        model.model.embed_tokens.weight[tokenizer.convert_tokens_to_ids("7")] = float("nan")
+    folder = tmp_path / "nan"
+    folder.mkdir()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    attempt = Attempts(invent.world(tmp_path, folder))
+    with pytest.raises(DivergedError, match="became NaN or Inf at step") as caught:
+        attempt(batch_size=1, accumulation=1, lr=1e-4, eval_every=eval_every)
+    rows = decode_jsonl((attempt.job.data / f"{split}.jsonl").read_bytes())
+    (bad,) = [row.id for row in rows if "7" in row.user]
+    # Training ran in batches of one, the evaluation in one batch of all its rows.
+    named = str(caught.value).split("in examples ")[1].split(";")[0].split(", ")
+    assert bad in named
+    assert len(named) == (1 if split == "train" else len(rows))
+    assert not attempt.job.adapter.exists()
+
+
+def test_the_final_adapter_is_that_of_the_last_commit(attempt):
+    attempt(max_steps=3)
+    store, run = attempt.world.store, attempt.job.run
+    n = max(n for n in range(1, 9) if store.exists(commit_key(run.id, n)))
+    commit = decode(Commit, store.read(commit_key(run.id, n)), "")
+    assert store.read(f"{commit.prefix}/adapter_model.safetensors") == attempt.adapter()
+    tensors = load_file(attempt.job.adapter / "adapter_model.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_gradient_checkpointing_changes_no_loss(attempt, tmp_path, invent, base_folder):
+    attempt(max_steps=2, lora={"dropout": 0})
+    twin = other(tmp_path, invent, base_folder)
+    twin(max_steps=2, lora={"dropout": 0}, gradient_checkpointing=True)
+    losses = [[r.loss for r in read_records(a.job.metrics)] for a in (attempt, twin)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"precision": "fp16", "zero_stage": 0}, SetupError),
+        ({"optimizer": "zero_one_adam", "zero_stage": 0, "processes": 2}, SetupError),
+        ({"max_tokens": 64}, DataError),
+    ],
+)
+def test_what_cannot_work_here_is_said_before_training(attempt, settings, fault):
+    with pytest.raises(FingptError) as caught:
+        attempt(**settings)
+    assert type(caught.value) is fault
+
+
+def test_a_stop_before_the_first_step_is_honoured(attempt):
+    with pytest.raises(Interrupted, match="before the first step"):
+        attempt(lambda: True)
