@@ -20,16 +20,23 @@ LINE_HEIGHT = 38
 COLOURS = ("#1f7fc4", "#d9640f", "#2a9d6e", "#b3589a")
 """Blue and orange first: told apart with any colour vision, contrast above 3 on white and on the dark page."""
 SHAPES = ("circle", "diamond", "square", "triangle-up")
-PHASE_COLOURS = (
-    "#1f7fc4",
-    "#d9640f",
-    "#2a9d6e",
-    "#b3589a",
-    "#a8890b",
-    "#6f7bd6",
-    "#4f9fb0",
-    "#8a8a8a",
-)
+GLYPHS = ("●", "◆", "■", "▲")
+PHASES = {
+    "fetch": "#6f7bd6",
+    "load": "#8a8a8a",
+    "tokenise": "#4f9fb0",
+    "steps": "#1f7fc4",
+    "train": "#1f7fc4",
+    "held-out loss": "#a8c8e4",
+    "checkpoints": "#a8890b",
+    "save": "#b3589a",
+    "upload": "#d9a0c4",
+    "loss": "#2a9d6e",
+    "generate": "#d9640f",
+    "score": "#e8c34d",
+    "other": "#b5b5b5",
+}
+"""Colours of the phases, in the order in which they happen."""
 GREY = "#808080"
 INK = "#010203"
 """Stands for the page's text colour in a chart specification; the SVG says `currentColor` instead."""
@@ -98,38 +105,37 @@ def intervals(
     rule: float | None = None,
     zero: bool = False,
 ) -> Markup:
-    """One line per row: its `label` above, then a mark at `value` with a bar from `low` to `high` where there is one.
+    """One line per `label`, printed above its marks: each a `value` with a bar from `low` to `high` where there is one.
 
-    `series` is a model's title (its colour and shape) or anything else (grey). `rule` draws a vertical line.
+    `series` is a model's title (its colour and shape) or anything else (grey). Several series may share a label; their
+    marks then stand one below the other. `rule` draws a vertical line.
     """
-    names = [*titles, "other"]
-    scale = alt.Scale(domain=names, range=[*COLOURS[: len(titles)], GREY])
-    shapes = alt.Scale(domain=names, range=[*SHAPES[: len(titles)], "stroke"])
-    ordered = [
-        {**row, "series": row["series"] if row["series"] in titles else "other"} for row in rows
-    ]
-    base = alt.Chart(data(ordered)).encode(
-        y=alt.Y("label:N", sort=None, axis=None, scale=alt.Scale(paddingInner=0.2))
-    )
-    colour = alt.Color("series:N", scale=scale, legend=None)
+    base = alt.Chart(data(rows)).encode(y=alt.Y("label:N", sort=None, axis=None))
     x = alt.X(
         "value:Q", title=axis, scale=alt.Scale(zero=zero, nice=True), axis=alt.Axis(tickCount=6)
     )
-    layers: list[alt.Chart] = []
+    text = base.mark_text(align="left", fontSize=12, color=INK, yOffset=-9, x=0)
+    layers = [text.encode(text="label:N").transform_aggregate(groupby=["label"])]
     if rule is not None:
-        line = alt.Chart(data([{"at": rule}])).mark_rule(color=INK, strokeDash=[4, 3], opacity=0.7)
-        layers.append(line.encode(x="at:Q"))
-    if any(row.get("low") is not None for row in rows):
-        bar = base.transform_filter("isValid(datum.low)").mark_rule(
-            strokeWidth=3, opacity=0.6, yOffset=8
-        )
+        line = alt.Chart(data([{"at": rule}])).mark_rule(color=INK, strokeDash=[4, 3], opacity=0.45)
+        layers.insert(0, line.encode(x="at:Q"))
+    shared = len({row["label"] for row in rows}) < len(rows)
+    series = list(dict.fromkeys(row["series"] for row in rows))
+    for name in series:
+        index = titles.index(str(name)) if name in titles else -1
+        colour, shape = (COLOURS[index % 4], SHAPES[index % 4]) if index >= 0 else (GREY, "square")
+        offset = 3 + 9 * index if shared else 6
+        mine = base.transform_filter(alt.datum.series == name)
+        bar = mine.transform_filter("isValid(datum.low)").transform_calculate(value="datum.low")
         layers.append(
-            bar.encode(x=x, x2="high:Q", color=colour).transform_calculate(value="datum.low")
+            bar.mark_rule(strokeWidth=3, opacity=0.6, yOffset=offset, color=colour).encode(
+                x=x, x2="high:Q"
+            )
         )
-    point = base.mark_point(filled=True, size=90, opacity=1, yOffset=8, strokeWidth=2)
-    layers.append(
-        point.encode(x=x, color=colour, shape=alt.Shape("series:N", scale=shapes, legend=None))
-    )
-    text = base.mark_text(align="left", fontSize=12, color=INK, yOffset=-7, x=0)
-    layers.append(text.encode(text="label:N"))
-    return draw(alt.layer(*layers).properties(width=WIDTH - 40, height=LINE_HEIGHT * len(rows)))
+        point = mine.mark_point(
+            filled=True, size=70, opacity=1, yOffset=offset, color=colour, shape=shape
+        )
+        layers.append(point.encode(x=x))
+    lines = len({row["label"] for row in rows})
+    height = LINE_HEIGHT + (9 * (len(series) - 2) if shared else 0)
+    return draw(alt.layer(*layers).properties(width=WIDTH - 40, height=height * lines))

@@ -40,8 +40,9 @@ def rouge(report: Report) -> Chart:
     lines = [line for line in report.table if line.group == "ROUGE"]
     rows: list[Row] = []
     for line in lines:
+        figures = " · ".join(value(line, estimate) for estimate in line.values)
         for title, estimate in zip(titles, line.values, strict=True):
-            rows.append(_row(f"{line.title}: {title} {value(line, estimate)}", title, estimate))
+            rows.append(_row(f"{line.title}: {figures}", title, estimate))
     return Chart(
         key="rouge",
         title="ROUGE by section of the answer, all test rows, unread answers as 0 (F-measure, 0 to 1)",
@@ -107,8 +108,8 @@ def differences(report: Report) -> Chart:
                 continue
             sign = 100 / abs(start) * (1 if line.higher_is_better else -1)
             turned = [v * sign for v in (gap.value, gap.low, gap.high or 0.0)]
-            name = f"{_name(line)}: {line.comparisons[index].verdict}"
-            name = f"{title}, {name}" if len(titles) > 2 else name
+            word = line.comparisons[index].verdict
+            name = f"{_name(line)}: {word}" if len(titles) == 2 else _name(line)
             rows.append(
                 {
                     "label": name,
@@ -227,4 +228,8 @@ def _say(lines: Sequence[Line], titles: Sequence[str]) -> str:
 
 
 def _name(line: Line) -> str:
-    return line.title if line.group == "ROUGE" else f"{line.group}, {line.title}"
+    """A short name that fits above a mark together with the longest verdict."""
+    if line.group == "ROUGE":
+        return line.title
+    group = "MSE" if line.group == "MSE" else line.group.removeprefix("Binary ").capitalize()
+    return f"{group}, {line.title.split(',')[0]}"

@@ -6,9 +6,10 @@ import altair as alt
 
 from fingpt.report.chart_style import (
     COLOURS,
+    GREY,
     INK,
     LINE_HEIGHT,
-    PHASE_COLOURS,
+    PHASES,
     WIDTH,
     Chart,
     Row,
@@ -138,13 +139,13 @@ def run_times(report: Report) -> Chart:
             "bar": (bar := f"{phase.model}, {phase.stage}"),
             "phase": phase.phase,
             "seconds": phase.seconds,
-            "order": float(index),
+            "order": float(_order(phase.phase)),
             "name": f"{bar}: {number(totals[bar], 1)} s",
         }
-        for index, phase in enumerate(report.phases)
+        for phase in report.phases
     ]
-    phases = list(dict.fromkeys(phase.phase for phase in report.phases))
-    palette = [PHASE_COLOURS[i % len(PHASE_COLOURS)] for i in range(len(phases))]
+    phases = sorted({phase.phase for phase in report.phases}, key=_order)
+    palette = [PHASES.get(phase, GREY) for phase in phases]
     base = alt.Chart(data(rows)).encode(y=alt.Y("bar:N", sort=None, axis=None))
     bars = base.mark_bar(height=14, yOffset=9, stroke=INK, strokeWidth=0.5).encode(
         x=alt.X("seconds:Q", title="seconds", stack="zero", axis=alt.Axis(tickCount=6)),
@@ -156,9 +157,8 @@ def run_times(report: Report) -> Chart:
         ),
         order=alt.Order("order:Q"),
     )
-    names = base.mark_text(align="left", fontSize=12, color=INK, x=0, yOffset=-8).encode(
-        text="name:N"
-    )
+    names = base.mark_text(align="left", fontSize=12, color=INK, x=0, yOffset=-8)
+    names = names.encode(text="name:N").transform_aggregate(groupby=["bar", "name"])
     return Chart(
         key="time",
         title="Run time by phase, in seconds, each stage timed once",
@@ -178,3 +178,8 @@ def _figures(speed: Speed) -> str:
         f"{number(speed.samples_per_second, 2)} answers per s, {number(speed.tokens_per_second, 1)} tokens per s, "
         f"{number(speed.tokens_per_answer, 0)} tokens per answer"
     )
+
+
+def _order(phase: str) -> int:
+    names = list(PHASES)
+    return names.index(phase) if phase in names else len(names)

@@ -8,7 +8,7 @@ from fingpt.report.document import Power, Sentence
 from fingpt.report.sides import Side
 from fingpt.report.stats import MIN_WEEKS
 from fingpt.report.verdict import Line, Skill
-from fingpt.report.wording import interval, listed, number, percent, spread, unit, value
+from fingpt.report.wording import interval, listed, number, spread, unit, value
 
 _SMALL_GAP = 0.10
 
@@ -51,7 +51,7 @@ def warnings(sides: Sequence[Side], power: Power) -> tuple[str, ...]:
         shown = (
             "cannot show any difference"
             if power.gap is None
-            else f"show only gaps above {percent(power.gap, 0)}"
+            else f"show only gaps above {number(power.gap * 100, 0)} points"
         )
         found.append(
             f"Small test: {power.n} rows of {power.weeks} weeks {shown} in accuracy (80 % power)."
@@ -109,14 +109,14 @@ def _line(lines: Sequence[Line], key: str) -> Line:
 
 def _scored(question: str, against: str, line: Line, index: int) -> Sentence:
     comparison = line.comparisons[index]
-    if comparison.difference is None:
+    if comparison.difference is None or comparison.why:
         return Sentence(
             question=question, word=comparison.verdict, text=f"{against}: {comparison.phrase}."
         )
     units = unit(line, difference=True)
     text = (
-        f"{against}: {comparison.phrase} ({value(line, comparison.difference, signed=True)} {units}, "
-        f"95 % interval {spread(line, comparison.difference, signed=True)}, n = {comparison.difference.n})."
+        f"{against}: {value(line, comparison.difference, signed=True)} {units}, "
+        f"95 % interval {spread(line, comparison.difference, signed=True)}, n = {comparison.difference.n}."
     )
     return Sentence(question=question, word=comparison.verdict, text=text)
 
@@ -132,7 +132,7 @@ def _text(against: str, lines: Sequence[Line], index: int) -> Sentence:
     parts = [f"{count} {word}" for word, count in counts.items() if count]
     parts += [f"{equal} without a detectable difference"] if equal else []
     text = (
-        f"{against}: of {len(rouge)} ROUGE scores {listed(parts)}. "
+        f"{against}: of {len(rouge)} ROUGE scores, {listed(parts)}. "
         "ROUGE measures likeness to texts written with hindsight."
     )
     one_way = [word for word, count in counts.items() if count == len(rouge)]

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from fingpt.record import canonical_json, sha256_bytes
 from fingpt.report import wording
-from fingpt.report.chart_style import Chart
+from fingpt.report.chart_style import COLOURS, GLYPHS, Chart
 from fingpt.report.charts import score_charts
 from fingpt.report.charts_run import loss_curves, run_times, speeds
 from fingpt.report.document import Report
@@ -50,6 +50,8 @@ def _page(template: str, report: Report, charts: Sequence[Chart], data: str) -> 
         titles=[model.title for model in report.models],
         scored=[next(line for line in report.table if line.key == key) for key in order],
         charts=charts,
+        colours=COLOURS,
+        glyphs=GLYPHS,
         css=Markup(source("report.css")),  # noqa: S704 - our own file
         embedded=Markup(embeddable(data)),  # noqa: S704 - escaped for a script element
     )
@@ -82,6 +84,6 @@ def _environment(*, html: bool) -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    for name in ("number", "interval", "value", "spread", "unit", "percent"):
+    for name in ("number", "interval", "value", "spread", "unit", "percent", "p_value"):
         environment.filters[name] = getattr(wording, name)
     return environment

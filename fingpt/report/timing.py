@@ -13,6 +13,7 @@ import numpy as np
 from fingpt.report.sides import Side, obstacles
 from fingpt.report.stats import Estimate
 from fingpt.report.verdict import Comparison, Line
+from fingpt.report.wording import number
 
 ONE_TIMING = "one timing of each, so no interval"
 
@@ -67,7 +68,7 @@ def _timing(
     for value, block, note in zip(values[1:], *said, strict=True):
         gap = Estimate(value=value - values[0], n=counts[0], weeks=0)
         why = block or ONE_TIMING
-        relative = f"{value / values[0] - 1:+.1%}" if values[0] else ""
+        relative = _relative(value, values[0])
         text = "" if block else "; ".join(part for part in (relative, note) if part)
         comparisons.append(
             Comparison(
@@ -95,3 +96,7 @@ def _speed_note(first: Side, second: Side) -> str:
             f"{lengths}; with equal layers, speed per token should agree, and answer length decides"
         )
     return lengths
+
+
+def _relative(value: float, first: float) -> str:
+    return f"{number((value / first - 1) * 100, 1, signed=True)} %" if first else ""

@@ -50,6 +50,11 @@ def percent(share: float | None, digits: int = 1) -> str:
     return NONE if share is None else f"{number(share * 100, digits)} %"
 
 
+def p_value(p: float) -> str:
+    """`p = 0.042`, or `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {number(p, 3)}"
+
+
 def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
