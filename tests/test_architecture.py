@@ -286,7 +286,7 @@ def test_every_make_target_is_explained() -> None:
 
 def test_every_make_command_that_we_name_exists() -> None:
     command = re.compile(
-        r"(?:[`'\x22]|: (?=make \S+ [A-Z]+=)|^ *\$? *)make ([a-z][a-z-]*)\b", flags=re.MULTILINE
+        r"(?:`|['\x22:] ?(?=make \S+ [A-Z]+=)|^ *\$? *)make ([a-z][a-z-]*)\b", flags=re.M
     )
     named = {
         target
