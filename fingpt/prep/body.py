@@ -13,6 +13,7 @@ from importlib.metadata import version
 from fingpt import log
 from fingpt.examples import encode_jsonl
 from fingpt.manifest import DatasetManifest, FileRef, Finding, PrepManifest, encode
+from fingpt.prep.charts import draw
 from fingpt.prep.importing import Imported, import_rows
 from fingpt.prep.lint import VERSION as LINT_VERSION
 from fingpt.prep.lint import lint
@@ -121,19 +122,31 @@ def _store(
     prefix, key = dataset_prefix(draft.id), dataset_manifest_key(draft.id)
     for name, data in files.items():
         put(ctx.store, f"{prefix}/{name}", data)
-    page = _page(ctx, draft, split, imported)
-    if not ctx.store.create(f"{prefix}/{PAGE}", page):
-        # Another run made the data set, perhaps before this run's base was in the store: its page stands, and a
-        # model that it does not show gets a page of its own beside it.
-        stored, model = ctx.store.read(f"{prefix}/{PAGE}"), ctx.run.config.model
-        if _shows(page, model) and not _shows(stored, model):
-            ctx.store.create(f"{prefix}/data-{model}.html", page)
-        page = stored
+    page = _store_page(ctx, draft, split, imported)
     ref = FileRef(name=PAGE, size=len(page), sha256=sha256_bytes(page))
     sealed = encode(draft.model_copy(update={"files": (*draft.files, ref)}))
     put(ctx.store, key, sealed)
     log.event("data set ready", id=draft.id, page=f"{ctx.store.uri}/{prefix}/{PAGE}")
     return sealed
+
+
+def _store_page(ctx: Context, draft: DatasetManifest, split: Split, imported: Imported) -> bytes:
+    """The bytes of the data set's page: written now, or found.
+
+    A page that is there stands. Where it was made before this run's base was in the store, and so does not show this
+    model, a page that does is put beside it.
+    """
+    prefix, model = dataset_prefix(draft.id), ctx.run.config.model
+    key, beside = f"{prefix}/{PAGE}", f"{prefix}/data-{model}.html"
+    if not ctx.store.exists(key):
+        page = _page(ctx, draft, split, imported)
+        return page if ctx.store.create(key, page) else ctx.store.read(key)
+    stored = ctx.store.read(key)
+    if not _shows(stored, model) and not ctx.store.exists(beside):
+        page = _page(ctx, draft, split, imported)
+        if _shows(page, model):
+            ctx.store.create(beside, page)
+    return stored
 
 
 def _shows(page: bytes, model: str) -> bool:
@@ -144,7 +157,7 @@ def _page(ctx: Context, draft: DatasetManifest, split: Split, imported: Imported
     shown = shown_rows(split.parts())
     views = model_views(ctx.store, shown, ctx.scratch, ctx.run.config.train.max_tokens)
     return render_page(
-        Page(draft, split.parts(), shown, views, imported.rejects, imported.read)
+        Page(draft, shown, views, draw(split.parts()), imported.rejects, imported.read)
     ).encode()
 
 

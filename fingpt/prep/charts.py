@@ -1,4 +1,4 @@
-"""The page's three charts as static SVG, drawn by Vega-Altair and vl-convert. Colours work on light and on dark.
+"""The page's charts as static SVG, drawn by Vega-Altair and vl-convert. Colours work on light and on dark.
 
 Text and axes use `currentColor`, so that the page's own colours apply. Only counts and dates go in, never row text.
 """
@@ -20,6 +20,16 @@ _OPACITIES = {"train": 0.5, "validation": 0.75, "test": 1.0}
 _BINS = 24
 
 Parts = Mapping[str, Sequence[Example]]
+
+
+def draw(parts: Parts) -> dict[str, str]:
+    """The page's charts by name, each an SVG element."""
+    return {
+        "balance": balance_over_time(parts),
+        "labels": label_shares(parts),
+        "prompts": lengths(parts, "user"),
+        "answers": lengths(parts, "answer"),
+    }
 
 
 def balance_over_time(parts: Parts) -> str:

@@ -16,7 +16,6 @@ from markupsafe import Markup
 
 from fingpt.examples import Example
 from fingpt.manifest import DatasetManifest, Finding
-from fingpt.prep import charts
 from fingpt.prep.facts import facts
 from fingpt.prep.lint import RULES, VERSION
 from fingpt.prep.rows import Reject
@@ -32,12 +31,12 @@ _LINE = re.compile(
 
 @dataclass(frozen=True)
 class Page:
-    """What the page shows: the manifest's figures, all rows (for charts), five rows in full, models' views of them."""
+    """What the page shows: the manifest's figures, some rows in full, models' views of them, charts as SVG by name."""
 
     manifest: DatasetManifest
-    parts: Mapping[str, Sequence[Example]]
     shown: Sequence[Example]
     views: Sequence[ModelView]
+    charts: Mapping[str, str]
     rejects: Sequence[Reject]
     read: int
 
@@ -74,17 +73,11 @@ def render_page(page: Page) -> str:
         manifest=page.manifest,
         read=page.read,
         rules=_by_rule(page.manifest.findings),
-        splits=[name for name, part in page.parts.items() if part],
         rows=rows,
         views=page.views,
         rejects=page.rejects[:_SHOWN_REJECTS],
         refused=len(page.rejects),
-        charts={
-            "balance": Markup(charts.balance_over_time(page.parts)),  # noqa: S704 - drawn from counts alone
-            "labels": Markup(charts.label_shares(page.parts)),  # noqa: S704
-            "prompts": Markup(charts.lengths(page.parts, "user")),  # noqa: S704
-            "answers": Markup(charts.lengths(page.parts, "answer")),  # noqa: S704
-        },
+        charts={name: Markup(svg) for name, svg in page.charts.items()},  # noqa: S704 - drawn from counts alone
         lint_version=VERSION,
         rule_count=len(RULES),
     )

@@ -65,7 +65,10 @@ def test_a_prompt_without_marks_is_refused(row):
     ):
         assert reason({**values, "prompt": broken}) == Reason.NO_MARKS
     assert reason({**values, "prompt": ""}) == Reason.EMPTY_PROMPT
-    assert reason({**values, "prompt": "[INST]<<SYS>>\na\n<</SYS>>\n\n [/INST]"}) == Reason.EMPTY_PROMPT
+    assert (
+        reason({**values, "prompt": "[INST]<<SYS>>\na\n<</SYS>>\n\n [/INST]"})
+        == Reason.EMPTY_PROMPT
+    )
 
 
 def test_a_missing_prediction_line_comes_back_from_the_label_and_is_noted(row):
@@ -170,7 +173,9 @@ VALUES = st.one_of(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.dictionaries(st.one_of(st.sampled_from(COLUMNS), st.text(max_size=5)), VALUES, max_size=7))
+@given(
+    st.dictionaries(st.one_of(st.sampled_from(COLUMNS), st.text(max_size=5)), VALUES, max_size=7)
+)
 def test_any_row_gives_an_example_or_a_reject(values):
     found = take(values)
     if isinstance(found, Example):
@@ -216,9 +221,7 @@ def test_published_rows_survive_byte_for_byte(real, real_data):
                 "symbol": kept.symbol,
             }
             assert exported == raw
-            assert (
-                f"[INST]<<SYS>>\n{kept.system}\n<</SYS>>\n\n{kept.user}[/INST]" == raw["prompt"]
-            )
+            assert f"[INST]<<SYS>>\n{kept.system}\n<</SYS>>\n\n{kept.user}[/INST]" == raw["prompt"]
 
 
 def test_published_rows_get_their_missing_prediction_lines_back(real):

@@ -33,16 +33,14 @@ def test_every_text_type_of_arrow_is_read(row, tmp_path):
         pa.binary(),
     ):
         path = tmp_path / "train.parquet"
-        values = {
-            name: [v.encode()] if kind == pa.binary() else [v] for name, v in row().items()
-        }
+        values = {name: [v.encode()] if kind == pa.binary() else [v] for name, v in row().items()}
         pq.write_table(pa.table({n: pa.array(v, kind) for n, v in values.items()}), path)
         (found,) = read_file(path, "train")
         assert found.values == row()
 
 
 def test_a_missing_file_is_a_missing_input(tmp_path):
-    with pytest.raises(MissingInputError, match="nowhere.parquet"):
+    with pytest.raises(MissingInputError, match=r"nowhere\.parquet"):
         list(read_file(tmp_path / "nowhere.parquet", "train"))
 
 
@@ -76,7 +74,9 @@ def test_damage_inside_a_parquet_file_never_escapes_as_a_traceback(row, write_pa
 
 def test_a_missing_column_names_it_and_the_columns_seen(row, drop, write_parquet):
     path = write_parquet([drop(row(), "label")])
-    with pytest.raises(DataError, match=r"no column 'label' \(columns seen: prompt, answer, period, symbol\)"):
+    with pytest.raises(
+        DataError, match=r"no column 'label' \(columns seen: prompt, answer, period, symbol\)"
+    ):
         list(read_file(path, "train"))
 
 

@@ -25,7 +25,15 @@ def splits(rows) -> list[tuple[str, int]]:
     return [(found.split, found.line) for found in rows]
 
 
-WANTED = [("train", 1), ("train", 2), ("train", 3), ("train", 4), ("test", 1), ("test", 2), ("test", 3)]
+WANTED = [
+    ("train", 1),
+    ("train", 2),
+    ("train", 3),
+    ("train", 4),
+    ("test", 1),
+    ("test", 2),
+    ("test", 3),
+]
 
 
 def test_a_folder_gives_its_split_files_train_first(folder, store, tmp_path):

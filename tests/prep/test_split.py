@@ -1,5 +1,6 @@
 import random
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_calendar_blocks_are_separated_by_the_embargo_and_every_row_is_counted(w
             found = split_rows({"train": weeks(16)}, config, seed=1)
             blocks = [part for part in (found.train, found.validation, found.test) if part]
             assert len(blocks) == (3 if validation else 2)
-            for before, after in zip(blocks, blocks[1:], strict=False):
+            for before, after in pairwise(blocks):
                 gap = min(e.start for e in after) - max(e.end for e in before)
                 assert gap >= timedelta(weeks=embargo)
             assert weeks_of(found.test) == 3

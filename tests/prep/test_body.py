@@ -1,0 +1,204 @@
+"""The stage as the frame calls it: files, manifest last, and one sentence for every bad input."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fingpt.config import PrepConfig, RunConfig, SiteConfig
+from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
+from fingpt.examples import decode_jsonl
+from fingpt.manifest import DatasetManifest, FileRef, decode, sha256_bytes
+from fingpt.prep.body import body
+from fingpt.run import Run, Stage
+from fingpt.stage import Context
+from fingpt.storage import ObjectStore
+from fingpt.submit import freeze_source
+
+NAMES = {"train.jsonl", "validation.jsonl", "test.jsonl", "rejects.jsonl", "data.html"}
+
+
+@pytest.fixture
+def prepare(store, tmp_path):
+    """Freeze the source, run the body, and give back the stage's manifest and the data set's."""
+
+    def run(source, **settings):
+        config = RunConfig(model="tiny-llama31", prep=PrepConfig(source=str(source), **settings))
+        frozen = freeze_source(store, config)
+        scratch = tmp_path / "scratch"
+        scratch.mkdir(exist_ok=True)
+        site = SiteConfig.model_construct(store=store.uri, cache=tmp_path / "cache")
+        stage = body(Context(store, Run.of(frozen, {}), Stage.PREP, site, scratch))
+        key = f"datasets/{stage.dataset}/manifest.json"
+        data = store.read(key)
+        assert sha256_bytes(data) == stage.dataset_sha256
+        return stage, decode(DatasetManifest, data, key)
+
+    return run
+
+
+def no_data_set(store: ObjectStore) -> bool:
+    return not list(store.keys("datasets"))
+
+
+def file_of(store: ObjectStore, manifest: DatasetManifest, name: str) -> bytes:
+    return store.read(f"datasets/{manifest.id}/{name}")
+
+
+@pytest.fixture
+def source(row, write_parquet, tmp_path) -> Path:
+    write_parquet([row(s, n) for n in range(12) for s in ("AAA", "BBB")], "src/train.parquet")
+    write_parquet([row(s, n) for n in range(13, 16) for s in ("AAA", "BBB")], "src/test.parquet")
+    return tmp_path / "src"
+
+
+def test_the_manifest_names_every_file_by_its_hash(prepare, source, store):
+    stage, manifest = prepare(source)
+    assert {file.name for file in manifest.files} == NAMES
+    for file in manifest.files:
+        data = file_of(store, manifest, file.name)
+        assert file == FileRef(name=file.name, size=len(data), sha256=sha256_bytes(data))
+    assert manifest.counts == {"train": 24, "validation": 0, "test": 6}
+    assert manifest.weeks == {"train": 12, "validation": 0, "test": 3}
+    assert len(decode_jsonl(file_of(store, manifest, "train.jsonl"))) == 24
+    assert stage.stage == "prep"
+    assert any("market-cap-constant" in warning for warning in stage.warnings)
+
+
+def test_the_same_rows_are_the_same_data_set_and_are_stored_once(prepare, source, store):
+    first = prepare(source)
+    before = sorted(store.keys())
+    second = prepare(source)
+    assert first[1] == second[1]
+    assert sorted(store.keys()) == before
+
+
+def test_other_rules_are_another_data_set(prepare, source):
+    ids = {
+        prepare(source)[1].id,
+        prepare(source, limit=4)[1].id,
+        prepare(source, split="calendar", test_weeks=4)[1].id,
+        prepare(source, split="random", allow_leaky_split=True)[1].id,
+    }
+    assert len(ids) == 4
+
+
+def test_a_leaky_split_is_flagged_for_every_later_report(prepare, source):
+    stage, manifest = prepare(source, split="random", allow_leaky_split=True)
+    assert manifest.leaky
+    assert stage.warnings[0].startswith("Random split")
+
+
+def test_a_few_bad_rows_go_to_rejects_with_line_and_reason(prepare, row, store, tmp_path):
+    rows = [row("AAA", n) for n in range(30)]
+    rows[6]["label"] = "sideways"
+    rows[9] = rows[8]
+    path = tmp_path / "train.jsonl"
+    path.write_text("\n".join(json.dumps(r) for r in rows))
+    _, manifest = prepare(path, test_weeks=4, max_reject_rate=0.1)
+    assert manifest.rejects == {"label-outside-grammar": 1, "duplicate-row": 1}
+    lines = [json.loads(line) for line in file_of(store, manifest, "rejects.jsonl").splitlines()]
+    assert [(r["file"], r["line"], r["reason"]) for r in lines] == [
+        ("train.jsonl", 7, "label-outside-grammar"),
+        ("train.jsonl", 10, "duplicate-row"),
+    ]
+    assert "sideways" in lines[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("answer", "", "40 × empty-answer"),
+        ("label", "sideways", "40 × label-outside-grammar"),
+        ("prompt", "no marks", "40 × prompt-without-marks"),
+        ("period", "soon", "40 × malformed-period"),
+        ("answer", "x" * 2_000_000, "40 × row-too-large"),
+    ],
+)
+def test_too_many_bad_rows_stop_the_stage_with_counts(
+    prepare, row, write_parquet, store, column, value, said
+):
+    rows = [{**row("AAA", n), column: value} for n in range(40)]
+    with pytest.raises(DataError, match=said) as told:
+        prepare(write_parquet(rows))
+    assert "40 of 40 rows cannot be read" in str(told.value)
+    assert "train.parquet line 1" in str(told.value)
+    assert "\n" not in str(told.value)
+    assert no_data_set(store)
+
+
+def test_the_tolerated_share_of_bad_rows_is_exact(prepare, row, write_parquet):
+    rows = [row("AAA", n) for n in range(100)]
+    rows[5]["answer"] = None
+    path = write_parquet(rows)
+    assert prepare(path)[1].rejects == {"empty-answer": 1}
+    with pytest.raises(DataError, match="1 × empty-answer"):
+        prepare(path, max_reject_rate=0.0)
+
+
+def test_files_that_cannot_be_read_leave_nothing(
+    prepare, row, drop, write_parquet, store, tmp_path
+):
+    with pytest.raises(MissingInputError):
+        prepare(tmp_path / "nowhere")
+    junk = tmp_path / "junk.parquet"
+    junk.write_bytes(b"PAR1 but no more")
+    with pytest.raises(DataError, match="not a readable parquet"):
+        prepare(junk)
+    with pytest.raises(DataError, match="no column 'answer'"):
+        prepare(write_parquet([drop(row(), "answer")]))
+    with pytest.raises(DataError, match="no rows"):
+        prepare(write_parquet([]))
+    latin = tmp_path / "train.jsonl"
+    latin.write_bytes("\n".join(json.dumps(row()) for _ in range(3)).encode("utf-16"))
+    with pytest.raises(DataError, match="cannot be read"):
+        prepare(latin)
+    assert no_data_set(store)
+
+
+def test_an_empty_split_leaves_nothing(prepare, row, write_parquet, store, tmp_path):
+    write_parquet([row("AAA", n) for n in range(5)], "src/train.parquet")
+    write_parquet([], "src/test.parquet")
+    with pytest.raises(DataError, match="test split is empty"):
+        prepare(tmp_path / "src", split="published")
+    write_parquet([row("AAA", 9)], "src/test.parquet")
+    with pytest.raises(ConfigError, match="validation_weeks"):
+        prepare(tmp_path / "src", validation_weeks=1)
+    assert no_data_set(store)
+
+
+def test_a_flipped_byte_in_a_stored_file_is_refused(prepare, source, store):
+    _, manifest = prepare(source)
+    path = Path(store.uri.removeprefix("file://")) / "datasets" / manifest.id / "test.jsonl"
+    data = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(data[:100] + bytes([data[100] ^ 1]) + data[101:])
+    with pytest.raises(StorageError, match=r"test\.jsonl"):
+        prepare(source)
+
+
+def test_an_interrupted_write_is_finished_by_the_next_one(prepare, source, store):
+    _, manifest = prepare(source)
+    folder = Path(store.uri.removeprefix("file://")) / "datasets" / manifest.id
+    (folder / "manifest.json").unlink()
+    (folder / "rejects.jsonl").unlink()
+    assert prepare(source)[1] == manifest
+
+
+def test_published_rows_make_a_data_set(prepare, real_data, store):
+    stage, manifest = prepare(real_data)
+    assert manifest.counts == {"train": 244, "validation": 0, "test": 300}
+    assert manifest.rejects == {}
+    assert manifest.notes == {"prediction-line-restored": 4}
+    assert manifest.split_rule == "published"
+    page = file_of(store, manifest, "data.html").decode()
+    assert "market cap canary" in page
+    assert len(page) < 1_000_000
+    assert set(stage.seconds) == {"read", "split_and_lint", "write"}
+
+
+def test_the_shipped_sample_makes_a_data_set(prepare):
+    _, manifest = prepare("sample")
+    assert manifest.counts["train"] > 0
+    assert manifest.counts["test"] > 0
+    assert manifest.rejects == {}
