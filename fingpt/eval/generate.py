@@ -61,6 +61,8 @@ def generate_batch(
     for index, row in enumerate(batch):
         ids[index, width - len(row.prompt_ids) :] = torch.tensor(row.prompt_ids)
         mask[index, width - len(row.prompt_ids) :] = 1
+    # Whatever a given configuration leaves at its default, transformers takes from the model's own: replace that too.
+    model.generation_config = decoding.config()
     start = time.perf_counter()
     output = model.generate(
         input_ids=ids.to(model.device),

@@ -6,6 +6,7 @@ and JSON are read from an adapter; nothing that could run code.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any, Literal
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from fingpt.errors import DataError
 
@@ -22,21 +24,21 @@ _ADAPTER_FILES = {".safetensors", ".json", ".md"}
 
 
 def load(base: Path, adapter: Path, place: torch.device, kind: torch.dtype) -> PeftModel:
-    """Base weights with the adapter of folder `adapter` on `place`; DataError when the two do not fit.
-
-    The model's own generation settings are dropped: they differ between the two families and would decide results.
-    """
+    """Base weights with the adapter of folder `adapter` on `place`; DataError when the two do not fit."""
     alien = sorted(path.name for path in adapter.iterdir() if path.suffix not in _ADAPTER_FILES)
     if alien:
         raise DataError(
             f"The adapter holds {', '.join(alien)}; only safetensors and JSON files are loaded."
         )
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # no lines of a log, and over in a second
     model: Any = AutoModelForCausalLM.from_pretrained(
         base, dtype=kind, local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
     )
-    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
     try:
-        tuned = PeftModel.from_pretrained(model.to(place), str(adapter), is_trainable=False)
+        with warnings.catch_warnings():
+            # peft 0.21 asks transformers 5 by a name that it is about to drop.
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+            tuned = PeftModel.from_pretrained(model.to(place), str(adapter), is_trainable=False)
     except (RuntimeError, ValueError, KeyError, TypeError) as fault:
         raise DataError(
             f"The adapter does not fit the base in {base.name}: {str(fault).splitlines()[0][:200]}; train it again."

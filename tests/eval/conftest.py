@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from fingpt.chat import template_sha256
 from fingpt.config import EvalConfig, RunConfig, SiteConfig
 from fingpt.eval.metrics import Metrics
-from fingpt.examples import Example, encode_jsonl
+from fingpt.examples import encode_jsonl
 from fingpt.manifest import (
     AdapterManifest,
     BaseManifest,
@@ -24,7 +24,6 @@ from fingpt.manifest import (
     PrepManifest,
     encode,
 )
-from fingpt.models import spec
 from fingpt.record import sha256_bytes
 from fingpt.run import (
     Run,
@@ -38,8 +37,8 @@ from fingpt.run import (
 )
 from fingpt.stage import Context
 from fingpt.storage import ObjectStore, upload_tree
+from tests.eval.invented import MODEL, example
 
-MODEL = spec("tiny-llama31")
 MARKS = (
     "<|begin_of_text|>",
     "<|end_of_text|>",
@@ -51,27 +50,18 @@ MARKS = (
 )
 
 
-def answer(direction: str = "Up", size: str = "2-3%", analysis: str = "It adds up.") -> str:
-    """An answer in the published form."""
-    return (
-        "[Positive Developments]:\n1. Orders grew.\n\n[Potential Concerns]:\n1. Costs rose.\n\n"
-        f"[Prediction & Analysis]:\nPrediction: {direction} by {size}\nAnalysis: {analysis}"
-    )
+# Of third parties, by their text; ours stay errors.
+_FOREIGN_WARNINGS = (
+    "ignore:`torch.jit.script(_method)?` is deprecated:DeprecationWarning",
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
+)
 
 
-def example(number: int) -> Example:
-    """An invented row; rows differ in length."""
-    text = answer("Up" if number % 2 else "Down", analysis=f"Case {number}.")
-    return Example(
-        system="You forecast.",
-        user="News. " * (3 + number % 4) + str(number),
-        answer=text,
-        symbol=f"S{number}",
-        period="2024-01-07 to 2024-01-14",
-        label="up by 2-3%" if number % 2 else "down by 2-3%",
-        prompt="",
-        raw_answer=text,
-    )
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for text in _FOREIGN_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(text))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,106 @@
+"""Generation: greedy whatever the model's own settings say, the same in a batch as alone, counted honestly."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fingpt.chat import pad_id, render, stop_ids
+from fingpt.eval.generate import Decoding, generate_batch
+from fingpt.eval.model import active, load
+from fingpt.eval.rows import Row
+from tests.eval.invented import MODEL, example
+
+
+@pytest.fixture
+def rows(tokenizer):
+    found = (render(MODEL, tokenizer, example(n), 1024) for n in range(4))
+    return [Row(example(n), one.prompt_ids, one.answer_ids) for n, one in enumerate(found)]
+
+
+@pytest.fixture
+def decoding(tokenizer):
+    return Decoding(stop_ids(MODEL, tokenizer), pad_id(MODEL, tokenizer), 12)
+
+
+@pytest.fixture
+def model(base_folder, adapter_folder):
+    return load(base_folder, adapter_folder, torch.device("cpu"), torch.float32)
+
+
+def greedy(model, prompt, decoding):
+    """Greedy decoding spelled out, without a cache or a library."""
+    ids = list(prompt)
+    while len(ids) < len(prompt) + decoding.max_new_tokens:
+        with torch.inference_mode():
+            ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+        if ids[-1] in decoding.stop_ids:
+            break
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("variant", ["base", "tuned"])
+def test_a_left_padded_batch_gives_what_each_row_gives_alone(
+    model, tokenizer, rows, decoding, variant
+):
+    with active(model, variant) as lm:
+        answers, seconds = generate_batch(lm, tokenizer, rows, decoding)
+        wanted = [greedy(lm, row.prompt_ids, decoding) for row in rows]
+    assert [answer.new_tokens for answer in answers] == [len(ids) for ids in wanted]
+    for answer, ids in zip(answers, wanted, strict=True):
+        kept = [token for token in ids if token < 256]  # bytes; marks are not text
+        assert answer.prediction == tokenizer.decode(kept)
+    assert seconds > 0
+
+
+def test_settings_that_the_model_ships_with_play_no_part(model, tokenizer, rows, decoding):
+    with active(model, "tuned") as lm:
+        plain, _ = generate_batch(lm, tokenizer, rows, decoding)
+        own = lm.generation_config
+        own.do_sample, own.temperature, own.top_p = True, 2.0, 0.5
+        own.max_length, own.eos_token_id, own.repetition_penalty = 20, 65, 3.0
+        again, _ = generate_batch(lm, tokenizer, rows, decoding)
+    assert again == plain
+
+
+def test_base_is_the_base_and_tuned_is_not(model, small_model, tokenizer, rows, decoding):
+    with active(model, "base") as lm:
+        base, _ = generate_batch(lm, tokenizer, rows, decoding)
+    with active(model, "tuned") as lm:
+        tuned, _ = generate_batch(lm, tokenizer, rows, decoding)
+    pure, _ = generate_batch(small_model, tokenizer, rows, decoding)
+    assert base == pure
+    assert [one.prediction for one in tuned] != [one.prediction for one in base]
+
+
+class Scripted:
+    """A model that says what it is told: the outermost boundary, for counting."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, lines):
+        self.lines = lines
+
+    def generate(self, input_ids, **_):
+        width = max(map(len, self.lines))
+        tail = torch.tensor([line + [0] * (width - len(line)) for line in self.lines])
+        return torch.cat([input_ids, tail], dim=1)
+
+
+def test_tokens_are_counted_to_the_stop_id_and_truncation_is_its_absence(tokenizer, rows, decoding):
+    stop = decoding.stop_ids[0]
+    text = tokenizer.encode("Up", add_special_tokens=False)
+    lines = [[*text, stop], text + text, [stop]]
+    answers, _ = generate_batch(Scripted(lines), tokenizer, rows[:3], decoding)
+    assert [(one.prediction, one.new_tokens, one.truncated) for one in answers] == [
+        ("Up", 3, False),
+        ("UpUp", 4, True),
+        ("", 1, False),
+    ]
+
+
+def test_marks_of_a_template_are_left_out_of_the_text(tokenizer, rows, decoding):
+    header = tokenizer.convert_tokens_to_ids("<|start_header_id|>")
+    text = tokenizer.encode("Up", add_special_tokens=False)
+    answers, _ = generate_batch(Scripted([[header, *text]]), tokenizer, rows[:1], decoding)
+    assert (answers[0].prediction, answers[0].new_tokens) == ("Up", 3)

@@ -1,0 +1,67 @@
+"""Loss on answer tokens only: equal to the definition, whatever the batch."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from fingpt.chat import labels, render
+from fingpt.errors import DivergedError
+from fingpt.eval.loss import answer_nll
+from fingpt.eval.rows import Row
+from tests.eval.invented import MODEL, example
+
+
+@pytest.fixture
+def rendered(tokenizer):
+    return [render(MODEL, tokenizer, example(n), 1024) for n in range(5)]
+
+
+@pytest.fixture
+def rows(rendered):
+    return [Row(example(n), one.prompt_ids, one.answer_ids) for n, one in enumerate(rendered)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_it_equals_the_loss_of_transformers_with_masked_prompts(
+    small_model, rendered, rows, batch_size
+):
+    found = answer_nll(small_model, rows, batch_size)
+    for one, row in zip(rendered, rows, strict=True):
+        with torch.inference_mode():
+            ids, wanted = torch.tensor([one.input_ids]), torch.tensor([labels(one)])
+            mean = small_model(input_ids=ids, labels=wanted).loss
+        assert found[row.example.id] == pytest.approx(float(mean) * len(one.answer_ids), rel=1e-4)
+
+
+def test_a_uniform_model_loses_the_logarithm_of_its_vocabulary_per_token(small_model, rows):
+    kept = small_model.lm_head.weight.detach().clone()
+    with torch.no_grad():
+        small_model.lm_head.weight.zero_()
+    try:
+        found = answer_nll(small_model, rows, 2)
+    finally:
+        with torch.no_grad():
+            small_model.lm_head.weight.copy_(kept)
+    for row in rows:
+        assert found[row.example.id] == pytest.approx(len(row.answer_ids) * math.log(264), rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_names_the_row(small_model, rows):
+    kept = small_model.lm_head.weight.detach().clone()
+    with torch.no_grad():
+        small_model.lm_head.weight.fill_(float("nan"))
+    try:
+        with pytest.raises(DivergedError, match=r"S\d 2024-01-07 to 2024-01-14 is nan"):
+            answer_nll(small_model, rows, 2)
+    finally:
+        with torch.no_grad():
+            small_model.lm_head.weight.copy_(kept)
+
+
+def test_every_batch_is_reported(small_model, rows):
+    done = []
+    answer_nll(small_model, rows, 2, done.append)
+    assert done == [2, 2, 1]
