@@ -87,7 +87,8 @@ def _row(spec: ModelSpec, tokenizer: object, example: Example, max_tokens: int) 
     except DataError as error:
         return RowView((), note=str(error))
     marked = [(i, False) for i in rendered.prompt_ids] + [(i, True) for i in rendered.answer_ids]
-    tokens = tuple(Token(str(tokenizer.decode([number])), trained) for number, trained in marked)
+    texts = {number: str(tokenizer.decode([number])) for number in {i for i, _ in marked}}
+    tokens = tuple(Token(texts[number], trained) for number, trained in marked)
     dropped = rendered.dropped_news
     note = (
         f"The oldest {dropped} news items were left out to fit {max_tokens} tokens."
