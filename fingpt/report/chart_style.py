@@ -42,6 +42,33 @@ INK = "#010203"
 """Stands for the page's text colour in a chart specification; the SVG says `currentColor` instead."""
 
 
+_LOOK: dict[str, Any] = {
+    "font": "system-ui, sans-serif",
+    "axis": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "gridColor": INK,
+        "gridOpacity": 0.14,
+        "domainColor": INK,
+        "domainOpacity": 0.5,
+        "tickColor": INK,
+        "tickOpacity": 0.5,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    },
+    "legend": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "labelFontSize": 12,
+        "titleFontSize": 12,
+        "orient": "bottom",
+    },
+    "view": {"stroke": None},
+}
+# Written as plain configuration: each of Altair's own configure methods copies the whole chart.
+
+
 @dataclass(frozen=True)
 class Chart:
     """A drawn chart: `svg` for the page, `alt` for those who cannot see it, and its numbers as a table."""
@@ -54,9 +81,9 @@ class Chart:
     rows: tuple[tuple[str, ...], ...]
 
 
-def data(rows: Sequence[Row]) -> alt.Data:
-    """Rows as inline chart data."""
-    return alt.Data(values=[dict(row) for row in rows])  # type: ignore[no-untyped-call]
+def named(name: str) -> alt.NamedData:
+    """A chart's data by name; `draw` gets the rows. Altair copies inline rows at every step, which takes seconds."""
+    return alt.NamedData(name=name)
 
 
 def by_model(titles: Sequence[str], field: str = "model") -> tuple[alt.Color, alt.Shape]:
@@ -69,30 +96,12 @@ def by_model(titles: Sequence[str], field: str = "model") -> tuple[alt.Color, al
     return colour, shape
 
 
-def draw(chart: alt.LayerChart | alt.FacetChart) -> Markup:
-    """The chart as an inline SVG that scales to its column."""
-    styled = (
-        chart.properties(background="transparent", padding=4)
-        .configure(font="system-ui, sans-serif")
-        .configure_axis(
-            labelColor=INK,
-            titleColor=INK,
-            gridColor=INK,
-            gridOpacity=0.14,
-            domainColor=INK,
-            domainOpacity=0.5,
-            tickColor=INK,
-            tickOpacity=0.5,
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-        )
-        .configure_legend(
-            labelColor=INK, titleColor=INK, labelFontSize=12, titleFontSize=12, orient="bottom"
-        )
-        .configure_view(stroke=None)
-    )
-    spec: dict[str, Any] = styled.to_dict()
+def draw(chart: alt.LayerChart | alt.FacetChart, **tables: Sequence[Row]) -> Markup:
+    """The chart as an inline SVG that scales to its column; `tables` are the rows behind its named data."""
+    spec: dict[str, Any] = chart.to_dict(validate=False)
+    spec["datasets"] = {name: [dict(row) for row in rows] for name, rows in tables.items()}
+    spec |= {"background": "transparent", "padding": 4}
+    spec["config"] = {**spec.get("config", {}), **_LOOK}
     svg: str = vl_convert.vegalite_to_svg(spec)
     return Markup(svg.replace(INK, "currentColor").replace("<svg ", '<svg aria-hidden="true" ', 1))  # noqa: S704
 
@@ -110,14 +119,14 @@ def intervals(
     `series` is a model's title (its colour and shape) or anything else (grey). Several series may share a label; their
     marks then stand one below the other. `rule` draws a vertical line.
     """
-    base = alt.Chart(data(rows)).encode(y=alt.Y("label:N", sort=None, axis=None))
+    base = alt.Chart(named("rows")).encode(y=alt.Y("label:N", sort=None, axis=None))
     x = alt.X(
         "value:Q", title=axis, scale=alt.Scale(zero=zero, nice=True), axis=alt.Axis(tickCount=6)
     )
     text = base.mark_text(align="left", fontSize=12, color=INK, yOffset=-9, x=0)
     layers = [text.encode(text="label:N").transform_aggregate(groupby=["label"])]
     if rule is not None:
-        line = alt.Chart(data([{"at": rule}])).mark_rule(color=INK, strokeDash=[4, 3], opacity=0.45)
+        line = alt.Chart(named("rule")).mark_rule(color=INK, strokeDash=[4, 3], opacity=0.45)
         layers.insert(0, line.encode(x="at:Q"))
     shared = len({row["label"] for row in rows}) < len(rows)
     series = list(dict.fromkeys(row["series"] for row in rows))
@@ -138,4 +147,5 @@ def intervals(
         layers.append(point.encode(x=x))
     lines = len({row["label"] for row in rows})
     height = LINE_HEIGHT + (9 * (len(series) - 2) if shared else 0)
-    return draw(alt.layer(*layers).properties(width=WIDTH - 40, height=height * lines))
+    chart = alt.layer(*layers).properties(width=WIDTH - 40, height=height * lines)
+    return draw(chart, rows=rows, rule=[{"at": rule}])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from fingpt.examples import LABELS
-from fingpt.report.chart_style import COLOURS, INK, WIDTH, Chart, Row, data, draw, intervals
+from fingpt.report.chart_style import COLOURS, INK, WIDTH, Chart, Row, draw, intervals, named
 from fingpt.report.document import NO_CHANGE, NOT_READ, Report
 from fingpt.report.stats import Estimate
 from fingpt.report.verdict import Line
@@ -165,7 +165,7 @@ def _bins(report: Report, index: int) -> Chart:
         {"realised": short[c.realised], "forecast": short[c.forecast], "rows": float(c.rows)}
         for c in cells
     ]
-    base = alt.Chart(data(rows)).encode(
+    base = alt.Chart(named("rows")).encode(
         x=alt.X(
             "realised:N",
             sort=None,
@@ -189,7 +189,9 @@ def _bins(report: Report, index: int) -> Chart:
         key=f"bins-{index + 1}",
         title=f"{title}: forecast against realised bins (number of test rows)",
         alt=f"Of {sum(c.rows for c in cells)} rows, {right} have the right direction and {exact} the right bin.",
-        svg=draw(alt.layer(boxes, counts).properties(width=WIDTH - 80, height=24 * len(order))),
+        svg=draw(
+            alt.layer(boxes, counts).properties(width=WIDTH - 80, height=24 * len(order)), rows=rows
+        ),
         header=("forecast", *(_SHORT[label] for label in LABELS)),
         rows=tuple(
             (

@@ -14,8 +14,8 @@ from fingpt.report.chart_style import (
     Chart,
     Row,
     by_model,
-    data,
     draw,
+    named,
 )
 from fingpt.report.document import Report, Speed
 from fingpt.report.wording import number
@@ -26,7 +26,7 @@ def loss_curves(report: Report) -> Chart:
     titles = [model.title for model in report.models]
     rows: list[Row] = [point.model_dump() for point in report.curves]
     colour, shape = by_model(titles)
-    base = alt.Chart(data(rows)).encode(
+    base = alt.Chart(named("rows")).encode(
         x=alt.X("step:Q", title="optimizer step", axis=alt.Axis(tickMinStep=1)),
         y=alt.Y("loss:Q", title="loss, nats per answer token", scale=alt.Scale(zero=False)),
         color=colour,
@@ -34,12 +34,14 @@ def loss_curves(report: Report) -> Chart:
     training = base.transform_filter("datum.kind == 'training'")
     held_out = base.transform_filter("datum.kind == 'held out'")
     layers = [
-        training.mark_line(strokeWidth=1.2, opacity=0.75, clip=True),
+        training.mark_line(strokeWidth=1.2, opacity=0.75),
         held_out.mark_line(strokeWidth=1.5, strokeDash=[5, 3]),
         held_out.mark_point(filled=True, size=60, opacity=1).encode(shape=shape),
     ]
+    names: dict[str, list[Row]] = {}
     for index, title in enumerate(titles):
-        name = alt.Chart(data([{"name": title}])).mark_text(
+        names[f"name{index}"] = [{"name": title}]
+        name = alt.Chart(named(f"name{index}")).mark_text(
             align="right",
             fontSize=12,
             fontWeight="bold",
@@ -63,7 +65,7 @@ def loss_curves(report: Report) -> Chart:
         key="loss",
         title="Loss while training (line) and on held-out rows (dashed, with marks), nats per answer token",
         alt="; ".join(ends) + "." if ends else "No training step was logged.",
-        svg=draw(alt.layer(*layers).properties(width=WIDTH - 60, height=240)),
+        svg=draw(alt.layer(*layers).properties(width=WIDTH - 60, height=240), rows=rows, **names),
         header=("model", "kind", "step", "loss"),
         rows=tuple((p.model, p.kind, str(p.step), number(p.loss, 4)) for p in report.curves),
     )
@@ -93,7 +95,7 @@ def speeds(report: Report) -> Chart:
             }
         )
     colour, _ = by_model(titles)
-    base = alt.Chart(data(rows)).encode(y=alt.Y("name:N", sort=None, axis=None))
+    base = alt.Chart(named("rows")).encode(y=alt.Y("name:N", sort=None, axis=None))
     x = alt.X(
         "rate:Q",
         title="answers per second (one timing each, in batches)",
@@ -114,7 +116,9 @@ def speeds(report: Report) -> Chart:
         key="speed",
         title="Samples per second while generating; bars of tuned models are full, of untuned ones pale",
         alt="; ".join(f"{name}: {figures}" for name, figures, _ in said) + ".",
-        svg=draw(alt.layer(bars, *labels).properties(width=WIDTH - 30, height=52 * len(rows))),
+        svg=draw(
+            alt.layer(bars, *labels).properties(width=WIDTH - 30, height=52 * len(rows)), rows=rows
+        ),
         header=("model", "answers per s", "tokens per s", "tokens per answer"),
         rows=tuple(
             (
@@ -146,7 +150,7 @@ def run_times(report: Report) -> Chart:
     ]
     phases = sorted({phase.phase for phase in report.phases}, key=_order)
     palette = [PHASES.get(phase, GREY) for phase in phases]
-    base = alt.Chart(data(rows)).encode(y=alt.Y("bar:N", sort=None, axis=None))
+    base = alt.Chart(named("rows")).encode(y=alt.Y("bar:N", sort=None, axis=None))
     bars = base.mark_bar(height=14, yOffset=9, stroke=INK, strokeWidth=0.5).encode(
         x=alt.X("seconds:Q", title="seconds", stack="zero", axis=alt.Axis(tickCount=6)),
         color=alt.Color(
@@ -166,7 +170,8 @@ def run_times(report: Report) -> Chart:
         svg=draw(
             alt.layer(bars, names).properties(
                 width=WIDTH - 30, height=(LINE_HEIGHT + 4) * max(len(totals), 1)
-            )
+            ),
+            rows=rows,
         ),
         header=("model", "stage", "phase", "seconds"),
         rows=tuple((p.model, p.stage, p.phase, number(p.seconds, 2)) for p in report.phases),

@@ -25,10 +25,13 @@ _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 
 
 def render(report: Report) -> dict[str, bytes]:
-    """File name → bytes of the three forms. The report gets its id here: a hash of its content and the templates."""
-    content = canonical_json([report.model_dump(mode="json"), [source(name) for name in _SOURCES]])
+    """File name → bytes of the three forms. The report gets its id here: a hash of content, charts and templates."""
+    charts = [loss_curves(report), speeds(report), *score_charts(report), run_times(report)]
+    drawn = [str(chart.svg) for chart in charts]
+    content = canonical_json(
+        [report.model_dump(mode="json"), drawn, [source(name) for name in _SOURCES]]
+    )
     named = report.model_copy(update={"id": sha256_bytes(content)[:16]})
-    charts = [loss_curves(named), speeds(named), *score_charts(named), run_times(named)]
     data = json.dumps(named.model_dump(mode="json"), ensure_ascii=False, indent=1, allow_nan=False)
     return {
         "report.html": _page("report.html.jinja", named, charts, data).encode(),

@@ -48,8 +48,9 @@ class WeekBootstrap:
         self.weeks = len(names)
         self.n = len(weeks)
         rng = np.random.default_rng(seed)
-        share = np.full(max(self.weeks, 1), 1 / max(self.weeks, 1))
-        self._counts = rng.multinomial(self.weeks, share, size=draws).astype(np.float64)
+        share = np.full(self.weeks, 1 / self.weeks) if self.weeks else np.ones(1)
+        drawn = rng.multinomial(self.weeks, share, size=draws)
+        self._counts = drawn[:, : self.weeks].astype(np.float64)
         if self.weeks >= MIN_WEEKS:
             reach = math.sqrt(self.weeks / (self.weeks - 1)) * t.ppf(
                 (1 + LEVEL) / 2, self.weeks - 1

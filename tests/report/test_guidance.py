@@ -1,0 +1,137 @@
+"""Guidance: the reference report's own numbers name no winner; planted skill does; every rule can be read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fingpt.report.compose import compose
+from fingpt.report.guidance import advise, facts, holds, load_rules
+from fingpt.report.inputs import read_runs
+
+APPLICATIONS = [
+    "risk-assessment",
+    "real-time-analysis",
+    "fraud-detection",
+    "compliance",
+    "maintenance",
+]
+
+
+def with_seed_numbers(rows, right, mse, rouge):
+    """Rows with exactly `right` right directions and a mean squared error of `mse`; ROUGE shifted to `rouge`."""
+    order = np.random.default_rng(4).permutation(rows.n)
+    hit = np.isin(np.arange(rows.n), order[:right])
+    # A constant forecast size s gives a MSE that is quadratic in s: solve for the size that gives the wanted one.
+    direction = np.where(hit, 1, -1) * np.sign(rows.truth)
+    mean, square = float((direction * rows.truth).mean()), float((rows.truth**2).mean())
+    size = mean + np.sqrt(mean**2 - square + mse)
+    return replace(
+        rows,
+        direction=direction,
+        margin=direction * size,
+        parsed=np.ones(rows.n),
+        rouge={name: column - np.nanmean(column) + rouge for name, column in rows.rouge.items()},
+    )
+
+
+@pytest.fixture
+def seed_report(make_world, plan):
+    """The reference report: 27 and 29 of 50 right, MSE 11.27 and 12.57, loss .306 and .318, and its speeds."""
+    world = make_world(weeks=10, symbols=5)
+    noise = {"unread": 0.0, "base": False}
+    llama = plan(loss=0.306, samples_per_second=4.902, train_seconds=16950, **noise)
+    deepseek = plan(loss=0.318, samples_per_second=4.935, train_seconds=15400, **noise)
+    ids = [world.add("llama31", llama), world.add("deepseek-r1", deepseek)]
+    reading = read_runs(world.store, ids)
+    numbers = ((27, 11.27, 0.430), (29, 12.57, 0.434))
+    sides = []
+    for side, (right, mse, rouge) in zip(reading.sides, numbers, strict=True):
+        rng = np.random.default_rng(right)
+        rows = with_seed_numbers(side.tuned, right, mse, rouge)
+        # The report gives mean losses only; rows of one answer length differ by far more than its gap of 0.012.
+        mean = side.scores.loss
+        rows = replace(
+            rows, nll=rows.answer_tokens * (mean + rng.permutation(np.linspace(-0.1, 0.1, rows.n)))
+        )
+        rows = replace(
+            rows,
+            rouge={
+                k: v + rng.permutation(np.linspace(-0.1, 0.1, rows.n))
+                for k, v in rows.rouge.items()
+            },
+        )
+        sides.append(replace(side, rows={"tuned": rows}))
+    return compose(sides, reading.test, reading.train, {})
+
+
+def test_the_reference_reports_own_numbers_name_no_winner(seed_report):
+    values = {line.key: [estimate.value for estimate in line.values] for line in seed_report.table}
+    assert values["accuracy"] == pytest.approx([27 / 50, 29 / 50])
+    assert values["mse"] == pytest.approx([11.27, 12.57])
+    assert values["samples_per_second"] == pytest.approx([4.902, 4.935])
+    for line in seed_report.table:
+        assert line.comparisons[0].verdict in ("no detectable difference", "not comparable"), (
+            line.key
+        )
+    assert [item.application for item in seed_report.guidance] == APPLICATIONS
+    for item in seed_report.guidance:
+        assert item.choice == "", item.application
+        assert item.answer in ("neither", "not measured", "unsuitable"), item.application
+
+
+def test_planted_skill_is_chosen_for_risk_and_for_nothing_that_was_not_measured(world, plan):
+    ids = [
+        world.add("llama31", plan()),
+        world.add("deepseek-r1", plan(seed=2, right=0.9, unread=0.0)),
+    ]
+    for order, place in ((ids, "second"), (ids[::-1], "first")):
+        reading = read_runs(world.store, order)
+        report = compose(reading.sides, reading.test, reading.train, reading.inputs)
+        found = {item.application: item for item in report.guidance}
+        assert found["risk-assessment"].answer == place
+        assert found["risk-assessment"].choice == "DeepSeek-R1-Distill-Llama-8B"
+        assert found["risk-assessment"].inputs[f"{place}.mse_skill_low"] > 0
+        assert found["fraud-detection"].answer == "not measured"
+        assert found["compliance"].choice == ""
+
+
+def test_every_rule_names_known_facts_and_ends_with_an_answer_for_all(pair):
+    report = compose(pair.sides, pair.test, pair.train, {})
+    known = facts(pair.sides, report.table, report.skills)
+    for application in load_rules().applications:
+        assert application.rules[-1].when == (), f"{application.key} has no last rule"
+        named = [condition.split()[0] for rule in application.rules for condition in rule.when]
+        assert set(named) | set(application.facts) <= set(known), application.key
+
+
+def test_one_model_alone_gets_guidance_without_a_rival():
+    guidance = advise(load_rules(), {"first.mse_skill_low": -0.1}, "A", "a second model")
+    assert guidance[0].answer == "neither"
+    assert all(item.choice == "" for item in guidance)
+
+
+@pytest.mark.parametrize(
+    ("condition", "known", "expected"),
+    [
+        ("a > 1", {"a": 2.0}, True),
+        ("a > 1", {"a": 1.0}, False),
+        ("a >= 1", {"a": 1.0}, True),
+        ("a < 1", {"a": None}, False),
+        ("a <= 1", {}, False),
+        ("a is missing", {}, True),
+        ("a is missing", {"a": 0.0}, False),
+        ("a == better", {"a": "better"}, True),
+        ("a == better", {"a": "worse"}, False),
+        ("a == missing", {}, False),
+    ],
+)
+def test_conditions(condition, known, expected):
+    assert holds(condition, known) is expected
+
+
+def test_a_condition_with_another_operator_is_refused():
+    with pytest.raises(ValueError, match="no known operator"):
+        holds("a ~ 1", {"a": 1.0})

@@ -1,0 +1,109 @@
+"""Intervals and tests: known answers, pairing, clustering, and honest sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fingpt.report.stats import MIN_WEEKS, WeekBootstrap, detectable_gap, mcnemar_p, wilson
+
+
+def weeks(count, each):
+    return [f"w{index:02d}" for index in range(count) for _ in range(each)]
+
+
+def test_same_seed_same_interval_other_seed_another():
+    values = np.random.default_rng(0).random(300)
+    first, again, other = (WeekBootstrap(weeks(10, 30), seed).mean(values) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_values_alike_in_every_week_have_no_spread():
+    values = np.tile([0.0, 1.0, 2.0], 20)
+    found = WeekBootstrap(weeks(10, 6)).mean(values)
+    assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
+
+
+def test_weeks_not_rows_are_resampled():
+    rng = np.random.default_rng(0)
+    shared = np.repeat(rng.normal(size=10), 30)
+    clustered = WeekBootstrap(weeks(10, 30)).mean(shared)
+    naive = WeekBootstrap([str(i) for i in range(300)]).mean(shared)
+    assert clustered.high - clustered.low > 3 * (naive.high - naive.low)
+
+
+def test_a_ratio_is_of_sums_not_a_mean_of_ratios():
+    top, bottom = np.array([1.0, 9.0] * 6), np.array([1.0, 3.0] * 6)
+    assert WeekBootstrap(weeks(6, 2)).mean(top, bottom).value == pytest.approx(10 / 4)
+
+
+def test_differences_are_paired_and_signed_second_minus_first():
+    first = np.random.default_rng(0).normal(0, 50, 300)
+    found = WeekBootstrap(weeks(10, 30)).difference(first, first + 1)
+    assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
+
+
+def test_few_weeks_and_empty_denominators_give_no_interval():
+    values = np.ones(MIN_WEEKS - 1)
+    assert WeekBootstrap(weeks(MIN_WEEKS - 1, 1)).mean(values).low is None
+    nothing = WeekBootstrap(weeks(10, 1)).mean(np.zeros(10), np.zeros(10))
+    assert (nothing.value, nothing.low) == (None, None)
+    assert WeekBootstrap([]).mean(np.array([])).value is None
+
+
+def test_intervals_of_clustered_noise_cover_the_truth_in_about_95_of_100():
+    rng = np.random.default_rng(3)
+    hits = 0
+    for seed in range(400):
+        values = np.repeat(rng.normal(size=10), 5) + rng.normal(size=50)
+        found = WeekBootstrap(weeks(10, 5), seed, draws=1000).mean(values)
+        hits += found.low <= 0 <= found.high
+    assert 0.91 <= hits / 400 <= 0.99
+
+
+def test_mcnemar_is_the_exact_binomial_of_the_discordant_rows():
+    first = np.array([1.0] * 8 + [0.0] * 2 + [1.0] * 50)
+    second = np.array([0.0] * 8 + [1.0] * 2 + [1.0] * 50)
+    assert mcnemar_p(first, second) == pytest.approx(2 * (1 + 10 + 45) / 2**10)
+    assert mcnemar_p(first, first) == 1.0
+
+
+def test_mcnemar_of_the_published_replicate():
+    first = np.array([1.0] * 64 + [0.0] * 71)
+    assert mcnemar_p(first, 1 - first) == pytest.approx(0.61, abs=0.005)
+
+
+def test_wilson_of_the_published_accuracy():
+    assert wilson(146, 297) == pytest.approx((0.435, 0.548), abs=0.0006)
+    assert wilson(0, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("n", "discordance", "points"),
+    [
+        (300, 0.20, 7.2),
+        (300, 0.35, 9.5),
+        (300, 0.50, 11.4),
+        (50, 0.35, 23),
+        (1000, 0.35, 5.2),
+        (5000, 0.5, 2.8),
+    ],
+)
+def test_detectable_gap_gives_the_published_power_table(n, discordance, points):
+    assert detectable_gap(n, discordance) * 100 == pytest.approx(points, abs=0.15)
+
+
+def test_clustering_widens_the_gap_and_tiny_tests_show_none():
+    assert detectable_gap(300, 0.35, 4.0) == pytest.approx(detectable_gap(75, 0.35))
+    assert detectable_gap(300, 0.35, 0.5) == detectable_gap(300, 0.35)
+    assert detectable_gap(5, 0.2) is None
+    assert detectable_gap(0, 0.2) is None
+
+
+def test_design_effect_is_one_for_noise_and_large_for_shared_weeks():
+    rng = np.random.default_rng(5)
+    bootstrap = WeekBootstrap(weeks(50, 30))
+    assert bootstrap.design_effect(rng.normal(size=1500)) == pytest.approx(1, abs=0.5)
+    assert bootstrap.design_effect(np.repeat(rng.normal(size=50), 30)) == pytest.approx(30, rel=0.1)
+    assert bootstrap.design_effect(np.ones(1500)) == 1.0
