@@ -1,0 +1,202 @@
+"""What a cluster's refusal or silence means to a person: one sentence and an exit code per case.
+
+Pure: takes what the client caught, returns the error to raise.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from dataclasses import dataclass
+
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
+from yaml import YAMLError
+
+from fingpt.errors import (
+    ConfigError,
+    FingptError,
+    MissingInputError,
+    PermissionDeniedError,
+    RunConflictError,
+    SetupError,
+    TransientError,
+)
+
+TRANSIENT = frozenset({429, 500, 502, 503, 504})
+GONE = 410
+
+# What the client library raises, beside its own, on one broken kubeconfig or another.
+BROKEN_KUBECONFIG = (YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What was asked: `verb` and `resource` as RBAC spells them, and of which namespace and cluster."""
+
+    verb: str
+    resource: str
+    namespace: str
+    cluster: str
+
+    def __str__(self) -> str:
+        place = f"namespace '{self.namespace}' of " if self.namespace else ""
+        return f"{self.verb} {self.resource} in {place}{self.cluster}"
+
+
+def of_status(call: Call, status: int, body: str) -> FingptError:
+    """The error for an HTTP status of the API server; `body` is its Status object, or whatever a proxy sent."""
+    said = _said(body)
+    if status == 0:  # the client library's own word for a failed TLS handshake
+        return _of_tls(call, body)
+    if status == 401:
+        return PermissionDeniedError(
+            f"The API server of {call.cluster} does not accept your credentials; log in again, "
+            "then try `kubectl auth whoami`."
+        )
+    if status == 403 and "exceeded quota" in said:
+        return TransientError(f"The namespace's quota leaves no room to {call}: {said}.")
+    if status == 403:
+        return PermissionDeniedError(
+            f"You may not {call}: {said or 'forbidden'}; ask its administrator for the Role 'fingpt-user' that the "
+            "chart installs."
+        )
+    if status == 400 and "waiting to start" in said:
+        return TransientError(f"There is no log yet: {said}.")
+    if status == 404:
+        return MissingInputError(f"Cannot {call}: {said or 'not found'}.")
+    if status == 409:
+        return RunConflictError(f"Cannot {call}: {said or 'conflict'}.")
+    if status == 422:
+        return ConfigError(f"The cluster refuses to {call} as written: {said}.")
+    if status in TRANSIENT or status == GONE:
+        return TransientError(
+            f"Cannot {call} for now (HTTP {status}{f': {said}' if said else ''}); the same command resumes."
+        )
+    return SetupError(f"Cannot {call}: HTTP {status}{f', {said}' if said else ''}.")
+
+
+def of_transport(call: Call, error: HTTPError) -> FingptError:
+    """The error for a connection that could not be made or broke; a TLS failure never heals by itself."""
+    cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+    if isinstance(cause, ProxyError) and not isinstance(cause.original_error, ssl.SSLError):
+        return SetupError(
+            f"The proxy in front of the API server of {call.cluster} cannot be reached; check HTTPS_PROXY and NO_PROXY."
+        )
+    if isinstance(cause, SSLError):
+        return _of_tls(call, str(cause))
+    if isinstance(cause, NameResolutionError):
+        return TransientError(
+            f"The host name in {call.cluster} does not resolve; check the server in your kubeconfig, or the network."
+        )
+    if isinstance(cause, ConnectTimeoutError):
+        return TransientError(
+            f"The API server of {call.cluster} does not answer; check that it is up and that a VPN it may need is on."
+        )
+    if isinstance(cause, NewConnectionError):
+        refused = "refuses connections" if "refused" in str(cause).lower() else "cannot be reached"
+        return TransientError(
+            f"The API server of {call.cluster} {refused}; check that it is up, and the server in your kubeconfig."
+        )
+    return TransientError(
+        f"The connection to the API server of {call.cluster} broke while asking to {call.verb} {call.resource} "
+        f"({type(cause).__name__}); the same command resumes."
+    )
+
+
+def no_json(call: Call) -> TransientError:
+    """Something that is no API server has answered, or half an answer came."""
+    return TransientError(
+        f"The request to {call} was answered with something that is no JSON, perhaps by a proxy in between: "
+        "check HTTPS_PROXY, or try again."
+    )
+
+
+def no_job(name: str, namespace: str) -> MissingInputError:
+    """A Job that was there, or was said to be."""
+    return MissingInputError(
+        f"There is no Job {name} in namespace '{namespace}': it was deleted, or its time to live is over; "
+        "what its run has reached is in the bucket."
+    )
+
+
+def other_configuration(name: str, namespace: str, there: str, wanted: str) -> RunConflictError:
+    """A Job's name is taken; `there` and `wanted` are the configurations' sha256."""
+    return RunConflictError(
+        f"Job {name} stands for another configuration (sha256 {there[:12] or 'unknown'}, yours {wanted[:12]}); "
+        f"nothing was changed: kubectl delete job {name} -n {namespace}, or use another namespace."
+    )
+
+
+def no_chart(namespace: str) -> SetupError:
+    """The namespace was never set up for us."""
+    return SetupError(
+        f"Namespace '{namespace}' has no ConfigMap 'fingpt-jobs'; install the chart: "
+        f"helm install fingpt helm/fingpt-jobs -n {namespace} --set store.uri=s3://bucket/prefix "
+        "--set store.secret=NAME, or name another namespace."
+    )
+
+
+def no_kubeconfig() -> SetupError:
+    """Neither a kubeconfig nor a pod's own account."""
+    return SetupError(
+        "There is no kubeconfig: neither KUBECONFIG nor ~/.kube/config is a file; get one from your cluster's "
+        "administrator, or work on this machine with LOCAL=1."
+    )
+
+
+def bad_kubeconfig(error: Exception) -> SetupError:
+    """The kubeconfig names no usable cluster; says which part of it is wrong."""
+    first = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+    if "current-context" in first:
+        return SetupError(
+            "The kubeconfig has no current context; choose one: kubectl config get-contexts, "
+            "then kubectl config use-context NAME."
+        )
+    return SetupError(
+        f"The kubeconfig cannot be used: {first}; compare with what `kubectl config view` says."
+    )
+
+
+def _of_tls(call: Call, said: str) -> SetupError:
+    for word, meaning in (
+        (
+            "expired",
+            "a certificate has expired; renew the kubeconfig, or check this machine's clock",
+        ),
+        (
+            "Hostname mismatch",
+            "its certificate is for another host name; check the server in your kubeconfig",
+        ),
+        (
+            "IP address mismatch",
+            "its certificate is for another address; check the server in your kubeconfig",
+        ),
+        (
+            "WRONG_VERSION_NUMBER",
+            "it speaks no TLS on that port; check the server in your kubeconfig",
+        ),
+        (
+            "CERTIFICATE_VERIFY_FAILED",
+            "its certificate is not signed by the authority in your kubeconfig",
+        ),
+    ):
+        if word.lower() in said.lower():
+            return SetupError(f"The API server of {call.cluster} cannot be trusted: {meaning}.")
+    return SetupError(f"No TLS connection to the API server of {call.cluster}: {said[:200]}.")
+
+
+def _said(body: str) -> str:
+    """The server's own sentence."""
+    try:
+        status = json.loads(body)
+        return str(status["message"]).strip().rstrip(".")
+    except (ValueError, KeyError, TypeError):
+        return " ".join(body.split())[:200]

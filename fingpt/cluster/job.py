@@ -1,0 +1,216 @@
+"""A run, a stage and a manifest of k8s/ become a Job: the YAML owns the shape, this module sets the values.
+
+Pure but for `load_template`, which reads a file. It decides nothing about security, volumes or retries, and never talks
+to a cluster; what it returns is what `DRY_RUN=1` prints and what the client sends.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fingpt.cluster.site import Resources, Site
+from fingpt.errors import ConfigError, SetupError
+from fingpt.models import spec
+from fingpt.run import Run, Stage
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "k8s"
+
+INSTANCE = "app.kubernetes.io/instance"
+COMPONENT = "app.kubernetes.io/component"
+MODEL = "fingpt-jobs/model"
+CONFIG_SHA256 = "fingpt-jobs/config-sha256"
+RUN_URI = "fingpt-jobs/run-uri"
+PROJECT = "app.kubernetes.io/name"
+QUEUE = "kueue.x-k8s.io/queue-name"
+
+# Kubernetes puts a Job's name into a label of its pods.
+MAX_NAME = 63
+
+# Jobs that run in the image of prep, the smallest one that has the code.
+_IN_PREP = ("drive", "mirror")
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+
+def load_template(stage_name: str, folder: Path = MANIFESTS) -> dict[str, Any]:
+    """The Job in `folder`/<stage>.yaml; SetupError when it is missing or is no Job."""
+    path = folder / f"{stage_name}.yaml"
+    try:
+        template = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SetupError(
+            f"Manifest {path.name} is not in {folder}; the project's folder k8s/ must lie beside fingpt/."
+        ) from None
+    except yaml.YAMLError as error:
+        raise SetupError(
+            f"{path} is not valid YAML: {str(error).splitlines()[-1].strip()}."
+        ) from None
+    if not isinstance(template, dict) or template.get("kind") != "Job":
+        raise SetupError(f"{path} must hold one Job of batch/v1.")
+    return template
+
+
+def build_job(
+    run: Run, stage_name: str, template: dict[str, Any], site: Site, uri: str
+) -> dict[str, Any]:
+    """The Job that carries out `stage_name` (a Stage, drive or mirror) of the run frozen at `uri`.
+
+    The image is the one that the run was frozen with: an upgrade of the site in between makes a new run, never a run
+    computed by two codes. Raises ConfigError when a name is too long or the run was frozen with local code.
+    """
+    # Through JSON, so that the template stays as it is and parts that YAML anchors share become separate.
+    job: dict[str, Any] = json.loads(json.dumps(template))
+    pod = job["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    labels = {INSTANCE: run.id, COMPONENT: stage_name, MODEL: run.config.model}
+
+    job["metadata"]["name"] = job_name(run.id, stage_name)
+    job["metadata"].setdefault("annotations", {}).update(
+        {CONFIG_SHA256: run.config.sha256, RUN_URI: uri}
+    )
+    for metadata in (job["metadata"], job["spec"]["template"].setdefault("metadata", {})):
+        metadata.setdefault("labels", {}).update(labels)
+    if site.queue and stage_name != "drive":
+        job["metadata"]["labels"][QUEUE] = site.queue
+    job["spec"]["activeDeadlineSeconds"] = _deadline(stage_name, site, job)
+
+    container["image"] = _image(run, stage_name)
+    container["imagePullPolicy"] = site.pull_policy
+    container["args"] = ["--run", uri]
+    _set_environment(container, site)
+    gpus = gpu_count(run, stage_name, site)
+    _set_resources(container, getattr(site.resources, stage_name, None), site.gpu_resource, gpus)
+    _set_volumes(pod, site)
+    _set_placement(pod, site, gpus)
+    return job
+
+
+def job_name(run_id: str, stage_name: str) -> str:
+    """`<run id>-<stage>`; ConfigError when that is no name that a Job may have."""
+    name = f"{run_id}-{stage_name}"
+    if len(name) > MAX_NAME or not _DNS_LABEL.fullmatch(name):
+        raise ConfigError(
+            f"Job name '{name}' has {len(name)} characters; at most {MAX_NAME} lower-case letters, digits and '-' are "
+            "allowed: shorten the name of the model's configuration."
+        )
+    return name
+
+
+def selector(run_id: str = "", stage_name: str = "") -> str:
+    """The label selector of our Jobs and their pods: all of them, those of one run, or of one of its stages."""
+    chosen = {PROJECT: "fingpt-jobs", INSTANCE: run_id, COMPONENT: stage_name}
+    return ",".join(f"{label}={value}" for label, value in chosen.items() if value)
+
+
+def gpu_count(run: Run, stage_name: str, site: Site) -> int:
+    """GPUs that the stage asks for: one per training process, one to evaluate, none for a tiny model unless wanted."""
+    if spec(run.config.model).tiny and not site.tiny_gpu:
+        return 0
+    return {"train": run.config.train.processes, "eval": 1}.get(stage_name, 0)
+
+
+def to_yaml(job: dict[str, Any]) -> str:
+    """The Job as a person reads it and `kubectl apply -f -` takes it."""
+    return yaml.safe_dump(job, sort_keys=False, width=120, allow_unicode=True)
+
+
+def _image(run: Run, stage_name: str) -> str:
+    image = run.images.get("prep" if stage_name in _IN_PREP else stage_name, "")
+    if not image or image.startswith("local:"):
+        raise ConfigError(
+            f"Run {run.id} was frozen with the code of one machine, not with an image for {stage_name}; submit it to "
+            "the cluster again, which makes a run of its own."
+        )
+    return image
+
+
+def _deadline(stage_name: str, site: Site, job: dict[str, Any]) -> int:
+    """The site's, but for a conductor: it outlives all its stages, whatever its file says."""
+    if stage_name != "drive":
+        return site.deadline_seconds
+    return max(int(job["spec"]["activeDeadlineSeconds"]), len(Stage) * site.deadline_seconds)
+
+
+def _set_environment(container: dict[str, Any], site: Site) -> None:
+    """Set what the site knows of the variables that the manifest lists; a variable without a value is left out."""
+    values = {
+        "AWS_ENDPOINT_URL": site.endpoint,
+        "AWS_REGION": site.region,
+        "FINGPT_STORE": site.store,
+    }
+    for variable in container["env"]:
+        if variable["name"] in values:
+            variable["value"] = values[variable["name"]]
+    container["env"] = [variable for variable in container["env"] if variable.get("value") != ""]
+
+
+def _set_resources(
+    container: dict[str, Any], wanted: Resources | None, gpu_resource: str, gpus: int
+) -> None:
+    """Requests equal limits; the manifest's own numbers stay where the site has none, but never its GPUs."""
+    amounts = {
+        name: amount for name, amount in container["resources"]["limits"].items() if "/" not in name
+    }
+    if wanted is not None:
+        amounts = {
+            "cpu": wanted.cpu,
+            "memory": wanted.memory,
+            "ephemeral-storage": wanted.ephemeral,
+        }
+    if gpus:
+        amounts[gpu_resource] = str(gpus)
+    container["resources"] = {"requests": amounts, "limits": dict(amounts)}
+
+
+def _set_volumes(pod: dict[str, Any], site: Site) -> None:
+    for volume in pod["volumes"]:
+        if volume["name"] == "cache" and site.cache_claim:
+            del volume["emptyDir"]
+            volume["persistentVolumeClaim"] = {"claimName": site.cache_claim}
+        elif volume["name"] == "cache":
+            volume["emptyDir"]["sizeLimit"] = site.cache_size
+    for name, secret in (("s3", site.s3_secret), ("hub", site.hub_secret)):
+        _set_secret(pod, name, secret)
+
+
+def _set_secret(pod: dict[str, Any], volume_name: str, secret: str) -> None:
+    """Name the Secret behind a volume, or take the volume, its mount and the variables that point into it away."""
+    for volume in _named(pod["volumes"], volume_name):
+        volume["secret"]["secretName"] = secret
+    if secret:
+        return
+    container = pod["containers"][0]
+    paths = [mount["mountPath"] for mount in _named(container["volumeMounts"], volume_name)]
+    pod["volumes"] = [each for each in pod["volumes"] if each["name"] != volume_name]
+    container["volumeMounts"] = [
+        each for each in container["volumeMounts"] if each["name"] != volume_name
+    ]
+    container["env"] = [
+        each
+        for each in container["env"]
+        if not any(str(each.get("value", "")).startswith(f"{path}/") for path in paths)
+    ]
+
+
+def _named(objects: list[dict[str, Any]], name: str) -> Iterator[dict[str, Any]]:
+    return (each for each in objects if each["name"] == name)
+
+
+def _set_placement(pod: dict[str, Any], site: Site, gpus: int) -> None:
+    if site.node_selector:
+        pod["nodeSelector"] = dict(site.node_selector)
+    if site.tolerations:
+        pod["tolerations"] = [
+            each.model_dump(by_alias=True, exclude_none=True) for each in site.tolerations
+        ]
+    # The runtime class of GPUs exists on their nodes only; elsewhere a pod with it never starts.
+    if site.runtime_class and gpus:
+        pod["runtimeClassName"] = site.runtime_class
+    if site.pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in site.pull_secrets]

@@ -1,0 +1,273 @@
+"""What the cluster's API said, as small frozen records: only the fields that somebody here reads.
+
+Pure: each record is read from the API's JSON by its `of`. Unknown or absent fields are empty, never an error, because
+another server version may say more or less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from fingpt.cluster.job import COMPONENT, INSTANCE
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of an object; `since` is the API's time of its last change (RFC 3339, UTC)."""
+
+    type: str
+    true: bool
+    reason: str = ""
+    message: str = ""
+    since: str = ""
+
+    @classmethod
+    def of(cls, data: Json) -> Self:
+        """Read one entry of status.conditions."""
+        return cls(
+            type=data.get("type", ""),
+            true=data.get("status") == "True",
+            reason=data.get("reason") or "",
+            message=data.get("message") or "",
+            since=data.get("lastTransitionTime") or "",
+        )
+
+
+def _conditions(status: Json) -> tuple[Condition, ...]:
+    return tuple(Condition.of(each) for each in status.get("conditions") or ())
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A Job; `run_id` and `stage` are what its labels say, `uid` tells it from a later one of the same name."""
+
+    name: str
+    uid: str
+    run_id: str
+    stage: str
+    created: str
+    suspended: bool
+    active: int
+    succeeded: int
+    failed: int
+    terminating: int
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+
+    @classmethod
+    def of(cls, data: Json) -> Self:
+        """Read a batch/v1 Job."""
+        metadata, status = data.get("metadata") or {}, data.get("status") or {}
+        labels = metadata.get("labels") or {}
+        return cls(
+            name=metadata.get("name", ""),
+            uid=metadata.get("uid", ""),
+            run_id=labels.get(INSTANCE, ""),
+            stage=labels.get(COMPONENT, ""),
+            created=metadata.get("creationTimestamp") or "",
+            suspended=bool((data.get("spec") or {}).get("suspend")),
+            active=status.get("active") or 0,
+            succeeded=status.get("succeeded") or 0,
+            failed=status.get("failed") or 0,
+            terminating=status.get("terminating") or 0,
+            annotations=metadata.get("annotations") or {},
+            conditions=_conditions(status),
+        )
+
+    @property
+    def outcome(self) -> Condition | None:
+        """Complete or Failed once that is final; the interim FailureTarget and SuccessCriteriaMet are no outcome."""
+        final = (
+            each for each in self.conditions if each.true and each.type in ("Complete", "Failed")
+        )
+        return next(final, None)
+
+    def is_final(self) -> bool:
+        """True when the Job is Complete or Failed."""
+        return self.outcome is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """The main container: waiting (`reason` says for what), running, or ended with `exit_code`.
+
+    `message` is the kubelet's word while waiting and the termination message at the end. An `exit_code` of None means
+    that it has not ended.
+    """
+
+    state: str
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    started: str = ""
+    ended: str = ""
+
+    @classmethod
+    def of(cls, data: Json) -> Self:
+        """Read one entry of status.containerStatuses."""
+        for state, said in (data.get("state") or {}).items():
+            return cls(
+                state={"terminated": "ended"}.get(state, state),
+                reason=said.get("reason") or "",
+                message=(said.get("message") or "").strip(),
+                exit_code=said.get("exitCode"),
+                started=said.get("startedAt") or "",
+                ended=said.get("finishedAt") or "",
+            )
+        return cls(state="waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class PodState:
+    """A pod of a Job; `deleted` is when its deletion was asked for, and empty otherwise."""
+
+    name: str
+    uid: str
+    run_id: str
+    stage: str
+    job: str
+    phase: str
+    node: str
+    created: str
+    deleted: str
+    reason: str
+    message: str
+    container: ContainerState
+    conditions: tuple[Condition, ...] = ()
+
+    @classmethod
+    def of(cls, data: Json) -> Self:
+        """Read a v1 Pod."""
+        metadata, status = data.get("metadata") or {}, data.get("status") or {}
+        labels = metadata.get("labels") or {}
+        containers: Sequence[Json] = status.get("containerStatuses") or ({},)
+        return cls(
+            name=metadata.get("name", ""),
+            uid=metadata.get("uid", ""),
+            run_id=labels.get(INSTANCE, ""),
+            stage=labels.get(COMPONENT, ""),
+            job=labels.get("batch.kubernetes.io/job-name", ""),
+            phase=status.get("phase") or "Unknown",
+            node=(data.get("spec") or {}).get("nodeName") or "",
+            created=metadata.get("creationTimestamp") or "",
+            deleted=metadata.get("deletionTimestamp") or "",
+            reason=status.get("reason") or "",
+            message=status.get("message") or "",
+            container=ContainerState.of(containers[0]),
+            conditions=_conditions(status),
+        )
+
+    @property
+    def ended(self) -> bool:
+        """True when no container of it will run again."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def disruption(self) -> Condition | None:
+        """Why it was disrupted (drain, preemption, lost node …), None when it was not."""
+        return next(
+            (each for each in self.conditions if each.type == "DisruptionTarget" and each.true),
+            None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a controller, the scheduler or a kubelet said of the object `kind`/`name`, `count` times up to `last`."""
+
+    kind: str
+    name: str
+    type: str
+    reason: str
+    message: str
+    count: int
+    last: str
+
+    @classmethod
+    def of(cls, data: Json) -> Self:
+        """Read a v1 Event, as old and new reporters write it."""
+        about, series = data.get("involvedObject") or {}, data.get("series") or {}
+        created = (data.get("metadata") or {}).get("creationTimestamp") or ""
+        return cls(
+            kind=about.get("kind", ""),
+            name=about.get("name", ""),
+            type=data.get("type") or "",
+            reason=data.get("reason") or "",
+            message=(data.get("message") or "").strip(),
+            count=series.get("count") or data.get("count") or 1,
+            last=series.get("lastObservedTime")
+            or data.get("lastTimestamp")
+            or data.get("eventTime")
+            or created,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """A node: whether it takes pods, its taints as `key=value:effect`, its labels, and what it can give to pods."""
+
+    name: str
+    ready: bool
+    schedulable: bool
+    taints: tuple[str, ...]
+    labels: Mapping[str, str]
+    allocatable: Mapping[str, str]
+
+    @classmethod
+    def of(cls, data: Json) -> Self:
+        """Read a v1 Node."""
+        metadata, spec = data.get("metadata") or {}, data.get("spec") or {}
+        status = data.get("status") or {}
+        return cls(
+            name=metadata.get("name", ""),
+            ready=any(each.type == "Ready" and each.true for each in _conditions(status)),
+            schedulable=not spec.get("unschedulable"),
+            taints=tuple(
+                f"{each.get('key')}={each.get('value') or ''}:{each.get('effect')}"
+                for each in spec.get("taints") or ()
+            ),
+            labels=metadata.get("labels") or {},
+            allocatable=status.get("allocatable") or {},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A ResourceQuota of the namespace: limits and what is used of them, both resource → quantity."""
+
+    name: str
+    hard: Mapping[str, str]
+    used: Mapping[str, str]
+
+    @classmethod
+    def of(cls, data: Json) -> Self:
+        """Read a v1 ResourceQuota."""
+        status = data.get("status") or {}
+        return cls(
+            name=(data.get("metadata") or {}).get("name", ""),
+            hard=status.get("hard") or {},
+            used=status.get("used") or {},
+        )
+
+
+def access_review(
+    namespace: str, verb: str, resource: str, group: str, subresource: str
+) -> dict[str, Any]:
+    """The question whether whoever asks may do that; the answer is its status.allowed."""
+    return {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {
+            "resourceAttributes": {
+                "namespace": namespace,
+                "verb": verb,
+                "group": group,
+                "resource": resource,
+                "subresource": subresource,
+            }
+        },
+    }
