@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from fingpt.errors import MissingInputError, PermissionDeniedError, StorageError
 from fingpt.manifest import sha256_bytes
 from fingpt.storage import LocalStore, upload_tree
+from fingpt.storage import local as module
 
 NOBODY = 65534
 
@@ -153,6 +155,14 @@ def test_a_download_to_a_full_disk_says_so_and_leaves_nothing(tiny_disk, tmp_pat
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
 def test_without_hard_links_still_exactly_one_writer_wins(local, tmp_path, monkeypatch, code):
     monkeypatch.setattr(os, "link", failing(code))
+    looked = module._is_object
+
+    def look_and_dawdle(path):
+        found = looked(path)
+        time.sleep(0.005)  # time enough for another writer between looking and renaming
+        return found
+
+    monkeypatch.setattr(module, "_is_object", look_and_dawdle)
     start = threading.Barrier(16)
 
     def write(number: int) -> bool:
@@ -216,8 +226,6 @@ def test_a_store_that_was_never_written_is_empty(local, tmp_path):
 
 
 def test_a_file_that_changes_while_it_is_stored_is_not_stored(local, tmp_path, monkeypatch):
-    from fingpt.storage import local as module
-
     source = tmp_path / "source"
     source.write_bytes(b"before")
     whole = module.describe

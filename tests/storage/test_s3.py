@@ -238,6 +238,7 @@ def test_missing_credentials_are_permission_denied(aws_settings, tmp_path):
 ANSWERS = [
     (403, "RequestTimeTooSkewed", SetupError, "clock"),
     (403, "InvalidAccessKeyId", PermissionDeniedError, "access key"),
+    (404, "XAdminUserNotFound", PermissionDeniedError, "access key"),
     (403, "SignatureDoesNotMatch", PermissionDeniedError, "secret key"),
     (400, "ExpiredToken", PermissionDeniedError, "expired"),
     (403, "AccessDenied", PermissionDeniedError, "lack the permission"),
