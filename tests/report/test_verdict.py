@@ -110,6 +110,19 @@ def test_decoding_and_hardware_bar_what_they_change_and_nothing_else(
         assert lines["accuracy"].verdict != "not comparable"
 
 
+def test_batch_size_bars_speed_alone_and_memory_is_no_hardware(world, plan):
+    ids = [world.add("llama31", plan()), world.add("deepseek-r1", plan())]
+    first, second = read_runs(world.store, ids).sides
+    decoding = {**second.evaluation.decoding, "batch_size": 4}
+    smaller = second.evaluation.model_copy(update={"decoding": decoding})
+    found = obstacles(first, replace(second, evaluation=smaller))
+    assert found.decoding == ""
+    assert "batch_size" in found.speed
+    hardware = {**second.evaluation.hardware, "peak_memory_bytes": "1"}
+    hungrier = second.evaluation.model_copy(update={"hardware": hardware})
+    assert obstacles(first, replace(second, evaluation=hungrier)).speed == ""
+
+
 def test_other_rows_or_another_data_set_bar_every_score(make_world, plan):
     first, second = make_world(weeks=10, symbols=30), make_world(weeks=10, symbols=20)
     twin = make_world(weeks=10, symbols=30, leaky=True)
