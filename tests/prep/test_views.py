@@ -103,3 +103,7 @@ def test_a_second_model_gets_a_page_of_its_own_beside_the_first(
     beside = (folder / "data-tiny-deepseek-r1.html").read_bytes()
     assert b'data-model="tiny-deepseek-r1"' in beside
     assert b'data-model="tiny-llama31"' in beside
+
+    pages = {path.name for path in folder.glob("*.html")}
+    prepare("tiny-llama31")
+    assert {path.name for path in folder.glob("*.html")} == pages
