@@ -38,8 +38,12 @@ def run_locally(store: ObjectStore, run: Run, stages: Sequence[Stage]) -> None:
 
 
 def _process(name: str, arguments: list[str]) -> None:
-    """One child process that gets our SIGTERM and SIGINT, and whose exit code becomes ours."""
-    process = subprocess.Popen([sys.executable, *arguments])
+    """One child process that gets our SIGTERM and SIGINT, and whose exit code becomes ours.
+
+    It has a session of its own: a terminal (or `timeout`) signals its whole process group, and a stage that gets the
+    same signal twice would take the second for impatience.
+    """
+    process = subprocess.Popen([sys.executable, *arguments], start_new_session=True)
     received: list[int] = []
 
     def forward(number: int, _: FrameType | None) -> None:
