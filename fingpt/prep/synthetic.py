@@ -43,6 +43,7 @@ class News:
     summary: str
     point: str
     sign: int
+    telling: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def _news(rng: random.Random, company: Company, event: Event) -> News:
     }
     texts = (event.headline, event.summary, event.point)
     headline, summary, point = (text.format(**slots) for text in texts)
-    return News(headline, summary, point, event.sign)
+    return News(headline, summary, point, event.sign, event.telling)
 
 
 def _events(rng: random.Random, signal: int, before: list[Event]) -> list[Event]:
@@ -178,8 +179,9 @@ def _closing(company: Company, start: date) -> str:
 
 
 def _points(rng: random.Random, news: list[News], sign: int) -> tuple[str, str]:
-    """Two points of one sign: the newest news first, then the financials."""
-    found = [item.point for item in reversed(news) if item.sign == sign]
+    """Two points of one sign: what is telling first, then the newest news, then the financials."""
+    fitting = [item for item in reversed(news) if item.sign == sign]
+    found = [item.point for item in sorted(fitting, key=lambda item: not item.telling)]
     spare = (
         ["Its margins leave room for investment.", "Its current ratio looks comfortable."]
         if sign > 0
@@ -190,15 +192,13 @@ def _points(rng: random.Random, news: list[News], sign: int) -> tuple[str, str]:
     return first, second
 
 
-def _analysis(rng: random.Random, symbol: str, label: str, points: tuple[str, str]) -> str:
+def _analysis(rng: random.Random, label: str, points: tuple[str, str]) -> str:
     """Hindsight, as in the published answers: argues towards the outcome. `points` = (good, bad)."""
     rising = label.startswith("up")
-    strong, weak = points if rising else reversed(points)
     verdict = rng.choice(("outweighs", "matters more than"))
-    move = "rise" if rising else "fall"
     return (
-        f"{strong} This {verdict} the other side: {weak[0].lower()}{weak[1:]} Therefore {symbol} is likely to {move} "
-        f"by {label.split(' by ')[1]} next week."
+        f"{points[0 if rising else 1]} This {verdict} the {'concerns' if rising else 'good news'}, so the price is "
+        f"likely to {'rise' if rising else 'fall'} by {label.split(' by ')[1]} next week."
     )
 
 
@@ -234,7 +234,7 @@ def _company_rows(
             + _financials(company, seed, start)
             + _closing(company, start)
         )
-        analysis = _analysis(rng, company.symbol, label, (positives[0], concerns[0]))
+        analysis = _analysis(rng, label, (positives[0], concerns[0]))
         rows.append(Row(user, positives, concerns, analysis, label, company.symbol, start))
     return rows
 

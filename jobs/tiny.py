@@ -1,0 +1,55 @@
+"""Make the base weights of a tiny model and keep them in the store: `python -m jobs.tiny --model tiny-llama31`.
+
+Without `--model` all tiny models are made. Weights whose manifest is in the store already are left as they are.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fingpt import log
+from fingpt.config import site_config
+from fingpt.errors import ConfigError
+from fingpt.models import MODELS, spec
+from fingpt.run import base_manifest_key
+from fingpt.stage import guarded
+from fingpt.storage import open_store
+
+TINY = tuple(key for key, row in MODELS.items() if row.tiny)
+
+
+def main(
+    model: Annotated[str | None, typer.Option(help="a tiny model; default: all of them")] = None,
+) -> None:
+    """Make the base weights of tiny models and keep them in the store."""
+    log.setup()
+    site = site_config()
+
+    def action() -> None:
+        for key in TINY if model is None else (model,):
+            make(key, site.store)
+
+    sys.exit(guarded(action, debug=site.debug))
+
+
+def make(key: str, uri: str) -> None:
+    """Make and store one tiny base unless it is there; ConfigError when `key` is a full-size model."""
+    row = spec(key)
+    if not row.tiny:
+        raise ConfigError(
+            f"'{key}' is no tiny model, its weights come from the hub; tiny models: {', '.join(TINY)}."
+        )
+    store = open_store(uri)
+    if store.exists(base_manifest_key(row.base_prefix)):
+        log.event("tiny base is there", model=key, store=store.uri)
+        return
+    from fingpt.tiny import publish
+
+    publish(store, row)
+
+
+if __name__ == "__main__":
+    typer.run(main)
