@@ -45,11 +45,10 @@ def answer_loss(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> to
     """
     targets = labels[:, 1:]
     wanted = targets != IGNORED
-    keep = F.pad(wanted, (0, 1))
-    # One row: indices, which every transformers since 4.45 takes. More rows: a mask, as answers differ in length.
-    positions = keep if len(keep) > 1 else keep[0].nonzero()[:, 0]
+    # Positions that any row wants: indices are what every transformers takes, a mask per row only newer ones.
+    positions = wanted.any(dim=0).nonzero()[:, 0]
     logits = model(input_ids=input_ids, use_cache=False, logits_to_keep=positions).logits
-    flat = logits.reshape(-1, logits.shape[-1]).float()
+    flat = logits[wanted[:, positions]].float()
     return F.cross_entropy(flat, targets[wanted], reduction="sum")
 
 
@@ -163,7 +162,7 @@ class AnswerTrainer(Trainer):
             batch = self._prepare_inputs(collate(rows, self._data.pad_id))
             with torch.no_grad(), self.accelerator.autocast():
                 loss = answer_loss(model, batch["input_ids"], batch["labels"])
-            self._losses.append((batch["examples"], loss))
+            self._losses.append((tuple(row.example for row in rows), loss))
             totals[0] += loss.double()
             totals[1] += sum(len(row.answer) for row in rows)
         if self.args.world_size > 1:

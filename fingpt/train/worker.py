@@ -45,6 +45,9 @@ def main(path: str) -> int:
 
 
 def _run(job: TrainJob, rank: int, terminated: threading.Event) -> Outcome:
+    if job.run.config.train.zero_stage is None:
+        # accelerate imports DeepSpeed wherever it is installed, which takes seconds and runs a linker.
+        sys.modules["deepspeed"] = None  # type: ignore[assignment]
     import torch
 
     from fingpt.train.session import Session

@@ -117,7 +117,7 @@ def test_sigterm_saves_a_checkpoint_and_the_next_start_goes_on(
 
 def test_ten_kills_at_random_times_change_no_byte(world, tmp_path, invent, base_folder):
     train = {
-        "max_steps": 400,
+        "max_steps": 500,
         "batch_size": 1,
         "accumulation": 1,
         "eval_every": 1.0,
@@ -127,9 +127,11 @@ def test_ten_kills_at_random_times_change_no_byte(world, tmp_path, invent, base_
     dice = random.Random(20)
     for kill in range(KILLS):
         process = world.start(run)
-        if kill % 4:  # within the training; else anywhere from the start
-            wait_for(process, "training")
-        time.sleep(dice.uniform(0, 0.8))
+        if kill % 5:  # within the training; else anywhere in the start
+            wait_for(process, "checkpoint committed")
+            time.sleep(dice.uniform(0, 0.3))
+        else:
+            time.sleep(dice.uniform(0, 4))
         trainers = psutil.Process(process.pid).children()
         if kill % 2 and trainers:
             trainers[0].kill()
@@ -143,7 +145,7 @@ def test_ten_kills_at_random_times_change_no_byte(world, tmp_path, invent, base_
     assert code == 0, text
     assert manifest(world, run).resumed > 0
     assert adapter_bytes(world, run) == undisturbed(tmp_path, invent, base_folder, **train)
-    assert [record.step for record in losses(world, run)] == list(range(1, 401))
+    assert [record.step for record in losses(world, run)] == list(range(1, 501))
 
 
 def test_a_trainer_ends_soon_after_its_supervisor(world):
