@@ -13,8 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
-from fingpt.storage import LocalStore, ObjectStore
+from fingpt.storage import LocalStore, ObjectStore, s3_retry
 from fingpt.storage.s3 import S3Store
 from fingpt.storage.s3_client import make_client
 
@@ -205,3 +206,57 @@ def _flipped(data: bytes) -> bytes:
 
 def _flip_file(path: Path) -> None:
     path.write_bytes(_flipped(path.read_bytes()))
+
+
+class _Body:
+    """The raw body of an answer that no server sent."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def stream(self):
+        yield self._data
+
+
+def _answer(status: int, code: str) -> Callable[..., AWSResponse]:
+    body = f"<Error><Code>{code}</Code><Message>said the lab</Message></Error>".encode()
+
+    def respond(request, **_):
+        return AWSResponse(
+            request.url, status, {}, _Body(b"" if request.method == "HEAD" else body)
+        )
+
+    return respond
+
+
+@pytest.fixture
+def answer() -> Callable[..., Callable[..., AWSResponse]]:
+    """Makes what the endpoint says instead of what it would have said: a status and S3's word for it."""
+    return _answer
+
+
+@pytest.fixture
+def hook():
+    """Hooks into the shared clients' events, taken out again at the end of the test."""
+    made = []
+
+    def register(client, event: str, act: Callable) -> None:
+        client.meta.events.register(event, act)
+        made.append((client, event, act))
+
+    yield register
+    for client, event, act in made:
+        client.meta.events.unregister(event, act)
+
+
+@pytest.fixture
+def before_sending(hook):
+    """`act` gets each request of an operation, and answers in the server's place unless it returns None."""
+    return lambda lab, operation, act: hook(lab.client, f"before-send.s3.{operation}", act)
+
+
+@pytest.fixture
+def at_once(monkeypatch) -> None:
+    """No waiting between repeated calls."""
+    monkeypatch.setattr(s3_retry, "_LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(s3_retry.random, "uniform", lambda low, high: 0.0)

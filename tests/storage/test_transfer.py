@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from fingpt.errors import DataError, MissingInputError, StorageError
@@ -61,6 +63,9 @@ def test_the_first_failure_stops_what_has_not_started(local, tmp_path, monkeypat
 
     def refuse(key, path, sha256):
         started.append(key)
+        time.sleep(
+            0.02
+        )  # as long as a request takes, so that the failure is seen before all had their turn
         raise StorageError(f"{key} is corrupt.")
 
     monkeypatch.setattr(local, "download", refuse)
