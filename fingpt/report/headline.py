@@ -29,7 +29,7 @@ def title(sides: Sequence[Side], lines: Sequence[Line]) -> str:
             parts.append(f"{pair} cannot be compared: {comparison.why}")
         else:
             parts.append(f"No detectable difference in direction between {pair}")
-    return "; ".join(parts)
+    return ". ".join(parts)
 
 
 def warnings(sides: Sequence[Side], power: Power) -> tuple[str, ...]:

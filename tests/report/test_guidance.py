@@ -22,7 +22,8 @@ APPLICATIONS = [
 
 def with_seed_numbers(rows, right, mse, rouge):
     """Rows with exactly `right` right directions and a mean squared error of `mse`; ROUGE shifted to `rouge`."""
-    order = np.random.default_rng(4).permutation(rows.n)
+    # Which rows are right differs between the models, as it did: published answers disagree on 45 % of the rows.
+    order = np.random.default_rng(right).permutation(rows.n)
     hit = np.isin(np.arange(rows.n), order[:right])
     # A constant forecast size s gives a MSE that is quadratic in s: solve for the size that gives the wanted one.
     direction = np.where(hit, 1, -1) * np.sign(rows.truth)

@@ -48,7 +48,7 @@ def test_the_same_model_twice_shows_no_difference_anywhere(world, plan):
 
 def test_planted_skill_is_better_and_only_against_the_first(world, plan):
     plain = world.add("llama31", plan())
-    planted = world.add("deepseek-r1", plan(seed=2, right=0.75, loss=0.6, rouge=0.5))
+    planted = world.add("deepseek-r1", plan(seed=2, right=0.85, loss=0.6, rouge=0.5))
     found = verdicts(table(read_runs(world.store, [plain, planted]).sides))
     for key in ("accuracy", "mse", "loss", "pros_rouge1", "analysis_rougeL"):
         assert found[key] == "better", key

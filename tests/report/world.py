@@ -63,20 +63,17 @@ class Plan:
 def make_examples(weeks: int = 10, symbols: int = 30, seed: int = 7) -> list[Example]:
     """Rows of invented symbols; labels are noise, and each prompt prints last week's prices."""
     rng = np.random.default_rng(seed)
-    found = []
+    found: list[Example] = []
     for week in range(weeks):
         start = START + timedelta(days=7 * week)
         period = f"{start} to {start + timedelta(days=7)}"
         for symbol in range(symbols):
             name = f"S{symbol:02d}"
             price = round(float(rng.uniform(97, 104)), 2)
-            head = (
-                f"From {start - timedelta(days=7)} to {start}, {name}'s stock price "
-                f"{'increased' if price >= 100 else 'decreased'} from 100.00 to {price:.2f}. News follow."
-            )
+            past = f"From {start - timedelta(days=7)} to {start}, {name}'s stock price moved"
+            head = f"{past} from 100.00 to {price:.2f}. News follow."
             label = LABELS[int(rng.choice(len(LABELS), p=WEIGHTS))]
-            answer = f"Prediction: {label}"
-            found.append(Example("system", head, answer, name, period, label, head, answer))
+            found.append(Example("system", head, label, name, period, label, head, label))
     return found
 
 
@@ -86,8 +83,8 @@ def make_rows(examples: list[Example], plan: Plan) -> Rows:
     examples = sorted(examples, key=lambda example: example.id)
     truth = np.array([example.margin for example in examples])
     n = len(examples)
-    direction = np.where(rng.random(n) < plan.right, np.sign(truth), -np.sign(truth))
-    # With skill comes size: a planted model also knows how far. Without it, sizes are small and blind.
+    direction = np.where(rng.random(n) < plan.right, 1, -1) * np.sign(truth)
+    # A planted model also knows how far; without skill, sizes are small and blind.
     known = np.abs(truth) if plan.right > 0.6 else np.full(n, 1.5)
     margin = direction * known
     unread = rng.random(n) < plan.unread
@@ -110,6 +107,7 @@ def make_rows(examples: list[Example], plan: Plan) -> Rows:
 
 def parser_scores(rows: Rows) -> ParserScores:
     read = rows.parsed == 1
+    unread = int((~read).sum())
     rouge = {
         section: RougeScores(
             **{n: float(np.mean(rows.rouge[f"{section}_{n}"][read])) for n in ROUGES}
@@ -119,9 +117,9 @@ def parser_scores(rows: Rows) -> ParserScores:
     }
     return ParserScores(
         n=rows.n,
-        parsed=int(read.sum()),
-        valid=int(read.sum()),
-        failures={"no prediction line": int((~read).sum())} if (~read).any() else {},
+        parsed=rows.n - unread,
+        valid=rows.n - unread,
+        failures={"no prediction line": unread} if unread else {},
         binary_accuracy=float(rows.correct[read].mean()) if read.any() else None,
         accuracy_all=float(rows.correct.mean()),
         mse=float(rows.squared_error[read].mean()) if read.any() else None,
@@ -131,7 +129,6 @@ def parser_scores(rows: Rows) -> ParserScores:
 
 
 def table(rows: dict[str, Rows]) -> bytes:
-    """The table that eval writes."""
     columns: dict[str, list] = {"variant": []}
     for variant, its in rows.items():
         columns["variant"] += [variant] * its.n
@@ -263,12 +260,10 @@ class World:
             eval_loss=plan.loss,
             eval_split="test",
             dropped_news=0,
-            **{
-                "padding_share": 0.02,
-                "peak_memory_bytes": 20 << 30,
-                "resumed": 0,
-                "exactness": "bitwise",
-            },
+            padding_share=0.02,
+            peak_memory_bytes=20 << 30,
+            resumed=0,
+            exactness="bitwise",
             files=(ref,),
         )
 
