@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -45,21 +45,20 @@ def score(
     sys.exit(guarded(act, debug=site_config().debug))
 
 
-def _show(scores: dict[str, dict[str, object]], path: Path) -> None:
-    table = Table(title=f"Scores in {path}")
+def _show(scores: dict[str, dict[str, Any]], path: Path) -> None:
+    table = Table()
     table.add_column("")
     for name in scores:
         table.add_column(name.replace("_", " "), justify="right")
     for name in ("n", "parsed", "valid", "binary_accuracy", "accuracy_all", "mse", "mse_all"):
         table.add_row(name, *(_cell(one[name]) for one in scores.values()))
     for section in ("pros", "cons", "analysis"):
-        cells = []
-        for one in scores.values():
-            rouge = one["rouge"]
-            assert isinstance(rouge, dict)
-            cells.append(" / ".join(_cell(value) for value in rouge[section].values()))
-        table.add_row(f"{section} ROUGE-1 / 2 / L", *cells)
-    Console().print(table)
+        for kind in ("rouge1", "rouge2", "rougeL"):
+            cells = (one["rouge"][section][kind] for one in scores.values())
+            table.add_row(f"{section} {kind}", *map(_cell, cells))
+    console = Console()
+    console.print(table)
+    console.print(f"written to {path}", soft_wrap=True)
 
 
 def _cell(value: object) -> str:

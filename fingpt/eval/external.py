@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -49,7 +50,7 @@ def read_pairs(answers: Path, test: Path) -> list[Pair]:
     return pairs
 
 
-def score_pairs(pairs: Sequence[Pair], scratch: Path) -> dict[str, dict[str, object]]:
+def score_pairs(pairs: Sequence[Pair], scratch: Path) -> dict[str, dict[str, Any]]:
     """Scores by parser: `strict`, `strict_without_reasoning` (text after the last `</think>`), and `robust`."""
     metrics = Metrics(scratch / "evaluate")
     outcomes: dict[str, list[Outcome]] = {
@@ -64,7 +65,7 @@ def score_pairs(pairs: Sequence[Pair], scratch: Path) -> dict[str, dict[str, obj
     }
 
 
-def write_scores(scores: dict[str, dict[str, object]], folder: Path) -> Path:
+def write_scores(scores: dict[str, dict[str, Any]], folder: Path) -> Path:
     """Write `folder`/scores.json aside and rename it, replacing an earlier one."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "scores.json"
@@ -77,13 +78,11 @@ def write_scores(scores: dict[str, dict[str, object]], folder: Path) -> Path:
     return path
 
 
-def _plain(scores: ParserScores) -> dict[str, object]:
+def _plain(scores: ParserScores) -> dict[str, Any]:
     """The same keys whether or not anything parsed: a mean over no pairs is null."""
     empty: dict[str, float | None] = dict.fromkeys(_KINDS)
-    plain: dict[str, object] = scores.model_dump(mode="json")
-    rouge = plain["rouge"]
-    assert isinstance(rouge, dict)
-    plain["rouge"] = {section: rouge.get(section, empty) for section in SECTIONS}
+    plain: dict[str, Any] = scores.model_dump(mode="json")
+    plain["rouge"] = {section: plain["rouge"].get(section, empty) for section in SECTIONS}
     return plain
 
 
