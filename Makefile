@@ -17,7 +17,7 @@ OUT     ?=#             where score writes, and compare its copy; empty: ./repor
 STORE   ?=#             a folder or s3://bucket/prefix; empty: ./store
 
 VENV := .venv
-RUN  := $(VENV)/bin/python
+PY   := $(VENV)/bin/python
 DEMO_MODELS := tiny-llama31 tiny-deepseek-r1
 empty :=
 space := $(empty) $(empty)
@@ -26,7 +26,7 @@ ifneq ($(strip $(STORE)),)
 export FINGPT_STORE := $(if $(findstring ://,$(STORE)),$(STORE),file://$(abspath $(STORE)))
 endif
 
-submit = $(RUN) -m jobs.submit $(1) --model $(2) $(if $(strip $(DATA)),--data '$(strip $(DATA))') \
+submit = $(PY) -m jobs.submit $(1) --model $(2) $(if $(strip $(DATA)),--data '$(strip $(DATA))') \
 	$(if $(strip $(LIMIT)),--limit $(LIMIT)) $(foreach pair,$(SET),--set '$(pair)')
 
 .PHONY: help
@@ -44,40 +44,40 @@ $(VENV)/ready: requirements/dev.txt requirements/cuda.txt requirements/torch-cpu
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "$(PYTHON) is missing or older than Python 3.11; name another: make setup PYTHON=python3.12" >&2; exit 78; }
 	@echo "Installing the locked libraries into $(VENV); this takes some minutes, once."
-	@[ -x $(RUN) ] || $(PYTHON) -m venv $(VENV)
-	@requirements/install $(RUN) dev
+	@[ -x $(PY) ] || $(PYTHON) -m venv $(VENV)
+	@requirements/install $(PY) dev
 	@touch $@
 
 .PHONY: test
 test: setup ## run the unit tests on two cores
-	@$(RUN) -m pytest -n 2
+	@$(PY) -m pytest -n 2
 
 .PHONY: test-slow
 test-slow: setup ## run the slow tests: whole runs, kill tests, several processes
-	@$(RUN) -m pytest -n 2 -m "slow and not e2e"
+	@$(PY) -m pytest -n 2 -m "slow and not e2e"
 
 .PHONY: lint
 lint: setup ## check style and formatting
-	@$(RUN) -m ruff check .
-	@$(RUN) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
 
 .PHONY: types
 types: setup ## check types
-	@$(RUN) -m mypy
+	@$(PY) -m mypy
 
 .PHONY: lock
 lock: setup ## solve pyproject.toml anew into requirements/*.txt, with hashes
-	@$(RUN) requirements/lock.py
+	@$(PY) requirements/lock.py
 
 ## Data and models
 
 .PHONY: sample
 sample: setup ## write the shipped sample anew from its seed
-	@$(RUN) -m fingpt.prep.synthetic
+	@$(PY) -m fingpt.prep.synthetic
 
 .PHONY: tiny
 tiny: setup ## make the base weights of a tiny MODEL and keep them in the store
-	@$(RUN) -m jobs.tiny --model $(MODEL)
+	@$(PY) -m jobs.tiny --model $(MODEL)
 
 ## Runs (MODEL= DATA= LIMIT= SET= STORE=)
 
@@ -93,15 +93,15 @@ run: setup ## all three, one after the other
 
 .PHONY: compare
 compare: setup ## compare RUNS (or each model's newest) in one report
-	@$(RUN) -m jobs.collect compare $(if $(strip $(RUNS)),--runs "$(RUNS)") $(if $(strip $(OUT)),--out '$(OUT)')
+	@$(PY) -m jobs.collect compare $(if $(strip $(RUNS)),--runs "$(RUNS)") $(if $(strip $(OUT)),--out '$(OUT)')
 
 .PHONY: score
 score: setup ## score another system's ANSWERS on the rows of DATA, into OUT
-	@$(RUN) -m jobs.score --answers '$(ANSWERS)' --data '$(DATA)' --out '$(OUT)'
+	@$(PY) -m jobs.score --answers '$(ANSWERS)' --data '$(DATA)' --out '$(OUT)'
 
 .PHONY: demo
 demo: setup ## run both tiny models on the shipped sample and compare them (about five minutes)
-	@$(foreach model,$(DEMO_MODELS),$(call submit,run,$(model)) &&) $(RUN) -m jobs.collect compare
+	@$(foreach model,$(DEMO_MODELS),$(call submit,run,$(model)) &&) $(PY) -m jobs.collect compare
 
 ## Release
 
