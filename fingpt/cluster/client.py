@@ -256,7 +256,7 @@ class Cluster:
 def current_context(kubeconfig: str | None = None) -> str | None:
     """The name of the current kube context, None when there is no kubeconfig or it has none."""
     merged = _merged(kubeconfig)
-    return (merged.value.get("current-context") or None) if merged else None
+    return _current(merged) if merged else None
 
 
 def _merged(kubeconfig: str | None) -> Any:
@@ -268,8 +268,14 @@ def _merged(kubeconfig: str | None) -> Any:
         raise faults.bad_kubeconfig(error) from None
 
 
+def _current(merged: Any) -> str | None:
+    return merged.value.get("current-context") or None
+
+
 def _load(merged: Any, context: str | None, settings: client.Configuration) -> tuple[str, str]:
     """Fill `settings` from a kubeconfig; gives the context's namespace and what to call it."""
+    if not context and not _current(merged):
+        raise faults.no_context()
     try:
         loader = _config.kube_config.KubeConfigLoader(config_dict=merged, active_context=context)
         loader.load_and_set(settings)

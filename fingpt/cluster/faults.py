@@ -96,14 +96,14 @@ def of_transport(call: Call, error: HTTPError) -> FingptError:
         return TransientError(
             f"The host name in {call.cluster} does not resolve; check the server in your kubeconfig, or the network."
         )
-    if isinstance(cause, ConnectTimeoutError):
-        return TransientError(
-            f"The API server of {call.cluster} does not answer; check that it is up and that a VPN it may need is on."
-        )
-    if isinstance(cause, NewConnectionError):
+    if isinstance(cause, NewConnectionError):  # to urllib3 a kind of ConnectTimeoutError
         refused = "refuses connections" if "refused" in str(cause).lower() else "cannot be reached"
         return TransientError(
             f"The API server of {call.cluster} {refused}; check that it is up, and the server in your kubeconfig."
+        )
+    if isinstance(cause, ConnectTimeoutError):
+        return TransientError(
+            f"The API server of {call.cluster} does not answer; check that it is up and that a VPN it may need is on."
         )
     return TransientError(
         f"The connection to the API server of {call.cluster} broke while asking to {call.verb} {call.resource} "
@@ -152,14 +152,17 @@ def no_kubeconfig() -> SetupError:
     )
 
 
+def no_context() -> SetupError:
+    """There is a kubeconfig, but no cluster in it is chosen."""
+    return SetupError(
+        "The kubeconfig has no current context; choose one: kubectl config get-contexts, "
+        "then kubectl config use-context NAME."
+    )
+
+
 def bad_kubeconfig(error: Exception) -> SetupError:
     """The kubeconfig names no usable cluster; says which part of it is wrong."""
     first = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
-    if "current-context" in first:
-        return SetupError(
-            "The kubeconfig has no current context; choose one: kubectl config get-contexts, "
-            "then kubectl config use-context NAME."
-        )
     return SetupError(
         f"The kubeconfig cannot be used: {first}; compare with what `kubectl config view` says."
     )

@@ -61,11 +61,12 @@ class Patience:
     def pause(self, error: TransientError | None = None) -> None:
         """Sleep before the next try; raises `error` when there have been too many."""
         now = time.monotonic()
-        if error is not None and self.silent_since is None:
-            self.silent_since = now
-            log.warning(f"{error} Still following.", following=self.what)
-        elif error is not None and now - (self.silent_since or now) > PATIENCE_SECONDS:
-            raise error
+        if error is not None:
+            if self.silent_since is None:
+                self.silent_since = now
+                log.warning(f"{error} Still following.", following=self.what)
+            elif now - self.silent_since > PATIENCE_SECONDS:
+                raise error
         time.sleep(min(BACKOFF_SECONDS * 2**self.tries, MAX_PAUSE_SECONDS))
         self.tries += 1
 

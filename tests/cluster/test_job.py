@@ -1,0 +1,195 @@
+"""A run, a stage, a manifest and a site become a Job; whole Jobs are compared with tests/cluster/golden."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fingpt.cluster.job import build_job, gpu_count, job_name, load_template, selector, to_yaml
+from fingpt.cluster.site import Site
+from fingpt.errors import ConfigError, SetupError
+from fingpt.run import Run
+from tests.cluster.sites import full_site_data, run_of, site_data
+
+GOLDEN = Path(__file__).parent / "golden"
+RENEW = "RENEW_GOLDEN"
+STAGES = ("prep", "train", "eval", "drive")
+
+
+def built(run: Run, stage: str, site: Site) -> dict:
+    return build_job(run, stage, load_template(stage), site, f"{site.store}/runs/{run.id}/run.json")
+
+
+def pod_of(job: dict) -> dict:
+    return job["spec"]["template"]["spec"]
+
+
+def container_of(job: dict) -> dict:
+    return pod_of(job)["containers"][0]
+
+
+def variables_of(job: dict) -> dict:
+    return {each["name"]: each.get("value") for each in container_of(job)["env"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "stage", "data"),
+    [
+        *((f"llama31-{stage}", "llama31", stage, full_site_data()) for stage in STAGES),
+        ("tiny-llama31-train", "tiny-llama31", "train", site_data()),
+        ("tiny-llama31-eval", "tiny-llama31", "eval", site_data(s3Secret="", tinyGpu="true")),
+    ],
+)
+def test_a_job_is_exactly_its_golden_file(name, model, stage, data):
+    run = run_of(model)
+    job = built(run, stage, Site.of(data))
+    annotations = job["metadata"]["annotations"]
+    assert annotations["fingpt-jobs/config-sha256"] == run.config.sha256
+    annotations["fingpt-jobs/config-sha256"] = "the configuration's sha256"
+
+    path = GOLDEN / f"{name}.yaml"
+    if os.environ.get(RENEW):
+        path.write_text(to_yaml(job), encoding="utf-8")
+    golden = path.read_text(encoding="utf-8")
+    advice = (
+        f"The Job differs from {path.name}. If that is wanted, write the golden files anew and look at their diff: "
+        f"{RENEW}=1 .venv/bin/pytest tests/cluster/test_job.py"
+    )
+    assert job == yaml.safe_load(golden), advice
+    assert to_yaml(job) == golden, advice
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_template_is_left_as_it_was(stage, full_site):
+    template = load_template(stage)
+    before = copy.deepcopy(template)
+    run = run_of("llama31")
+    first = build_job(run, stage, template, full_site, "s3://bucket/runs/x/run.json")
+    assert template == before
+    assert first == build_job(run, stage, template, full_site, "s3://bucket/runs/x/run.json")
+
+
+def test_parts_that_the_manifest_shares_by_anchors_are_set_one_by_one(full_site):
+    job = built(run_of("llama31"), "train", full_site)
+    assert "kueue.x-k8s.io/queue-name" in job["metadata"]["labels"]
+    assert "kueue.x-k8s.io/queue-name" not in job["spec"]["template"]["metadata"]["labels"]
+    assert "&" not in to_yaml(job)
+
+
+def test_the_run_s_address_is_the_only_argument(full_site):
+    job = built(run_of("llama31"), "train", full_site)
+    uri = "s3://bucket/forecasts/runs/llama31-0a1b2c3d/run.json"
+    assert container_of(job)["args"] == ["--run", uri]
+    assert job["metadata"]["annotations"]["fingpt-jobs/run-uri"] == uri
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides", "tiny_gpu", "expected"),
+    [
+        ("llama31", (), "false", {"prep": 0, "train": 1, "eval": 1, "drive": 0, "mirror": 0}),
+        ("llama31", ("train.processes=4",), "false", {"train": 4, "eval": 1}),
+        ("tiny-llama31", ("train.processes=2",), "false", {"prep": 0, "train": 0, "eval": 0}),
+        ("tiny-llama31", ("train.processes=2",), "true", {"prep": 0, "train": 2, "eval": 1}),
+    ],
+)
+def test_gpus_are_asked_for_by_those_who_use_them(model, overrides, tiny_gpu, expected):
+    site, run = Site.of(site_data(tinyGpu=tiny_gpu)), run_of(model, *overrides)
+    assert {stage: gpu_count(run, stage, site) for stage in expected} == expected
+
+
+def test_gpus_are_requests_and_limits_of_the_site_s_resource(full_site):
+    resources = container_of(built(run_of("llama31"), "train", full_site))["resources"]
+    assert resources["requests"] == resources["limits"]
+    assert resources["limits"]["nvidia.com/mig-3g.40gb"] == "1"
+    assert "nvidia.com/gpu" not in resources["limits"]
+
+
+def test_a_job_without_gpus_has_neither_their_resource_nor_their_runtime_class(full_site):
+    job = built(run_of("tiny-llama31"), "train", full_site)
+    assert not [name for name in container_of(job)["resources"]["limits"] if "/" in name]
+    assert "runtimeClassName" not in pod_of(job)
+    assert pod_of(built(run_of("llama31"), "train", full_site))["runtimeClassName"] == "nvidia"
+
+
+def test_a_conductor_stands_in_no_queue_and_outlives_its_stages(full_site):
+    drive = built(run_of("llama31"), "drive", full_site)
+    assert "kueue.x-k8s.io/queue-name" not in drive["metadata"]["labels"]
+    long = Site.of(site_data(deadlineSeconds="900000"))
+    assert built(run_of("llama31"), "drive", long)["spec"]["activeDeadlineSeconds"] == 2700000
+    assert built(run_of("llama31"), "train", long)["spec"]["activeDeadlineSeconds"] == 900000
+
+
+def test_without_an_endpoint_there_is_no_variable_for_it(site):
+    assert "AWS_ENDPOINT_URL" not in variables_of(built(run_of("llama31"), "prep", site))
+
+
+def test_without_a_secret_nothing_points_to_one():
+    job = built(run_of("llama31"), "train", Site.of(site_data(s3Secret="")))
+    assert "AWS_SHARED_CREDENTIALS_FILE" not in variables_of(job)
+    assert "s3" not in {each["name"] for each in pod_of(job)["volumes"]}
+    assert "s3" not in {each["name"] for each in container_of(job)["volumeMounts"]}
+
+
+def test_a_hub_token_goes_to_the_manifest_that_has_a_place_for_it(site, full_site):
+    template = load_template("prep")
+    pod = template["spec"]["template"]["spec"]
+    pod["volumes"].append({"name": "hub", "secret": {"secretName": "x"}})
+    pod["containers"][0]["volumeMounts"].append(
+        {"name": "hub", "mountPath": "/var/run/secrets/hub"}
+    )
+    pod["containers"][0]["env"].append(
+        {"name": "HF_TOKEN_PATH", "value": "/var/run/secrets/hub/token"}
+    )
+    run, uri = run_of("llama31"), "s3://bucket/runs/x/run.json"
+    with_token = build_job(run, "mirror", template, full_site, uri)
+    assert pod_of(with_token)["volumes"][-1]["secret"]["secretName"] == "hub-token"
+    assert container_of(with_token)["image"] == run.images["prep"]
+    without = build_job(run, "mirror", template, site, uri)
+    assert "HF_TOKEN_PATH" not in variables_of(without)
+    assert "hub" not in {each["name"] for each in pod_of(without)["volumes"]}
+
+
+def test_no_secret_s_bytes_can_be_in_a_job(full_site):
+    for stage in STAGES:
+        text = to_yaml(built(run_of("llama31"), stage, full_site))
+        assert "secretKeyRef" not in text
+        assert "AWS_SECRET_ACCESS_KEY" not in text
+
+
+def test_a_run_frozen_with_local_code_is_refused(site):
+    local = Run(
+        id="llama31-0a1b2c3d", config=run_of("llama31").config, images={"train": "local:0123"}
+    )
+    with pytest.raises(ConfigError, match="submit it to the cluster again"):
+        built(local, "train", site)
+
+
+@pytest.mark.parametrize("run_id", ["a" * 58, "Llama-31", "-llama", "llama_31"])
+def test_a_name_that_no_job_may_have_is_refused_before_anything_is_sent(run_id):
+    with pytest.raises(ConfigError, match="at most 63 lower-case letters"):
+        job_name(run_id, "train")
+
+
+def test_the_longest_run_id_makes_a_name():
+    assert len(job_name("a" * 57, "train")) == 63
+
+
+def test_selectors_narrow_from_all_to_one_stage():
+    assert selector() == "app.kubernetes.io/name=fingpt-jobs"
+    assert selector("run-1").endswith("app.kubernetes.io/instance=run-1")
+    assert selector("run-1", "eval").endswith("app.kubernetes.io/component=eval")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(None, "is not in"), ("a: [", "is not valid YAML"), ("kind: Pod", "must hold one Job")],
+)
+def test_a_broken_manifest_is_one_sentence(tmp_path, text, words):
+    if text is not None:
+        (tmp_path / "train.yaml").write_text(text)
+    with pytest.raises(SetupError, match=words):
+        load_template("train", tmp_path)

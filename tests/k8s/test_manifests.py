@@ -1,0 +1,179 @@
+"""What every manifest in k8s/ promises, whatever the stage; the API server's own judgement is in tests/e2e."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fingpt import errors
+
+K8S = Path(__file__).parents[2] / "k8s"
+MANIFESTS = ("prep", "train", "eval", "drive")
+VERDICTS = ("ConfigError DataError MissingInputError DivergedError RunConflictError").split()
+
+
+def read(stage: str) -> dict:
+    return yaml.safe_load((K8S / f"{stage}.yaml").read_text("utf-8"))
+
+
+@pytest.fixture(params=MANIFESTS)
+def stage(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def job(stage) -> dict:
+    return read(stage)
+
+
+@pytest.fixture
+def pod(job) -> dict:
+    return job["spec"]["template"]["spec"]
+
+
+@pytest.fixture
+def container(pod) -> dict:
+    assert len(pod["containers"]) == 1
+    assert "initContainers" not in pod
+    return pod["containers"][0]
+
+
+def test_one_pod_at_a_time_and_none_before_the_last_is_gone(job):
+    spec = job["spec"]
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    assert (spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (1, 1, 6)
+    assert spec["podReplacementPolicy"] == "Failed"
+    assert spec["ttlSecondsAfterFinished"] == 604800
+    assert spec["activeDeadlineSeconds"] > 0
+    assert "suspend" not in spec  # a queue's webhook sets it
+
+
+def test_exit_codes_are_judged_by_the_same_three_rules(stage, job):
+    def on_codes(action: str, *codes: int) -> dict:
+        return {
+            "action": action,
+            "onExitCodes": {"containerName": stage, "operator": "In", "values": list(codes)},
+        }
+
+    assert job["spec"]["podFailurePolicy"]["rules"] == [
+        on_codes("FailJob", 64, 65, 66, 70, 73, 77, 78),
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+        on_codes("Ignore", 76),
+    ]
+
+
+def test_the_rules_know_the_error_tree_s_codes(job):
+    verdicts = {getattr(errors, name).exit_code for name in VERDICTS}
+    verdicts |= {errors.PermissionDeniedError.exit_code, errors.SetupError.exit_code}
+    rules = job["spec"]["podFailurePolicy"]["rules"]
+    assert set(rules[0]["onExitCodes"]["values"]) == verdicts
+    assert rules[2]["onExitCodes"]["values"] == [errors.FencedError.exit_code]
+
+
+def test_the_pod_is_as_restricted_as_can_be(stage, pod, container):
+    identity = {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532}
+    assert identity.items() <= pod["securityContext"].items()
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "privileged": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert pod["restartPolicy"] == "Never"
+    assert pod["enableServiceLinks"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+
+
+def test_only_the_conductor_has_a_token(stage, pod):
+    assert pod["automountServiceAccountToken"] is (stage == "drive")
+    account = "fingpt-drive" if stage == "drive" else "fingpt-stage"
+    assert pod["serviceAccountName"] == account
+
+
+def test_training_gets_two_minutes_to_save_the_others_half_a_minute(stage, pod):
+    assert pod["terminationGracePeriodSeconds"] == (120 if stage == "train" else 30)
+
+
+def test_requests_equal_limits(container):
+    resources = container["resources"]
+    assert resources["requests"] == resources["limits"]
+    assert {"cpu", "memory", "ephemeral-storage"} <= set(resources["limits"])
+
+
+def test_every_folder_that_is_written_to_has_a_size(pod, container):
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+    assert {"scratch", "tmp", "s3"} <= set(volumes)
+    kinds = {kind for each in pod["volumes"] for kind in each if kind != "name"}
+    assert kinds == {"emptyDir", "secret"}
+    assert all("sizeLimit" in each["emptyDir"] for each in pod["volumes"] if "emptyDir" in each)
+
+
+def test_volumes_fit_into_what_is_asked_for(pod, container):
+    def mebibytes(quantity: str) -> int:
+        number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", quantity).groups()
+        return int(number) * {"Mi": 1, "Gi": 1024}[unit]
+
+    disk, memory = 0, 0
+    for each in (volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume):
+        size = mebibytes(each["sizeLimit"])
+        disk, memory = (
+            (disk, memory + size) if each.get("medium") == "Memory" else (disk + size, memory)
+        )
+    limits = container["resources"]["limits"]
+    assert disk <= mebibytes(limits["ephemeral-storage"])
+    assert memory <= mebibytes(limits["memory"]) / 2
+
+
+def test_keys_are_one_file_of_one_secret_and_never_a_variable(pod, container):
+    secret = next(each["secret"] for each in pod["volumes"] if each["name"] == "s3")
+    assert secret["defaultMode"] == 0o440
+    assert secret["items"] == [{"key": "credentials", "path": "credentials"}]
+    variables = {each["name"]: each for each in container["env"]}
+    mount = next(each for each in container["volumeMounts"] if each["name"] == "s3")
+    assert mount["readOnly"] is True
+    path = f"{mount['mountPath']}/credentials"
+    assert variables["AWS_SHARED_CREDENTIALS_FILE"]["value"] == path
+    assert not [name for name in variables if "SECRET" in name or "ACCESS_KEY" in name]
+    assert not [each for each in variables.values() if "secretKeyRef" in str(each)]
+    assert "envFrom" not in container
+
+
+def test_home_and_temporary_files_lie_on_the_scratch_volume(container):
+    variables = {each["name"]: each.get("value") for each in container["env"]}
+    assert variables["HOME"] == variables["TMPDIR"] == "/scratch"
+
+
+def test_a_killed_pod_still_says_its_last_words(container):
+    assert container["terminationMessagePath"] == "/dev/termination-log"
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def test_labels_are_the_recommended_ones_on_job_and_pod(stage, job):
+    labels = job["metadata"]["labels"]
+    assert labels == job["spec"]["template"]["metadata"]["labels"]
+    names = ("name", "instance", "component", "managed-by", "part-of")
+    assert set(labels) == {f"app.kubernetes.io/{name}" for name in names}
+    assert labels["app.kubernetes.io/component"] == stage
+
+
+def test_only_training_and_evaluation_ask_for_gpus(stage, container):
+    gpus = [name for name in container["resources"]["limits"] if "/" in name]
+    assert gpus == (["nvidia.com/gpu"] if stage in ("train", "eval") else [])
+
+
+def test_a_conductor_runs_from_the_image_of_prep():
+    drive = read("drive")["spec"]["template"]["spec"]["containers"][0]
+    prep = read("prep")["spec"]["template"]["spec"]["containers"][0]
+    assert drive["image"] == prep["image"]
+    assert drive["command"] == ["tini", "--", "python", "-m", "jobs.drive"]
+
+
+def test_no_manifest_is_a_string_template(stage):
+    assert not re.search(r"\{\{|\$\{|<[a-z]+>|__[A-Z]+__", (K8S / f"{stage}.yaml").read_text())
