@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -100,6 +101,11 @@ class TrainConfig(Frozen):
     save_every: Positive = 50
     eval_every: Annotated[float, Field(gt=0, le=1)] = 0.1
     deterministic: bool = True
+
+    def steps(self, rows: int) -> tuple[int, int]:
+        """Optimizer steps of one epoch over `rows` rows (at least one), and of the whole training."""
+        per_epoch = ceil(rows / (self.batch_size * self.accumulation * self.processes))
+        return per_epoch, self.max_steps or ceil(self.epochs * per_epoch)
 
     @model_validator(mode="after")
     def _zero_one_adam_has_what_it_needs(self) -> Self:

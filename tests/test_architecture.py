@@ -32,8 +32,10 @@ LAYERS = (
     {"storage"},
     {"base", "attempt"},
     {"stage"},
+    {"progress"},
+    {"ledger"},
     {*STAGES, "local", "submit"},
-    {"tiny"},  # trains the tiny bases with what prep, chat and train have
+    {"tiny", "probes", "verify", "clean"},  # tiny trains its bases with what prep, chat and train have
     {"jobs"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

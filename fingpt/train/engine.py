@@ -43,8 +43,7 @@ def plan_run(train: TrainConfig, rows: int) -> Plan:
     if rows == 0:
         raise DataError("The train split is empty; check the split and the limit of prep.")
     step_rows = train.batch_size * train.accumulation * train.processes
-    per_epoch = math.ceil(rows / step_rows)
-    total = train.max_steps or math.ceil(train.epochs * per_epoch)
+    per_epoch, total = train.steps(rows)
     warmup = min(math.ceil(train.warmup_ratio * total), total - 1)
     if train.optimizer == "zero_one_adam":
         warmup = max(warmup, 1)
