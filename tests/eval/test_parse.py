@@ -55,6 +55,7 @@ def test_a_plain_answer_is_read_whole_and_without_flags():
         ANSWER.replace("Analysis: ", "**Analysis**: "),
         ANSWER.replace("\nAnalysis: ", " Analysis: "),
         "Sure! Here is my analysis.\n\n" + ANSWER,
+        "Sure! " + ANSWER,
         "<think>\nPrediction: Down\n</think>\n\n" + ANSWER,
         "\ufeff" + ANSWER,
         ANSWER.replace("\n", "\r\n"),
@@ -86,6 +87,13 @@ def test_an_echoed_skeleton_before_the_answer_is_passed_over():
     parsed = read(skeleton + "\n\n" + OTHER)
     assert parsed.direction == -1
     assert "earlier_incomplete" in parsed.flags
+
+
+def test_sections_of_two_answers_are_never_mixed():
+    half = ANSWER[: ANSWER.index("[Prediction")]
+    rest = OTHER.replace("[Potential Concerns]:\n1. Costs rose.\n\n", "")
+    assert robust(half + rest) == ParseFailure("sections out of order")
+    assert "Sales" in read(half + OTHER).pros
 
 
 def test_the_word_analysis_inside_the_analysis_is_kept():

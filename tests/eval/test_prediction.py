@@ -30,6 +30,7 @@ from fingpt.examples import LABELS, parse_label
         ("Down by 1-2% despite upcoming earnings support", -1, -1.5, 2),
         ("Down by 1-2%, on supply worries", -1, -1.5, 2),
         ("Stock price update: decline by 2-3%", -1, -2.5, 3),
+        ("Up by 2-3% after last week's decline", 1, 2.5, 3),
         ("Decrease; not up", -1, None, None),
         ("Not up, but down by 1-2%", -1, -1.5, 2),
         ("Down by around 3 percent", -1, -3.0, 3),
