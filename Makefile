@@ -14,6 +14,9 @@ SET     ?=#             overrides, "train.lr=1e-4 eval.batch_size=8"
 RUNS    ?=#             run ids for compare; empty: the newest of each model
 ANSWERS ?=#             a parquet file with symbol, period, prediction
 OUT     ?=#             where score writes, and compare its copy; empty: ./reports/<id> for compare
+LOCAL   ?=#             1: processes of this machine; so it is for a folder STORE anyway
+DRY_RUN ?=#             1: print the Jobs as YAML and create nothing
+WAIT    ?=#             1: wait for the Job of one stage
 STORE   ?=#             a folder or s3://bucket/prefix; empty: ./store
 
 VENV := .venv
@@ -27,7 +30,8 @@ export FINGPT_STORE := $(if $(findstring ://,$(STORE)),$(STORE),file://$(abspath
 endif
 
 submit = $(PY) -m jobs.submit $(1) --model $(2) $(if $(strip $(DATA)),--data '$(strip $(DATA))') \
-	$(if $(strip $(LIMIT)),--limit $(LIMIT)) $(foreach pair,$(SET),--set '$(pair)')
+	$(if $(strip $(LIMIT)),--limit $(LIMIT)) $(foreach pair,$(SET),--set '$(pair)') $(mode)
+mode = $(if $(strip $(LOCAL)),--mode local,$(if $(strip $(DRY_RUN)),--mode dry-run,$(if $(strip $(WAIT)),--mode wait)))
 
 .PHONY: help
 help: ## print this list
@@ -78,6 +82,10 @@ sample: setup ## write the shipped sample anew from its seed
 .PHONY: tiny
 tiny: setup ## make the base weights of a tiny MODEL and keep them in the store
 	@$(PY) -m jobs.tiny --model $(MODEL)
+
+.PHONY: mirror
+mirror: setup ## copy MODEL's base weights from the hub into the store, once
+	@$(PY) -m jobs.mirror --model $(MODEL)
 
 ## Runs (MODEL= DATA= LIMIT= SET= STORE=)
 

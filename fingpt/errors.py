@@ -12,7 +12,8 @@
     ├── FencedError        76  another attempt owns the run
     ├── PermissionDeniedError  77  the credentials or the file system refuse
     ├── SetupError         78  the environment is unfit: clock, driver, store without conditional writes
-    └── Interrupted        143 SIGTERM or Ctrl-C was honoured
+    ├── Interrupted        143 SIGTERM or Ctrl-C was honoured
+    └── StageFailedError   the code of the stage that failed
 
 A message is one sentence or two: what happened, where, what was expected, what to do next.
 Exit codes follow sysexits.h where it has a word for the case.
@@ -100,6 +101,14 @@ class Interrupted(FingptError):
     """SIGTERM or Ctrl-C was honoured; what was committed stays, the same command resumes."""
 
     exit_code = 143
+
+
+class StageFailedError(FingptError):
+    """A stage ended with `exit_code` in a process or pod of its own, which has said why itself."""
+
+    def __init__(self, stage: str, code: int, reason: str = "its last line says why") -> None:
+        super().__init__(f"Stage {stage} ended with exit code {code}: {reason.rstrip('.')}.")
+        self.exit_code = code
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -9,18 +9,10 @@ from collections.abc import Sequence
 from types import FrameType
 
 from fingpt import log
-from fingpt.errors import FingptError, Interrupted
+from fingpt.errors import Interrupted, StageFailedError
 from fingpt.models import spec
 from fingpt.run import Run, Stage, base_manifest_key, run_key
 from fingpt.storage import ObjectStore
-
-
-class StageFailedError(FingptError):
-    """A stage's process ended with `exit_code`; it has said why itself."""
-
-    def __init__(self, stage: str, code: int) -> None:
-        super().__init__(f"Stage {stage} ended with exit code {code}; its last line says why.")
-        self.exit_code = code
 
 
 def run_locally(store: ObjectStore, run: Run, stages: Sequence[Stage]) -> None:

@@ -1,4 +1,7 @@
-"""Chain the stages of one frozen run: `python -m jobs.drive --run <store>/runs/<id>/run.json`."""
+"""Chain the stages of one frozen run: `python -m jobs.drive --run <store>/runs/<id>/run.json`.
+
+In a pod the stages become Jobs of the cluster; with `--local` they are processes of this machine.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,24 @@ from fingpt.run import Stage
 from fingpt.stage import guarded, load_run, locate
 
 
-def main(run: Annotated[str, typer.Option(help="URI of the frozen run")]) -> None:
+def main(
+    run: Annotated[str, typer.Option(help="URI of the frozen run")],
+    local: Annotated[bool, typer.Option(help="stages as processes of this machine")] = False,
+) -> None:
     """Carry out every stage of a run that was submitted before; stages that are complete are skipped."""
-    log.setup()
+    log.setup(stage="drive")
 
     def action() -> None:
         store, run_id = locate(run)
-        run_locally(store, load_run(store, run_id), list(Stage))
+        frozen = load_run(store, run_id)
+        if local:
+            run_locally(store, frozen, list(Stage))
+            return
+        from fingpt.cluster.client import Cluster
+        from fingpt.cluster.drive import conduct
+
+        cluster = Cluster.connect()
+        conduct(cluster, store, frozen, cluster.site())
 
     sys.exit(guarded(action, debug=site_config().debug))
 

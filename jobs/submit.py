@@ -1,4 +1,7 @@
-"""Freeze a run and carry out its stages: `python -m jobs.submit prep|train|eval|run --model MODEL [--data …]`."""
+"""Freeze a run and carry out its stages: `python -m jobs.submit prep|train|eval|run --model MODEL [--data …]`.
+
+Where: this machine with `--mode local`, or when the store is a folder; otherwise the cluster of the current kube context.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,15 @@ class Verb(StrEnum):
     RUN = "run"
 
 
+class Mode(StrEnum):
+    """How: leave a stage's Job alone, wait for it, only print it, or use processes of this machine."""
+
+    SUBMIT = "submit"
+    WAIT = "wait"
+    DRY_RUN = "dry-run"
+    LOCAL = "local"
+
+
 def main(
     verb: Annotated[Verb, typer.Argument(help="one stage, or run for all of them")],
     model: Annotated[str, typer.Option(help="name of a file in jobs/configs")],
@@ -40,6 +52,7 @@ def main(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="override, such as train.lr=1e-4")
     ] = None,
+    mode: Annotated[Mode, typer.Option(help="how; see the words of the modes")] = Mode.SUBMIT,
 ) -> None:
     """Freeze a run into the store and carry out its stages; the same command resumes."""
     log.setup()
@@ -47,14 +60,18 @@ def main(
     overrides += [f"prep.source={data}"] if data else []
     overrides += [f"prep.limit={limit}"] if limit else []
     site = site_config()
+    stages = list(Stage) if verb is Verb.RUN else [Stage(verb)]
 
     def action() -> None:
         config = load_config(CONFIGS / f"{model}.yaml", overrides)
         store = open_store(site.store)
-        run = freeze(store, config)
-        stages = list(Stage) if verb is Verb.RUN else [Stage(verb)]
-        run_locally(store, run, stages)
-        typer.echo(run.id)
+        if mode is Mode.LOCAL or store.uri.startswith("file:"):
+            run = freeze(store, config)
+            log.event("on this machine", run=run.id, stages=", ".join(stages))
+            run_locally(store, run, stages)
+            typer.echo(run.id)
+        else:
+            _in_cluster(store, config, stages, mode)
 
     sys.exit(guarded(action, debug=site.debug))
 
@@ -66,6 +83,28 @@ def freeze(store: ObjectStore, config: RunConfig) -> Run:
     run = Run.of(config, {str(stage): code for stage in Stage})
     create_run(store, run)
     return run
+
+
+def _in_cluster(store: ObjectStore, config: RunConfig, stages: list[Stage], mode: Mode) -> None:
+    from fingpt.cluster import submission
+    from fingpt.cluster.client import Cluster
+
+    cluster = Cluster.connect()
+    cluster_site = cluster.site()
+    dry = mode is Mode.DRY_RUN
+    run = submission.freeze(store, config, cluster_site, dry=dry)
+    if dry:
+        typer.echo(submission.dry_run(run, stages, cluster_site, store.uri))
+        return
+    log.event(
+        f"in the cluster {cluster.where}",
+        namespace=cluster.namespace,
+        run=run.id,
+        stages=", ".join(stages),
+    )
+    follow = mode is Mode.WAIT or len(stages) > 1
+    submission.submit(cluster, store, run, stages, follow=follow)
+    typer.echo(run.id)
 
 
 if __name__ == "__main__":

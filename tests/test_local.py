@@ -3,7 +3,8 @@
 import pytest
 
 from fingpt.config import RunConfig
-from fingpt.local import StageFailedError, run_locally
+from fingpt.errors import StageFailedError
+from fingpt.local import run_locally
 from fingpt.run import Run, Stage
 
 
