@@ -35,7 +35,8 @@ LAYERS = (
     {"progress"},
     {"ledger"},
     {*STAGES, "local", "submit"},
-    {"tiny", "probes", "verify", "clean"},  # tiny trains its bases with what prep, chat and train have
+    {"tiny", "probes", "chain"},  # tiny trains its bases with what prep, chat and train have
+    {"verify", "clean"},
     {"jobs"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
