@@ -1,6 +1,6 @@
 """Freeze a run and carry out its stages: `python -m jobs.submit prep|train|eval|run --model MODEL [--data …]`.
 
-Where: this machine with `--mode local`, or when the store is a folder; otherwise the cluster of the current kube context.
+Where: this machine with `--mode local`, or when the store is a folder; else the cluster of the current kube context.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main(
     def action() -> None:
         config = load_config(CONFIGS / f"{model}.yaml", overrides)
         store = open_store(site.store)
-        if mode is Mode.LOCAL or store.uri.startswith("file:"):
+        if mode is Mode.LOCAL or (store.uri.startswith("file:") and mode is not Mode.DRY_RUN):
             run = freeze(store, config)
             log.event("on this machine", run=run.id, stages=", ".join(stages))
             run_locally(store, run, stages)
