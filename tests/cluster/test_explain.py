@@ -90,8 +90,8 @@ def see(job_state=None, pods=(), events=(), **more):
 NOT_SCHEDULED = [
     (
         (
-            "0/4 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to deallocate, preemption: 0/1 nodes "
-            "are available: 1 Preemption is not helpful for scheduling."
+            "0/4 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to deallocate, preemption: 0/1 "
+            "nodes are available: 1 Preemption is not helpful for scheduling."
         ),
         ["nvidia.com/gpu free", "train.processes"],
     ),
@@ -302,8 +302,8 @@ QUEUES = [
     ("ClusterQueue main is inactive", State.BLOCKED, "cannot admit"),
     (
         (
-            "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in flavor a100, 1 more "
-            "needed"
+            "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in flavor a100, 1 "
+            "more needed"
         ),
         State.WAITING,
         "no room",
