@@ -162,13 +162,15 @@ class SiteConfig(Frozen):
     """WHERE a run works: never hashed, never stored.
 
     `store`: URI of the object store (FINGPT_STORE, default `./store`); the endpoint and keys of an S3 store come from
-    the standard AWS variables. `cache`: folder for verified copies of base weights (FINGPT_CACHE). `debug`: show the
+    the standard AWS variables. `cache`: folder for verified copies of base weights (FINGPT_CACHE). `namespace`: that of
+    the cluster (FINGPT_NAMESPACE), the kube context's when empty. `debug`: show the
     traceback of an unexpected error (FINGPT_DEBUG=1).
     """
 
     store: str
     cache: Path
     debug: bool = False
+    namespace: str = ""
 
 
 def site_config() -> SiteConfig:
@@ -176,7 +178,10 @@ def site_config() -> SiteConfig:
     store = os.environ.get("FINGPT_STORE") or (Path.cwd() / "store").as_uri()
     cache = os.environ.get("FINGPT_CACHE") or "~/.cache/fingpt-jobs"
     debug = os.environ.get("FINGPT_DEBUG", "") not in ("", "0")
-    return SiteConfig(store=store, cache=Path(cache).expanduser(), debug=debug)
+    namespace = os.environ.get("FINGPT_NAMESPACE", "").strip()
+    return SiteConfig(
+        store=store, cache=Path(cache).expanduser(), debug=debug, namespace=namespace
+    )
 
 
 def child_environment(**changes: str) -> dict[str, str]:

@@ -89,7 +89,7 @@ def _in_cluster(store: ObjectStore, config: RunConfig, stages: list[Stage], mode
     from fingpt.cluster import submission
     from fingpt.cluster.client import Cluster
 
-    cluster = Cluster.connect()
+    cluster = Cluster.connect(site_config().namespace)
     cluster_site = cluster.site()
     dry = mode is Mode.DRY_RUN
     run = submission.freeze(store, config, cluster_site, dry=dry)

@@ -47,6 +47,7 @@ class Cluster:
         self.where = where
         self._batch = client.BatchV1Api(api)
         self._core = client.CoreV1Api(api)
+        self._custom = client.CustomObjectsApi(api)
         self._access = client.AuthorizationV1Api(api)
         self._version = client.VersionApi(api)
 

@@ -53,13 +53,13 @@ def submit(
     (job,) = drive.plan(run, [name], site, store.uri)
     drive.start(cluster, job)
     if not follow:
-        log.event("submitted", run=run.id, next=f"make status RUNS={run.id}")
+        log.event("submitted", run=run.id, next=f"make status RUN={run.id}")
         return
     try:
         _follow(cluster, store, run, stages, whole=whole)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"Detached; {run.id} goes on in the cluster. Come back with make status RUNS={run.id} or the same command."
+            f"Detached; {run.id} goes on in the cluster. Come back with make status RUN={run.id} or the same command."
         ) from None
 
 
