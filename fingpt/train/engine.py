@@ -65,6 +65,7 @@ def trainer_arguments(
     Trainer would silently turn NaN losses into earlier ones (`logging_nan_inf_filter`), so that is off. Padding, order
     and evaluation are ours, see batching and loop.
     """
+    ranks = train.processes > 1 or train.zero_stage is not None
     return {
         "output_dir": str(folder),
         "per_device_train_batch_size": train.batch_size,
@@ -92,7 +93,7 @@ def trainer_arguments(
         "remove_unused_columns": False,
         "dataloader_pin_memory": cuda,
         "ddp_find_unused_parameters": False,
-        "ddp_backend": None if cuda or train.processes == 1 else "gloo",
+        "ddp_backend": "gloo" if ranks and not cuda else None,
         "deepspeed": deepspeed_config(train),
     }
 

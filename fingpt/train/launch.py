@@ -1,8 +1,8 @@
 """Start the trainer, pass a stop on to it, and say in the project's own errors how it ended.
 
-One process is started plainly; several through torchrun, which `accelerate launch` itself uses on GPUs and which,
-unlike it, also starts several processes on a CPU. The trainer is in a session of its own: a Ctrl-C at the terminal
-reaches only the supervisor, which asks for a checkpoint by a file. Imports no torch.
+One process is started plainly; several, and DeepSpeed, which wants ranks even for one, through torchrun: `accelerate
+launch` itself uses it on GPUs, and starts no second process on a CPU. The trainer is in a session of its own: a Ctrl-C
+at the terminal reaches only the supervisor, which asks for a checkpoint by a file. Imports no torch.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ def run_trainer(job: TrainJob) -> Summary:
 
 def command(job: TrainJob) -> list[str]:
     """The trainer's command line."""
-    processes = job.run.config.train.processes
+    train = job.run.config.train
     worker = ["-m", "fingpt.train.worker", str(job.path)]
-    if processes == 1:
+    if train.processes == 1 and train.zero_stage is None:
         return [sys.executable, *worker]
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    ranks = f"--nproc-per-node={train.processes}"
+    launcher = ["-m", "torch.distributed.run", "--standalone", ranks]
     return [sys.executable, *launcher, *worker]
 
 

@@ -50,6 +50,8 @@ def _run(job: TrainJob, rank: int, terminated: threading.Event) -> Outcome:
         sys.modules["deepspeed"] = None  # type: ignore[assignment]
     import torch
 
+    if not torch.cuda.is_available():
+        os.environ["DS_ACCELERATOR"] = "cpu"
     from fingpt.train.session import Session
 
     session = Session(job, rank, lambda: terminated.is_set() or job.stop.exists())

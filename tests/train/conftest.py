@@ -126,6 +126,20 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+_STARTED: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_keeps_running() -> Iterator[None]:
+    """End stages that a failed test has left; their trainers follow by themselves."""
+    yield
+    for process in _STARTED:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    _STARTED.clear()
+
+
 @dataclass
 class World:
     """A store with base and data set, in which runs can be made and started."""
@@ -166,7 +180,7 @@ class World:
 
     def start(self, run: Run) -> subprocess.Popen[str]:
         """The train stage as its own process, in a session of its own."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "jobs.train", "--run", f"{self.store.uri}/{run_key(run.id)}"],
             cwd=REPOSITORY,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
@@ -174,6 +188,8 @@ class World:
             text=True,
             start_new_session=True,
         )
+        _STARTED.append(process)
+        return process
 
 
 @pytest.fixture

@@ -95,4 +95,5 @@ def test_zero_one_adam_has_the_keys_of_the_reference_run():
 def test_several_cpu_processes_talk_by_gloo_and_one_by_nothing():
     assert arguments(TrainConfig(processes=2))["ddp_backend"] == "gloo"
     assert arguments(TrainConfig())["ddp_backend"] is None
+    assert arguments(TrainConfig(zero_stage=0))["ddp_backend"] == "gloo"
     assert arguments(TrainConfig(processes=2), cuda=True)["ddp_backend"] is None

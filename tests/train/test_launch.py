@@ -30,8 +30,8 @@ SUMMARY = Summary(
 )
 
 
-def job(folder: Path, processes: int = 1) -> TrainJob:
-    config = RunConfig(model="tiny-llama31", train=TrainConfig(processes=processes))
+def job(folder: Path, processes: int = 1, **train) -> TrainJob:
+    config = RunConfig(model="tiny-llama31", train=TrainConfig(processes=processes, **train))
     return TrainJob(
         run=Run.of(config, {}),
         store="file:///nowhere",
@@ -99,9 +99,10 @@ def test_the_trainer_works_offline(tmp_path):
     assert environment(job(tmp_path))["HF_HUB_OFFLINE"] == "1"
 
 
-def test_several_processes_are_started_by_torchrun(tmp_path):
+def test_several_processes_and_deepspeed_are_started_by_torchrun(tmp_path):
     assert "torch.distributed.run" not in command(job(tmp_path))
     assert "--nproc-per-node=2" in command(job(tmp_path, 2))
+    assert "--nproc-per-node=1" in command(job(tmp_path, zero_stage=1))
 
 
 def waiting(made: TrainJob, reaction: str) -> list[str]:

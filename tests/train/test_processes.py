@@ -28,14 +28,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("torch_as_before")]
 KILLS = 10
 
 
-def wait_for(process: subprocess.Popen[str], event: str) -> None:
-    """Read the stage's log until it says `event`."""
+TRAINING = '"what": "train'
+COMMITTED = '"event": "checkpoint committed"'
+
+
+def wait_for(process: subprocess.Popen[str], said: str) -> None:
+    """Read the stage's log until it has `said` something."""
     seen = []
     for line in process.stderr:
         seen.append(line)
-        if f'"event": "{event}' in line:
+        if said in line:
             return
-    pytest.fail(f"no '{event}' in the log:\n{''.join(seen)}")
+    pytest.fail(f"no {said} in the log:\n{''.join(seen)}")
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -103,7 +107,7 @@ def test_sigterm_saves_a_checkpoint_and_the_next_start_goes_on(
     }
     run = world.run(**train)
     process = world.start(run)
-    wait_for(process, "progress")
+    wait_for(process, TRAINING)
     process.send_signal(signal.SIGTERM)
     code, text = finish(process)
     assert code == 143, text
@@ -128,7 +132,7 @@ def test_ten_kills_at_random_times_change_no_byte(world, tmp_path, invent, base_
     for kill in range(KILLS):
         process = world.start(run)
         if kill % 5:  # within the training; else anywhere in the start
-            wait_for(process, "checkpoint committed")
+            wait_for(process, COMMITTED)
             time.sleep(dice.uniform(0, 0.3))
         else:
             time.sleep(dice.uniform(0, 4))
@@ -150,7 +154,7 @@ def test_ten_kills_at_random_times_change_no_byte(world, tmp_path, invent, base_
 
 def test_a_trainer_ends_soon_after_its_supervisor(world):
     process = world.start(world.run(max_steps=5000, eval_every=1.0))
-    wait_for(process, "training")
+    wait_for(process, COMMITTED)
     (trainer,) = psutil.Process(process.pid).children()
     process.kill()
     finish(process)
@@ -221,7 +225,7 @@ def test_two_processes_stop_together_and_resume_to_the_same_bytes(
     }
     run = world.run(**train)
     process = world.start(run)
-    wait_for(process, "progress")
+    wait_for(process, TRAINING)
     process.send_signal(signal.SIGTERM)
     code, text = finish(process)
     assert code == 143, text
@@ -239,7 +243,7 @@ def test_two_processes_stop_together_and_resume_to_the_same_bytes(
 def test_an_interrupted_deepspeed_run_starts_again_from_step_0(world):
     run = world.run(max_steps=60, zero_stage=0, accumulation=1, eval_every=1.0)
     process = world.start(run)
-    wait_for(process, "progress")
+    wait_for(process, TRAINING)
     process.send_signal(signal.SIGTERM)
     code, text = finish(process)
     assert code == 143, text
