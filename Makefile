@@ -69,6 +69,12 @@ lint: setup ## check style and formatting
 types: setup ## check types
 	@$(PY) -m mypy
 
+.PHONY: chart
+chart: setup ## lint the chart and test what it renders; needs helm, 3 or 4
+	@for values in minimal full; do \
+	  helm lint --strict --quiet helm/fingpt-jobs -f helm/fingpt-jobs/ci/$$values-values.yaml; done
+	@$(PY) -m pytest tests/helm
+
 .PHONY: lock
 lock: setup ## solve pyproject.toml anew into requirements/*.txt, with hashes
 	@$(PY) requirements/lock.py

@@ -1,0 +1,164 @@
+"""Who may talk to whom, by the rendered NetworkPolicies; tests/e2e proves the same with real connections."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from fingpt.cluster.job import build_job, load_template
+from fingpt.cluster.site import Site
+from tests.cluster.sites import run_of, site_data
+from tests.helm.charts import CI, of_kind, refusal, render
+
+BASE = {"fingpt-dns", "fingpt-store"}
+METADATA = "169.254.169.254"
+
+
+def selects(policy: dict[str, Any], labels: dict[str, str]) -> bool:
+    expressions = policy["spec"]["podSelector"]["matchExpressions"]
+    assert {each["operator"] for each in expressions} == {"In"}
+    return all(labels.get(each["key"]) in each["values"] for each in expressions)
+
+
+def allowed(policies: dict[str, dict[str, Any]], labels: dict[str, str]) -> set[str]:
+    return {
+        name
+        for name, each in policies.items()
+        if selects(each, labels) and each["spec"].get("egress")
+    }
+
+
+def pod_labels(stage: str) -> dict[str, str]:
+    """Those of a real Job's pod."""
+    job = build_job(
+        run_of("llama31"), stage, load_template(stage), Site.of(site_data()), "s3://b/r"
+    )
+    labels: dict[str, str] = job["spec"]["template"]["metadata"]["labels"]
+    return labels
+
+
+def egress(helm: str, name: str, *arguments: str) -> dict[str, Any]:
+    policy = of_kind(render(helm, "minimal", *arguments), "NetworkPolicy")[name]
+    (rule,) = policy["spec"]["egress"]
+    return rule
+
+
+@pytest.mark.parametrize(
+    ("stage", "more"),
+    [("prep", set()), ("train", set()), ("eval", set()), ("drive", {"fingpt-api"})],
+)
+def test_a_stages_pod_talks_to_what_it_needs_and_to_nothing_else(helm, stage, more):
+    policies = of_kind(render(helm, "minimal"), "NetworkPolicy")
+    labels = pod_labels(stage)
+    assert allowed(policies, labels) == BASE | more
+    denial = policies["fingpt-default-deny"]
+    assert selects(denial, labels)
+    assert denial["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert set(denial["spec"]) == {"podSelector", "policyTypes"}
+
+
+def test_the_hub_is_for_mirror_and_the_api_server_for_drive_and_doctor(helm):
+    policies = of_kind(render(helm, "minimal"), "NetworkPolicy")
+    mirror = {**pod_labels("prep"), "app.kubernetes.io/component": "mirror"}
+    assert allowed(policies, mirror) == BASE | {"fingpt-hub"}
+    job = of_kind(render(helm, "minimal"), "Job")["fingpt-doctor"]
+    doctor = job["spec"]["template"]["metadata"]["labels"]
+    assert allowed(policies, doctor) == BASE | {"fingpt-api"}
+    assert selects(policies["fingpt-default-deny"], doctor)
+
+
+def test_pods_of_others_are_left_alone(helm):
+    policies = of_kind(render(helm, "full"), "NetworkPolicy")
+    others = {"app.kubernetes.io/name": "s3", "app.kubernetes.io/part-of": "fingpt-jobs"}
+    assert not [name for name, each in policies.items() if selects(each, others)]
+
+
+@pytest.mark.parametrize("values", CI)
+def test_no_rule_is_open_to_the_world_by_an_empty_list(helm, values):
+    for name, each in of_kind(render(helm, values), "NetworkPolicy").items():
+        assert "ingress" not in each["spec"], name
+        for rule in each["spec"].get("egress", []):
+            assert rule["to"], name
+            assert rule["ports"], name
+            assert all("port" in port for port in rule["ports"]), name
+
+
+@pytest.mark.parametrize("part", ["dns", "api", "hub"])
+def test_an_empty_list_of_peers_allows_nothing(helm, part):
+    policies = of_kind(
+        render(helm, "minimal", "--set-json", f"networkPolicy.{part}.to=[]"), "NetworkPolicy"
+    )
+    assert f"fingpt-{part}" not in policies
+    assert "fingpt-default-deny" in policies
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "peer", "port"),
+    [
+        ("http://s3:7070", {"podSelector": {}}, 7070),
+        (
+            "http://s3.storage.svc",
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "storage"}}},
+            80,
+        ),
+        (
+            "https://s3.storage.svc.cluster.local:9000/",
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "storage"}}},
+            9000,
+        ),
+        ("https://10.1.2.3", {"ipBlock": {"cidr": "10.1.2.3/32"}}, 443),
+    ],
+)
+def test_the_bucket_is_found_by_its_endpoint(helm, endpoint, peer, port):
+    rule = egress(helm, "fingpt-store", "--set", f"store.endpoint={endpoint}")
+    assert rule == {"to": [peer], "ports": [{"protocol": "TCP", "port": port}]}
+
+
+@pytest.mark.parametrize("endpoint", ["", "https://s3.example.com", "http://s3.storage:7070"])
+def test_a_bucket_at_a_name_outside_the_cluster_needs_addresses(helm, endpoint):
+    said = refusal(helm, "minimal", "--set", f"store.endpoint={endpoint}")
+    assert "networkPolicy.store.to must say at which addresses the bucket answers" in said
+    assert "networkPolicy.store.to[0].ipBlock.cidr=" in said
+
+
+def test_what_is_said_of_the_bucket_goes_before_what_follows(helm):
+    said = "networkPolicy.store.to[0].podSelector.matchLabels.app=s3,networkPolicy.store.ports[0]=1"
+    rule = egress(helm, "fingpt-store", "--set", said)
+    assert rule["to"] == [{"podSelector": {"matchLabels": {"app": "s3"}}}]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 1}]
+
+
+def test_every_public_address_is_neither_the_metadata_service_nor_a_private_one(helm):
+    world = "networkPolicy.store.to[0].ipBlock.cidr=0.0.0.0/0"
+    for rule in (egress(helm, "fingpt-store", "--set", world), egress(helm, "fingpt-hub")):
+        (peer,) = rule["to"]
+        excepted = [ip_network(each) for each in peer["ipBlock"]["except"]]
+        for address in (METADATA, "10.96.0.1", "172.18.0.2", "192.168.1.1", "100.64.0.1"):
+            assert any(ip_address(address) in network for network in excepted), address
+        assert not any(ip_address("52.216.0.1") in network for network in excepted)
+
+
+def test_the_metadata_service_is_out_of_reach_of_every_pod(helm):
+    for name, each in of_kind(render(helm, "minimal"), "NetworkPolicy").items():
+        for peer in (peer for rule in each["spec"].get("egress", []) for peer in rule["to"]):
+            block = peer.get("ipBlock")
+            if block and ip_address(METADATA) in ip_network(block["cidr"]):
+                assert any(ip_address(METADATA) in ip_network(out) for out in block["except"]), name
+
+
+def test_exceptions_that_are_given_are_kept(helm):
+    rule = of_kind(render(helm, "full"), "NetworkPolicy")["fingpt-hub"]["spec"]["egress"][0]
+    assert "172.16.0.0/12" in rule["to"][0]["ipBlock"]["except"]
+    assert "224.0.0.0/3" not in rule["to"][0]["ipBlock"]["except"]
+
+
+def test_policies_can_be_left_to_the_cluster(helm):
+    off = render(
+        helm,
+        "minimal",
+        "--set",
+        "networkPolicy.enabled=false,store.endpoint=https://s3.example.com",
+    )
+    assert not of_kind(off, "NetworkPolicy")
