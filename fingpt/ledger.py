@@ -10,10 +10,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fingpt.attempt import Place
-from fingpt.errors import FingptError
+from fingpt.errors import FingptError, MissingInputError
 from fingpt.progress import Progress, progress
 from fingpt.run import Run, Stage, attempt_key, claim_key, heartbeat_key, last_number
 from fingpt.stage import finished, load_run
@@ -107,6 +108,16 @@ def run_ids(store: ObjectStore) -> Iterator[str]:
             yield parts[1]
 
 
+def newest_run(store: ObjectStore) -> str:
+    """The run whose newest attempt began last; MissingInputError when the store has no run."""
+    begun = [(_started(store, run_id), run_id) for run_id in run_ids(store)]
+    if not begun:
+        raise MissingInputError(
+            f"There is no run in {store.uri}; begin one: make run MODEL=tiny-llama31, or name another STORE."
+        )
+    return max(begun)[1]
+
+
 def seconds_since(stamp: str, now: datetime) -> float | None:
     """Seconds from an RFC 3339 time to `now`; None when there is no such time, never below 0."""
     try:
@@ -119,6 +130,15 @@ def attempts(store: ObjectStore, run_id: str, stage: Stage) -> tuple[AttemptReco
     """All attempts of a stage, oldest first."""
     count = last_number(store.exists, lambda n: claim_key(run_id, stage, n))
     return tuple(_attempt(store, run_id, stage, n) for n in range(1, count + 1))
+
+
+def _started(store: ObjectStore, run_id: str) -> str:
+    """When the newest attempt of the last stage that has one began."""
+    for stage in reversed(Stage):
+        last = last_number(store.exists, partial(claim_key, run_id, stage))
+        if last:
+            return str(_json(store, claim_key(run_id, stage, last)).get("started_at") or "")
+    return ""
 
 
 def _stage(store: ObjectStore, run: Run, stage: Stage) -> StageRecord:

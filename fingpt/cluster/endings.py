@@ -60,7 +60,7 @@ def job_end(sight: Sight, outcome: Condition) -> Explanation:
             State.SILENT,
             "the Job is Complete, but there is no COMPLETE in the bucket: nothing was finished",
             outcome.message,
-            "delete the Job (make cancel RUN=…) and submit again; it resumes from the last commit",
+            "make logs RUN=… shows its last words; submit again, it resumes from the last commit",
         )
     pods = [pod for pod in sight.pods if pod.ended]
     last = pod_end(pods[-1]) if pods else None
@@ -69,7 +69,7 @@ def job_end(sight: Sight, outcome: Condition) -> Explanation:
             State.PERMANENT,
             "the Job was active longer than the site allows (deadlineSeconds)",
             outcome.message,
-            "raise deadlineSeconds in the chart's values, make cancel RUN=…, submit again; it resumes",
+            "raise deadlineSeconds in the chart's values, submit again; it resumes",
         )
     code = _POLICY_CODE.search(outcome.message)
     if code:
@@ -83,6 +83,5 @@ def job_end(sight: Sight, outcome: Condition) -> Explanation:
         State.PERMANENT,
         f"{retries}{why}",
         (last.said if last else "") or outcome.message,
-        (last.remedy + "; " if last and last.remedy else "")
-        + "then make cancel RUN=… and submit again; it resumes",
+        (last.remedy + "; " if last and last.remedy else "") + "then submit again; it resumes",
     )

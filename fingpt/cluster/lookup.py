@@ -1,0 +1,74 @@
+"""What status and doctor ask of a cluster beyond the client: a queue's words, a Secret's presence, a stage as a whole.
+
+Reads only. It is the client with more questions, and like it the only one that knows how they are put.
+"""
+
+from __future__ import annotations
+
+from fingpt.cluster.client import Cluster
+from fingpt.cluster.job import job_name
+from fingpt.cluster.objects import Condition, JobState
+from fingpt.cluster.sight import Sight
+from fingpt.errors import MissingInputError, PermissionDeniedError, SetupError
+
+_KUEUE = {"group": "kueue.x-k8s.io", "version": "v1beta1"}
+
+
+class Observer(Cluster):
+    """A Cluster that is asked, never told."""
+
+    def look(self, run_id: str, stage: str, *, complete: bool | None) -> Sight:
+        """All that can be seen of a stage; `complete` is what the bucket says, None when it was not read."""
+        name = job_name(run_id, stage)
+        job = self.job(name)
+        pods = self.pods(run_id, stage)
+        events = [
+            event
+            for each in (name, *(pod.name for pod in pods[-2:]))
+            for event in self.events(each)
+        ]
+        return Sight(
+            job=job,
+            pods=pods,
+            events=tuple(sorted(events, key=lambda event: event.last)),
+            complete=complete,
+            admission=self.admission(job) if job is not None and job.suspended else "",
+        )
+
+    def admission(self, job: JobState) -> str:
+        """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""
+        try:
+            found = self._ask(
+                "list",
+                "workloads",
+                self._custom.list_namespaced_custom_object,
+                **_KUEUE,
+                plural="workloads",
+                label_selector=f"kueue.x-k8s.io/job-uid={job.uid}",
+            )
+        except (MissingInputError, PermissionDeniedError, SetupError):
+            return ""
+        said = [
+            condition.message
+            for each in found["items"]
+            for condition in map(Condition.of, (each.get("status") or {}).get("conditions") or ())
+            if condition.message and not condition.true
+        ]
+        return said[0] if said else ""
+
+    def has_secret(self, name: str) -> bool:
+        """Whether a Secret is there. What it holds comes along and is thrown away at once."""
+        try:
+            self._ask("get", "secrets", self._core.read_namespaced_secret, name)
+        except MissingInputError:
+            return False
+        return True
+
+    def has_queue(self, name: str) -> bool:
+        """Whether Kueue's LocalQueue is there; False also where there is no Kueue."""
+        method = self._custom.get_namespaced_custom_object
+        try:
+            self._ask("get", "localqueues", method, **_KUEUE, plural="localqueues", name=name)
+        except MissingInputError:
+            return False
+        return True

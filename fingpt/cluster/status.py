@@ -1,0 +1,210 @@
+"""Status: what the bucket and, where there is one, the cluster say of a run, put together on one screen or as JSON.
+
+The bucket says how far a run is, the cluster why it does not go on. Neither is changed, and either may be absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fingpt.cluster.endings import pod_end
+from fingpt.cluster.exits import exit_of
+from fingpt.cluster.explain import explain
+from fingpt.cluster.sight import Explanation, Sight, State
+from fingpt.ledger import AttemptRecord, RunRecord, StageRecord, seconds_since
+from fingpt.progress import Progress
+from fingpt.run import Stage
+
+DRIVE = "drive"
+
+
+class Looks(Protocol):
+    """Who looks at the cluster: `fingpt.cluster.lookup.Observer`."""
+
+    def look(self, run_id: str, stage: str, *, complete: bool | None) -> Sight:
+        """All that can be seen of a stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """One stage as shown: `why` explains its state, `past` says how earlier attempts and pods ended, oldest first."""
+
+    stage: str
+    why: Explanation
+    attempt: int = 0
+    node: str = ""
+    pod: str = ""
+    progress: Progress = field(default_factory=Progress)
+    past: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A run as shown; `cluster` is empty when only the bucket was asked."""
+
+    run: str
+    model: str
+    store: str
+    cluster: str
+    stages: tuple[StageStatus, ...]
+
+    @property
+    def current(self) -> StageStatus:
+        """The stage that keeps the run from going on: the first that is not complete, or the last one."""
+        waiting = (each for each in self.stages if each.why.state is not State.COMPLETE)
+        return next(waiting, self.stages[-1])
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data with the fields' own names; `state` repeats the current stage's word."""
+        return {**asdict(self), "state": str(self.current.why.state), "stage": self.current.stage}
+
+
+def status(
+    record: RunRecord, store: str, now: datetime, observer: Looks | None = None, where: str = ""
+) -> Status:
+    """Put a run's record and what an observer sees of it together; the cluster is asked up to the current stage."""
+    stages = []
+    for each in record.stages:
+        ahead = list(Stage).index(each.stage) > list(Stage).index(record.current.stage)
+        asked = observer if observer and not ahead and not each.complete else None
+        sight = asked.look(record.run.id, each.stage, complete=each.complete) if asked else None
+        stages.append(_stage(each, sight, now))
+    if observer and not record.complete:
+        conductor = observer.look(record.run.id, DRIVE, complete=None)
+        if conductor.job is not None:
+            stages.append(StageStatus(DRIVE, explain(conductor), node=_node(conductor)))
+    return Status(record.run.id, record.run.config.model, store, where, tuple(stages))
+
+
+def from_bucket(stage: StageRecord, now: datetime) -> Explanation:
+    """What the bucket alone says of a stage."""
+    last = stage.last
+    if stage.fault:
+        return Explanation(
+            State.PERMANENT, "its record is damaged", stage.fault, "make verify RUN=…"
+        )
+    if stage.complete:
+        return Explanation(State.COMPLETE, f"COMPLETE is in the bucket since {stage.finished_at}")
+    if last is None:
+        return Explanation(State.ABSENT, "no attempt has begun")
+    if last.code is not None:
+        meaning = exit_of(last.code)
+        state = State.RETRYABLE if meaning.retried else State.PERMANENT
+        state = State.FENCED if last.code == 76 else state
+        again = meaning.action if state is State.PERMANENT else "the same command resumes"
+        return Explanation(state, f"{meaning.word} (exit {last.code})", last.message, again)
+    return _without_ending(last, now)
+
+
+def _without_ending(last: AttemptRecord, now: datetime) -> Explanation:
+    heard = seconds_since(last.beat or last.started, now)
+    ago = f"{_duration(heard)} ago" if heard is not None else "at an unknown time"
+    where = f" on {last.node}" if last.node else ""
+    words = {
+        "working": (State.RUNNING, f"attempt {last.number} works{where}, last heartbeat {ago}", ""),
+        "died": (
+            State.RETRYABLE,
+            f"attempt {last.number} was killed{where}, it left no ending",
+            "the same command resumes",
+        ),
+        "silent": (
+            State.RETRYABLE,
+            f"attempt {last.number}{where} gave its last heartbeat {ago} and left no ending: killed, or cut off",
+            "the same command resumes; if it still lives, that one stops and says so",
+        ),
+        "unknown": (
+            State.RUNNING,
+            f"attempt {last.number}{where} has left no ending: it works, or was killed",
+            "the same command resumes; if it still lives, that one stops and says so",
+        ),
+    }
+    state, sentence, remedy = words[last.state(now)]
+    return Explanation(state, sentence, remedy=remedy)
+
+
+def _stage(record: StageRecord, sight: Sight | None, now: datetime) -> StageStatus:
+    why = explain(sight) if sight else from_bucket(record, now)
+    if why.state is State.ABSENT:
+        why = from_bucket(record, now)
+    last = record.last
+    return StageStatus(
+        stage=str(record.stage),
+        why=why,
+        attempt=last.number if last else 0,
+        node=(_node(sight) if sight else "") or (last.node if last else ""),
+        pod=sight.pods[-1].name if sight and sight.pods else (last.pod if last else ""),
+        progress=record.progress,
+        past=tuple(_past(record, sight)),
+    )
+
+
+def _past(record: StageRecord, sight: Sight | None) -> Iterator[str]:
+    for attempt in record.attempts:
+        if attempt.code is not None and not (record.complete and attempt is record.last):
+            word = exit_of(attempt.code).word
+            said = f": {attempt.message}" if attempt.message else ""
+            yield f"attempt {attempt.number}: {word} (exit {attempt.code}){said}"
+        elif attempt is not record.last:
+            yield f"attempt {attempt.number}: killed, it left no ending"
+    for pod in sight.pods if sight else ():
+        if pod.ended and pod.phase == "Failed":
+            end = pod_end(pod)
+            yield f"pod {pod.name}: {end.state}: {end.sentence}"
+
+
+def _node(sight: Sight) -> str:
+    return sight.pods[-1].node if sight.pods else ""
+
+
+def render(found: Status) -> RenderableType:
+    """One screen: a table of the stages, then why the current one is where it is, in whole sentences."""
+    table = Table(title=f"{found.run}  ({found.cluster or 'bucket only'})", title_justify="left")
+    for name in ("stage", "state", "attempt", "done", "loss", "left", "last commit", "node"):
+        table.add_column(name, no_wrap=name in ("stage", "state"))
+    for each in found.stages:
+        table.add_row(each.stage, str(each.why.state), *_cells(each))
+    return Group(table, *_lines(found))
+
+
+def _cells(each: StageStatus) -> Sequence[str]:
+    at = each.progress
+    done = "" if at.done is None else f"{at.done} of {at.total or '?'}"
+    return (
+        str(each.attempt or ""),
+        done,
+        "" if at.loss is None else f"{at.loss:.4f}",
+        "" if at.seconds_left is None else f"≥ {_duration(at.seconds_left)}",
+        f"{at.commit} (step {at.committed})" if at.commit else "",
+        each.node,
+    )
+
+
+def _lines(found: Status) -> Iterator[Text]:
+    troubled = [each for each in found.stages if each.why.remedy and each is not found.current]
+    for each in (found.current, *troubled):
+        why = each.why
+        yield Text(f"{each.stage}: {why.state}: {why.sentence}")
+        if why.said:
+            often = f"  (said {why.times} times, last {why.last})" if why.times else ""
+            yield Text(f"  its words: {why.said}{often}")
+        if why.remedy:
+            yield Text(f"  what to do: {why.remedy}".replace("RUN=…", f"RUN={found.run}"))
+    for each in found.stages:
+        for line in each.past[-5:]:
+            yield Text(f"  earlier, {each.stage} {line}")
+    yield Text(f"store: {found.store}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

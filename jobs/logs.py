@@ -1,0 +1,47 @@
+"""Follow the log of a run over its pods and stages: `python -m jobs.logs --run ID [--no-follow]`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fingpt import log
+from fingpt.config import site_config
+from fingpt.errors import ConfigError
+from fingpt.run import Stage
+from fingpt.stage import guarded, load_run
+from fingpt.storage import open_store
+
+
+def main(
+    run: Annotated[str, typer.Option(help="run id")],
+    follow: Annotated[bool, typer.Option(help="wait for what is still to come")] = True,
+) -> None:
+    """Print every line of a run's pods, stage after stage; Ctrl-C stops the reading only."""
+    log.setup()
+    site = site_config()
+
+    def action() -> None:
+        if not run:
+            raise ConfigError("Name the run: make logs RUN=id; make list shows the ids.")
+        store = open_store(site.store)
+        frozen = load_run(store, run)
+        from fingpt.cluster.logs import diary, run_log
+
+        if store.uri.startswith("file:"):
+            for stage in Stage:
+                for line in diary(store, frozen, stage):
+                    typer.echo(line)
+            return
+        from fingpt.cluster.client import Cluster
+
+        for line in run_log(Cluster.connect(site.namespace), store, frozen, follow=follow):
+            typer.echo(line)
+
+    sys.exit(guarded(action, debug=site.debug))
+
+
+if __name__ == "__main__":
+    typer.run(main)

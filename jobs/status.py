@@ -1,0 +1,65 @@
+"""Show how a run is doing: `python -m jobs.status [--run ID] [--json]`; the newest run where none is named.
+
+Works from the bucket alone; a cluster adds why something does not start.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fingpt import log
+from fingpt.cluster.status import Looks, render, status
+from fingpt.config import SiteConfig, site_config
+from fingpt.errors import FingptError
+from fingpt.ledger import newest_run, read_run
+from fingpt.stage import guarded
+from fingpt.storage import open_store
+
+_WIDE = 160
+
+
+def main(
+    run: Annotated[str, typer.Option(help="run id; default: the newest run")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object, for programs")] = False,
+    bucket_only: Annotated[bool, typer.Option(help="do not ask the cluster")] = False,
+) -> None:
+    """Stage, attempt, step, loss, time left, last commit and node; for what does not start, why and what to do."""
+    log.setup()
+    site = site_config()
+
+    def action() -> None:
+        store = open_store(site.store)
+        record = read_run(store, run or newest_run(store))
+        observer: Looks | None = None
+        where = ""
+        if not bucket_only and not store.uri.startswith("file:"):
+            observer, where = _observer(site)
+        found = status(record, store.uri, datetime.now(UTC), observer, where)
+        if as_json:
+            typer.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=1))
+            return
+        terminal = sys.stdout.isatty()
+        Console(width=None if terminal else _WIDE, soft_wrap=not terminal).print(render(found))
+
+    sys.exit(guarded(action, debug=site.debug))
+
+
+def _observer(site: SiteConfig) -> tuple[Looks | None, str]:
+    from fingpt.cluster.lookup import Observer
+
+    try:
+        observer = Observer.connect(site.namespace)
+    except FingptError as fault:
+        log.warning(f"The bucket alone is shown: {fault}")
+        return None, ""
+    return observer, f"namespace {observer.namespace} of {observer.where}"
+
+
+if __name__ == "__main__":
+    typer.run(main)

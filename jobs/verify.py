@@ -1,0 +1,54 @@
+"""Re-hash all that a run's results rest on: `python -m jobs.verify --run ID [--deep]`; exit 0, 74 or 66."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from fingpt import log
+from fingpt.config import site_config
+from fingpt.errors import ConfigError, MissingInputError, StorageError
+from fingpt.stage import guarded
+from fingpt.storage import open_store
+from fingpt.verify import Link, Verdict, exit_code, verify
+
+
+def main(
+    run: Annotated[str, typer.Option(help="run id")],
+    deep: Annotated[bool, typer.Option(help="hash the base weights' files too")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON line per link")] = False,
+) -> None:
+    """Print each link of the chain: run, source, data set, base, commits, adapter, answers, scores, reports."""
+    log.setup()
+    site = site_config()
+
+    def say(link: Link) -> None:
+        if as_json:
+            typer.echo(json.dumps(asdict(link), ensure_ascii=False))
+        else:
+            typer.echo(f"{link.verdict:8} {link.key}{f'  {link.said}' if link.said else ''}")
+
+    def action() -> None:
+        if not run:
+            raise ConfigError("Name the run: make verify RUN=id; make list shows the ids.")
+        links = verify(open_store(site.store), run, deep=deep, say=say)
+        count = {verdict: sum(link.verdict is verdict for link in links) for verdict in Verdict}
+        words = ", ".join(f"{number} {verdict}" for verdict, number in count.items() if number)
+        code = exit_code(links)
+        if code == StorageError.exit_code:
+            raise StorageError(
+                f"Run {run} does not verify: {words}; the damaged objects are named above."
+            )
+        if code:
+            raise MissingInputError(f"Run {run} is not whole: {words}; what lacks is named above.")
+        log.event(f"run {run} verifies", links=words)
+
+    sys.exit(guarded(action, debug=site.debug))
+
+
+if __name__ == "__main__":
+    typer.run(main)
