@@ -87,6 +87,7 @@ def small_model() -> LlamaForCausalLM:
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=1024,
+        initializer_range=0.3,  # a forgotten position changes what it says
     )
     return LlamaForCausalLM(config).eval()
 
