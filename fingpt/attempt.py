@@ -98,13 +98,18 @@ class Attempt:
             log.warning("the ending of this attempt could not be recorded", reason=str(fault))
 
     def _beat(self) -> None:
-        beat = 0
-        while not self._stop.wait(BEAT_SECONDS if beat else 0):
-            beat += 1
+        beat, pause = 1, 0.0
+        while not self._stop.wait(pause):
+            pause = BEAT_SECONDS
+            # The time is for people and for the clean-up's long patience, never for the protocol.
+            now = canonical_json({"at": datetime.now(UTC).isoformat(timespec="seconds")})
             try:
-                self.store.create(heartbeat_key(self.run_id, self.stage, self.number, beat), b"{}")
+                self.store.create(heartbeat_key(self.run_id, self.stage, self.number, beat), now)
             except FingptError as fault:
+                # The number stays: whoever counts beats would not see beyond a gap.
                 log.warning("heartbeat not stored", reason=str(fault))
+            else:
+                beat += 1
 
 
 def claim(

@@ -177,7 +177,9 @@ def _attempt(store: ObjectStore, run_id: str, stage: Stage, number: int) -> Atte
 
 def _last_beat(store: ObjectStore, run_id: str, stage: Stage, number: int) -> Mapping[str, Any]:
     last = last_number(store.exists, lambda n: heartbeat_key(run_id, stage, number, n))
-    return _json(store, heartbeat_key(run_id, stage, number, last)) if last else {}
+    if not last:
+        return {}
+    return {"at": "unknown", **_json(store, heartbeat_key(run_id, stage, number, last))}
 
 
 def _is_gone(claim: Mapping[str, Any]) -> bool:

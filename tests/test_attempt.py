@@ -9,7 +9,7 @@ import pytest
 
 from fingpt import attempt as attempts
 from fingpt.attempt import Place, claim
-from fingpt.errors import FencedError, Interrupted
+from fingpt.errors import FencedError, Interrupted, TransientError
 from fingpt.run import Stage, attempt_key, claim_key, heartbeat_key, last_number
 
 RUN, TRAIN = "r-1", Stage.TRAIN
@@ -114,3 +114,20 @@ def test_the_last_number_is_found_in_few_probes(last):
 
     assert last_number(exists, str) == last
     assert len(probes) <= 2 * (last.bit_length() + 1)
+
+
+def test_a_beat_that_could_not_be_stored_leaves_no_gap_in_their_numbers(store, monkeypatch):
+    monkeypatch.setattr(attempts, "BEAT_SECONDS", 0.01)
+    create, failures = store.create, iter([True, False, True, True])
+
+    def unsteady(key, data):
+        if "heartbeats" in key and next(failures, False):
+            raise TransientError("the store is away")
+        return create(key, data)
+
+    monkeypatch.setattr(store, "create", unsteady)
+    with claim(store, RUN, TRAIN):
+        threading.Event().wait(0.4)
+    last = last_number(store.exists, lambda n: heartbeat_key(RUN, TRAIN, 1, n))
+    assert last == len(list(store.keys("runs/" + RUN + "/train/heartbeats/"))) >= 3
+    assert b'"at"' in store.read(heartbeat_key(RUN, TRAIN, 1, last))

@@ -1,0 +1,130 @@
+"""Deleting, which the store protocol leaves out on purpose: no stage can, only a clean-up that a person confirms.
+
+Lists what lies under a prefix with its age, and deletes named objects. It decides nothing; fingpt/clean.py does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
+
+from fingpt.storage.files import os_errors_in_words
+from fingpt.storage.keys import check_key, check_prefix
+from fingpt.storage.protocol import ObjectStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object: its key, size in bytes, and age in seconds by the store's own clock."""
+
+    key: str
+    size: int
+    age: float
+
+
+class Deleter(Protocol):
+    """What a clean-up needs beyond an ObjectStore; errors are those of ObjectStore."""
+
+    def found(self, prefix: str) -> Iterator[Found]:
+        """Every object whose key starts with `prefix`."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object; one that is not there (any more) is fine."""
+
+
+def open_deleter(store: ObjectStore) -> Deleter:
+    """The deleter of what `store` holds."""
+    parts = urlsplit(store.uri)
+    if parts.scheme == "file":
+        return LocalDeleter(Path(unquote(parts.path)))
+    from fingpt.storage.s3_client import make_client
+
+    return S3Deleter(make_client(), parts.netloc, parts.path.strip("/"))
+
+
+class LocalDeleter:
+    """Deletes below a folder, and the folders that become empty."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def found(self, prefix: str) -> Iterator[Found]:
+        """Every object whose key starts with `prefix`."""
+        start = self._root / check_prefix(prefix).rpartition("/")[0]
+        with os_errors_in_words(start):
+            for path in sorted(start.rglob("*")):
+                key = path.relative_to(self._root).as_posix()
+                if key.startswith(prefix) and path.is_file():
+                    about = path.stat()
+                    yield Found(key, about.st_size, max(time.time() - about.st_mtime, 0.0))
+
+    def delete(self, key: str) -> None:
+        """Delete an object."""
+        path = self._root / check_key(key)
+        with os_errors_in_words(path):
+            path.unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder == self._root or not folder.is_dir() or any(folder.iterdir()):
+                    break
+                folder.rmdir()
+
+
+class S3Deleter:
+    """Deletes in a bucket, object by object: not every store takes many at once."""
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
+        from fingpt.storage.s3_retry import PATIENCE_SECONDS, Patience
+
+        self._client, self._bucket = client, bucket
+        self._prefix = f"{check_key(prefix)}/" if prefix else ""
+        self._patience = Patience(client.meta.endpoint_url, PATIENCE_SECONDS)
+
+    def found(self, prefix: str) -> Iterator[Found]:
+        """Every object whose key starts with `prefix`."""
+        token, more = "", True
+        while more:
+            found, token = self._patience.call(
+                lambda token=token: self._page(self._prefix + check_prefix(prefix), token),  # type: ignore[misc]
+                "list",
+                f"s3://{self._bucket}/{self._prefix}{prefix}",
+            )
+            yield from found
+            more = bool(token)
+
+    def delete(self, key: str) -> None:
+        """Delete an object."""
+        name = self._prefix + check_key(key)
+        self._patience.call(
+            lambda: self._client.delete_object(Bucket=self._bucket, Key=name),
+            "delete",
+            f"s3://{self._bucket}/{name}",
+        )
+
+    def _page(self, prefix: str, token: str) -> tuple[list[Found], str]:
+        """One page and the token of the next, empty on the last."""
+        if token:
+            page = self._client.list_objects_v2(
+                Bucket=self._bucket, Prefix=prefix, ContinuationToken=token
+            )
+        else:
+            page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix)
+        stamp = page["ResponseMetadata"]["HTTPHeaders"].get("date")
+        now = parsedate_to_datetime(stamp) if stamp else datetime.now(UTC)
+        found = [
+            Found(
+                each["Key"].removeprefix(self._prefix),
+                each["Size"],
+                max((now - each["LastModified"]).total_seconds(), 0.0),
+            )
+            for each in page.get("Contents", [])
+        ]
+        return found, page.get("NextContinuationToken", "")

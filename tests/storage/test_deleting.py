@@ -1,0 +1,75 @@
+"""Deleters list with size and age and delete what is named, the same way in a folder and in a bucket."""
+
+from __future__ import annotations
+
+import pytest
+
+from fingpt.errors import DataError
+from fingpt.storage.deleting import LocalDeleter, S3Deleter, open_deleter
+from fingpt.storage.s3_client import make_client
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def pair(request, tmp_path, aws_settings):
+    """A store and its deleter."""
+    if request.param == "folder":
+        from fingpt.storage import LocalStore
+
+        store = LocalStore(tmp_path / "store")
+        return store, open_deleter(store)
+    from fingpt.storage.s3 import S3Store
+
+    aws_settings(request.getfixturevalue("moto_endpoint"))
+    client = make_client()
+    bucket = f"deleting-{tmp_path.name.replace('_', '-').lower()[:40]}"
+    client.create_bucket(Bucket=bucket)
+    return S3Store(client, bucket, "some/prefix"), S3Deleter(client, bucket, "some/prefix")
+
+
+def test_what_lies_under_a_prefix_is_found_with_size_and_age(pair):
+    store, deleter = pair
+    for key in ("a/1", "a/2", "b/1"):
+        store.create(key, b"12345")
+    found = list(deleter.found("a/"))
+    assert [each.key for each in found] == ["a/1", "a/2"]
+    assert all(each.size == 5 for each in found)
+    assert all(0 <= each.age < 60 for each in found)
+
+
+def test_only_what_is_named_is_deleted(pair):
+    store, deleter = pair
+    for key in ("a/1", "a/2"):
+        store.create(key, b"x")
+    deleter.delete("a/1")
+    deleter.delete("a/1")  # not there any more: fine
+    assert list(store.keys("a/")) == ["a/2"]
+
+
+def test_a_key_cannot_leave_the_store(pair):
+    _, deleter = pair
+    with pytest.raises(DataError):
+        deleter.delete("../outside")
+
+
+def test_listing_goes_over_pages(pair, monkeypatch):
+    store, deleter = pair
+    if isinstance(deleter, LocalDeleter):
+        pytest.skip("A folder has no pages.")
+    listing = deleter._client.list_objects_v2
+    monkeypatch.setattr(
+        deleter._client, "list_objects_v2", lambda **options: listing(**options, MaxKeys=2)
+    )
+    for number in range(5):
+        store.create(f"a/{number}", b"x")
+    assert [each.key for each in deleter.found("a/")] == [f"a/{n}" for n in range(5)]
+
+
+def test_a_folder_that_became_empty_goes_too(tmp_path):
+    from fingpt.storage import LocalStore
+
+    store = LocalStore(tmp_path / "store")
+    store.create("a/b/c", b"x")
+    store.create("a/d", b"x")
+    LocalDeleter(tmp_path / "store").delete("a/b/c")
+    assert not (tmp_path / "store/a/b").exists()
+    assert (tmp_path / "store/a/d").exists()
