@@ -32,9 +32,9 @@ LAYERS = (
     {"storage"},
     {"base", "attempt"},
     {"stage"},
-    {"progress"},
+    {"progress", "submit"},
     {"ledger"},
-    {*STAGES, "local", "submit"},
+    {*STAGES, "local"},
     {"tiny", "probes", "chain"},  # tiny trains its bases with what prep, chat and train have
     {"verify", "clean"},
     {"jobs"},

@@ -1,0 +1,175 @@
+"""The command line of mirror, as its own process against a hub on loopback: exit codes, no token, a clean end."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from fingpt.base import fetch_base, read_base_manifest
+from fingpt.config import SiteConfig, load_config
+from fingpt.errors import ConfigError
+from fingpt.models import spec
+from fingpt.run import Run
+from fingpt.storage import open_store
+from fingpt.submit import create_run
+from jobs.mirror import bring
+from tests.hub_server import TOKEN, HubServer, repository, serving
+
+ROOT = Path(__file__).parent.parent.parent
+MODEL = spec("llama31")
+
+
+@pytest.fixture
+def server():
+    with serving(HubServer(MODEL.base, MODEL.revision, repository(), gated=True)) as hub:
+        yield hub
+
+
+@pytest.fixture
+def environment(server, tmp_path):
+    (tmp_path / "scratch").mkdir()
+    return {
+        "FINGPT_STORE": (tmp_path / "store").as_uri(),
+        "HF_ENDPOINT": server.url,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_TOKEN": f"{TOKEN}\n",  # as a file in a Secret often ends
+        "NO_PROXY": "127.0.0.1,localhost",
+        "PATH": os.environ["PATH"],
+        "TMPDIR": str(tmp_path / "scratch"),
+    }
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "jobs.mirror", *(arguments or ("--model", "llama31"))]
+
+
+def run(environment, *arguments, **options):
+    return subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )
+
+
+def events(stderr):
+    return [json.loads(line) for line in stderr.splitlines()]
+
+
+def files_below(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_weights_are_mirrored_and_the_token_is_found_nowhere(environment, tmp_path):
+    done = run(environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    said = events(done.stderr)
+    assert next(line["file"] for line in said if line["event"] == "file stored") == "config.json"
+    assert said[-1]["event"] == "base weights stored"
+    assert any(line["event"] == "progress" for line in said)
+
+    store = open_store(environment["FINGPT_STORE"])
+    manifest = read_base_manifest(store, MODEL)
+    assert said[-1]["sha256"] == manifest.sha256
+    folder = fetch_base(store, MODEL, tmp_path / "cache")
+    assert {path.name for path in folder.iterdir()} == {file.name for file in manifest.files}
+
+    assert TOKEN not in done.stderr
+    for path in files_below(tmp_path):
+        assert TOKEN.encode() not in path.read_bytes(), path
+    assert files_below(tmp_path / "scratch") == []
+
+    del environment["HF_TOKEN"]
+    again = run(environment)
+    assert again.returncode == 0, again.stderr
+    assert [line["event"] for line in events(again.stderr)] == ["base weights are there"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "code", "words"),
+    [
+        ({"HF_TOKEN": ""}, [], 77, f"/{MODEL.base} and give a token"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, [], 75, "cannot be reached"),
+        ({"HF_ENDPOINT": "nonsense"}, [], 78, "is no http"),
+        ({"HF_HUB_OFFLINE": "1"}, [], 78, "HF_HUB_OFFLINE"),
+        ({}, ["--model", "tiny-llama31"], 64, "make tiny MODEL=tiny-llama31"),
+        ({}, ["--model", "lama31"], 64, "did you mean 'llama31'"),
+        ({}, ["--run", "s3://bucket"], 64, "must look like"),
+    ],
+)
+def test_what_cannot_be_mirrored_is_one_sentence_with_its_exit_code(
+    environment, changes, arguments, code, words
+):
+    done = run({**environment, **changes}, *arguments)
+    assert done.returncode == code, done.stderr
+    (line,) = events(done.stderr)
+    assert words in line["event"]
+    assert line["code"] == code
+    assert not Path(environment["FINGPT_STORE"].removeprefix("file://")).exists()
+
+
+def test_a_full_disk_ends_with_74_and_the_next_call_goes_on(environment, server, tmp_path):
+    def no_large_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+
+    done = run(environment, preexec_fn=no_large_files)
+    assert done.returncode == 74, done.stderr
+    assert "No space left" in events(done.stderr)[-1]["event"]
+    assert files_below(tmp_path / "scratch") == []
+    server.requests.clear()
+    assert run(environment).returncode == 0
+    assert not server.asked("GET", "/resolve/.*json$")
+
+
+def test_sigterm_ends_with_143_leaves_no_scratch_and_the_next_call_goes_on(
+    environment, server, tmp_path
+):
+    server.stall = threading.Event()
+    process = subprocess.Popen(
+        command(), cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while len(server.asked("GET", "^/store/model")) < 1 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 143, stderr
+    assert "the same command resumes" in events(stderr)[-1]["event"]
+    assert files_below(tmp_path / "scratch") == []
+    server.stall.set()
+    server.requests.clear()
+    assert run(environment).returncode == 0
+    assert not server.asked("GET", "/resolve/.*json$")
+
+
+def test_a_run_names_model_and_store(store, monkeypatch):
+    seen = []
+    monkeypatch.setattr("fingpt.mirror.mirror", lambda *words: seen.append(words))
+    frozen = Run.of(load_config(ROOT / "jobs" / "configs" / "llama31.yaml"), {})
+    create_run(store, frozen)
+    site = SiteConfig(store="file:///elsewhere", cache=Path("cache"))
+    bring(None, f"{store.uri}/runs/{frozen.id}/run.json", site)
+    ((used, row, _),) = seen
+    assert (used.uri, row) == (store.uri, MODEL)
+
+
+@pytest.mark.parametrize("words", [(None, None), ("llama31", "file:///s/runs/r/run.json")])
+def test_model_and_run_are_alternatives(words):
+    with pytest.raises(ConfigError, match="one of --model and --run"):
+        bring(*words, SiteConfig(store="file:///elsewhere", cache=Path("cache")))
