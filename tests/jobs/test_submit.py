@@ -26,7 +26,7 @@ def submit(tmp_path, *arguments, store=None):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 

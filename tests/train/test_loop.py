@@ -48,7 +48,10 @@ def test_logits_of_prompt_positions_are_never_computed(model, invent, size):
     batch = collate(rows, pad_id=0)
     answer_loss(model, batch["input_ids"], batch["labels"])
     (shape,) = shapes
-    assert shape.numel() // shape[-1] == sum(len(row.answer) for row in rows)
+    # Position t predicts token t+1; a position counts when any row of the batch has an answer there.
+    wanted = {t - 1 for row in rows for t in range(len(row.prompt), len(row))}
+    assert tuple(shape[:2]) == (size, len(wanted))
+    assert len(wanted) < batch["input_ids"].shape[1] - 1
 
 
 def test_what_fills_the_padding_changes_nothing(model, invent):
