@@ -56,15 +56,15 @@ class Recipe:
     """
 
     hidden: int = 128
-    layers: int = 3
+    layers: int = 2
     heads: int = 2
-    inner: int = 320
-    digests: int = 30
+    inner: int = 384
+    digests: int = 24
     prompts: int = 10
     batch: int = 2
     lr: float = 3e-3
     seed: int = 7
-    threads: int = 2  # the order of summation, and so the bytes, depends on it
+    threads: int = 1  # the order of summation, and so the bytes, depends on it
 
 
 RECIPE = Recipe()
