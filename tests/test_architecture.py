@@ -25,7 +25,7 @@ STAGES = {"prep", "train", "eval", "report", "cluster"}
 # A module may import what stands in a line above its own, nothing beside it.
 LAYERS = (
     {"errors"},
-    {"record", "log"},
+    {"record", "log", "checks"},
     {"models", "examples", "news"},
     {"config", "chat"},
     {"manifest", "run"},
