@@ -18,6 +18,10 @@ LOCAL   ?=#             1: processes of this machine; so it is for a folder STOR
 DRY_RUN ?=#             1: print the Jobs as YAML and create nothing
 WAIT    ?=#             1: wait for the Job of one stage
 STORE   ?=#             a folder or s3://bucket/prefix; empty: ./store
+RUN     ?=#             a run's id; status without it: the newest
+NAMESPACE ?=#           of the cluster; empty: the kube context's
+DEEP    ?=#             1: verify hashes the base weights too
+CONFIRM ?=#             1: clean deletes; empty: it only says what
 
 VENV := .venv
 PY   := $(VENV)/bin/python
@@ -27,6 +31,10 @@ space := $(empty) $(empty)
 
 ifneq ($(strip $(STORE)),)
 export FINGPT_STORE := $(if $(findstring ://,$(STORE)),$(STORE),file://$(abspath $(STORE)))
+endif
+
+ifneq ($(strip $(NAMESPACE)),)
+export FINGPT_NAMESPACE := $(strip $(NAMESPACE))
 endif
 
 submit = $(PY) -m jobs.submit $(1) --model $(2) $(if $(strip $(DATA)),--data '$(strip $(DATA))') \
@@ -116,6 +124,24 @@ score: setup ## score another system's ANSWERS on the rows of DATA, into OUT
 .PHONY: demo
 demo: setup ## run both tiny models on the shipped sample and compare them (about five minutes)
 	@$(foreach model,$(DEMO_MODELS),$(call submit,run,$(model)) &&) $(PY) -m jobs.collect compare
+
+## Operate (RUN= STORE= NAMESPACE=)
+
+.PHONY: status logs cancel list verify doctor clean
+status: setup ## how a run is doing, and why something does not start
+	@$(PY) -m jobs.status --run '$(strip $(RUN))'
+logs: setup ## follow the log of a run over its pods and stages
+	@$(PY) -m jobs.logs --run '$(strip $(RUN))'
+cancel: setup ## take a run off the cluster; what it has reached stays
+	@$(PY) -m jobs.cancel --run '$(strip $(RUN))'
+list: setup ## every run of the store and where it stands
+	@$(PY) -m jobs.list
+verify: setup ## hash anew all that a run's results rest on (DEEP=1: the base weights too)
+	@$(PY) -m jobs.verify --run '$(strip $(RUN))' $(if $(strip $(DEEP)),--deep)
+doctor: setup ## what a run of MODEL on DATA would lack: store, rights, weights, GPUs, quota
+	@$(PY) -m jobs.doctor --model $(MODEL) $(if $(strip $(DATA)),--data '$(strip $(DATA))')
+clean: setup ## name what nothing needs any more in the store (CONFIRM=1: delete it)
+	@$(PY) -m jobs.clean $(if $(strip $(CONFIRM)),--confirm)
 
 ## Release
 

@@ -61,7 +61,7 @@ def is_live(store: ObjectStore, run_id: str, now: datetime) -> bool:
 
 
 def leftovers(store: ObjectStore, deleter: Deleter, now: datetime) -> Iterator[Leftover]:
-    """Everything that could be deleted; what has an object younger than LIVE_SECONDS is left out: it may be needed soon.
+    """Everything that could be deleted; what has an object younger than LIVE_SECONDS is left out: it may be needed.
 
     Raises StorageError when a record that says what is needed cannot be read: then nothing can be told.
     """

@@ -301,7 +301,7 @@ def test_every_make_command_that_we_name_exists() -> None:
 
 
 def test_the_makefile_stays_short() -> None:
-    assert len((ROOT / "Makefile").read_text(encoding="utf-8").splitlines()) <= 150
+    assert len((ROOT / "Makefile").read_text(encoding="utf-8").splitlines()) <= 200
 
 
 def test_no_path_of_one_machine_stands_in_the_project() -> None:

@@ -40,7 +40,7 @@ SCHEDULING = (
     _row(
         r'persistentvolumeclaim "(?P<name>[^"]+)" (not found|is being deleted)',
         "the volume claim {name} does not exist",
-        "create it, or empty cacheClaim " + _VALUES,
+        "create it, or empty cache.claim " + _VALUES,
     ),
     _row(
         r"untolerated taint(?!.{0,3}node-role).{0,3}\{(?P<taint>[^}]+)\}",
@@ -92,12 +92,12 @@ PULLING = (
     _row(
         r"unauthorized|denied|forbidden|\b40[13]\b|authentication required",
         "the registry refuses the pull",
-        "check the image's name, and name a login in pullSecrets " + _VALUES,
+        "check the image's name, and name a login in images.pullSecrets " + _VALUES,
     ),
     _row(
         r"toomanyrequests|rate limit|\b429\b",
         "the registry limits pulls",
-        "wait, or pull with a login (pullSecrets) or from your own registry",
+        "wait, or pull with a login (images.pullSecrets) or from your own registry",
     ),
     _row(
         r"no space left",
@@ -112,7 +112,7 @@ PULLING = (
     _row(
         r"not present with pull policy of Never",
         "the image was not loaded into the node",
-        "load it (make kind-up), or set pullPolicy=IfNotPresent " + _VALUES,
+        "load it (make kind-up), or set images.pullPolicy=IfNotPresent " + _VALUES,
     ),
     _row(
         r"invalid reference|couldn't parse image",
@@ -146,7 +146,9 @@ CONFIGURATION = (
     _row(
         r"RuntimeHandler|no runtime for",
         "the node does not know the site's runtime class",
-        "empty runtimeClass " + _VALUES + ", or install the GPU's container toolkit on the node",
+        "empty gpu.runtimeClass "
+        + _VALUES
+        + ", or install the GPU's container toolkit on the node",
     ),
     _row(
         r"Multi-Attach",
@@ -189,7 +191,7 @@ CREATION = (
     _row(
         r'RuntimeClass "(?P<name>[^"]+)" not found',
         "the cluster has no runtime class {name}",
-        "empty runtimeClass " + _VALUES,
+        "empty gpu.runtimeClass " + _VALUES,
     ),
     _row(
         r'admission webhook "(?P<name>[^"]+)" denied',
@@ -202,7 +204,7 @@ ADMISSION = (
     _row(
         r"LocalQueue (?P<name>\S+) (doesn't|does not) exist",
         "the queue {name} does not exist in the namespace",
-        "create the LocalQueue, or correct queue " + _VALUES,
+        "create the LocalQueue, or correct queue.name " + _VALUES,
     ),
     _row(
         r"ClusterQueue (?P<name>\S+) (doesn't exist|does not exist|is inactive)|inactive",
@@ -229,7 +231,7 @@ ENDED = (
     _row(
         r"ephemeral|EmptyDir|DiskPressure",
         "the pod wrote more to its local disk than it may",
-        "raise resources.<stage>.ephemeral or cacheSize " + _VALUES,
+        "raise resources.<stage>.ephemeral or cache.size " + _VALUES,
     ),
     _row(
         r"low on resource|MemoryPressure",

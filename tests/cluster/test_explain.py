@@ -117,7 +117,7 @@ NOT_SCHEDULED = [
     ),
     (
         '0/1 nodes are available: persistentvolumeclaim "weights" not found. not found',
-        ["volume claim weights", "cacheClaim"],
+        ["volume claim weights", "cache.claim"],
     ),
     ("0/1 nodes are available: 1 node(s) were unschedulable.", ["cordoned", "uncordon"]),
 ]
@@ -180,7 +180,7 @@ NOT_STARTED = [
     (
         waiting("ImagePullBackOff", 'Back-off pulling image "x"'),
         event("Failed", 'Failed to pull image "x": 401 Unauthorized'),
-        ["refuses the pull", "pullSecrets"],
+        ["refuses the pull", "images.pullSecrets"],
     ),
     (
         waiting(
@@ -226,7 +226,7 @@ NOT_STARTED = [
             "FailedCreatePodSandBox",
             'Failed to create pod sandbox: no runtime for "nvidia" is configured',
         ),
-        ["runtime class", "runtimeClass"],
+        ["runtime class", "gpu.runtimeClass"],
     ),
 ]
 

@@ -1,0 +1,57 @@
+"""A check of doctor: one line with its grade, and the exit code of all of them together.
+
+Knows nothing of what is checked; that is probes.py's and cluster/probes.py's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fingpt.errors import FingptError
+
+
+class Grade(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of doctor; `code` is a failure's exit code, else 0; `remedy` is empty where `said` holds it."""
+
+    name: str
+    grade: Grade
+    said: str
+    remedy: str = ""
+    code: int = 0
+
+
+def worst(checks: Iterable[Check]) -> int:
+    """The exit code of the worst failure: environment before permission before what is merely missing; 0 when none."""
+    order = (78, 77, 74, 73, 70, 69, 66, 65, 64, 75, 1)
+    codes = {check.code for check in checks if check.grade is Grade.FAIL}
+    return next((code for code in order if code in codes), max(codes, default=0))
+
+
+def passed(name: str, said: str) -> Check:
+    """A check that found nothing wrong."""
+    return Check(name, Grade.OK, said)
+
+
+def failed(name: str, fault: FingptError) -> Check:
+    """A check that raised; the error's own sentence holds the remedy."""
+    return Check(name, Grade.FAIL, str(fault), code=fault.exit_code)
+
+
+def tried(name: str, said: str, act: Callable[[], object]) -> Check:
+    """`act`, as a check: ok with `said`, or the error that it raised."""
+    try:
+        act()
+    except FingptError as fault:
+        return failed(name, fault)
+    return passed(name, said)

@@ -1,0 +1,77 @@
+"""Say what a run would lack before it is begun: `python -m jobs.doctor [--model MODEL] [--data …]`.
+
+Exit 0 when nothing fails, else the code of the worst failure. Probing the store leaves a few tiny objects there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fingpt import log
+from fingpt.checks import Check, failed, worst
+from fingpt.config import RunConfig, SiteConfig, load_config, site_config
+from fingpt.errors import FingptError
+from fingpt.probes import local_checks
+from fingpt.stage import guarded
+from fingpt.storage import open_store
+
+CONFIGS = Path(__file__).resolve().parent / "configs"
+
+
+def main(
+    model: Annotated[str, typer.Option(help="name of a file in jobs/configs")] = "tiny-llama31",
+    data: Annotated[str, typer.Option(help="source of the rows")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON line per check")] = False,
+) -> None:
+    """Check store, credentials, base weights, rows, disk and, where the store is a bucket, the cluster."""
+    log.setup()
+    site = site_config()
+    checks: list[Check] = []
+
+    def action() -> None:
+        overrides = [f"prep.source={data}"] if data else []
+        config = load_config(CONFIGS / f"{model}.yaml", overrides)
+        for check in _checks(config, site):
+            checks.append(check)
+            _say(check, as_json)
+
+    code = guarded(action, debug=site.debug)
+    sys.exit(code or worst(checks))
+
+
+def _checks(config: RunConfig, site: SiteConfig) -> Iterator[Check]:
+    store = open_store(site.store)
+    yield from local_checks(store, config, site)
+    if store.uri.startswith("file:"):
+        return
+    from fingpt.cluster.lookup import Observer
+    from fingpt.cluster.probes import cluster_checks
+    from fingpt.run import Run
+
+    try:
+        observer = Observer.connect(site.namespace)
+        yield from cluster_checks(
+            observer, lambda there: Run.of(config, there.images.model_dump()), store.uri
+        )
+    except FingptError as fault:
+        yield failed("cluster", fault)
+
+
+def _say(check: Check, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(asdict(check), ensure_ascii=False))
+        return
+    typer.echo(f"{check.grade:4}  {check.name}: {check.said}")
+    if check.remedy:
+        typer.echo(f"      what to do: {check.remedy}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
