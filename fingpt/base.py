@@ -1,16 +1,28 @@
-"""Base weights, from the bucket to a local folder: downloaded once, verified by manifest, kept in the site's cache."""
+"""Base weights in the bucket: published by a manifest, brought to the site's cache once and verified by it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fingpt import log
 from fingpt.errors import MissingInputError
-from fingpt.manifest import BaseManifest, decode
+from fingpt.manifest import BaseManifest, FileRef, decode, encode
 from fingpt.models import ModelSpec
 from fingpt.record import sha256_file
 from fingpt.run import base_manifest_key
-from fingpt.storage import ObjectStore, download_tree
+from fingpt.storage import ObjectStore, download_tree, put
+
+
+def publish_base(store: ObjectStore, spec: ModelSpec, files: Sequence[FileRef]) -> BaseManifest:
+    """Make the stored `files` under `spec`'s prefix its base weights: the manifest, written last, says so.
+
+    StorageError when another manifest is there.
+    """
+    ordered = tuple(sorted(files, key=lambda file: file.name))
+    manifest = BaseManifest(base=spec.base, revision=spec.revision, files=ordered)
+    put(store, base_manifest_key(spec.base_prefix), encode(manifest))
+    return manifest
 
 
 def read_base_manifest(store: ObjectStore, spec: ModelSpec) -> BaseManifest:

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from fingpt import chat, log
+from fingpt.base import publish_base
 from fingpt.examples import Example
-from fingpt.manifest import BaseManifest, encode
+from fingpt.manifest import BaseManifest
 from fingpt.models import Family, ModelSpec
 from fingpt.prep.synthetic import SYSTEM, Row, rows_by_company, sample_rows
 from fingpt.prep.synthetic_text import PRACTICE_COMPANIES
-from fingpt.run import base_manifest_key
-from fingpt.storage import ObjectStore, put, upload_tree
+from fingpt.storage import ObjectStore, upload_tree
 
 VOCABULARY = 4096
 LLAMA_PATTERN = (
@@ -236,7 +236,6 @@ def publish(store: ObjectStore, spec: ModelSpec) -> BaseManifest:
         folder = Path(scratch) / "base"
         loss = make_base(spec, folder, RECIPE)
         files = upload_tree(store, folder, spec.base_prefix)
-    manifest = BaseManifest(base=spec.base, revision=spec.revision, files=files)
-    put(store, base_manifest_key(spec.base_prefix), encode(manifest))
+    manifest = publish_base(store, spec, files)
     log.event("tiny base stored", model=spec.key, loss=round(loss, 3), sha256=manifest.sha256)
     return manifest
