@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from fingpt.errors import ConfigError, MissingInputError, nearest
 from fingpt.models import LINEAR_LAYERS, spec
@@ -164,13 +164,14 @@ class SiteConfig(Frozen):
     `store`: URI of the object store (FINGPT_STORE, default `./store`); the endpoint and keys of an S3 store come from
     the standard AWS variables. `cache`: folder for verified copies of base weights (FINGPT_CACHE). `namespace`: that of
     the cluster (FINGPT_NAMESPACE), the kube context's when empty. `debug`: show the
-    traceback of an unexpected error (FINGPT_DEBUG=1).
+    traceback of an unexpected error (FINGPT_DEBUG=1). `hub_token`: who we are to the hub (HF_TOKEN).
     """
 
     store: str
     cache: Path
     debug: bool = False
     namespace: str = ""
+    hub_token: SecretStr | None = None
 
 
 def site_config() -> SiteConfig:
@@ -179,8 +180,13 @@ def site_config() -> SiteConfig:
     cache = os.environ.get("FINGPT_CACHE") or "~/.cache/fingpt-jobs"
     debug = os.environ.get("FINGPT_DEBUG", "") not in ("", "0")
     namespace = os.environ.get("FINGPT_NAMESPACE", "").strip()
+    token = os.environ.get("HF_TOKEN", "").strip()
     return SiteConfig(
-        store=store, cache=Path(cache).expanduser(), debug=debug, namespace=namespace
+        store=store,
+        cache=Path(cache).expanduser(),
+        debug=debug,
+        namespace=namespace,
+        hub_token=SecretStr(token) if token else None,
     )
 
 

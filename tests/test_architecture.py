@@ -30,11 +30,11 @@ LAYERS = (
     {"config", "chat"},
     {"manifest", "run"},
     {"storage"},
-    {"base", "attempt"},
+    {"base", "attempt", "hub"},
     {"stage"},
     {"progress", "submit"},
     {"ledger"},
-    {*STAGES, "local"},
+    {*STAGES, "local", "mirror"},
     {"tiny", "probes", "chain"},  # tiny trains its bases with what prep, chat and train have
     {"verify", "clean"},
     {"jobs"},
@@ -48,7 +48,7 @@ SKIPPED = {"store", "build", "dist", "node_modules", "__pycache__"}
 CHAT_USERS = {"prep", "train", "eval", "tiny"}
 
 # Modules outside the stages' folders that need a stage's libraries once they are called.
-EXTRA_OF = {"chat": "train", "tiny": "train"}
+EXTRA_OF = {"chat": "train", "tiny": "train", "hub": "prep"}
 
 # A laptop that submits, watches and collects has none of these.
 HEAVY = (
