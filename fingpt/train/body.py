@@ -18,8 +18,10 @@ from fingpt.record import canonical_json
 from fingpt.run import (
     Stage,
     base_manifest_key,
+    claim_key,
     dataset_manifest_key,
     dataset_prefix,
+    last_number,
     stage_prefix,
 )
 from fingpt.stage import Context
@@ -83,10 +85,18 @@ def prepare(ctx: Context) -> TrainJob:
             "template": template_sha256(model),
             "data_set": ctx.inputs[key],
         },
+        attempt=_attempt(ctx),
         supervisor=os.getpid(),
     )
     job.path.write_bytes(canonical_json(job))
     return job
+
+
+def _attempt(ctx: Context) -> int:
+    """The newest claim of the stage, which is ours as long as the fence stands."""
+    number = last_number(ctx.store.exists, lambda n: claim_key(ctx.run.id, ctx.stage, n))
+    ctx.fence()
+    return number
 
 
 def _tokenizer(base: BaseManifest) -> str:

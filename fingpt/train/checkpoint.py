@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -38,12 +38,20 @@ class Resume:
 
 
 class CheckpointLog:
-    """The commits of one run; `context` holds the hashes that a resume must match, `machine` what it should."""
+    """The commits of one run; `context` holds the hashes that a resume must match, `machine` what it should.
+
+    `fence` is called before every commit and raises FencedError when a newer attempt has taken over.
+    """
 
     def __init__(
-        self, store: ObjectStore, run_id: str, context: Mapping[str, str], machine: str
+        self,
+        store: ObjectStore,
+        run_id: str,
+        context: Mapping[str, str],
+        machine: str,
+        fence: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store, self._run_id = store, run_id
+        self._store, self._run_id, self._fence = store, run_id, fence
         self._context = {**context, _MACHINE: machine}
         self._head = last_number(store.exists, lambda n: commit_key(run_id, n))
 
@@ -67,6 +75,7 @@ class CheckpointLog:
             context=self._context,
             files=files,
         )
+        self._fence()
         key, data = commit_key(self._run_id, commit.n), encode(commit)
         if not self._store.create(key, data) and self._store.read(key) != data:
             raise FencedError(

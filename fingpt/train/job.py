@@ -29,7 +29,8 @@ class TrainJob(Frozen):
     """One training, as handed to the trainer: paths are local and verified.
 
     `folder`: scratch of this job. `base`: folder of the base weights. `data`: folder of the splits' JSONL files.
-    `context`: hashes that a resume must match. `supervisor`: process id; the trainer ends when it is gone.
+    `context`: hashes that a resume must match. `attempt`: number of the claim that it works under. `supervisor`:
+    process id; the trainer ends when it is gone.
     """
 
     run: Run
@@ -38,6 +39,7 @@ class TrainJob(Frozen):
     base: Path
     data: Path
     context: dict[str, str]
+    attempt: int
     supervisor: int
 
     @property

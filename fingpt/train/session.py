@@ -16,10 +16,12 @@ from transformers import TrainingArguments, enable_full_determinism, set_seed
 from transformers import logging as transformers_logging
 
 from fingpt import log
+from fingpt.attempt import Attempt
 from fingpt.errors import Interrupted, SetupError, StorageError
 from fingpt.log import Meter
 from fingpt.models import spec
 from fingpt.record import Frozen, canonical_json
+from fingpt.run import Stage
 from fingpt.storage import open_store
 from fingpt.train import adapter, hardware
 from fingpt.train.batching import Batching
@@ -141,11 +143,13 @@ class Session:
             **hardware.versions(deepspeed=self._train.zero_stage is not None),
             **hardware.hardware(self._train.processes),
         }
+        store, run = open_store(self._job.store), self._job.run
         return CheckpointLog(
-            open_store(self._job.store),
-            self._job.run.id,
+            store,
+            run.id,
             self._job.context,
             canonical_json(machine).decode(),
+            Attempt(store, run.id, Stage.TRAIN, self._job.attempt).check,
         )
 
     def _resume(self) -> _Found:

@@ -128,6 +128,16 @@ def test_of_two_writers_the_second_is_fenced(log, store, tmp_path):
         other.commit(3, state(tmp_path, 3))
 
 
+def test_a_commit_behind_a_newer_claim_is_not_written(store, tmp_path):
+    def fence():
+        raise FencedError("taken over")
+
+    fenced = CheckpointLog(store, RUN, CONTEXT, "here", fence)
+    with pytest.raises(FencedError, match="taken over"):
+        fenced.commit(2, state(tmp_path, 2))
+    assert not store.exists(commit_key(RUN, 1))
+
+
 class Bomb:
     def __reduce__(self):
         return (Path.touch, (Path("exploded"),))

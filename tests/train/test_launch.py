@@ -39,6 +39,7 @@ def job(folder: Path, processes: int = 1, **train) -> TrainJob:
         base=folder,
         data=folder,
         context={},
+        attempt=1,
         supervisor=os.getpid(),
     )
 

@@ -9,10 +9,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fingpt.errors import DataError, DivergedError, FingptError, Interrupted, SetupError
+from fingpt.errors import (
+    DataError,
+    DivergedError,
+    FencedError,
+    FingptError,
+    Interrupted,
+    SetupError,
+)
 from fingpt.examples import decode_jsonl
 from fingpt.manifest import Commit, decode
-from fingpt.run import commit_key
+from fingpt.run import Stage, claim_key, commit_key
 from fingpt.train.body import prepare
 from fingpt.train.job import Summary, TrainJob, read_records
 from fingpt.train.session import Session
@@ -185,6 +192,18 @@ def test_the_final_adapter_is_that_of_the_last_commit(attempt):
     assert store.read(f"{commit.prefix}/adapter_model.safetensors") == attempt.adapter()
     tensors = load_file(attempt.job.adapter / "adapter_model.safetensors")
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_a_newer_claim_fences_a_training_before_its_next_commit(attempt):
+    run = attempt.world.run(max_steps=6)
+
+    def claimed():
+        attempt.world.store.create(claim_key(run.id, Stage.TRAIN, 1), b"{}")
+        return False
+
+    with pytest.raises(FencedError, match="taken over"):
+        attempt(claimed, max_steps=6)
+    assert not attempt.world.store.exists(commit_key(run.id, 1))
 
 
 def test_gradient_checkpointing_changes_no_loss(attempt, tmp_path, invent, base_folder):
