@@ -16,7 +16,7 @@ from typing import Any
 from fingpt.attempt import Place
 from fingpt.errors import FingptError, MissingInputError
 from fingpt.progress import Progress, progress
-from fingpt.run import Run, Stage, attempt_key, claim_key, heartbeat_key, last_number
+from fingpt.run import Run, Stage, attempt_key, claim_key, heartbeat_key, last_number, run_key
 from fingpt.stage import finished, load_run
 from fingpt.storage import ObjectStore
 
@@ -96,8 +96,18 @@ class RunRecord:
 
 def read_run(store: ObjectStore, run_id: str) -> RunRecord:
     """Everything the bucket says of a run; MissingInputError when there is none, DataError when run.json is damaged."""
+    require_run(store, run_id)
     run = load_run(store, run_id)
     return RunRecord(run, tuple(_stage(store, run, stage) for stage in Stage))
+
+
+def require_run(store: ObjectStore, run_id: str) -> None:
+    """MissingInputError, with the way to find the right one, when the store has no run of that id."""
+    if not run_id or not store.exists(run_key(run_id)):
+        named = f"There is no run '{run_id}' in {store.uri}" if run_id else "No run is named"
+        raise MissingInputError(
+            f"{named}; `make list` shows the runs of the store, RUN= names one, STORE= another store."
+        )
 
 
 def run_ids(store: ObjectStore) -> Iterator[str]:

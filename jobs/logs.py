@@ -9,7 +9,7 @@ import typer
 
 from fingpt import log
 from fingpt.config import site_config
-from fingpt.errors import ConfigError
+from fingpt.ledger import require_run
 from fingpt.run import Stage
 from fingpt.stage import guarded, load_run
 from fingpt.storage import open_store
@@ -24,9 +24,8 @@ def main(
     site = site_config()
 
     def action() -> None:
-        if not run:
-            raise ConfigError("Name the run: make logs RUN=id; make list shows the ids.")
         store = open_store(site.store)
+        require_run(store, run)
         frozen = load_run(store, run)
         from fingpt.cluster.logs import diary, run_log
 

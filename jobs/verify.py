@@ -11,7 +11,8 @@ import typer
 
 from fingpt import log
 from fingpt.config import site_config
-from fingpt.errors import ConfigError, MissingInputError, StorageError
+from fingpt.errors import MissingInputError, StorageError
+from fingpt.ledger import require_run
 from fingpt.stage import guarded
 from fingpt.storage import open_store
 from fingpt.verify import Link, Verdict, exit_code, verify
@@ -33,9 +34,9 @@ def main(
             typer.echo(f"{link.verdict:8} {link.key}{f'  {link.said}' if link.said else ''}")
 
     def action() -> None:
-        if not run:
-            raise ConfigError("Name the run: make verify RUN=id; make list shows the ids.")
-        links = verify(open_store(site.store), run, deep=deep, say=say)
+        store = open_store(site.store)
+        require_run(store, run)
+        links = verify(store, run, deep=deep, say=say)
         count = {verdict: sum(link.verdict is verdict for link in links) for verdict in Verdict}
         words = ", ".join(f"{number} {verdict}" for verdict, number in count.items() if number)
         code = exit_code(links)

@@ -58,7 +58,8 @@ HEAVY = (
 LIGHT = (
     "fingpt.errors fingpt.record fingpt.log fingpt.models fingpt.examples fingpt.config fingpt.chat "
     "fingpt.manifest fingpt.run fingpt.stage fingpt.local fingpt.submit "
-    "jobs.submit jobs.drive jobs.prep jobs.train jobs.eval"
+    "jobs.submit jobs.drive jobs.prep jobs.train jobs.eval jobs.status jobs.logs jobs.cancel "
+    "jobs.list jobs.verify jobs.doctor jobs.clean"
 ).split()
 
 

@@ -85,9 +85,7 @@ PULLING = (
     _row(
         r"no such host|connection refused|i/o timeout|TLS handshake|x509",
         "the node cannot reach the image's registry",
-        "check the registry's name in images "
-        + _VALUES
-        + ", and the node's network or proxy; on kind: make kind-up",
+        "check the node's network and proxy (on kind: make kind-up), or correct images " + _VALUES,
     ),
     _row(
         r"unauthorized|denied|forbidden|\b40[13]\b|authentication required",
@@ -156,7 +154,7 @@ CONFIGURATION = (
         "wait until that pod is gone, or use a claim with ReadWriteMany",
     ),
     _row(
-        r"timed out waiting|MountVolume|AttachVolume",
+        r"timed out waiting|(Mount|Attach)Volume(?!.*(not found|non-existent))",
         "a volume cannot be mounted",
         "kubectl describe pod names it; check the claim and its storage class",
     ),

@@ -131,7 +131,7 @@ def _without_ending(last: AttemptRecord, now: datetime) -> Explanation:
 
 def _stage(record: StageRecord, sight: Sight | None, now: datetime) -> StageStatus:
     why = explain(sight) if sight else from_bucket(record, now)
-    if why.state is State.ABSENT:
+    if why.state is State.ABSENT and record.attempts:
         why = from_bucket(record, now)
     last = record.last
     return StageStatus(
@@ -169,7 +169,7 @@ def render(found: Status) -> RenderableType:
     for name in ("stage", "state", "attempt", "done", "loss", "left", "last commit", "node"):
         table.add_column(name, no_wrap=name in ("stage", "state"))
     for each in found.stages:
-        table.add_row(each.stage, str(each.why.state), *_cells(each))
+        table.add_row(each.stage, str(each.why.state), *map(_plain, _cells(each)))
     return Group(table, *_lines(found))
 
 
@@ -190,16 +190,21 @@ def _lines(found: Status) -> Iterator[Text]:
     troubled = [each for each in found.stages if each.why.remedy and each is not found.current]
     for each in (found.current, *troubled):
         why = each.why
-        yield Text(f"{each.stage}: {why.state}: {why.sentence}")
+        yield _plain(f"{each.stage}: {why.state}: {why.sentence}")
         if why.said:
             often = f"  (said {why.times} times, last {why.last})" if why.times else ""
-            yield Text(f"  its words: {why.said}{often}")
+            yield _plain(f"  its words: {why.said}{often}")
         if why.remedy:
-            yield Text(f"  what to do: {why.remedy}".replace("RUN=…", f"RUN={found.run}"))
+            yield _plain(f"  what to do: {why.remedy}".replace("RUN=…", f"RUN={found.run}"))
     for each in found.stages:
         for line in each.past[-5:]:
-            yield Text(f"  earlier, {each.stage} {line}")
-    yield Text(f"store: {found.store}")
+            yield _plain(f"  earlier, {each.stage} {line}")
+    yield _plain(f"store: {found.store}")
+
+
+def _plain(words: str) -> Text:
+    """Words of others for a terminal: markup stays text, control characters are shown and not obeyed."""
+    return Text("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in words))
 
 
 def _duration(seconds: float) -> str:

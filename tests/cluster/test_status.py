@@ -1,0 +1,142 @@
+"""Status puts bucket and cluster together, and neither alone is taken for the other."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console
+
+from fingpt.cluster.objects import JobState, PodState
+from fingpt.cluster.sight import Sight, State
+from fingpt.cluster.status import render, status
+from fingpt.ledger import read_run
+from fingpt.run import Stage
+from tests.made_run import MadeRun
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def made(store, tmp_path) -> MadeRun:
+    return MadeRun(store, tmp_path)
+
+
+class Looker:
+    """A cluster that shows one Job."""
+
+    def __init__(self, **jobs: dict) -> None:
+        self.jobs, self.asked = jobs, []
+
+    def look(self, run_id, stage, *, complete):
+        self.asked.append(stage)
+        said = self.jobs.get(stage)
+        if said is None:
+            return Sight(complete=complete, now=NOW)
+        job = JobState.of(
+            {"metadata": {"name": f"{run_id}-{stage}"}, "status": said.get("job", {})}
+        )
+        pods = tuple(PodState.of(each) for each in said.get("pods", ()))
+        return Sight(job=job, pods=pods, complete=complete, now=NOW)
+
+
+def running(node="gpu-1") -> dict:
+    state = {"running": {}}
+    return {
+        "metadata": {"name": "x-train-1"},
+        "spec": {"nodeName": node},
+        "status": {"phase": "Running", "containerStatuses": [{"state": state}]},
+    }
+
+
+def screen(found) -> str:
+    out = io.StringIO()
+    Console(file=out, width=160, soft_wrap=True).print(render(found))
+    return out.getvalue()
+
+
+def seen(made, *arguments):
+    return status(read_run(made.store, made.id), made.store.uri, NOW, *arguments)
+
+
+def test_a_running_stage_shows_step_loss_time_left_commit_and_node(made):
+    made.prep()
+    made.commit(4)
+    made.commit(8)
+    made.attempt(Stage.TRAIN, 1, code=75, message="the store was away")
+    made.attempt(Stage.TRAIN, 2, code=None, at=NOW)
+    text = screen(seen(made, Looker(train={"pods": [running()]}), "namespace x"))
+    for words in ("8 of 12", "1.9200", "≥ 2 s", "2 (step 8)", "gpu-1", "running", "namespace x"):
+        assert words in text, words
+    assert "attempt 1: interrupted" in text
+    assert "the store was away" in text
+
+
+@pytest.mark.parametrize(
+    ("attempt", "state", "words"),
+    [
+        ({"code": None, "at": NOW}, State.RUNNING, "works"),
+        ({"code": None, "at": NOW - timedelta(hours=3)}, State.RETRYABLE, "3.0 h ago"),
+        ({"code": 143}, State.RETRYABLE, "SIGTERM"),
+        ({"code": 76}, State.FENCED, "another attempt"),
+        ({"code": 70, "message": "NaN at step 3"}, State.PERMANENT, "diverged"),
+    ],
+)
+def test_without_a_cluster_the_bucket_says_how_it_stands(made, attempt, state, words):
+    made.prep()
+    made.attempt(Stage.TRAIN, 1, **attempt)
+    why = seen(made).current.why
+    assert why.state is state
+    assert words in why.sentence
+    assert why.said == attempt.get("message", "")
+
+
+def test_a_finished_run_asks_the_cluster_for_nothing(made):
+    looker = Looker()
+    assert seen(made.whole(), looker).current.why.state is State.COMPLETE
+    assert looker.asked == []
+
+
+def test_a_job_that_is_complete_without_complete_is_a_silent_failure_on_the_screen(made):
+    made.prep()
+    complete = {"conditions": [{"type": "Complete", "status": "True"}]}
+    found = seen(made, Looker(train={"job": complete}))
+    assert found.current.why.state is State.SILENT
+    assert f"make logs RUN={made.id}" in screen(found)
+
+
+def test_a_run_of_this_machine_is_seen_although_the_cluster_has_no_job(made):
+    made.attempt(Stage.PREP, 1, code=None, at=NOW)
+    assert seen(made, Looker()).current.why.state is State.RUNNING
+
+
+def test_a_conductor_that_does_not_start_is_shown(made):
+    found = seen(made, Looker(drive={"job": {"failed": 0}}))
+    assert found.stages[-1].stage == "drive"
+    assert found.stages[-1].why.state is State.WAITING
+
+
+def test_only_the_current_stage_and_the_conductor_are_asked_for(made):
+    made.prep()
+    looker = Looker()
+    seen(made, looker)
+    assert looker.asked == ["train", "drive"]
+
+
+def test_json_holds_what_the_screen_says(made):
+    made.prep()
+    made.attempt(Stage.TRAIN, 1, code=70, message="NaN")
+    data = json.loads(json.dumps(seen(made).as_json()))
+    assert (data["run"], data["stage"], data["state"]) == (made.id, "train", "failed-permanent")
+    assert data["stages"][1]["why"]["said"] == "NaN"
+
+
+def test_markup_in_words_of_others_is_shown_and_not_obeyed(made):
+    made.prep()
+    made.attempt(Stage.TRAIN, 1, code=70, message="[red]no[/red] \x1b[2J", node="[b]n[/b]")
+    text = screen(seen(made))
+    assert "[red]no[/red] \\x1b[2J" in text
+    assert "[b]n[/b]" in text
+    assert "\x1b" not in text

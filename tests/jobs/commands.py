@@ -1,0 +1,27 @@
+"""Commands as a person runs them: processes with an environment of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def command(tmp_path: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m jobs.<name>` on the store in `tmp_path`, without any cluster."""
+    environment = {
+        "FINGPT_STORE": (tmp_path / "store").as_uri(),
+        "FINGPT_CACHE": str(tmp_path / "cache"),
+        "KUBECONFIG": "/nonexistent",
+        "PATH": "/usr/bin:/bin",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", f"jobs.{name}", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
