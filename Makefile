@@ -122,6 +122,7 @@ score: setup ## score another system's ANSWERS on the rows of DATA, into OUT
 	@$(PY) -m jobs.score --answers '$(ANSWERS)' --data '$(DATA)' --out '$(OUT)'
 
 .PHONY: demo
+demo: LOCAL := 1
 demo: setup ## run both tiny models on the shipped sample and compare them (about five minutes)
 	@$(foreach model,$(DEMO_MODELS),$(call submit,run,$(model)) &&) $(PY) -m jobs.collect compare
 
