@@ -85,7 +85,8 @@ PULLING = (
     _row(
         r"no such host|connection refused|i/o timeout|TLS handshake|x509",
         "the node cannot reach the image's registry",
-        "check the node's network and proxy (on kind: make kind-up), or correct images " + _VALUES,
+        "check the node's network and proxy (on kind: kind load docker-image), or correct images "
+        + _VALUES,
     ),
     _row(
         r"unauthorized|denied|forbidden|\b40[13]\b|authentication required",
@@ -105,12 +106,12 @@ PULLING = (
     _row(
         r"not found|manifest unknown|does not exist",
         "there is no such image in the registry",
-        "push it (make images REGISTRY=… PUSH=1), or correct images " + _VALUES,
+        "push it, or correct images " + _VALUES,
     ),
     _row(
         r"not present with pull policy of Never",
         "the image was not loaded into the node",
-        "load it (make kind-up), or set images.pullPolicy=IfNotPresent " + _VALUES,
+        "load it (kind load docker-image), or set images.pullPolicy=IfNotPresent " + _VALUES,
     ),
     _row(
         r"invalid reference|couldn't parse image",
@@ -139,7 +140,7 @@ CONFIGURATION = (
     _row(
         r"runAsNonRoot|image will run as root",
         "the image wants to run as root, which is not allowed",
-        "use the project's images (make images), which run as user 65532",
+        "use images of this project, which run as user 65532",
     ),
     _row(
         r"RuntimeHandler|no runtime for",
@@ -161,7 +162,7 @@ CONFIGURATION = (
     _row(
         r"no such file or directory|executable file not found|exec format",
         "the image has no such program, or is for another processor",
-        "use the project's images of this version (make images), built for the node's architecture",
+        "use images of this version, built for the node's architecture",
     ),
 )
 
