@@ -175,7 +175,7 @@ NOT_STARTED = [
     (
         waiting("ImagePullBackOff", 'Back-off pulling image "x"'),
         event("Failed", 'Failed to pull image "x": x: not found'),
-        ["no such image", "PUSH=1"],
+        ["no such image", "push it"],
     ),
     (
         waiting("ImagePullBackOff", 'Back-off pulling image "x"'),
@@ -188,7 +188,7 @@ NOT_STARTED = [
             'Container image "local/x:2" is not present with pull policy of Never',
         ),
         None,
-        ["not loaded", "kind-up"],
+        ["not loaded", "kind load docker-image"],
     ),
     (
         waiting("InvalidImageName", 'couldn\'t parse image name "Bad Name": invalid reference'),
