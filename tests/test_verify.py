@@ -161,3 +161,11 @@ def test_numbers_written_another_way_are_other_bytes(made, store, tmp_path):
     path.write_bytes(data.replace(b'"lr":0.0002', b'"lr":2.0E-4'))
     assert canonical_json({}) == b"{}"
     assert exit_code(verify(store, made.id)) == 74
+
+
+def test_a_record_with_the_same_content_in_other_bytes_is_damaged(made, store, tmp_path):
+    (key,) = [key for key in store.keys("reports/") if key.endswith("manifest.json")]
+    path = tmp_path / "store" / key
+    path.write_bytes(path.read_bytes().replace(b'":', b'": ', 1))
+    damaged = [link for link in verify(store, made.id) if link.verdict is Verdict.DAMAGED]
+    assert [link.key for link in damaged] == [key]

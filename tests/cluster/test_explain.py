@@ -291,6 +291,11 @@ def test_a_refusal_that_is_over_is_not_shown():
     assert found.state is State.STARTING
 
 
+def test_a_pod_that_was_made_and_failed_is_no_refusal():
+    created = event("SuccessfulCreate", "Created pod: x", about=JOB)
+    assert see(job(failed=1), [dead(75)], [created]).state is State.RETRYABLE
+
+
 def test_words_that_nobody_foresaw_are_shown_all_the_same():
     found = see(job(), (), [event("FailedCreate", "the moon is in the wrong house", about=JOB)])
     assert found.said == "the moon is in the wrong house"
