@@ -38,7 +38,7 @@ def warnings(sides: Sequence[Side], power: Power) -> tuple[str, ...]:
     for side in sides:
         faults = [finding for finding in side.dataset.findings if finding.severity == "error"]
         if faults:
-            named = listed([f"{f.rule} ({f.count} of {f.of} rows)" for f in faults])
+            named = listed([f"{f.rule} ({f.count} of {f.of} {f.split} rows)" for f in faults])
             found.append(
                 f"The leak linter found errors in the data: {named}. Scores may be too good to be true."
             )
