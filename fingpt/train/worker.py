@@ -50,8 +50,8 @@ def _run(job: TrainJob, rank: int, terminated: threading.Event) -> Outcome:
         sys.modules["deepspeed"] = None  # type: ignore[assignment]
     import torch
 
-    if not torch.cuda.is_available():
-        os.environ["DS_ACCELERATOR"] = "cpu"
+    if job.run.config.train.zero_stage is not None and not torch.cuda.is_available():
+        _deepspeed_on_cpu()
     from fingpt.train.session import Session
 
     session = Session(job, rank, lambda: terminated.is_set() or job.stop.exists())
@@ -66,6 +66,14 @@ def _run(job: TrainJob, rank: int, terminated: threading.Event) -> Outcome:
     except FingptError as error:
         fault = error
     return Outcome(code=fault.exit_code, message=str(fault), step=session.step)
+
+
+def _deepspeed_on_cpu() -> None:
+    """Let gloo carry DeepSpeed's messages; it would else compile a shared-memory operator for minutes, to no gain."""
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    import deepspeed.ops
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def _leave_bug(job: TrainJob, rank: int) -> _Hook:
