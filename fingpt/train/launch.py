@@ -34,6 +34,7 @@ def run_trainer(job: TrainJob) -> Summary:
         code = process.wait()
     except Interrupted:
         _stop(process, job)
+        _raise_how_it_stopped(job)
         raise
     finally:
         _kill_group(process)
@@ -86,6 +87,13 @@ def verdict(job: TrainJob, code: int) -> Summary:
             "the same command resumes from its last checkpoint."
         )
     return outcomes[0].summary
+
+
+def _raise_how_it_stopped(job: TrainJob) -> None:
+    """Raise the trainer's own word for where it stopped, if it left one: it knows what was saved."""
+    for outcome in read_outcomes(job):
+        if outcome.code == Interrupted.exit_code:
+            raise outcome.error() from None
 
 
 def _rank_of_cause(outcome: Outcome) -> int:

@@ -33,6 +33,10 @@ from fingpt.stage import Context
 from fingpt.storage import LocalStore, ObjectStore, upload_tree
 from fingpt.train.batching import Row
 
+# The trainers that tests start have one thread (tests/conftest.py), and bytes are compared with theirs; in a process
+# that loaded OpenMP before that setting it comes too late.
+torch.set_num_threads(1)
+
 REPOSITORY = Path(__file__).parents[2]
 
 _SPECIAL = (
