@@ -22,6 +22,9 @@ RUN     ?=#             a run's id; status without it: the newest
 NAMESPACE ?=#           of the cluster; empty: the kube context's
 DEEP    ?=#             1: verify hashes the base weights too
 CONFIRM ?=#             1: clean deletes; empty: it only says what
+REGISTRY ?=#            of the images, such as registry.example/team; empty: none
+TAG     ?=#             of the images; empty: their content's hash
+PUSH    ?=#             1: push the images
 
 VENV := .venv
 PY   := $(VENV)/bin/python
@@ -143,6 +146,12 @@ doctor: setup ## what a run of MODEL on DATA would lack: store, rights, weights,
 	@$(PY) -m jobs.doctor --model $(MODEL) $(if $(strip $(DATA)),--data '$(strip $(DATA))')
 clean: setup ## name what nothing needs any more in the store (CONFIRM=1: delete it)
 	@$(PY) -m jobs.clean $(if $(strip $(CONFIRM)),--confirm)
+
+## Images and cluster (REGISTRY= TAG= PUSH=)
+
+.PHONY: images
+images: ## build the images of prep, train and eval, print their sizes
+	@REGISTRY='$(strip $(REGISTRY))' TAG='$(strip $(TAG))' PUSH='$(strip $(PUSH))' images/build
 
 ## Release
 

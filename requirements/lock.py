@@ -4,7 +4,8 @@
     python requirements/lock.py --upgrade  take the newest ones
 
 dev.txt (everything) is solved first and the image locks follow its versions, so a stage runs the same
-libraries in its image and on a laptop. torch decides at install time whether it wants CUDA: its
+libraries in its image and on a laptop. torch.txt is the part that the images of train and eval share as
+a layer; pip.txt and scan.txt are tools, each solved alone. torch decides at install time whether it wants CUDA: its
 registry build asks for the nvidia packages, its CPU build does not. So the CUDA packages stand in
 cuda.txt, which the locks name as constraints: pip takes version and hash from there when, and only
 when, the torch that it picked asks for them (pip >= 26.1, which pip.txt installs). torch-cpu.txt holds
@@ -21,13 +22,16 @@ from pathlib import Path
 HERE = Path(__file__).parent
 UV = Path(sys.executable).with_name("uv")
 
-# Which extras each lock holds. The report is drawn by the eval image.
+# Which extras each lock holds. prep's image also conducts runs; eval's holds what draws the report.
 LOCKS = {
     "dev": ("dev",),
-    "prep": ("prep",),
+    "torch": ("torch",),
+    "prep": ("prep", "cluster"),
     "train": ("train", "onebit"),
     "eval": ("eval", "report"),
 }
+# Tools that share no environment with the project: the installer, and checkers that pin what ours has newer.
+TOOLS = ("pip", "scan")
 
 # The CPU build of torch is published beside the registry, under the same version number plus "+cpu";
 # uv sees only the registry.
@@ -103,7 +107,7 @@ def torch_cpu(lock: str) -> str:
 
 
 def main(upgrade: bool) -> None:
-    """Write the developers' lock with its torch and CUDA parts, the image locks, and the installer's."""
+    """Write the developers' lock with its torch and CUDA parts, the image locks, and the tools'."""
     dev = HERE / "dev.txt"
     for name, extras in LOCKS.items():
         path = HERE / f"{name}.txt"
@@ -114,8 +118,9 @@ def main(upgrade: bool) -> None:
             (HERE / "cuda.txt").write_text(_HEADER + cuda)
             (HERE / "torch-cpu.txt").write_text(_HEADER + torch_cpu(plain))
         path.write_text(_HEADER + ("-c cuda.txt\n" if "torch" in plain else "") + plain)
-    pip = HERE / "pip.txt"
-    pip.write_text(_HEADER + solve(pip, [str(HERE / "pip.in")], upgrade))
+    for name in TOOLS:
+        path = HERE / f"{name}.txt"
+        path.write_text(_HEADER + solve(path, [f"requirements/{name}.in"], upgrade))
 
 
 if __name__ == "__main__":

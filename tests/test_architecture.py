@@ -204,7 +204,9 @@ def test_an_extra_names_every_library_that_its_modules_import() -> None:
     extras = project["optional-dependencies"]
 
     def names(requirements: list[str]) -> set[str]:
-        return {re.split(r"[^a-z0-9.-]", text.lower())[0] for text in requirements}
+        own = [re.match(r"fingpt-jobs\[(.+)\]", text) for text in requirements]
+        nested = [line for match in own if match for line in extras[match[1]]]
+        return {re.split(r"[^a-z0-9.-]", text.lower())[0] for text in [*requirements, *nested]}
 
     distributions = packages_distributions()
     faults = []
