@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from fingpt import log
+from fingpt.config import pod_and_node
 from fingpt.errors import FencedError, FingptError
 from fingpt.record import canonical_json
 from fingpt.run import Stage, attempt_key, claim_key, heartbeat_key, last_number
@@ -127,10 +128,12 @@ def claim(
         number = last_number(store.exists, lambda n: claim_key(run_id, stage, n))
         if number and not _ended(store, run_id, stage, number):
             _watch(store, run_id, stage, number, sleep)
+        pod, node = pod_and_node()
         mine = canonical_json(
             {
                 "nonce": secrets.token_hex(8),
-                "node": os.uname().nodename,
+                "pod": pod,
+                "node": node,
                 "platform": platform.platform(),
                 "place": _fields(Place.here()),
                 "started_at": datetime.now(UTC).isoformat(timespec="seconds"),

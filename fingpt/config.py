@@ -7,6 +7,7 @@ bucket; stages read it from there. This module is the only reader of environment
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
@@ -164,7 +165,8 @@ class SiteConfig(Frozen):
     `store`: URI of the object store (FINGPT_STORE, default `./store`); the endpoint and keys of an S3 store come from
     the standard AWS variables. `cache`: folder for verified copies of base weights (FINGPT_CACHE). `namespace`: that of
     the cluster (FINGPT_NAMESPACE), the kube context's when empty. `debug`: show the
-    traceback of an unexpected error (FINGPT_DEBUG=1). `hub_token`: who we are to the hub (HF_TOKEN).
+    traceback of an unexpected error (FINGPT_DEBUG=1). `hub_token`: who we are to the hub (HF_TOKEN, or the file that
+    HF_TOKEN_PATH names, as the hub's own client has it).
     """
 
     store: str
@@ -176,18 +178,32 @@ class SiteConfig(Frozen):
 
 def site_config() -> SiteConfig:
     """Read the site's environment variables, once, here."""
-    store = os.environ.get("FINGPT_STORE") or (Path.cwd() / "store").as_uri()
-    cache = os.environ.get("FINGPT_CACHE") or "~/.cache/fingpt-jobs"
-    debug = os.environ.get("FINGPT_DEBUG", "") not in ("", "0")
-    namespace = os.environ.get("FINGPT_NAMESPACE", "").strip()
-    token = os.environ.get("HF_TOKEN", "").strip()
+    token = _variable("HF_TOKEN") or _content(_variable("HF_TOKEN_PATH"))
     return SiteConfig(
-        store=store,
-        cache=Path(cache).expanduser(),
-        debug=debug,
-        namespace=namespace,
+        store=_variable("FINGPT_STORE") or (Path.cwd() / "store").as_uri(),
+        cache=Path(_variable("FINGPT_CACHE") or "~/.cache/fingpt-jobs").expanduser(),
+        debug=_variable("FINGPT_DEBUG") not in ("", "0"),
+        namespace=_variable("FINGPT_NAMESPACE"),
         hub_token=SecretStr(token) if token else None,
     )
+
+
+def pod_and_node() -> tuple[str, str]:
+    """Names of the pod that this process is in and of its node; outside our pods there is none, but this machine."""
+    host, node = socket.gethostname(), _variable("FINGPT_NODE")
+    return (host, node) if node else ("", host)
+
+
+def _variable(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
+def _content(path: str) -> str:
+    """What a small file holds; nothing where it cannot be read, as the hub's own client has it with its token."""
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8").strip() if path else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def child_environment(**changes: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ never writes COMPLETE itself, so nothing half-done can look finished.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import signal
 import sys
@@ -23,7 +24,7 @@ from typing import TypeVar
 
 from fingpt import log
 from fingpt.attempt import claim
-from fingpt.config import SiteConfig, site_config
+from fingpt.config import SiteConfig, pod_and_node, site_config
 from fingpt.errors import (
     ConfigError,
     FingptError,
@@ -45,6 +46,9 @@ from fingpt.run import Run, Stage, complete_key, run_key
 from fingpt.storage import ObjectStore, open_store
 
 M = TypeVar("M", bound=Frozen)
+
+LAST_WORDS = Path("/dev/termination-log")
+"""The manifests' `terminationMessagePath`."""
 
 KINDS: dict[Stage, type[StageManifest]] = {
     Stage.PREP: PrepManifest,
@@ -117,25 +121,31 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
         action()
         return 0
     except FingptError as fault:
-        log.error(str(fault), code=fault.exit_code)
-        return fault.exit_code
+        return _end(str(fault), fault.exit_code)
     except KeyboardInterrupt:
-        log.error("Interrupted; what was committed stays, the same command resumes.", code=143)
-        return Interrupted.exit_code
+        said = "Interrupted; what was committed stays, the same command resumes."
+        return _end(said, Interrupted.exit_code)
     except OSError as fault:
         known = _of_os(fault)
-        log.error(str(known), code=known.exit_code)
-        return known.exit_code
+        return _end(str(known), known.exit_code)
     except Exception as fault:  # the one place: anything else is a bug of ours, and says so
         if debug:
             traceback.print_exc()
         where = traceback.extract_tb(fault.__traceback__)[-1]
-        log.error(
+        return _end(
             f"Unexpected {type(fault).__name__}: {fault} (in {Path(where.filename).name}, line {where.lineno}). "
             "This is a bug; run again with FINGPT_DEBUG=1 for the traceback and report it.",
-            code=1,
+            1,
         )
-        return 1
+
+
+def _end(sentence: str, code: int) -> int:
+    """Say why the process ends; in a pod also where Kubernetes keeps it, for those who follow the Job."""
+    log.error(sentence, code=code)
+    in_pod = bool(pod_and_node()[0])
+    if in_pod and os.access(LAST_WORDS, os.W_OK):
+        LAST_WORDS.write_text(f"{sentence}\n", encoding="utf-8")
+    return code
 
 
 def locate(uri: str) -> tuple[ObjectStore, str]:
@@ -180,7 +190,7 @@ def _frame(stage: Stage, uri: str, site: SiteConfig, load_body: Callable[[], Bod
             return
         log.event("start", stage=str(stage), run=run.id)
         body = load_body()
-        with claim(store, run.id, stage) as attempt, _scratch() as scratch:
+        with claim(store, run.id, stage) as attempt, _stop_in_words(), _scratch() as scratch:
             context = Context(store, run, stage, site, scratch, attempt.check)
             manifest = body(context)
             attempt.check()
@@ -210,12 +220,13 @@ def _scratch() -> Iterator[Path]:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into Interrupted, raised in the main thread."""
+    """Turn SIGTERM and SIGINT into KeyboardInterrupt, raised in the main thread.
+
+    No Exception would do: libraries catch those. botocore takes one for a broken connection and repeats its request.
+    """
 
     def handler(number: int, _: FrameType | None) -> None:
-        raise Interrupted(
-            f"{signal.Signals(number).name} honoured; what was committed stays, the same command resumes."
-        )
+        raise KeyboardInterrupt(f"{signal.Signals(number).name} honoured")
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -223,6 +234,17 @@ def _signals() -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+@contextmanager
+def _stop_in_words() -> Iterator[None]:
+    """Turn a signal into Interrupted, whose code and sentence the attempt's ending records."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise Interrupted(
+            f"{str(stop) or 'Ctrl-C honoured'}; what was committed stays, the same command resumes."
+        ) from None
 
 
 def _of_os(fault: OSError) -> FingptError:

@@ -1,6 +1,7 @@
 """Claims, heartbeats and fencing."""
 
 import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -29,6 +30,13 @@ def test_attempts_are_numbered_from_one_and_follow_an_ending(store):
         pass
     with claim(store, RUN, TRAIN, sleep=no_sleep) as second:
         assert (first.number, second.number) == (1, 2)
+
+
+def test_a_claim_names_the_pod_and_the_node(store, monkeypatch):
+    monkeypatch.setenv("FINGPT_NODE", "gpu-1")
+    claim(store, RUN, TRAIN)
+    claimed = json.loads(store.read(claim_key(RUN, TRAIN, 1)))
+    assert (claimed["pod"], claimed["node"]) == (socket.gethostname(), "gpu-1")
 
 
 def test_an_ending_says_code_and_message(store):

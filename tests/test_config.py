@@ -1,10 +1,11 @@
 """RunConfig: strict loading, overrides, cross-field rules, identity."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from fingpt.config import RunConfig, load_config, parse_config, site_config
+from fingpt.config import RunConfig, load_config, parse_config, pod_and_node, site_config
 from fingpt.errors import ConfigError
 
 CONFIGS = Path(__file__).parent.parent / "jobs" / "configs"
@@ -99,3 +100,24 @@ def test_the_site_comes_from_the_environment_and_not_from_the_run(monkeypatch, t
     monkeypatch.delenv("FINGPT_STORE")
     monkeypatch.chdir(tmp_path)
     assert site_config().store == (tmp_path / "store").as_uri()
+
+
+def test_the_hub_s_token_is_a_variable_or_else_a_file(tmp_path, monkeypatch):
+    path = tmp_path / "token"
+    path.write_text("hf_file\n")
+    monkeypatch.setenv("HF_TOKEN_PATH", str(path))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    assert site_config().hub_token.get_secret_value() == "hf_file"
+    monkeypatch.setenv("HF_TOKEN", "hf_variable")
+    assert site_config().hub_token.get_secret_value() == "hf_variable"
+    monkeypatch.delenv("HF_TOKEN")
+    path.unlink()
+    assert site_config().hub_token is None
+
+
+def test_a_pod_of_ours_knows_its_node_and_another_place_is_its_own_node(monkeypatch):
+    host = socket.gethostname()
+    monkeypatch.delenv("FINGPT_NODE", raising=False)
+    assert pod_and_node() == ("", host)
+    monkeypatch.setenv("FINGPT_NODE", "gpu-1")
+    assert pod_and_node() == (host, "gpu-1")

@@ -151,3 +151,20 @@ def test_an_unforeseen_error_is_one_sentence_and_code_1(capsys):
 def test_the_command_line_wants_a_run(capsys):
     assert frame.main(Stage.PREP, lambda: manifest_of, ["--rnu", "x"]) == 64
     assert "usage" in capsys.readouterr().err
+
+
+def test_in_a_pod_the_last_sentence_is_left_where_kubernetes_keeps_it(tmp_path, monkeypatch):
+    def fail():
+        raise DataError("The rows are wrong.")
+
+    monkeypatch.setattr(frame, "LAST_WORDS", tmp_path / "termination-log")
+    monkeypatch.setenv("FINGPT_NODE", "gpu-1")
+    assert guarded(fail, debug=False) == 65
+    assert not frame.LAST_WORDS.exists()  # the kubelet makes it; where it is not, nothing is made
+    frame.LAST_WORDS.write_text("")
+    monkeypatch.delenv("FINGPT_NODE")
+    guarded(fail, debug=False)
+    assert frame.LAST_WORDS.read_text() == ""
+    monkeypatch.setenv("FINGPT_NODE", "gpu-1")
+    guarded(fail, debug=False)
+    assert frame.LAST_WORDS.read_text() == "The rows are wrong.\n"
