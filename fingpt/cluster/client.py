@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from fingpt.cluster import faults, objects, stream
 from fingpt.cluster.faults import Call
-from fingpt.cluster.job import CONFIG_SHA256, selector
+from fingpt.cluster.job import identity, selector
 from fingpt.cluster.objects import Event, JobState, Json, PodState, Quota
 from fingpt.cluster.site import CONFIG_MAP, Site
 from fingpt.errors import MissingInputError, RunConflictError, SetupError, TransientError
@@ -95,15 +95,15 @@ class Cluster:
     def apply_job(self, job: dict[str, Any]) -> bool:
         """Create a Job; False when the very same is there already, whatever became of it.
 
-        Raises RunConflictError when a Job of that name stands for another configuration.
+        Raises RunConflictError when a Job of that name stands for another configuration or other weights.
         """
-        name, wanted = job["metadata"]["name"], job["metadata"]["annotations"][CONFIG_SHA256]
+        name, wanted = job["metadata"]["name"], identity(job["metadata"]["annotations"])
         try:
             self._ask("create", "jobs", self._batch.create_namespaced_job, body=job)
             return True
         except RunConflictError:
             found = self.job(name)
-        there = found.annotations.get(CONFIG_SHA256, "") if found else ""
+        there = identity(found.annotations) if found else ""
         if there != wanted:
             raise faults.other_configuration(name, self.namespace, there, wanted)
         return False

@@ -128,9 +128,9 @@ def no_job(name: str, namespace: str) -> MissingInputError:
 
 
 def other_configuration(name: str, namespace: str, there: str, wanted: str) -> RunConflictError:
-    """A Job's name is taken; `there` and `wanted` are the configurations' sha256."""
+    """A Job's name is taken; `there` and `wanted` are what the two Jobs stand for (see job.identity)."""
     return RunConflictError(
-        f"Job {name} stands for another configuration (sha256 {there[:12] or 'unknown'}, yours {wanted[:12]}); "
+        f"Job {name} stands for another configuration ({there or 'unknown'}, yours {wanted}); "
         f"nothing was changed: kubectl delete job {name} -n {namespace}, or use another namespace."
     )
 

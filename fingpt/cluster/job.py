@@ -1,4 +1,4 @@
-"""A run, a stage and a manifest of k8s/ become a Job: the YAML owns the shape, this module sets the values.
+"""A run's stage or a model's base weights, and a manifest of k8s/, become a Job: YAML owns the shape, this the values.
 
 Pure but for `load_template`, which reads a file. It decides nothing about security, volumes or retries, and never talks
 to a cluster; what it returns is what `DRY_RUN=1` prints and what the client sends.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import yaml
 
 from fingpt.cluster.site import Resources, Site
 from fingpt.errors import ConfigError, SetupError
-from fingpt.models import spec
+from fingpt.models import ModelSpec, spec
 from fingpt.run import Run, Stage
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "k8s"
@@ -25,6 +25,7 @@ INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
 MODEL = "fingpt-jobs/model"
 CONFIG_SHA256 = "fingpt-jobs/config-sha256"
+BASE = "fingpt-jobs/base"
 RUN_URI = "fingpt-jobs/run-uri"
 PROJECT = "app.kubernetes.io/name"
 QUEUE = "kueue.x-k8s.io/queue-name"
@@ -32,8 +33,8 @@ QUEUE = "kueue.x-k8s.io/queue-name"
 # Kubernetes puts a Job's name into a label of its pods.
 MAX_NAME = 63
 
-# Jobs that run in the image of prep, the smallest one that has the code.
-_IN_PREP = ("drive", "mirror")
+DRIVE, MIRROR = "drive", "mirror"
+"""What is no stage: the conductor of a run, and what brings base weights, whose `instance` is a model."""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
@@ -59,41 +60,75 @@ def load_template(stage_name: str, folder: Path = MANIFESTS) -> dict[str, Any]:
 def build_job(
     run: Run, stage_name: str, template: dict[str, Any], site: Site, uri: str
 ) -> dict[str, Any]:
-    """The Job that carries out `stage_name` (a Stage, drive or mirror) of the run frozen at `uri`.
+    """The Job that carries out `stage_name` (a Stage, or drive) of the run frozen at `uri`.
 
     The image is the one that the run was frozen with: an upgrade of the site in between makes a new run, never a run
     computed by two codes. Raises ConfigError when a name is too long or the run was frozen with local code.
     """
-    # Through JSON, so that the template stays as it is and parts that YAML anchors share become separate.
-    job: dict[str, Any] = json.loads(json.dumps(template))
-    pod = job["spec"]["template"]["spec"]
-    container = pod["containers"][0]
-    labels = {INSTANCE: run.id, COMPONENT: stage_name, MODEL: run.config.model}
-
-    job["metadata"]["name"] = job_name(run.id, stage_name)
-    job["metadata"].setdefault("annotations", {}).update(
-        {CONFIG_SHA256: run.config.sha256, RUN_URI: uri}
-    )
-    for metadata in (job["metadata"], job["spec"]["template"].setdefault("metadata", {})):
-        metadata.setdefault("labels", {}).update(labels)
-    if site.queue and stage_name != "drive":
-        job["metadata"]["labels"][QUEUE] = site.queue
-    job["spec"]["activeDeadlineSeconds"] = _deadline(stage_name, site, job)
-
+    marks = {CONFIG_SHA256: run.config.sha256, RUN_URI: uri}
+    job = _marked(template, (run.id, stage_name, run.config.model), marks)
+    container = job["spec"]["template"]["spec"]["containers"][0]
     container["image"] = _image(run, stage_name)
-    container["imagePullPolicy"] = site.pull_policy
     container["args"] = ["--run", uri]
-    _set_environment(container, site)
-    gpus = gpu_count(run, stage_name, site)
-    _set_resources(container, getattr(site.resources, stage_name, None), site.gpu_resource, gpus)
-    _set_volumes(pod, site)
-    _set_placement(pod, site, gpus)
+    _set_site(job, stage_name, site, gpu_count(run, stage_name, site))
     return job
 
 
-def job_name(run_id: str, stage_name: str) -> str:
-    """`<run id>-<stage>`; ConfigError when that is no name that a Job may have."""
-    name = f"{run_id}-{stage_name}"
+def build_base_job(model: ModelSpec, template: dict[str, Any], site: Site) -> dict[str, Any]:
+    """The Job that brings `model`'s base weights into the bucket: from the hub, or made, where the model is tiny.
+
+    It belongs to no run; the site's images do it, and the weights are the same for every image.
+    """
+    marks = {BASE: f"{model.base}@{model.revision}"}
+    job = _marked(template, (model.key, MIRROR, model.key), marks)
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    container["image"] = site.images.train if model.tiny else site.images.prep
+    container["args"] = ["--model", model.key]
+    if model.tiny:
+        container["command"] = [*container["command"][:-1], "jobs.tiny"]
+        site = site.model_copy(update={"hub_secret": ""})  # what needs no token gets none
+    _set_site(job, MIRROR, site, 0)
+    return job
+
+
+def identity(annotations: Mapping[str, str]) -> str:
+    """What a Job stands for: a configuration's sha256, or base weights; two Jobs of one name must agree in it."""
+    return annotations.get(CONFIG_SHA256) or annotations.get(BASE, "")
+
+
+def _marked(
+    template: dict[str, Any], who: tuple[str, str, str], marks: Mapping[str, str]
+) -> dict[str, Any]:
+    """A copy of the template with the name and labels of `who` (instance, component, model) and annotations `marks`."""
+    # Through JSON, so that the template stays as it is and parts that YAML anchors share become separate.
+    job: dict[str, Any] = json.loads(json.dumps(template))
+    instance, component, model = who
+    job["metadata"]["name"] = job_name(instance, component)
+    job["metadata"].setdefault("annotations", {}).update(marks)
+    labels = {INSTANCE: instance, COMPONENT: component, MODEL: model}
+    for metadata in (job["metadata"], job["spec"]["template"].setdefault("metadata", {})):
+        metadata.setdefault("labels", {}).update(labels)
+    return job
+
+
+def _set_site(job: dict[str, Any], component: str, site: Site, gpus: int) -> None:
+    """Everything that the site decides."""
+    pod = job["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    if site.queue and component != DRIVE:
+        job["metadata"]["labels"][QUEUE] = site.queue
+    job["spec"]["activeDeadlineSeconds"] = _deadline(component, site, job)
+    container["imagePullPolicy"] = site.pull_policy
+    _set_environment(container, site)
+    wanted = getattr(site.resources, component, None)
+    _set_resources(container, wanted, site.gpu_resource, gpus)
+    _set_volumes(pod, site)
+    _set_placement(pod, site, gpus)
+
+
+def job_name(instance: str, component: str) -> str:
+    """`<run id>-<stage>`, or `mirror-<model>`; ConfigError when that is no name that a Job may have."""
+    name = f"{MIRROR}-{instance}" if component == MIRROR else f"{instance}-{component}"
     if len(name) > MAX_NAME or not _DNS_LABEL.fullmatch(name):
         raise ConfigError(
             f"Job name '{name}' has {len(name)} characters; at most {MAX_NAME} lower-case letters, digits and '-' are "
@@ -121,7 +156,7 @@ def to_yaml(job: dict[str, Any]) -> str:
 
 
 def _image(run: Run, stage_name: str) -> str:
-    image = run.images.get("prep" if stage_name in _IN_PREP else stage_name, "")
+    image = run.images.get("prep" if stage_name == DRIVE else stage_name, "")
     if not image or image.startswith("local:"):
         raise ConfigError(
             f"Run {run.id} was frozen with the code of one machine, not with an image for {stage_name}; submit it to "
@@ -132,7 +167,7 @@ def _image(run: Run, stage_name: str) -> str:
 
 def _deadline(stage_name: str, site: Site, job: dict[str, Any]) -> int:
     """The site's, but for a conductor: it outlives all its stages, whatever its file says."""
-    if stage_name != "drive":
+    if stage_name != DRIVE:
         return site.deadline_seconds
     return max(int(job["spec"]["activeDeadlineSeconds"]), len(Stage) * site.deadline_seconds)
 

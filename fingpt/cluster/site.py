@@ -60,7 +60,7 @@ class Resources(Frozen):
 
 
 class Images(Frozen):
-    """Image of each stage, best with its digest; drive and mirror run in prep's."""
+    """Image of each stage, best with its digest; drive and mirror run in prep's, tiny bases are made in train's."""
 
     prep: Annotated[str, Field(min_length=1)]
     train: Annotated[str, Field(min_length=1)]

@@ -9,9 +9,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fingpt.cluster.job import build_job, gpu_count, job_name, load_template, selector, to_yaml
+from fingpt.cluster.job import (
+    build_base_job,
+    build_job,
+    gpu_count,
+    identity,
+    job_name,
+    load_template,
+    selector,
+    to_yaml,
+)
 from fingpt.cluster.site import Site
 from fingpt.errors import ConfigError, SetupError
+from fingpt.models import spec
 from fingpt.run import Run
 from tests.cluster.sites import full_site_data, run_of, site_data
 
@@ -22,6 +32,10 @@ STAGES = ("prep", "train", "eval", "drive")
 
 def built(run: Run, stage: str, site: Site) -> dict:
     return build_job(run, stage, load_template(stage), site, f"{site.store}/runs/{run.id}/run.json")
+
+
+def base_job(model: str, site: Site) -> dict:
+    return build_base_job(spec(model), load_template("mirror"), site)
 
 
 def pod_of(job: dict) -> dict:
@@ -51,7 +65,17 @@ def test_a_job_is_exactly_its_golden_file(name, model, stage, data):
     assert annotations["fingpt-jobs/config-sha256"] == run.config.sha256
     annotations["fingpt-jobs/config-sha256"] = "the configuration's sha256"
 
-    path = GOLDEN / f"{name}.yaml"
+    compare(job, GOLDEN / f"{name}.yaml")
+
+
+@pytest.mark.parametrize(
+    ("model", "data"), [("llama31", full_site_data()), ("tiny-llama31", site_data())]
+)
+def test_a_base_s_job_is_exactly_its_golden_file(model, data):
+    compare(base_job(model, Site.of(data)), GOLDEN / f"{model}-mirror.yaml")
+
+
+def compare(job: dict, path: Path) -> None:
     if os.environ.get(RENEW):
         path.write_text(to_yaml(job), encoding="utf-8")
     golden = path.read_text(encoding="utf-8")
@@ -90,7 +114,7 @@ def test_the_run_s_address_is_the_only_argument(full_site):
 @pytest.mark.parametrize(
     ("model", "overrides", "tiny_gpu", "expected"),
     [
-        ("llama31", (), "false", {"prep": 0, "train": 1, "eval": 1, "drive": 0, "mirror": 0}),
+        ("llama31", (), "false", {"prep": 0, "train": 1, "eval": 1, "drive": 0}),
         ("llama31", ("train.processes=4",), "false", {"train": 4, "eval": 1}),
         ("tiny-llama31", ("train.processes=2",), "false", {"prep": 0, "train": 0, "eval": 0}),
         ("tiny-llama31", ("train.processes=2",), "true", {"prep": 0, "train": 2, "eval": 1}),
@@ -134,23 +158,38 @@ def test_without_a_secret_nothing_points_to_one():
     assert "s3" not in {each["name"] for each in container_of(job)["volumeMounts"]}
 
 
-def test_a_hub_token_goes_to_the_manifest_that_has_a_place_for_it(site, full_site):
-    template = load_template("prep")
-    pod = template["spec"]["template"]["spec"]
-    pod["volumes"].append({"name": "hub", "secret": {"secretName": "x"}})
-    pod["containers"][0]["volumeMounts"].append(
-        {"name": "hub", "mountPath": "/var/run/secrets/hub"}
+def test_the_hub_s_token_is_a_file_of_the_mirror_alone_and_only_where_it_is_needed(site, full_site):
+    def parts(job):
+        pod, container = pod_of(job), container_of(job)
+        named = [*pod["volumes"], *container["volumeMounts"], *container["env"]]
+        return {each["name"] for each in named} & {"hub", "HF_TOKEN_PATH"}
+
+    assert parts(base_job("llama31", full_site)) == {"hub", "HF_TOKEN_PATH"}
+    (hub,) = [v for v in pod_of(base_job("llama31", full_site))["volumes"] if v["name"] == "hub"]
+    assert hub["secret"]["secretName"] == "hub-token"
+    assert parts(base_job("llama31", site)) == set()  # no Secret is named
+    assert parts(base_job("tiny-llama31", full_site)) == set()  # nothing is fetched
+    assert not any(parts(built(run_of("llama31"), stage, full_site)) for stage in STAGES)
+
+
+def test_base_weights_are_fetched_by_prep_s_image_and_made_by_train_s(full_site):
+    fetched, made = (base_job(model, full_site) for model in ("llama31", "tiny-llama31"))
+    assert container_of(fetched)["image"] == full_site.images.prep
+    assert container_of(fetched)["command"][-1] == "jobs.mirror"
+    assert container_of(made)["image"] == full_site.images.train
+    assert container_of(made)["command"][-1] == "jobs.tiny"
+
+
+def test_a_base_s_job_is_known_by_its_weights_and_found_by_model(site):
+    job, model = base_job("llama31", site), spec("llama31")
+    assert identity(job["metadata"]["annotations"]) == f"{model.base}@{model.revision}"
+    assert identity(built(run_of("llama31"), "prep", site)["metadata"]["annotations"]) == (
+        run_of("llama31").config.sha256
     )
-    pod["containers"][0]["env"].append(
-        {"name": "HF_TOKEN_PATH", "value": "/var/run/secrets/hub/token"}
-    )
-    run, uri = run_of("llama31"), "s3://bucket/runs/x/run.json"
-    with_token = build_job(run, "mirror", template, full_site, uri)
-    assert pod_of(with_token)["volumes"][-1]["secret"]["secretName"] == "hub-token"
-    assert container_of(with_token)["image"] == run.images["prep"]
-    without = build_job(run, "mirror", template, site, uri)
-    assert "HF_TOKEN_PATH" not in variables_of(without)
-    assert "hub" not in {each["name"] for each in pod_of(without)["volumes"]}
+    assert job["metadata"]["name"] == job_name("llama31", "mirror") == "mirror-llama31"
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    wanted = dict(part.split("=") for part in selector("llama31", "mirror").split(","))
+    assert wanted.items() <= labels.items()
 
 
 def test_no_secret_s_bytes_can_be_in_a_job(full_site):

@@ -20,15 +20,16 @@ import pytest
 import yaml
 
 from fingpt.cluster.client import Cluster
-from fingpt.cluster.job import build_job, load_template, to_yaml
+from fingpt.cluster.job import build_base_job, build_job, load_template, to_yaml
 from fingpt.cluster.site import Site
 from fingpt.errors import MissingInputError, RunConflictError, SetupError
+from fingpt.models import spec
 from tests.cluster.sites import full_site_data, run_of, site_data
 
 pytestmark = pytest.mark.e2e
 
 STAGES = ("prep", "train", "eval", "drive")
-SHIPPED = [Path(__file__).parents[2] / "k8s" / f"{stage}.yaml" for stage in STAGES]
+SHIPPED = [Path(__file__).parents[2] / "k8s" / f"{name}.yaml" for name in (*STAGES, "mirror")]
 Kubectl = Callable[..., "CompletedProcess[str]"]
 
 
@@ -101,6 +102,13 @@ def test_a_built_job_and_its_pod_are_accepted_without_a_warning(
     kubectl, namespace, stage, model, site
 ):
     job = build_job(run_of(model), stage, load_template(stage), site, "s3://bucket/runs/x/run.json")
+    accepted(kubectl, namespace, to_yaml(job))
+    accepted(kubectl, namespace, pod_of(job))
+
+
+@pytest.mark.parametrize("model", ["llama31", "tiny-deepseek-r1"])
+def test_a_base_s_job_and_its_pod_are_accepted_without_a_warning(kubectl, namespace, model, site):
+    job = build_base_job(spec(model), load_template("mirror"), site)
     accepted(kubectl, namespace, to_yaml(job))
     accepted(kubectl, namespace, pod_of(job))
 

@@ -11,7 +11,7 @@ import yaml
 from fingpt import errors
 
 K8S = Path(__file__).parents[2] / "k8s"
-MANIFESTS = ("prep", "train", "eval", "drive")
+MANIFESTS = ("prep", "train", "eval", "drive", "mirror")
 VERDICTS = ("ConfigError DataError MissingInputError DivergedError RunConflictError").split()
 
 
@@ -51,26 +51,32 @@ def test_one_pod_at_a_time_and_none_before_the_last_is_gone(job):
     assert "suspend" not in spec  # a queue's webhook sets it
 
 
-def test_exit_codes_are_judged_by_the_same_three_rules(stage, job):
+def test_exit_codes_are_judged_by_the_same_rules(stage, job):
     def on_codes(action: str, *codes: int) -> dict:
         return {
             "action": action,
             "onExitCodes": {"containerName": stage, "operator": "In", "values": list(codes)},
         }
 
-    assert job["spec"]["podFailurePolicy"]["rules"] == [
-        on_codes("FailJob", 64, 65, 66, 70, 73, 77, 78),
+    # A conductor alone gives up waiting; base weights are claimed by nobody, so nobody is fenced.
+    verdicts = [64, 65, 66, *([69] if stage == "drive" else []), 70, 73, 77, 78]
+    rules = [
+        on_codes("FailJob", *verdicts),
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
         on_codes("Ignore", 76),
     ]
+    assert job["spec"]["podFailurePolicy"]["rules"] == (rules[:2] if stage == "mirror" else rules)
 
 
-def test_the_rules_know_the_error_tree_s_codes(job):
+def test_the_rules_know_the_error_tree_s_codes(stage, job):
     verdicts = {getattr(errors, name).exit_code for name in VERDICTS}
     verdicts |= {errors.PermissionDeniedError.exit_code, errors.SetupError.exit_code}
+    if stage == "drive":
+        verdicts.add(errors.StartTimeoutError.exit_code)
     rules = job["spec"]["podFailurePolicy"]["rules"]
     assert set(rules[0]["onExitCodes"]["values"]) == verdicts
-    assert rules[2]["onExitCodes"]["values"] == [errors.FencedError.exit_code]
+    if stage != "mirror":
+        assert rules[2]["onExitCodes"]["values"] == [errors.FencedError.exit_code]
 
 
 def test_the_pod_is_as_restricted_as_can_be(stage, pod, container):
@@ -106,10 +112,11 @@ def test_requests_equal_limits(container):
     assert {"cpu", "memory", "ephemeral-storage"} <= set(resources["limits"])
 
 
-def test_every_folder_that_is_written_to_has_a_size(pod, container):
+def test_every_folder_that_is_written_to_has_a_size(stage, pod, container):
     volumes = {each["name"]: each for each in pod["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
     assert {"scratch", "tmp", "s3"} <= set(volumes)
+    assert ("hub" in volumes) is (stage == "mirror")
     kinds = {kind for each in pod["volumes"] for kind in each if kind != "name"}
     assert kinds == {"emptyDir", "secret"}
     assert all("sizeLimit" in each["emptyDir"] for each in pod["volumes"] if "emptyDir" in each)
@@ -131,16 +138,18 @@ def test_volumes_fit_into_what_is_asked_for(pod, container):
     assert memory <= mebibytes(limits["memory"]) / 2
 
 
-def test_keys_are_one_file_of_one_secret_and_never_a_variable(pod, container):
-    secret = next(each["secret"] for each in pod["volumes"] if each["name"] == "s3")
-    assert secret["defaultMode"] == 0o440
-    assert secret["items"] == [{"key": "credentials", "path": "credentials"}]
+def test_keys_are_one_file_of_one_secret_and_never_a_variable(stage, pod, container):
     variables = {each["name"]: each for each in container["env"]}
-    mount = next(each for each in container["volumeMounts"] if each["name"] == "s3")
-    assert mount["readOnly"] is True
-    path = f"{mount['mountPath']}/credentials"
-    assert variables["AWS_SHARED_CREDENTIALS_FILE"]["value"] == path
-    assert not [name for name in variables if "SECRET" in name or "ACCESS_KEY" in name]
+    kinds = [("s3", "credentials", "AWS_SHARED_CREDENTIALS_FILE")]
+    kinds += [("hub", "token", "HF_TOKEN_PATH")] if stage == "mirror" else []
+    for volume, key, variable in kinds:
+        secret = next(each["secret"] for each in pod["volumes"] if each["name"] == volume)
+        assert secret["defaultMode"] == 0o440
+        assert secret["items"] == [{"key": key, "path": key}]
+        mount = next(each for each in container["volumeMounts"] if each["name"] == volume)
+        assert mount["readOnly"] is True
+        assert variables[variable]["value"] == f"{mount['mountPath']}/{key}"
+    assert not [n for n in variables if "SECRET" in n or "ACCESS_KEY" in n or n == "HF_TOKEN"]
     assert not [each for each in variables.values() if "secretKeyRef" in str(each)]
     assert "envFrom" not in container
 
@@ -168,11 +177,12 @@ def test_only_training_and_evaluation_ask_for_gpus(stage, container):
     assert gpus == (["nvidia.com/gpu"] if stage in ("train", "eval") else [])
 
 
-def test_a_conductor_runs_from_the_image_of_prep():
-    drive = read("drive")["spec"]["template"]["spec"]["containers"][0]
+@pytest.mark.parametrize("name", ["drive", "mirror"])
+def test_what_is_no_stage_runs_from_the_image_of_prep(name):
+    one = read(name)["spec"]["template"]["spec"]["containers"][0]
     prep = read("prep")["spec"]["template"]["spec"]["containers"][0]
-    assert drive["image"] == prep["image"]
-    assert drive["command"] == ["tini", "--", "python", "-m", "jobs.drive"]
+    assert one["image"] == prep["image"]
+    assert one["command"] == ["tini", "--", "python", "-m", f"jobs.{name}"]
 
 
 def test_no_manifest_is_a_string_template(stage):
