@@ -153,6 +153,14 @@ clean: setup ## name what nothing needs any more in the store (CONFIRM=1: delete
 images: ## build the images of prep, train and eval, print their sizes
 	@REGISTRY='$(strip $(REGISTRY))' TAG='$(strip $(TAG))' PUSH='$(strip $(PUSH))' images/build
 
+.PHONY: kind-up kind-env kind-down
+kind-up: setup images ## a kind cluster with storage, images and chart; needs docker, kind, kubectl, helm
+	@k8s/kind/up
+kind-env: ## print what a shell needs to use it: eval "$$(make -s kind-env)"
+	@k8s/kind/up env
+kind-down: ## delete that cluster and all that is in it
+	@kind delete cluster --name fingpt
+
 ## Release
 
 .PHONY: clean-local
