@@ -23,6 +23,7 @@ from botocore.exceptions import ClientError
 
 from fingpt.errors import TransientError
 from fingpt.manifest import FileRef, sha256_bytes
+from fingpt.storage import halt
 from fingpt.storage.files import (
     conflict,
     describe,
@@ -255,9 +256,17 @@ class S3Store:
             if answer["ContentLength"] <= _MULTIPART_BYTES:
                 with path.open("wb") as file:
                     for chunk in body.iter_chunks(_MIB):
+                        halt.check()
                         file.write(chunk)
                 return
-        self._client.download_file(address["Bucket"], address["Key"], str(path), Config=_MULTIPART)
+        check = halt.checker()
+        self._client.download_file(
+            address["Bucket"],
+            address["Key"],
+            str(path),
+            Callback=lambda _: check(),
+            Config=_MULTIPART,
+        )
 
     def _call(self, action: str, key: str, act: Callable[[], T]) -> T:
         return self._patience.call(act, action, f"{self.uri}/{key}")

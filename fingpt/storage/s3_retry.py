@@ -14,6 +14,7 @@ from typing import TypeVar
 from botocore.exceptions import ClientError
 
 from fingpt.errors import TransientError
+from fingpt.storage import halt
 from fingpt.storage.s3_errors import FAILURES, in_words, unreachable
 
 T = TypeVar("T")
@@ -53,5 +54,5 @@ class Patience:
                 self._answered = True
                 return result
             _LOG.warning("s3.retry: %s", failure)
-            time.sleep(random.uniform(0, pause))
+            halt.pause(random.uniform(0, pause))
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

@@ -5,6 +5,7 @@ Decides nothing about truth: the FileRefs that come out of `upload_tree` become 
 
 from __future__ import annotations
 
+import threading
 import unicodedata
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,6 +14,7 @@ from typing import TypeVar
 
 from fingpt.errors import DataError, MissingInputError
 from fingpt.manifest import FileRef, sha256_file
+from fingpt.storage import halt
 from fingpt.storage.files import os_errors_in_words
 from fingpt.storage.keys import check_key
 from fingpt.storage.protocol import ObjectStore, Progress
@@ -85,13 +87,17 @@ def _in_parallel(
     act: Callable[[T], FileRef], items: Sequence[T], progress: Progress | None
 ) -> list[FileRef]:
     done = []
-    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="transfer")
+    stopped = threading.Event()
+    pool = ThreadPoolExecutor(_WORKERS, "transfer", halt.adopt, (stopped,))
     try:
         for future in as_completed([pool.submit(act, item) for item in items]):
             done.append(future.result())
             if progress is not None:
                 progress.advance(done[-1].size)
+    except KeyboardInterrupt:
+        stopped.set()
+        raise
     finally:
-        # Also on Ctrl-C: files under way end in order, files that wait are not begun.
+        # After a failure, files under way end in order and those that wait are not begun; a signal halts both.
         pool.shutdown(cancel_futures=True)
     return done

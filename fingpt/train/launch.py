@@ -26,13 +26,14 @@ _BUG = 1
 def run_trainer(job: TrainJob) -> Summary:
     """Run the trainer to its end and return what it measured.
 
-    Raises the error that the trainer ended with; Interrupted after SIGTERM or Ctrl-C; TransientError when it was killed
-    without a word (the usual reason is the kernel's out-of-memory killer).
+    Raises the error that the trainer ended with. After SIGTERM or Ctrl-C (both KeyboardInterrupt here) that is
+    Interrupted, saying what was saved; a trainer that cannot say it leaves the KeyboardInterrupt. TransientError when
+    it was killed without a word (the usual reason is the kernel's out-of-memory killer).
     """
     process = subprocess.Popen(command(job), env=environment(job), start_new_session=True)
     try:
         code = process.wait()
-    except Interrupted:
+    except KeyboardInterrupt:
         _stop(process, job)
         _raise_how_it_stopped(job)
         raise
@@ -106,7 +107,7 @@ def _stop(process: subprocess.Popen[bytes], job: TrainJob) -> None:
     job.stop.touch()
     try:
         process.wait(timeout=GRACE_SECONDS)
-    except (subprocess.TimeoutExpired, Interrupted):
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
         log.warning("no checkpoint in time, the trainer is killed; the last commit stands")
 
 

@@ -1,4 +1,4 @@
-"""The stores under test: a folder, moto's server in this process, and a real versitygw where one is named."""
+"""The stores under test: a folder, moto's server in this process, and real servers where their programs are named."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.retries.standard import ExponentialBackoff
 
 from fingpt.storage import LocalStore, ObjectStore, s3_retry
 from fingpt.storage.s3 import S3Store
@@ -76,28 +78,43 @@ class Gateway:
 
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    program = os.environ.get("FINGPT_VERSITYGW")
-    if not program:
-        pytest.skip(
-            "FINGPT_VERSITYGW does not name the versitygw program, so this S3 server is not tried."
-        )
-    root = tmp_path_factory.mktemp("versitygw")
-    port = _free_port()
+    program = _program("FINGPT_VERSITYGW", "versitygw")
+    root, users = tmp_path_factory.mktemp("versitygw"), tmp_path_factory.mktemp("users")
     keys = {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
+    port = _free_port()
+    where = ("--port", f"127.0.0.1:{port}", "--iam-dir", str(users), "--quiet")
+    with _serving([program, *where, "posix", str(root)], keys, port) as endpoint:
+        _add_user(program, endpoint)
+        yield Gateway(endpoint, root)
+
+
+@pytest.fixture(scope="session")
+def minio_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    program = _program("FINGPT_MINIO", "minio")
+    root = str(tmp_path_factory.mktemp("minio"))
+    keys = {"MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": SECRET_KEY, "HOME": root}
+    port = _free_port()
+    command = [program, "server", "--quiet", "--address", f"127.0.0.1:{port}", f"{root}/data"]
+    with _serving(command, keys, port) as endpoint:
+        yield endpoint
+
+
+def _program(variable: str, name: str) -> str:
+    program = os.environ.get(variable)
+    if not program:
+        pytest.skip(f"{variable} does not name the {name} program, so this S3 server is not tried.")
+    return program
+
+
+@contextmanager
+def _serving(command: list[str], keys: dict[str, str], port: int) -> Iterator[str]:
+    """The endpoint of an S3 server that runs as a process of this test session."""
     process = subprocess.Popen(
-        [
-            program,
-            *("--port", f"127.0.0.1:{port}"),
-            *("--iam-dir", str(tmp_path_factory.mktemp("users"))),
-            *("--quiet", "posix", str(root)),
-        ],
-        env={"PATH": os.environ["PATH"], **keys},
-        stdout=subprocess.DEVNULL,
+        command, env={"PATH": os.environ["PATH"], **keys}, stdout=subprocess.DEVNULL
     )
     try:
         _wait_for(port, process)
-        _add_user(program, f"http://127.0.0.1:{port}")
-        yield Gateway(f"http://127.0.0.1:{port}", root)
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(10)
@@ -118,17 +135,22 @@ def _free_port() -> int:
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(200):
-        assert process.poll() is None, "versitygw ended instead of listening"
+        assert process.poll() is None, f"{process.args[0]} ended instead of listening"
         with socket.socket() as attempt:
             if attempt.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise AssertionError("versitygw did not listen within 10 seconds")
+    raise AssertionError(f"{process.args[0]} did not listen within 10 seconds")
 
 
 @pytest.fixture(scope="session")
 def moto_client(moto_endpoint: str) -> Iterator[Any]:
     yield from _client(moto_endpoint)
+
+
+@pytest.fixture(scope="session")
+def minio_client(minio_endpoint: str) -> Iterator[Any]:
+    yield from _client(minio_endpoint)
 
 
 @pytest.fixture(scope="session")
@@ -150,16 +172,26 @@ def _client(endpoint: str) -> Iterator[Any]:
 
 @pytest.fixture
 def moto_lab(moto_client) -> Lab:
+    return _bucket_lab(moto_client)
+
+
+@pytest.fixture
+def minio_lab(minio_client) -> Lab:
+    return _bucket_lab(minio_client)
+
+
+def _bucket_lab(client) -> Lab:
+    """A bucket of its own, whose objects are damaged by writing them again."""
     bucket = f"bucket-{uuid4().hex}"
-    moto_client.create_bucket(Bucket=bucket)
+    client.create_bucket(Bucket=bucket)
 
     def flip(key: str) -> None:
         address = {"Bucket": bucket, "Key": f"some/prefix/{key}"}
-        there = moto_client.get_object(**address)
+        there = client.get_object(**address)
         data = _flipped(there["Body"].read())
-        moto_client.put_object(**address, Body=data, Metadata=there["Metadata"])
+        client.put_object(**address, Body=data, Metadata=there["Metadata"])
 
-    return Lab(S3Store(moto_client, bucket, "some/prefix"), flip, moto_client, bucket)
+    return Lab(S3Store(client, bucket, "some/prefix"), flip, client, bucket)
 
 
 @pytest.fixture
@@ -180,18 +212,19 @@ def local_lab(tmp_path: Path) -> Lab:
     return Lab(LocalStore(root), lambda key: _flip_file(root / key))
 
 
-@pytest.fixture(params=["local", "moto", "versitygw"])
+_LABS = {"local": "local_lab", "moto": "moto_lab", "versitygw": "gateway_lab", "minio": "minio_lab"}
+
+
+@pytest.fixture(params=_LABS)
 def lab(request: pytest.FixtureRequest) -> Lab:
     """Every store in turn."""
-    names = {"local": "local_lab", "moto": "moto_lab", "versitygw": "gateway_lab"}
-    return request.getfixturevalue(names[request.param])
+    return request.getfixturevalue(_LABS[request.param])
 
 
-@pytest.fixture(params=["moto", "versitygw"])
+@pytest.fixture(params=[name for name in _LABS if name != "local"])
 def s3_lab(request: pytest.FixtureRequest) -> Lab:
     """Every S3 server in turn."""
-    names = {"moto": "moto_lab", "versitygw": "gateway_lab"}
-    return request.getfixturevalue(names[request.param])
+    return request.getfixturevalue(_LABS[request.param])
 
 
 @pytest.fixture
@@ -257,6 +290,7 @@ def before_sending(hook):
 
 @pytest.fixture
 def at_once(monkeypatch) -> None:
-    """No waiting between repeated calls."""
+    """No waiting between repeated calls, neither ours nor the client's."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
     monkeypatch.setattr(s3_retry, "_LONGEST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(s3_retry.random, "uniform", lambda low, high: 0.0)

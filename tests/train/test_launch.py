@@ -119,7 +119,7 @@ def waiting(made: TrainJob, reaction: str) -> list[str]:
 
 
 class Signal:
-    """Stands for the frame's signal handler: raises Interrupted out of the first wait."""
+    """Stands for the frame's signal handler: raises KeyboardInterrupt out of the first wait."""
 
     def __init__(self, popen):
         self._wait = popen.wait
@@ -127,7 +127,7 @@ class Signal:
     def __call__(self, timeout=None):
         if timeout is None and not getattr(self, "sent", False):
             self.sent = True
-            raise Interrupted("SIGTERM honoured")
+            raise KeyboardInterrupt("SIGTERM honoured")
         return self._wait(timeout=timeout)
 
 
@@ -146,7 +146,7 @@ def test_a_stop_is_passed_on_and_its_wait_has_an_end(tmp_path, monkeypatch, reac
     monkeypatch.setattr(launch, "command", lambda job: waiting(job, reaction))
     monkeypatch.setattr(launch, "GRACE_SECONDS", 0.5)
     monkeypatch.setattr(launch.subprocess, "Popen", popen)
-    with pytest.raises(Interrupted, match="SIGTERM"):
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
         run_trainer(made)
     assert made.stop.exists()
     assert started[0].poll() is not None
