@@ -6,12 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fingpt import log
-from fingpt.errors import MissingInputError
+from fingpt.errors import ConfigError, MissingInputError
 from fingpt.manifest import BaseManifest, FileRef, decode, encode
 from fingpt.models import ModelSpec
 from fingpt.record import sha256_file
 from fingpt.run import base_manifest_key
 from fingpt.storage import ObjectStore, download_tree, put
+
+
+def require_way(spec: ModelSpec, *, tiny: bool) -> None:
+    """ConfigError, with the right command, when weights are to be made that the hub has, or fetched that are made."""
+    if spec.tiny and not tiny:
+        raise ConfigError(
+            f"'{spec.key}' is a tiny model, which is made here and is on no hub: make tiny MODEL={spec.key}."
+        )
+    if tiny and not spec.tiny:
+        raise ConfigError(
+            f"'{spec.key}' is no tiny model, its weights come from the hub: make mirror MODEL={spec.key}."
+        )
 
 
 def publish_base(store: ObjectStore, spec: ModelSpec, files: Sequence[FileRef]) -> BaseManifest:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Self
 
 
 class FingptError(Exception):
@@ -104,11 +105,16 @@ class Interrupted(FingptError):
 
 
 class StageFailedError(FingptError):
-    """A stage ended with `exit_code` in a process or pod of its own, which has said why itself."""
+    """A stage ended with `code` in a process or pod of its own; `sentence` is what is known of it here."""
 
-    def __init__(self, stage: str, code: int, reason: str = "its last line says why") -> None:
-        super().__init__(f"Stage {stage} ended with exit code {code}: {reason.rstrip('.')}.")
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence)
         self.exit_code = code
+
+    @classmethod
+    def of(cls, stage: str, code: int, reason: str = "its last line says why") -> Self:
+        """The usual sentence: which stage, which code, what it said itself."""
+        return cls(f"Stage {stage} ended with exit code {code}: {reason.rstrip('.')}.", code)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -52,4 +52,4 @@ def _process(name: str, arguments: list[str]) -> None:
         raise Interrupted(f"Stage {name} was interrupted; the same command resumes.")
     if code != 0:
         log.event("stage failed", stage=name, code=code)
-        raise StageFailedError(name, code if code > 0 else 128 - code)
+        raise StageFailedError.of(name, code if code > 0 else 128 - code)

@@ -73,6 +73,16 @@ def error(sentence: str, **fields: object) -> None:
     _LOGGER.error(sentence, extra={"fields": fields})
 
 
+def relay(line: str) -> None:
+    """Pass on a line of another process's log: as it is, or on a terminal as a person reads it."""
+    text = _as_person(line) if sys.stderr.isatty() else line
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):  # as in _LineHandler
+        return
+
+
 @contextmanager
 def progress(description: str, total: float) -> Iterator[Meter]:
     """Progress of work of `total` units: a bar with ETA on a terminal; else a JSON line every 10 % or 30 s."""
@@ -159,6 +169,17 @@ class _PersonFormatter(logging.Formatter):
         mark = {"ERROR": "✗ ", "WARNING": "! "}.get(record.levelname, "")
         pairs = _pairs(getattr(record, "fields", {}))
         return _printable(f"{mark}{record.getMessage()}  {pairs}".rstrip())
+
+
+def _as_person(line: str) -> str:
+    try:
+        said = json.loads(line)
+        event = said.pop("event")
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return _printable(line)
+    fields = {name: value for name, value in said.items() if name not in ("ts", "level", "run")}
+    stage = fields.pop("stage", "")
+    return _printable(f"{stage}: {event}  {_pairs(fields)}".strip(": "))
 
 
 def _pairs(fields: dict[str, object]) -> str:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from fingpt import log
-from fingpt.base import publish_base, read_base_manifest
-from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
+from fingpt.base import publish_base, read_base_manifest, require_way
+from fingpt.errors import DataError, MissingInputError, StorageError
 from fingpt.hub import Hub, HubFile, verify
 from fingpt.manifest import BaseManifest, FileRef
 from fingpt.models import ModelSpec
@@ -49,10 +49,7 @@ def mirror(store: ObjectStore, spec: ModelSpec, hub: Hub) -> BaseManifest:
     is needed, DataError when a setting is not allowed, StorageError when bytes differ or the disk is full, and what Hub
     and ObjectStore raise. What is in the store by then stays for the next call.
     """
-    if spec.tiny:
-        raise ConfigError(
-            f"'{spec.key}' is a tiny model, which is made here and is on no hub: make tiny MODEL={spec.key}."
-        )
+    require_way(spec, tiny=False)
     if store.exists(base_manifest_key(spec.base_prefix)):
         manifest = read_base_manifest(store, spec)
         log.event("base weights are there", model=spec.key, store=store.uri, sha256=manifest.sha256)

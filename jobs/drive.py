@@ -30,10 +30,10 @@ def main(
         if local:
             run_locally(store, frozen, list(Stage))
             return
-        from fingpt.cluster.client import Cluster
         from fingpt.cluster.drive import conduct
+        from fingpt.cluster.lookup import Observer
 
-        cluster = Cluster.connect()
+        cluster = Observer.connect()
         conduct(cluster, store, frozen, cluster.site())
 
     sys.exit(guarded(action, debug=site_config().debug))

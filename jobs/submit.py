@@ -1,6 +1,7 @@
 """Freeze a run and carry out its stages: `python -m jobs.submit prep|train|eval|run --model MODEL [--data …]`.
 
-Where: this machine with `--mode local`, or when the store is a folder; else the cluster of the current kube context.
+`mirror` and `tiny` bring a model's base weights into the store. Where: this machine with `--mode local`, or when the
+store is a folder; else the cluster of the current kube context.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Annotated
 import typer
 
 from fingpt import log
+from fingpt.base import require_way
 from fingpt.config import RunConfig, load_config, site_config
 from fingpt.local import run_locally
+from fingpt.models import ModelSpec, spec
 from fingpt.run import Run, Stage, code_digest
 from fingpt.stage import guarded
 from fingpt.storage import ObjectStore, open_store
@@ -25,12 +28,14 @@ CONFIGS = Path(__file__).resolve().parent / "configs"
 
 
 class Verb(StrEnum):
-    """What to carry out: one stage, or all of them."""
+    """What to carry out: one stage, all of them, or the bringing of base weights, fetched or made."""
 
     PREP = "prep"
     TRAIN = "train"
     EVAL = "eval"
     RUN = "run"
+    MIRROR = "mirror"
+    TINY = "tiny"
 
 
 class Mode(StrEnum):
@@ -43,8 +48,8 @@ class Mode(StrEnum):
 
 
 def main(
-    verb: Annotated[Verb, typer.Argument(help="one stage, or run for all of them")],
-    model: Annotated[str, typer.Option(help="name of a file in jobs/configs")],
+    verb: Annotated[Verb, typer.Argument(help="one stage, run for all of them, or base weights")],
+    model: Annotated[str, typer.Option(help="a file in jobs/configs; a model, for base weights")],
     data: Annotated[
         str | None, typer.Option(help="source of the rows; default: the configuration's")
     ] = None,
@@ -60,20 +65,29 @@ def main(
     overrides += [f"prep.source={data}"] if data else []
     overrides += [f"prep.limit={limit}"] if limit else []
     site = site_config()
-    stages = list(Stage) if verb is Verb.RUN else [Stage(verb)]
 
     def action() -> None:
+        if verb in (Verb.MIRROR, Verb.TINY):
+            row = spec(model)
+            require_way(row, tiny=verb is Verb.TINY)
+            bring_base(open_store(site.store), row, mode)
+            return
         config = load_config(CONFIGS / f"{model}.yaml", overrides)
-        store = open_store(site.store)
-        if mode is Mode.LOCAL or (store.uri.startswith("file:") and mode is not Mode.DRY_RUN):
-            run = freeze(store, config)
-            log.event("on this machine", run=run.id, stages=", ".join(stages))
-            run_locally(store, run, stages)
-            typer.echo(run.id)
-        else:
-            _in_cluster(store, config, stages, mode)
+        stages = list(Stage) if verb is Verb.RUN else [Stage(verb)]
+        carry_out(open_store(site.store), config, stages, mode)
 
     sys.exit(guarded(action, debug=site.debug))
+
+
+def carry_out(store: ObjectStore, config: RunConfig, stages: list[Stage], mode: Mode) -> None:
+    """Freeze a run and start its stages where `mode` and the store say."""
+    if _here(store, mode):
+        run = freeze(store, config)
+        log.event("on this machine", run=run.id, stages=", ".join(stages))
+        run_locally(store, run, stages)
+        typer.echo(run.id)
+    else:
+        _in_cluster(store, config, stages, mode)
 
 
 def freeze(store: ObjectStore, config: RunConfig) -> Run:
@@ -85,11 +99,36 @@ def freeze(store: ObjectStore, config: RunConfig) -> Run:
     return run
 
 
+def bring_base(store: ObjectStore, model: ModelSpec, mode: Mode) -> None:
+    """Bring base weights into the store, in this process or by a Job, which is always followed."""
+    if _here(store, mode):
+        from jobs import mirror, tiny
+
+        if model.tiny:
+            tiny.make(model.key, store.uri)
+        else:
+            mirror.bring(model.key, site_config())
+        return
+    from fingpt.cluster import submission
+    from fingpt.cluster.lookup import Observer
+
+    cluster = Observer.connect(site_config().namespace)
+    if mode is Mode.DRY_RUN:
+        typer.echo(submission.dry_run_base(model, cluster.site()))
+        return
+    log.event(f"in the cluster {cluster.where}", namespace=cluster.namespace, model=model.key)
+    submission.bring_base(cluster, store, model)
+
+
+def _here(store: ObjectStore, mode: Mode) -> bool:
+    return mode is Mode.LOCAL or (store.uri.startswith("file:") and mode is not Mode.DRY_RUN)
+
+
 def _in_cluster(store: ObjectStore, config: RunConfig, stages: list[Stage], mode: Mode) -> None:
     from fingpt.cluster import submission
-    from fingpt.cluster.client import Cluster
+    from fingpt.cluster.lookup import Observer
 
-    cluster = Cluster.connect(site_config().namespace)
+    cluster = Observer.connect(site_config().namespace)
     cluster_site = cluster.site()
     dry = mode is Mode.DRY_RUN
     run = submission.freeze(store, config, cluster_site, dry=dry)

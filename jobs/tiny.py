@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from fingpt import log
+from fingpt.base import require_way
 from fingpt.config import site_config
-from fingpt.errors import ConfigError
 from fingpt.models import MODELS, spec
 from fingpt.run import base_manifest_key
 from fingpt.stage import guarded
@@ -38,10 +38,7 @@ def main(
 def make(key: str, uri: str) -> None:
     """Make and store one tiny base unless it is there; ConfigError when `key` is a full-size model."""
     row = spec(key)
-    if not row.tiny:
-        raise ConfigError(
-            f"'{key}' is no tiny model, its weights come from the hub; tiny models: {', '.join(TINY)}."
-        )
+    require_way(row, tiny=True)
     store = open_store(uri)
     if store.exists(base_manifest_key(row.base_prefix)):
         log.event("tiny base is there", model=key, store=store.uri)

@@ -1,4 +1,4 @@
-"""Stages of a run as Jobs: start one, wait for it, believe the bucket and not the Job; holds no state of its own.
+"""Stages of a run, and base weights, as Jobs: start one, follow it, believe the bucket; holds no state of its own.
 
 The same functions serve the conductor inside the cluster and a person who waits at a laptop.
 """
@@ -6,25 +6,33 @@ The same functions serve the conductor inside the cluster and a person who waits
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from fingpt import log
 from fingpt.base import read_base_manifest
-from fingpt.cluster.job import build_job, job_name, load_template
-from fingpt.cluster.objects import JobState, PodState
+from fingpt.cluster.follow import Follows, GivesUp, Work, finish, unpullable
+from fingpt.cluster.job import (
+    DRIVE,
+    MIRROR,
+    build_base_job,
+    build_job,
+    job_name,
+    load_template,
+)
+from fingpt.cluster.objects import JobState
 from fingpt.cluster.site import Site
-from fingpt.errors import DivergedError, MissingInputError, StageFailedError, TransientError
-from fingpt.models import spec
-from fingpt.run import Run, Stage, complete_key, run_key
+from fingpt.errors import MissingInputError, TransientError
+from fingpt.models import ModelSpec, spec
+from fingpt.run import Run, Stage, base_manifest_key, complete_key, run_key
 from fingpt.stage import finished
 from fingpt.storage import ObjectStore
 
 DELETION_SECONDS = 120.0
 
 
-class Jobs(Protocol):
-    """What this module asks of the API server; `fingpt.cluster.client.Cluster` gives it."""
+class Jobs(Follows, Protocol):
+    """What this module asks of the API server; `fingpt.cluster.lookup.Observer` gives it."""
 
     def job(self, name: str) -> JobState | None:
         """The Job of that name, None when there is none."""
@@ -35,12 +43,6 @@ class Jobs(Protocol):
     def delete_job(self, name: str) -> bool:
         """Delete a Job and its pods."""
 
-    def watch_job(self, name: str) -> Iterator[JobState]:
-        """Every state of a Job up to its end."""
-
-    def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
-        """Pods of a run's stage, oldest first."""
-
 
 def plan(run: Run, names: Sequence[str], site: Site, store_uri: str) -> list[dict[str, Any]]:
     """The Jobs that `names` (stages, or drive) would become: what `DRY_RUN=1` prints."""
@@ -48,12 +50,21 @@ def plan(run: Run, names: Sequence[str], site: Site, store_uri: str) -> list[dic
     return [build_job(run, name, load_template(name), site, uri) for name in names]
 
 
+def plan_base(model: ModelSpec, site: Site) -> dict[str, Any]:
+    """The Job that would bring the base weights of `model` into the bucket."""
+    return build_base_job(model, load_template(MIRROR), site)
+
+
 def require_inputs(store: ObjectStore, run: Run, stages: Sequence[Stage]) -> None:
-    """MissingInputError, before any pod, naming everything that `stages` lack and how to get it."""
+    """MissingInputError, before any pod, naming everything that `stages` lack and how to get it.
+
+    A conductor makes the base of a tiny model itself, so a whole run does not lack it.
+    """
     missing = []
-    if stages[-1] is not Stage.PREP:
+    model = spec(run.config.model)
+    if stages[-1] is not Stage.PREP and not (model.tiny and len(stages) > 1):
         try:
-            read_base_manifest(store, spec(run.config.model))
+            read_base_manifest(store, model)
         except MissingInputError as error:
             missing.append(str(error))
     before = list(Stage)[: list(Stage).index(stages[0])]
@@ -67,16 +78,20 @@ def require_inputs(store: ObjectStore, run: Run, stages: Sequence[Stage]) -> Non
 
 
 def start(
-    cluster: Jobs, job: dict[str, Any], *, sleep: Callable[[float], None] = time.sleep
+    cluster: Jobs,
+    job: dict[str, Any],
+    *,
+    since: str = "",
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Create a Job, or leave it alone while it is under way.
 
-    One that has ended is removed first, so that it runs again. TransientError when it does not go away within two
-    minutes.
+    One that has ended is removed first, so that it runs again, unless it was made at or after `since`. TransientError
+    when it does not go away within two minutes.
     """
     name = job["metadata"]["name"]
     there = cluster.job(name)
-    if there is not None and there.is_final():
+    if there is not None and there.is_final() and not (since and there.created >= since):
         cluster.delete_job(name)
         waited = 0.0
         while (now := cluster.job(name)) is not None and now.uid == there.uid:
@@ -90,50 +105,59 @@ def start(
     log.event("job created" if created else "job is there already", job=name)
 
 
-def wait(cluster: Jobs, store: ObjectStore, run: Run, stage: Stage) -> None:
-    """Wait until the stage's Job has ended and the bucket agrees.
+def stage_work(store: ObjectStore, run: Run, stage: Stage) -> Work:
+    """One stage of a run."""
+    return Work(
+        run.id,
+        str(stage),
+        complete_key(run.id, stage),
+        lambda: finished(store, run, stage) is not None,
+    )
 
-    StageFailedError carries the pod's exit code and last line; DivergedError when the Job says Complete and the bucket
-    holds no manifest.
-    """
-    name, said = job_name(run.id, stage), ""
-    for state in cluster.watch_job(name):
-        now = _words(state)
-        if now != said:
-            log.event(now, job=name)
-            said = now
-        last = state
-    outcome = last.outcome
-    if outcome is not None and outcome.type == "Failed":
-        pods = [pod for pod in cluster.pods(run.id, stage) if pod.container.exit_code]
-        code = pods[-1].container.exit_code if pods else None
-        words = (pods[-1].container.message.splitlines() or [""])[-1] if pods else ""
-        raise StageFailedError(
-            stage, code or TransientError.exit_code, words or outcome.message or outcome.reason
-        )
-    if finished(store, run, stage) is None:
-        raise DivergedError(
-            f"Job {name} says Complete, but {complete_key(run.id, stage)} is not in {store.uri}: a silent failure; "
-            f"look at its log (make logs RUN={run.id}) and submit again."
-        )
+
+def run_work(store: ObjectStore, run: Run) -> Work:
+    """A run's conductor, which is done when every stage is."""
+    return Work(
+        run.id,
+        DRIVE,
+        complete_key(run.id, list(Stage)[-1]),
+        lambda: all(finished(store, run, stage) is not None for stage in Stage),
+    )
+
+
+def bring_base(
+    cluster: Jobs,
+    store: ObjectStore,
+    model: ModelSpec,
+    site: Site,
+    gives_up: GivesUp,
+    since: str = "",
+) -> None:
+    """Bring the base weights of `model` into the bucket by a Job, unless they are there; `since` is that of `start`."""
+    key = base_manifest_key(model.base_prefix)
+    if store.exists(key):
+        log.event("base weights are there", model=model.key, store=store.uri)
+        return
+    start(cluster, plan_base(model, site), since=since)
+    finish(cluster, Work(model.key, MIRROR, key, lambda: store.exists(key)), gives_up)
 
 
 def conduct(cluster: Jobs, store: ObjectStore, run: Run, site: Site) -> None:
-    """Carry out every stage of `run` as Jobs, one after the other, skipping what is complete."""
+    """Carry out every stage of `run` as Jobs, one after the other, skipping what is complete.
+
+    A stage that failed for good under this conductor stays failed: the conductor's own retries, which are for API
+    servers and stores that were away, must not give the stage seven times its own.
+    """
+    own = cluster.job(job_name(run.id, DRIVE))
+    since = own.created if own is not None else ""
+    left = [stage for stage in Stage if finished(store, run, stage) is None]
+    model = spec(run.config.model)
+    if model.tiny and set(left) - {Stage.PREP}:
+        bring_base(cluster, store, model, site, unpullable, since)
     for stage in Stage:
-        if finished(store, run, stage) is not None:
+        if stage not in left:
             log.event("already complete, skipped", stage=str(stage), run=run.id)
             continue
         (job,) = plan(run, [stage], site, store.uri)
-        start(cluster, job)
-        wait(cluster, store, run, stage)
-
-
-def _words(state: JobState) -> str:
-    if state.outcome is not None:
-        return f"job {state.outcome.type.lower()}"
-    if state.suspended:
-        return "job waits in its queue"
-    if state.active:
-        return f"job active, {state.failed} pods failed before" if state.failed else "job active"
-    return "job has no pod yet"
+        start(cluster, job, since=since)
+        finish(cluster, stage_work(store, run, stage), unpullable)

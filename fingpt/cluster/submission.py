@@ -1,22 +1,31 @@
-"""Submit a run to the cluster: freeze it with the site's images, check its inputs, create Jobs, follow if asked."""
+"""Submit to the cluster: freeze a run with the site's images, check its inputs, create Jobs, follow if asked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from fingpt import log
 from fingpt.cluster import drive
-from fingpt.cluster.client import Cluster
-from fingpt.cluster.job import job_name, to_yaml
+from fingpt.cluster.follow import blocked, finish
+from fingpt.cluster.job import DRIVE, to_yaml
+from fingpt.cluster.lookup import Observer
 from fingpt.cluster.site import Site
 from fingpt.config import RunConfig
-from fingpt.errors import ConfigError, Interrupted, StageFailedError
+from fingpt.errors import ConfigError, Interrupted
+from fingpt.models import ModelSpec, spec
 from fingpt.run import Run, Stage
 from fingpt.stage import finished
 from fingpt.storage import ObjectStore
 from fingpt.submit import create_run, freeze_source
 
-DRIVE = "drive"
+
+def require_same_store(site: Site, store: ObjectStore) -> None:
+    """ConfigError when this command and the cluster's pods use different stores."""
+    if site.store.rstrip("/") != store.uri.rstrip("/"):
+        raise ConfigError(
+            f"This command uses the store {store.uri}, the cluster's pods use {site.store}; set STORE={site.store}."
+        )
 
 
 def freeze(store: ObjectStore, config: RunConfig, site: Site, *, dry: bool) -> Run:
@@ -24,10 +33,7 @@ def freeze(store: ObjectStore, config: RunConfig, site: Site, *, dry: bool) -> R
 
     ConfigError when this command and the cluster's pods use different stores.
     """
-    if site.store.rstrip("/") != store.uri.rstrip("/"):
-        raise ConfigError(
-            f"This command uses the store {store.uri}, the cluster's pods use {site.store}; set STORE={site.store}."
-        )
+    require_same_store(site, store)
     if dry:
         return Run.of(config, site.images.model_dump())
     run = Run.of(freeze_source(store, config), site.images.model_dump())
@@ -36,7 +42,7 @@ def freeze(store: ObjectStore, config: RunConfig, site: Site, *, dry: bool) -> R
 
 
 def submit(
-    cluster: Cluster, store: ObjectStore, run: Run, stages: Sequence[Stage], *, follow: bool
+    cluster: Observer, store: ObjectStore, run: Run, stages: Sequence[Stage], *, follow: bool
 ) -> None:
     """Create the Job of one stage, or of drive for all of them, and follow it when asked.
 
@@ -55,30 +61,36 @@ def submit(
     if not follow:
         log.event("submitted", run=run.id, next=f"make status RUN={run.id}")
         return
-    try:
-        _follow(cluster, store, run, stages, whole=whole)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"Detached; {run.id} goes on in the cluster. Come back with make status RUN={run.id} or the same command."
-        ) from None
+    work = drive.run_work(store, run) if whole else drive.stage_work(store, run, stages[0])
+    with _detachable(f"{run.id} goes on", f"make status RUN={run.id} or the same command"):
+        finish(cluster, work, blocked)
+
+
+def bring_base(cluster: Observer, store: ObjectStore, model: ModelSpec) -> None:
+    """Bring base weights into the bucket by a Job of the cluster, and follow it; one under way is followed as it is."""
+    site = cluster.site()
+    require_same_store(site, store)
+    with _detachable(f"the Job for {model.key} goes on", "the same command"):
+        drive.bring_base(cluster, store, model, site, blocked)
 
 
 def dry_run(run: Run, stages: Sequence[Stage], site: Site, store_uri: str) -> str:
     """The Jobs as YAML documents; nothing is created."""
-    names = [*map(str, stages), *([DRIVE] if len(stages) > 1 else [])]
-    return "---\n".join(to_yaml(job) for job in drive.plan(run, names, site, store_uri))
+    whole, model = len(stages) > 1, spec(run.config.model)
+    jobs = [drive.plan_base(model, site)] if whole and model.tiny else []
+    jobs += drive.plan(run, [*map(str, stages), *([DRIVE] if whole else [])], site, store_uri)
+    return "---\n".join(map(to_yaml, jobs))
 
 
-def _follow(
-    cluster: Cluster, store: ObjectStore, run: Run, stages: Sequence[Stage], *, whole: bool
-) -> None:
-    if not whole:
-        drive.wait(cluster, store, run, stages[0])
-        return
-    name = job_name(run.id, DRIVE)
-    for state in cluster.watch_job(name):
-        last = state
-    if last.outcome is not None and last.outcome.type == "Failed":
-        failed = [pod for pod in cluster.pods(run.id, DRIVE) if pod.container.exit_code]
-        code = failed[-1].container.exit_code if failed else None
-        raise StageFailedError(DRIVE, code or 75, last.outcome.message or last.outcome.reason)
+def dry_run_base(model: ModelSpec, site: Site) -> str:
+    """The same for base weights."""
+    return to_yaml(drive.plan_base(model, site))
+
+
+@contextmanager
+def _detachable(what: str, how: str) -> Iterator[None]:
+    """Ctrl-C ends the following and nothing else."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"Detached; {what} in the cluster. Come back with {how}.") from None

@@ -1,25 +1,39 @@
-"""Driving a run: skip what is done, restart what ended, believe the bucket."""
+"""Driving a run: skip what is done, restart what ended, make a tiny base first, believe the bucket."""
 
 from dataclasses import replace
 
 import pytest
 
-from fingpt.cluster import drive
+from fingpt.base import publish_base
+from fingpt.cluster import drive, follow
+from fingpt.cluster.follow import blocked
+from fingpt.cluster.job import job_name
 from fingpt.cluster.objects import Condition, ContainerState, JobState, PodState
+from fingpt.cluster.sight import Sight
 from fingpt.cluster.site import Images, Site
 from fingpt.config import RunConfig
 from fingpt.errors import DivergedError, MissingInputError, StageFailedError, TransientError
 from fingpt.manifest import PrepManifest, encode
-from fingpt.run import Run, Stage, complete_key, run_key
+from fingpt.models import spec
+from fingpt.run import Run, Stage, base_manifest_key, complete_key, run_key
 
 IMAGES = Images(prep="p:1", train="t:1", eval="e:1")
 SITE = Site(store="s3://bucket/prefix", images=IMAGES)
 RUN = Run.of(RunConfig(model="tiny-llama31"), IMAGES.model_dump())
-COMPLETE, FAILED = Condition("Complete", True), Condition("Failed", True, "PodFailurePolicy", "no")
+LARGE = Run.of(RunConfig(model="llama31"), IMAGES.model_dump())
+TINY = spec("tiny-llama31")
+COMPLETE = Condition("Complete", True)
+FAILED = Condition("Failed", True, "PodFailurePolicy", "a pod failed with exit code 65 matching")
+EARLY, LATE = "2030-01-01T00:00:00Z", "2030-01-01T01:00:00Z"
 
 
-def job_state(name, *conditions, uid="1"):
-    return JobState(name, uid, RUN.id, "prep", "", False, 0, 0, 0, 0, {}, conditions)
+def job_state(name, *conditions, uid="1", created=""):
+    return JobState(name, uid, RUN.id, "prep", created, False, 0, 0, 0, 0, {}, conditions)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(follow, "POLL_SECONDS", 0.0)
 
 
 class Boundary:
@@ -27,7 +41,6 @@ class Boundary:
 
     def __init__(self, run=lambda name: COMPLETE):
         self.there, self.made, self.deleted, self.run = {}, [], [], run
-        self.exit_code, self.last_line = 65, "The rows are wrong."
 
     def job(self, name):
         return self.there.get(name)
@@ -44,14 +57,23 @@ class Boundary:
         self.deleted.append(name)
         return self.there.pop(name, None) is not None
 
-    def watch_job(self, name):
-        yield self.there[name]
-        self.there[name] = replace(self.there[name], conditions=(self.run(name),))
-        yield self.there[name]
+    def look(self, run_id, stage, *, complete):
+        name = job_name(run_id, stage)
+        job = self.there[name]
+        if not job.is_final():
+            self.there[name] = replace(job, conditions=(self.run(name),))
+            return Sight(job=job)
+        container = ContainerState("ended", "Error", "first\nThe rows are wrong.", 65)
+        pod = PodState("pod", "1", RUN.id, stage, "", "Failed", "", "", "", "", "", container)
+        return Sight(job=job, pods=(pod,))
 
-    def pods(self, run_id="", stage=""):
-        container = ContainerState("ended", "Error", f"first\n{self.last_line}", self.exit_code)
-        return (PodState("pod", "1", RUN.id, stage, "", "Failed", "", "", "", "", "", container),)
+    def logs(self, pod, follow=False):
+        return iter(())
+
+
+def make_base(store):
+    publish_base(store, TINY, [])
+    return COMPLETE
 
 
 def complete(store, stage=Stage.PREP):
@@ -109,23 +131,77 @@ def test_a_failed_stage_ends_with_its_pod_s_code_and_last_line(store):
     cluster = Boundary(run=lambda _: FAILED)
     drive.start(cluster, the_job(Stage.PREP))
     with pytest.raises(StageFailedError, match="The rows are wrong") as caught:
-        drive.wait(cluster, store, RUN, Stage.PREP)
+        follow.finish(cluster, drive.stage_work(store, RUN, Stage.PREP), blocked)
     assert caught.value.exit_code == 65
 
 
-def test_complete_without_a_manifest_is_a_silent_failure(store):
+@pytest.mark.parametrize("work", [drive.run_work, lambda *two: drive.stage_work(*two, Stage.PREP)])
+def test_complete_without_a_manifest_is_a_silent_failure(store, work):
     cluster = Boundary()
-    drive.start(cluster, the_job(Stage.PREP))
+    for name in ("prep", "drive"):
+        cluster.there[job_name(RUN.id, name)] = job_state("x")
     with pytest.raises(DivergedError, match="silent failure"):
-        drive.wait(cluster, store, RUN, Stage.PREP)
+        follow.finish(cluster, work(store, RUN), blocked)
 
 
 def test_a_stage_that_is_complete_gets_no_job(store):
     complete(store)
+    make_base(store)
     cluster = Boundary(run=lambda _: FAILED)
     with pytest.raises(StageFailedError):
         drive.conduct(cluster, store, RUN, SITE)
     assert cluster.made == [f"{RUN.id}-train"]
+
+
+def test_a_tiny_base_that_is_missing_is_made_before_the_stages(store):
+    def carry_out(name):
+        return make_base(store) if name == "mirror-tiny-llama31" else FAILED
+
+    cluster = Boundary(carry_out)
+    with pytest.raises(StageFailedError):
+        drive.conduct(cluster, store, RUN, SITE)
+    assert cluster.made == ["mirror-tiny-llama31", f"{RUN.id}-prep"]
+    assert store.exists(base_manifest_key(TINY.base_prefix))
+
+
+def test_a_base_that_failed_stops_the_run_with_its_own_code(store):
+    cluster = Boundary(run=lambda _: FAILED)
+    with pytest.raises(StageFailedError, match="The rows are wrong") as caught:
+        drive.conduct(cluster, store, RUN, SITE)
+    assert (cluster.made, caught.value.exit_code) == (["mirror-tiny-llama31"], 65)
+
+
+def test_the_base_of_a_full_size_model_is_not_fetched_by_the_way(store):
+    cluster = Boundary(run=lambda _: FAILED)
+    with pytest.raises(StageFailedError):
+        drive.conduct(cluster, store, LARGE, SITE)
+    assert cluster.made == [f"{LARGE.id}-prep"]
+
+
+@pytest.mark.parametrize(("created", "again"), [(EARLY, True), (LATE, False)])
+def test_a_stage_that_failed_under_this_conductor_is_not_tried_again(store, created, again):
+    make_base(store)
+    cluster = Boundary(run=lambda _: FAILED)
+    name = f"{RUN.id}-prep"
+    cluster.there[job_name(RUN.id, "drive")] = job_state("drive", created="2030-01-01T00:30:00Z")
+    cluster.there[name] = job_state(name, FAILED, created=created)
+    with pytest.raises(StageFailedError):
+        drive.conduct(cluster, store, RUN, SITE)
+    assert cluster.made == ([name] if again else [])
+
+
+def test_base_weights_that_are_there_get_no_job(store):
+    make_base(store)
+    cluster = Boundary()
+    drive.bring_base(cluster, store, TINY, SITE, blocked)
+    assert cluster.made == []
+
+
+def test_a_base_s_job_under_way_is_followed_and_not_made_again(store):
+    cluster = Boundary(run=lambda _: make_base(store))
+    cluster.there["mirror-tiny-llama31"] = job_state("mirror-tiny-llama31")
+    drive.bring_base(cluster, store, TINY, SITE, blocked)
+    assert cluster.made == []
 
 
 def test_missing_inputs_are_all_named_before_any_pod(store):
@@ -138,3 +214,9 @@ def test_missing_inputs_are_all_named_before_any_pod(store):
 
 def test_prep_alone_needs_nothing(store):
     drive.require_inputs(store, RUN, [Stage.PREP])
+
+
+def test_a_whole_run_of_a_tiny_model_lacks_nothing_and_a_full_size_one_its_base(store):
+    drive.require_inputs(store, RUN, list(Stage))
+    with pytest.raises(MissingInputError, match="make mirror MODEL=llama31"):
+        drive.require_inputs(store, LARGE, list(Stage))

@@ -15,13 +15,8 @@ from pathlib import Path
 import pytest
 
 from fingpt.base import fetch_base, read_base_manifest
-from fingpt.config import SiteConfig, load_config
-from fingpt.errors import ConfigError
 from fingpt.models import spec
-from fingpt.run import Run
 from fingpt.storage import open_store
-from fingpt.submit import create_run
-from jobs.mirror import bring
 from tests.hub_server import TOKEN, HubServer, repository, serving
 
 ROOT = Path(__file__).parent.parent.parent
@@ -107,7 +102,6 @@ def test_weights_are_mirrored_and_the_token_is_found_nowhere(environment, tmp_pa
         ({"HF_HUB_OFFLINE": "1"}, [], 78, "HF_HUB_OFFLINE"),
         ({}, ["--model", "tiny-llama31"], 64, "make tiny MODEL=tiny-llama31"),
         ({}, ["--model", "lama31"], 64, "did you mean 'llama31'"),
-        ({}, ["--run", "s3://bucket"], 64, "must look like"),
     ],
 )
 def test_what_cannot_be_mirrored_is_one_sentence_with_its_exit_code(
@@ -156,20 +150,3 @@ def test_sigterm_ends_with_143_leaves_no_scratch_and_the_next_call_goes_on(
     server.requests.clear()
     assert run(environment).returncode == 0
     assert not server.asked("GET", "/resolve/.*json$")
-
-
-def test_a_run_names_model_and_store(store, monkeypatch):
-    seen = []
-    monkeypatch.setattr("fingpt.mirror.mirror", lambda *words: seen.append(words))
-    frozen = Run.of(load_config(ROOT / "jobs" / "configs" / "llama31.yaml"), {})
-    create_run(store, frozen)
-    site = SiteConfig(store="file:///elsewhere", cache=Path("cache"))
-    bring(None, f"{store.uri}/runs/{frozen.id}/run.json", site)
-    ((used, row, _),) = seen
-    assert (used.uri, row) == (store.uri, MODEL)
-
-
-@pytest.mark.parametrize("words", [(None, None), ("llama31", "file:///s/runs/r/run.json")])
-def test_model_and_run_are_alternatives(words):
-    with pytest.raises(ConfigError, match="one of --model and --run"):
-        bring(*words, SiteConfig(store="file:///elsewhere", cache=Path("cache")))

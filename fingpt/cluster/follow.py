@@ -1,0 +1,204 @@
+"""Following a Job to its end: what its pods say, why none runs, and as what it ended.
+
+While no pod runs, the Job is looked at every two seconds and explained; while one runs, it is watched. A pod's lines
+come by a thread of their own: a node that does not answer must not hide what becomes of the Job. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from fingpt import log
+from fingpt.cluster.exits import exit_of
+from fingpt.cluster.explain import IMAGE_FAULTS, explain
+from fingpt.cluster.job import DRIVE, job_name
+from fingpt.cluster.objects import JobState, PodState
+from fingpt.cluster.sight import Explanation, Sight, State
+from fingpt.cluster.stream import Patience
+from fingpt.errors import (
+    DivergedError,
+    FingptError,
+    MissingInputError,
+    StageFailedError,
+    StartTimeoutError,
+    TransientError,
+)
+
+POLL_SECONDS = 2.0
+START_SECONDS = 900.0
+"""How long something may keep a Job from starting before whoever follows it gives up."""
+
+_LAST_LINES_SECONDS = 10.0
+
+
+class Follows(Protocol):
+    """What this module asks of the API server; `fingpt.cluster.lookup.Observer` gives it."""
+
+    def look(self, run_id: str, stage: str, *, complete: bool | None) -> Sight:
+        """All that can be seen of a Job."""
+
+    def watch_job(self, name: str) -> Iterator[JobState]:
+        """Every state of a Job up to its end."""
+
+    def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
+        """The lines of a pod's log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A Job, by its labels, and what it is for: `done` says whether the bucket has `result`, which alone is success."""
+
+    instance: str
+    component: str
+    result: str
+    done: Callable[[], bool]
+
+    @property
+    def job(self) -> str:
+        """The Job's name."""
+        return job_name(self.instance, self.component)
+
+
+GivesUp = Callable[[Sight, Explanation], bool]
+
+
+def blocked(_: Sight, why: Explanation) -> bool:
+    """What a person at a terminal need not wait for: nothing goes on before somebody acts."""
+    return why.state is State.BLOCKED
+
+
+def unpullable(sight: Sight, _: Explanation) -> bool:
+    """What a conductor does not wait for: an image. Room, quota, Secrets and nodes come, and Jobs then go on."""
+    return any(not pod.ended and pod.container.reason in IMAGE_FAULTS for pod in sight.pods)
+
+
+def finish(cluster: Follows, work: Work, gives_up: GivesUp) -> None:
+    """Follow a Job to its end and believe the bucket.
+
+    Raises StageFailedError with the pod's exit code and its last sentence, DivergedError when the Job says Complete and
+    the bucket holds no result, and what `follow` raises.
+    """
+    sight = follow(cluster, work, gives_up)
+    fault = failure(sight, work)
+    if fault is not None:
+        raise fault
+    if not work.done():
+        raise DivergedError(
+            f"Job {work.job} says Complete, but {work.result} is not in the store: a silent failure; its last lines "
+            "say what it did. Give the same command again."
+        )
+
+
+def follow(cluster: Follows, work: Work, gives_up: GivesUp) -> Sight:
+    """Show what the Job says and waits for until it has ended; returns the last look at it.
+
+    StartTimeoutError when `gives_up` held for START_SECONDS without a break, and the Job is left as it is.
+    MissingInputError when the Job is gone, TransientError when the API server stays silent.
+    """
+    relay, patience = _Relay(cluster), Patience(f"Job {work.job}")
+    said: tuple[object, ...] = ()
+    hopeless_since: float | None = None
+    while True:
+        try:
+            sight = cluster.look(work.instance, work.component, complete=None)
+        except TransientError as error:
+            patience.pause(error)
+            continue
+        patience.heard()
+        if sight.job is None:
+            raise MissingInputError(f"Job {work.job} is gone: cancelled, or past its time to live.")
+        relay.show(sight.pods)
+        if sight.job.is_final():
+            relay.end()
+            return sight
+        why = explain(sight)
+        if said != (why.state, why.said):
+            said = (why.state, why.said)
+            _say(work, why)
+        now = time.monotonic()
+        hopeless_since = (hopeless_since or now) if gives_up(sight, why) else None
+        if hopeless_since is not None and now - hopeless_since >= START_SECONDS:
+            raise _too_late(work, why)
+        if why.state is State.RUNNING:
+            _until_it_changes(cluster.watch_job(work.job), sight.job)
+        else:
+            time.sleep(POLL_SECONDS)
+
+
+def failure(sight: Sight, work: Work) -> StageFailedError | None:
+    """Why an ended Job failed, in the pod's own last sentence where that is a verdict; None when it did not fail."""
+    outcome = sight.job.outcome if sight.job else None
+    if outcome is None or outcome.type != "Failed":
+        return None
+    codes = [pod.container.exit_code for pod in sight.pods if pod.container.exit_code]
+    code = codes[-1] if codes else TransientError.exit_code
+    why = explain(sight)
+    verdict = bool(codes) and bool(why.said) and not exit_of(code).retried
+    if verdict and work.component == DRIVE:
+        return StageFailedError(why.said, code)  # it speaks of its stage, whose code it ends with
+    reason = why.said if verdict else f"{why.sentence} ({why.said or outcome.reason})"
+    return StageFailedError.of(work.component, code, reason)
+
+
+def _say(work: Work, why: Explanation) -> None:
+    fields = {"said": why.said, "remedy": why.remedy}
+    log.event(
+        f"{why.state}: {why.sentence}",
+        job=work.job,
+        **{name: text for name, text in fields.items() if text},
+    )
+
+
+def _too_late(work: Work, why: Explanation) -> StartTimeoutError:
+    said = f" ({why.said})" if why.said else ""
+    remedy = f" {why.remedy[:1].upper()}{why.remedy[1:]}." if why.remedy else ""
+    return StartTimeoutError(
+        f"Job {work.job} could not start within {START_SECONDS / 60:.0f} minutes: {why.sentence}{said}.{remedy} "
+        "The Job stays; the same command follows it again."
+    )
+
+
+def _until_it_changes(states: Iterator[JobState], before: JobState) -> None:
+    """Return with the first state in which a pod has come or gone, or which is the last."""
+
+    def counts(state: JobState) -> tuple[object, ...]:
+        return state.uid, state.suspended, state.active, state.failed, state.terminating
+
+    for state in states:
+        if state.is_final() or counts(state) != counts(before):
+            return
+
+
+class _Relay:
+    """Passes on the lines of pods, one pod after the other, each once."""
+
+    def __init__(self, cluster: Follows) -> None:
+        self._cluster = cluster
+        self._shown: set[str] = set()
+        self._thread: threading.Thread | None = None
+
+    def show(self, pods: tuple[PodState, ...]) -> None:
+        """Begin with pods that have started and were not shown yet."""
+        for pod in pods:
+            if pod.uid in self._shown or (pod.container.state == "waiting" and not pod.ended):
+                continue
+            self._shown.add(pod.uid)
+            self.end()
+            self._thread = threading.Thread(target=self._pass_on, args=(pod.name,), daemon=True)
+            self._thread.start()
+
+    def end(self) -> None:
+        """Give the last pod's last lines some time to come."""
+        if self._thread is not None:
+            self._thread.join(_LAST_LINES_SECONDS)
+
+    def _pass_on(self, pod: str) -> None:
+        try:
+            for line in self._cluster.logs(pod, follow=True):
+                log.relay(line)
+        except FingptError as fault:
+            log.warning(f"No more lines of pod {pod}: {fault}")
