@@ -18,7 +18,7 @@ from fingpt.cluster.sight import Explanation, Sight, State
 _STUCK_AFTER_SECONDS = 30.0
 _MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 _CREATED = ("FailedCreate", "SuccessfulCreate")
-_IMAGE = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
+IMAGE_FAULTS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 
 _STUCK_REMEDY = (
     "if that machine is certainly off: kubectl delete node {node}, or kubectl delete pod {pod} --force; a second "
@@ -133,13 +133,18 @@ def _unscheduled(sight: Sight, pod: PodState) -> Explanation:
     said = (condition.message if condition else "") or (event.message if event else "")
     if not said:
         return Explanation(State.WAITING, "the scheduler has not looked at the pod yet")
+    return unscheduled(said, event)
+
+
+def unscheduled(said: str, event: Event | None = None) -> Explanation:
+    """What the scheduler's words for a pod that no node takes mean."""
     return _blocked(remedies.SCHEDULING, said, "no node can take the pod", event)
 
 
 def _not_started(sight: Sight, pod: PodState) -> Explanation:
     """Scheduled, but the kubelet has not started the container."""
     reason, said = pod.container.reason, pod.container.message
-    if reason in _IMAGE:
+    if reason in IMAGE_FAULTS:
         pull = sight.newest("Failed", "ErrImageNeverPull", "InspectFailed", about=pod.name)
         words = [
             event
