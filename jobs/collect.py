@@ -1,4 +1,6 @@
-"""Compare finished runs: `python -m jobs.collect compare [--runs "id id"] [--out folder]` writes one report."""
+"""What a person takes from the store: `python -m jobs.collect compare` writes one report on finished runs,
+`python -m jobs.collect run --run ID` copies what a run has reached into a folder.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +40,29 @@ def compare(
         from fingpt.report.body import compare as write
 
         typer.echo(write(open_store(site.store), runs.split(), out))
+
+    sys.exit(guarded(action, debug=site.debug))
+
+
+@app.command()
+def run(
+    run: Annotated[str, typer.Option(help="run id")],
+    out: Annotated[
+        Path | None, typer.Option(help="folder of the copy; default: ./collected/<run>")
+    ] = None,
+    adapter: Annotated[
+        bool, typer.Option(help="the adapter too, as PeftModel.from_pretrained loads it")
+    ] = False,
+) -> None:
+    """Copy a run's manifests, metrics, scores, answers and reports into a folder, verified; print where they are."""
+    log.setup()
+    site = site_config()
+
+    def action() -> None:
+        from fingpt.collect import collect
+
+        folder = out or Path("collected", run)
+        typer.echo(collect(open_store(site.store), run, folder, adapter=adapter))
 
     sys.exit(guarded(action, debug=site.debug))
 

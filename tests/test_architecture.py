@@ -34,7 +34,7 @@ LAYERS = (
     {"stage"},
     {"progress", "submit"},
     {"ledger"},
-    {*STAGES, "local", "mirror"},
+    {*STAGES, "local", "mirror", "collect"},
     {"tiny", "probes", "chain"},  # tiny trains its bases with what prep, chat and train have
     {"verify", "clean"},
     {"jobs"},
@@ -59,7 +59,7 @@ LIGHT = (
     "fingpt.errors fingpt.record fingpt.log fingpt.models fingpt.examples fingpt.config fingpt.chat "
     "fingpt.manifest fingpt.run fingpt.stage fingpt.local fingpt.submit "
     "jobs.submit jobs.drive jobs.prep jobs.train jobs.eval jobs.status jobs.logs jobs.cancel "
-    "jobs.list jobs.verify jobs.doctor jobs.clean"
+    "jobs.list jobs.verify jobs.doctor jobs.clean jobs.collect fingpt.collect"
 ).split()
 
 

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs import collect
+from tests.made_run import MadeRun
 
 
 @pytest.fixture
@@ -47,3 +48,17 @@ def test_help_comes_without_the_report_libraries():
     code = "import sys, jobs.collect; print([m for m in ('altair', 'scipy', 'torch', 'pyarrow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_run_s_files_go_to_a_folder_of_its_name_which_is_printed(run, store, tmp_path):
+    made = MadeRun(store, tmp_path).whole()
+    result = run("run", "--run", made.id)
+    assert (result.exit_code, result.stdout.strip()) == (0, f"collected/{made.id}")
+    assert (tmp_path / "collected" / made.id / "eval" / "scores.parquet").is_file()
+    assert run("run", "--run", made.id, "--out", "there", "--adapter").exit_code == 0
+    assert (tmp_path / "there" / "train" / "adapter" / "adapter_config.json").is_file()
+
+
+def test_an_unknown_or_unnamed_run_cannot_be_collected(run):
+    assert run("run", "--run", "llama31-00000000").exit_code == 66
+    assert run("run", "--run", "").exit_code == 66
