@@ -2,21 +2,25 @@
 
 Each probe is one line: ok, a warning, or a failure with its exit code and what to do. Of the cluster's side see
 cluster/probes.py. Probing a store leaves a few objects of some bytes under `probe/`, which clean removes.
+As a program (`python -m fingpt.probes`) it tries the store alone: doctor runs it in a pod, with what pods have.
 """
 
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from fingpt import log
 from fingpt.base import read_base_manifest
 from fingpt.checks import Check, Grade, failed, passed, tried
-from fingpt.config import RunConfig, SiteConfig
+from fingpt.config import RunConfig, SiteConfig, site_config
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError
 from fingpt.models import ModelSpec, spec
-from fingpt.storage import ObjectStore, probe
+from fingpt.stage import guarded
+from fingpt.storage import ObjectStore, open_store, probe
 from fingpt.storage.files import free_bytes
 from fingpt.submit import SAMPLE, source_files
 
@@ -124,3 +128,14 @@ def disk_check(name: str, path: Path, needed: int) -> Check:
         f"{said}, {needed / 1e9:.1f} GB are wanted",
         "free some, or point TMPDIR or FINGPT_CACHE elsewhere; a cluster's pods have their own",
     )
+
+
+def main() -> int:
+    """Try the store that this process's environment names, by its own credentials; the exit code says how it went."""
+    log.setup()
+    site = site_config()
+    return guarded(lambda: probe(open_store(site.store)), debug=site.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,7 @@
-"""Say what a run would lack before it is begun: `python -m jobs.doctor [--model MODEL] [--data …]`.
+"""Say what a run would lack before it is begun: `python -m jobs.doctor [--model MODEL] [--data …] [--set …]`.
 
-Exit 0 when nothing fails, else the code of the worst failure. Probing the store leaves a few tiny objects there.
+Exit 0 when nothing fails, else the code of the worst failure. Probing the store leaves a few tiny objects there;
+probing a cluster takes some Jobs of seconds, which want no GPU and are deleted.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ CONFIGS = Path(__file__).resolve().parent / "configs"
 def main(
     model: Annotated[str, typer.Option(help="name of a file in jobs/configs")] = "tiny-llama31",
     data: Annotated[str, typer.Option(help="source of the rows")] = "",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="override, such as train.processes=2")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line per check")] = False,
 ) -> None:
     """Check store, credentials, base weights, rows, disk and, where the store is a bucket, the cluster."""
@@ -36,7 +40,7 @@ def main(
     checks: list[Check] = []
 
     def action() -> None:
-        overrides = [f"prep.source={data}"] if data else []
+        overrides = [*(set_ or []), *([f"prep.source={data}"] if data else [])]
         config = load_config(CONFIGS / f"{model}.yaml", overrides)
         for check in _checks(config, site):
             checks.append(check)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fingpt.cluster.client import Cluster
 from fingpt.cluster.job import job_name
-from fingpt.cluster.objects import Condition, JobState
+from fingpt.cluster.objects import Condition, JobState, PodState
 from fingpt.cluster.sight import Sight
 from fingpt.errors import MissingInputError, PermissionDeniedError, SetupError
 
@@ -15,13 +15,21 @@ _KUEUE = {"group": "kueue.x-k8s.io", "version": "v1beta1"}
 
 
 class Observer(Cluster):
-    """A Cluster that is asked, never told."""
+    """A Cluster with more questions."""
 
     def look(self, run_id: str, stage: str, *, complete: bool | None) -> Sight:
         """All that can be seen of a stage; `complete` is what the bucket says, None when it was not read."""
-        name = job_name(run_id, stage)
+        return self._sight(job_name(run_id, stage), self.pods(run_id, stage), complete)
+
+    def look_at(self, name: str) -> Sight:
+        """All that can be seen of a Job by its name, whoever's it is."""
+        method, only = self._core.list_namespaced_pod, f"batch.kubernetes.io/job-name={name}"
+        return self._sight(
+            name, self._items(PodState.of, "pods", method, label_selector=only), None
+        )
+
+    def _sight(self, name: str, pods: tuple[PodState, ...], complete: bool | None) -> Sight:
         job = self.job(name)
-        pods = self.pods(run_id, stage)
         events = [
             event
             for each in (name, *(pod.name for pod in pods[-2:]))
@@ -64,11 +72,11 @@ class Observer(Cluster):
             return False
         return True
 
-    def has_queue(self, name: str) -> bool:
-        """Whether Kueue's LocalQueue is there; False also where there is no Kueue."""
+    def has_queue(self, name: str) -> bool | None:
+        """Whether Kueue's LocalQueue is there; None where the cluster has no Kueue."""
         method = self._custom.get_namespaced_custom_object
         try:
             self._ask("get", "localqueues", method, **_KUEUE, plural="localqueues", name=name)
-        except MissingInputError:
-            return False
+        except MissingInputError as fault:
+            return False if f'"{name}" not found' in str(fault) else None
         return True

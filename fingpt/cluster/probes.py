@@ -1,11 +1,12 @@
 """What a cluster can tell before a run takes a GPU: rights, settings, Secrets, nodes, taints, quota.
 
-Asks only, creates nothing, and says where it may not look.
+Asks, and says where it may not look. What it creates are the short-lived Jobs of trials.py, where the user may.
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from fingpt.checks import Check, Grade, failed, passed
 from fingpt.cluster.job import build_job, load_template
 from fingpt.cluster.objects import NodeState, Quota
 from fingpt.cluster.site import Site
+from fingpt.cluster.trials import Tries, trials, try_out
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, SetupError
 from fingpt.run import Run
 
@@ -46,7 +48,7 @@ _SUFFIXES = {
 _QUANTITY = re.compile(r"([0-9.]+)([a-zA-Z]{0,2})")
 
 
-class Asked(Protocol):
+class Asked(Tries, Protocol):
     """Who is asked: `fingpt.cluster.lookup.Observer`."""
 
     namespace: str
@@ -70,14 +72,15 @@ class Asked(Protocol):
     def has_secret(self, name: str) -> bool:
         """Whether a Secret is there."""
 
-    def has_queue(self, name: str) -> bool:
-        """Whether a LocalQueue is there."""
+    def has_queue(self, name: str) -> bool | None:
+        """Whether a LocalQueue is there; None where the cluster has no Kueue."""
 
 
 def cluster_checks(asked: Asked, run: Callable[[Site], Run], store: str) -> Iterator[Check]:
     """Every check of the cluster; `run` makes the run that a site's images would compute, `store` is ours here."""
     yield passed("API server", f"{asked.where}, {asked.version()}, namespace {asked.namespace}")
-    yield _rights(asked)
+    rights = _rights(asked)
+    yield rights
     try:
         site = asked.site()
     except FingptError as fault:
@@ -89,9 +92,12 @@ def cluster_checks(asked: Asked, run: Callable[[Site], Run], store: str) -> Iter
             yield _secret(asked, name, key)
     if site.queue:
         yield _queue(asked, site.queue)
-    wanted = _wanted(run(site), site)
+    frozen = run(site)
+    wanted = _wanted(frozen, site)
     yield _guard("nodes", lambda: _nodes(asked.nodes(), site, wanted))
     yield _guard("quota", lambda: _quota(asked.quotas(), wanted))
+    if rights.grade is Grade.OK:
+        yield from try_out(asked, list(trials(frozen, site, secrets.token_hex(4))))
 
 
 def _guard(name: str, act: Callable[[], Check]) -> Check:
@@ -157,8 +163,12 @@ def _secret(asked: Asked, name: str, key: str) -> Check:
 
 def _queue(asked: Asked, name: str) -> Check:
     def look() -> Check:
-        if asked.has_queue(name):
+        there = asked.has_queue(name)
+        if there:
             return passed("queue", f"LocalQueue {name} is there")
+        if there is None:
+            why = "the cluster has no Kueue, so Jobs start at once and wait in no queue"
+            return Check("queue", Grade.WARN, why, f"install Kueue, or empty queue.name ({name})")
         return Check(
             "queue",
             Grade.FAIL,
@@ -196,8 +206,28 @@ def _nodes(nodes: tuple[NodeState, ...], site: Site, wanted: Mapping[str, str]) 
         taints = sorted({taint for node in labelled for taint in _repelled(node, site)})
         why, remedy = f"taints keep our pods off: {', '.join(taints)}", "set tolerations"
     else:
-        why, remedy = f"no node is large enough for train ({text})", "lower resources.train"
+        return _too_small(open_, wanted)
     return Check("nodes", Grade.FAIL, why, f"{remedy} in the chart's values", SetupError.exit_code)
+
+
+def _too_small(nodes: list[NodeState], wanted: Mapping[str, str]) -> Check:
+    """Says what not even one node has; where each amount is somewhere, that none has all of them."""
+    most = {
+        name: max((node.allocatable.get(name, "0") for node in nodes), key=amount)
+        for name in wanted
+    }
+    lacking = [name for name in wanted if amount(most[name]) < amount(wanted[name])]
+    words = ", ".join(f"{wanted[name]} {name} (at most {most[name]})" for name in lacking)
+    why = f"train wants {words or ', '.join(f'{n} {name}' for name, n in wanted.items())}"
+    gpus = any("/" in name for name in lacking)
+    lower = "train.processes" if gpus else "resources.train in the chart's values"
+    return Check(
+        "nodes",
+        Grade.FAIL,
+        f"no node is large enough: {why}",
+        f"lower {lower}, or have a larger node added",
+        SetupError.exit_code,
+    )
 
 
 def _repelled(node: NodeState, site: Site) -> list[str]:
@@ -223,8 +253,8 @@ def _fits(offered: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
 
 
 def _quota(quotas: tuple[Quota, ...], wanted: Mapping[str, str]) -> Check:
-    """Whether one training pod more would pass every quota."""
-    tight = []
+    """Whether one training pod more would pass every quota, and if not, whether it ever could."""
+    tight, never = [], False
     for quota in quotas:
         for name, hard in quota.hard.items():
             needed = {"pods": 1.0, "count/jobs.batch": 1.0}.get(name, 0.0)
@@ -233,8 +263,17 @@ def _quota(quotas: tuple[Quota, ...], wanted: Mapping[str, str]) -> Check:
             used = quota.used.get(name, "0")
             if needed and amount(used) + needed > amount(hard):
                 tight.append(f"{quota.name}: {name} {used} of {hard} used")
+                never = never or needed > amount(hard)
     if not tight:
         return passed("quota", f"{len(quotas)} quotas leave room for train" if quotas else "none")
+    if never:
+        return Check(
+            "quota",
+            Grade.FAIL,
+            f"a pod of train is larger than a quota allows ({'; '.join(tight)})",
+            "have the quota raised, or lower resources.train in the chart's values",
+            SetupError.exit_code,
+        )
     return Check(
         "quota",
         Grade.WARN,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fingpt.checks import Grade, worst
-from fingpt.cluster.objects import NodeState, Quota
+from fingpt.cluster.objects import JobState, NodeState, Quota
 from fingpt.cluster.probes import amount, cluster_checks
+from fingpt.cluster.sight import Sight
 from fingpt.cluster.site import Site
 from fingpt.errors import PermissionDeniedError, SetupError
 from tests.cluster.sites import full_site_data, run_of, site_data
@@ -30,6 +31,7 @@ class Asked:
     """A cluster where all is well, but for what a test changes."""
 
     namespace, where = "forecasts", "context 'x'"
+    made: tuple | list = ()
 
     def __init__(self, **changes) -> None:
         self.of = {
@@ -59,6 +61,17 @@ class Asked:
 
     def has_queue(self, name):
         return self._give("queue")
+
+    def apply_job(self, job):
+        self.made = [*self.made, job["metadata"]["name"]]
+        return True
+
+    def delete_job(self, name):
+        return True
+
+    def look_at(self, name):
+        complete = {"conditions": [{"type": "Complete", "status": "True"}]}
+        return Sight(job=JobState.of({"metadata": {"name": name}, "status": complete}))
 
     def can_i(self, verb, resource, group="", subresource=""):
         return f"{verb} {resource}" not in self.of["rights"]
@@ -103,7 +116,14 @@ def test_where_all_is_well_every_check_is_ok():
             "nodes",
             Grade.FAIL,
             78,
-            "no node is large enough",
+            "1 nvidia.com/gpu (at most 0) | lower train.processes",
+        ),
+        (
+            {"nodes": (node(allocatable={**BIG, "memory": "32Gi"}),)},
+            "nodes",
+            Grade.FAIL,
+            78,
+            "48Gi memory (at most 32Gi) | lower resources.train",
         ),
         ({"nodes": PermissionDeniedError("no")}, "nodes", Grade.WARN, 0, "may not look"),
         (
@@ -126,7 +146,28 @@ def test_where_all_is_well_every_check_is_ok():
             0,
             "leave room",
         ),
-        ({"quotas": (Quota("q", {"pods": "0"}, {}),)}, "quota", Grade.WARN, 0, "pods 0 of 0"),
+        ({"quotas": (Quota("q", {"pods": "0"}, {}),)}, "quota", Grade.FAIL, 78, "pods 0 of 0"),
+        (
+            {"quotas": (Quota("q", {"requests.cpu": "50m"}, {}),)},
+            "quota",
+            Grade.FAIL,
+            78,
+            "requests.cpu 0 of 50m used",
+        ),
+        (
+            {"site": Site.of(site_data(queue="line")), "queue": False},
+            "queue",
+            Grade.FAIL,
+            78,
+            "LocalQueue line is not in namespace forecasts",
+        ),
+        (
+            {"site": Site.of(site_data(queue="line")), "queue": None},
+            "queue",
+            Grade.WARN,
+            0,
+            "no Kueue",
+        ),
     ],
 )
 def test_what_a_pod_would_wait_for_is_named(changes, name, grade, code, words):
@@ -134,8 +175,15 @@ def test_what_a_pod_would_wait_for_is_named(changes, name, grade, code, words):
     found = checks(store, **changes)
     check = found[name]
     assert (check.grade, check.code) == (grade, code)
-    assert words in f"{check.said} {check.remedy}"
+    assert words in f"{check.said} | {check.remedy}"
     assert worst(found.values()) == code
+
+
+def test_whoever_may_not_make_jobs_gets_no_trials():
+    for lacking, names in ((set(), 4), ({"create jobs"}, 0), ({"delete jobs"}, 0)):
+        asked = Asked(rights=lacking)
+        list(cluster_checks(asked, lambda site: run_of("llama31"), "s3://bucket"))
+        assert len(asked.made) == names
 
 
 def test_a_site_with_everything_is_held_against_labels_taints_and_queue():
