@@ -13,7 +13,8 @@ LIMIT   ?=#             rows per split; empty: all
 SET     ?=#             overrides, "train.lr=1e-4 eval.batch_size=8"
 RUNS    ?=#             run ids for compare; empty: the newest of each model
 ANSWERS ?=#             a parquet file with symbol, period, prediction
-OUT     ?=#             where score writes, and compare its copy; empty: ./reports/<id> for compare
+OUT     ?=#             where score and collect write, and compare its copy; empty: ./collected/<run>, ./reports/<id>
+ADAPTER ?=#             1: collect brings the adapter too
 LOCAL   ?=#             1: processes of this machine; so it is for a folder STORE anyway
 DRY_RUN ?=#             1: print the Jobs as YAML and create nothing
 WAIT    ?=#             1: wait for the Job of one stage
@@ -28,6 +29,7 @@ PUSH    ?=#             1: push the images
 
 VENV := .venv
 PY   := $(VENV)/bin/python
+SCAN := $(VENV)-scan
 DEMO_MODELS := tiny-llama31 tiny-deepseek-r1
 empty :=
 space := $(empty) $(empty)
@@ -86,6 +88,22 @@ chart: setup ## lint the chart and test what it renders; needs helm, 3 or 4
 	  helm lint --strict --quiet helm/fingpt-jobs -f helm/fingpt-jobs/ci/$$values-values.yaml; done
 	@$(PY) -m pytest tests/helm
 
+.PHONY: scan
+scan: setup $(SCAN)/ready ## check the Dockerfiles, the Jobs of a GPU site and what the chart renders; needs helm
+	@$(SCAN)/bin/hadolint --failure-threshold style images/*/Dockerfile
+	@made=$$(mktemp -d) && trap 'rm -rf "$$made"' EXIT && cp -r images tests/cluster/golden/llama31-*.yaml $$made && \
+	  helm template fingpt helm/fingpt-jobs -n fingpt -f helm/fingpt-jobs/ci/full-values.yaml >$$made/chart.yaml && \
+	  $(SCAN)/bin/checkov --quiet --compact --skip-download --config-file .checkov.yaml -d $$made
+
+$(SCAN)/ready: requirements/scan.txt requirements/pip.txt
+	@[ -x $(SCAN)/bin/python ] || $(PYTHON) -m venv $(SCAN)
+	@requirements/install $(SCAN)/bin/python scan
+	@touch $@
+
+.PHONY: e2e
+e2e: setup ## what needs a cluster: KUBECONFIG names it, FINGPT_E2E_PREP, _TRAIN, _EVAL, _S3 its images
+	@$(PY) -m pytest -m e2e --durations=0
+
 .PHONY: lock
 lock: setup ## solve pyproject.toml anew into requirements/*.txt, with hashes
 	@$(PY) requirements/lock.py
@@ -98,11 +116,11 @@ sample: setup ## write the shipped sample anew from its seed
 
 .PHONY: tiny
 tiny: setup ## make the base weights of a tiny MODEL and keep them in the store
-	@$(PY) -m jobs.tiny --model $(MODEL)
+	@$(PY) -m jobs.submit tiny --model $(MODEL) $(mode)
 
 .PHONY: mirror
 mirror: setup ## copy MODEL's base weights from the hub into the store, once
-	@$(PY) -m jobs.mirror --model $(MODEL)
+	@$(PY) -m jobs.submit mirror --model $(MODEL) $(mode)
 
 ## Runs (MODEL= DATA= LIMIT= SET= STORE=)
 
@@ -119,6 +137,11 @@ run: setup ## all three, one after the other
 .PHONY: compare
 compare: setup ## compare RUNS (or each model's newest) in one report
 	@$(PY) -m jobs.collect compare $(if $(strip $(RUNS)),--runs "$(RUNS)") $(if $(strip $(OUT)),--out '$(OUT)')
+
+.PHONY: collect
+collect: setup ## copy what RUN has reached into OUT, verified (ADAPTER=1: the adapter too)
+	@$(PY) -m jobs.collect run --run '$(strip $(RUN))' $(if $(strip $(OUT)),--out '$(strip $(OUT))') \
+	  $(if $(strip $(ADAPTER)),--adapter)
 
 .PHONY: score
 score: setup ## score another system's ANSWERS on the rows of DATA, into OUT
@@ -165,4 +188,4 @@ kind-down: ## delete that cluster and all that is in it
 
 .PHONY: clean-local
 clean-local: ## delete ./store, ./reports and the checkers' caches; keeps .venv
-	@rm -rf store reports .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf store reports collected .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,7 +9,10 @@ from fingpt.config import load_config
 from fingpt.run import Run
 
 CONFIGS = Path(__file__).parents[2] / "jobs" / "configs"
-IMAGES = {stage: f"registry.example/fingpt-{stage}:1.2.3" for stage in ("prep", "train", "eval")}
+IMAGES = {
+    stage: f"registry.example/fingpt-{stage}@sha256:{number:064d}"
+    for number, stage in enumerate(("prep", "train", "eval"), start=1)
+}
 
 
 def site_data(**changes: str) -> dict[str, str]:

@@ -97,7 +97,14 @@ def test_the_pod_is_as_restricted_as_can_be(stage, pod, container):
 
 
 def test_only_the_conductor_has_a_token(stage, pod):
-    assert pod["automountServiceAccountToken"] is (stage == "drive")
+    assert pod["automountServiceAccountToken"] is False
+    tokens = [
+        source["serviceAccountToken"]["expirationSeconds"]
+        for volume in pod["volumes"]
+        for source in volume.get("projected", {}).get("sources", [])
+        if "serviceAccountToken" in source
+    ]
+    assert tokens == ([3600] if stage == "drive" else [])
     account = "fingpt-drive" if stage == "drive" else "fingpt-stage"
     assert pod["serviceAccountName"] == account
 
@@ -118,7 +125,7 @@ def test_every_folder_that_is_written_to_has_a_size(stage, pod, container):
     assert {"scratch", "tmp", "s3"} <= set(volumes)
     assert ("hub" in volumes) is (stage == "mirror")
     kinds = {kind for each in pod["volumes"] for kind in each if kind != "name"}
-    assert kinds == {"emptyDir", "secret"}
+    assert kinds == {"emptyDir", "secret", *(["projected"] if stage == "drive" else [])}
     assert all("sizeLimit" in each["emptyDir"] for each in pod["volumes"] if "emptyDir" in each)
 
 
