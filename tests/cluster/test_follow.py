@@ -217,10 +217,13 @@ def test_the_time_to_start_counts_anew_after_every_start(api, cluster, monkeypat
     finish(cluster, work(), blocked)
 
 
-def test_an_api_server_that_is_away_for_a_while_does_not_end_the_following(api, cluster, said):
+@pytest.mark.parametrize("pods", [(), (RUNNING,)], ids=["while it waits", "while it is watched"])
+def test_an_api_server_that_is_away_for_a_while_does_not_end_the_following(
+    api, cluster, said, pods
+):
     away = [hang_up] * 9  # more than one request's own tries
     api.say("list jobs", listed(job(active=1)), *away, listed(job("Complete")))
-    api.say("list pods", listed(RUNNING))
+    api.say("list pods", listed(*pods))
     api.say("get pods", answer(ended()))
     api.say("get log", lines("2030-01-01T00:00:01Z one"))
     api.say("watch jobs", hang_up)
