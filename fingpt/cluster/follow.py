@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fingpt import log
+from fingpt.cluster import faults
 from fingpt.cluster.exits import exit_of
 from fingpt.cluster.explain import IMAGE_FAULTS, explain
 from fingpt.cluster.job import DRIVE, job_name
@@ -22,7 +23,6 @@ from fingpt.cluster.stream import Patience
 from fingpt.errors import (
     DivergedError,
     FingptError,
-    MissingInputError,
     StageFailedError,
     StartTimeoutError,
     TransientError,
@@ -37,6 +37,8 @@ _LAST_LINES_SECONDS = 10.0
 
 class Follows(Protocol):
     """What this module asks of the API server; `fingpt.cluster.lookup.Observer` gives it."""
+
+    namespace: str
 
     def look(self, run_id: str, stage: str, *, complete: bool | None) -> Sight:
         """All that can be seen of a Job."""
@@ -110,7 +112,7 @@ def follow(cluster: Follows, work: Work, gives_up: GivesUp) -> Sight:
             continue
         patience.heard()
         if sight.job is None:
-            raise MissingInputError(f"Job {work.job} is gone: cancelled, or past its time to live.")
+            raise faults.no_job(work.job, cluster.namespace)
         relay.show(sight.pods)
         if sight.job.is_final():
             relay.end()

@@ -259,7 +259,7 @@ def test_every_pod_s_lines_come_once_and_a_log_that_cannot_be_read_hides_nothing
 
 def test_a_job_that_was_cancelled_meanwhile_is_said_to_be_gone(api, cluster):
     api.say("list jobs", listed(job()), listed())
-    with pytest.raises(MissingInputError, match="run-1-train is gone"):
+    with pytest.raises(MissingInputError, match=r"no Job run-1-train in .* it was deleted"):
         finish(cluster, work(), blocked)
 
 
