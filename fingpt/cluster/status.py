@@ -6,7 +6,7 @@ The bucket says how far a run is, the cluster why it does not go on. Neither is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -70,16 +70,19 @@ def status(
     record: RunRecord, store: str, now: datetime, observer: Looks | None = None, where: str = ""
 ) -> Status:
     """Put a run's record and what an observer sees of it together; the cluster is asked up to the current stage."""
-    stages = []
-    for each in record.stages:
-        ahead = list(Stage).index(each.stage) > list(Stage).index(record.current.stage)
-        asked = observer if observer and not ahead and not each.complete else None
-        sight = asked.look(record.run.id, each.stage, complete=each.complete) if asked else None
-        stages.append(_stage(each, sight, now))
+    sight = conductor = None
     if observer and not record.complete:
+        sight = observer.look(record.run.id, record.current.stage, complete=False)
         conductor = observer.look(record.run.id, DRIVE, complete=None)
-        if conductor.job is not None:
-            stages.append(StageStatus(DRIVE, explain(conductor), node=_node(conductor)))
+    stages = [
+        _stage(each, sight if each is record.current else None, now) for each in record.stages
+    ]
+    if sight and conductor and conductor.job:
+        drive = StageStatus(DRIVE, explain(conductor), node=_node(conductor))
+        if sight.job is None:
+            current = list(Stage).index(record.current.stage)
+            stages[current] = _conducted(stages[current], drive.why)
+        stages.append(drive)
     return Status(record.run.id, record.run.config.model, store, where, tuple(stages))
 
 
@@ -133,6 +136,8 @@ def _stage(record: StageRecord, sight: Sight | None, now: datetime) -> StageStat
     why = explain(sight) if sight else from_bucket(record, now)
     if why.state is State.ABSENT and record.attempts:
         why = from_bucket(record, now)
+    if sight and why.state is State.RUNNING:
+        why = _watching(record, sight) or why
     last = record.last
     return StageStatus(
         stage=str(record.stage),
@@ -142,6 +147,29 @@ def _stage(record: StageRecord, sight: Sight | None, now: datetime) -> StageStat
         pod=sight.pods[-1].name if sight and sight.pods else (last.pod if last else ""),
         progress=record.progress,
         past=tuple(_past(record, sight)),
+    )
+
+
+def _conducted(stage: StageStatus, drive: Explanation) -> StageStatus:
+    """A stage that has no Job yet, or no more, is where its conductor is, unless it works or has ended elsewhere."""
+    if drive.state is State.RUNNING and stage.why.state in (State.ABSENT, State.RETRYABLE):
+        words = "drive runs and makes its Job next"
+        return replace(stage, why=Explanation(State.WAITING, words))
+    if stage.why.state is not State.ABSENT or drive.state is State.COMPLETE:
+        return stage
+    return replace(stage, why=replace(drive, sentence=f"drive makes its Job: {drive.sentence}"))
+
+
+def _watching(record: StageRecord, sight: Sight) -> Explanation | None:
+    """What a pod does that runs but has not claimed its stage, while the last claim of another pod has no ending."""
+    last, pod = record.last, sight.pods[-1].name if sight.pods else ""
+    if last is None or last.code is not None or not pod or last.pod in ("", pod):
+        return None
+    return Explanation(
+        State.WAITING,
+        f"pod {pod} watches for 30 s whether attempt {last.number} of pod {last.pod} is alive, since that left no "
+        "ending; it then takes over, or leaves the run to it",
+        remedy="nothing; it goes on by itself",
     )
 
 

@@ -140,3 +140,66 @@ def test_markup_in_words_of_others_is_shown_and_not_obeyed(made):
     assert "[red]no[/red] \\x1b[2J" in text
     assert "[b]n[/b]" in text
     assert "\x1b" not in text
+
+
+PENDING = {
+    "metadata": {"name": "x-drive-1"},
+    "status": {
+        "phase": "Pending",
+        "conditions": [
+            {"type": "PodScheduled", "status": "False", "message": "0/1 nodes: 1 Insufficient cpu."}
+        ],
+    },
+}
+
+
+def test_before_a_stage_has_a_job_the_run_is_where_its_conductor_is(made):
+    found = seen(made, Looker(drive={"pods": [running()]}))
+    assert (found.current.stage, found.current.why.state) == ("prep", State.WAITING)
+    assert "drive runs and makes its Job next" in found.current.why.sentence
+    found = seen(made, Looker(drive={"pods": [PENDING]}))
+    assert (found.current.stage, found.current.why.state) == ("prep", State.BLOCKED)
+    assert "Insufficient cpu" in found.current.why.said
+    assert "submit it again" not in found.current.why.remedy
+    # The conductor itself is shown as well.
+    assert found.stages[-1].why.state is State.BLOCKED
+
+
+def test_between_two_stages_the_next_one_waits_for_its_conductor(made):
+    made.prep()
+    made.attempt(Stage.TRAIN, 1, code=143, message="SIGTERM honoured")
+    found = seen(made, Looker(drive={"pods": [running()]}))
+    assert (found.current.stage, found.current.why.state) == ("train", State.WAITING)
+
+
+def test_a_conductor_that_failed_has_stopped_the_run(made):
+    end = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}
+    said = "Container drive for pod x/y failed with exit code 77 matching FailJob rule at index 0"
+    looker = Looker(drive={"job": {"conditions": [{**end, "message": said}]}})
+    found = seen(made, looker)
+    assert found.current.why.state is State.PERMANENT
+    assert "exit 77" in found.current.why.sentence
+
+
+def test_a_stage_that_failed_for_good_says_so_itself(made):
+    made.prep()
+    made.attempt(Stage.TRAIN, 1, code=70, message="NaN at step 3")
+    found = seen(made, Looker(drive={"pods": [running()]}))
+    assert found.current.why.state is State.PERMANENT
+    assert found.current.why.said == "NaN at step 3"
+
+
+def test_a_pod_that_watches_an_older_attempt_is_not_called_working(made):
+    made.prep()
+    made.attempt(Stage.TRAIN, 1, code=None, at=NOW, pod="x-train-0")
+    why = seen(made, Looker(train={"pods": [running()]})).current.why
+    assert why.state is State.WAITING
+    assert "attempt 1 of pod x-train-0" in why.sentence
+    made.attempt(Stage.TRAIN, 2, code=None, at=NOW, pod="x-train-1")
+    assert seen(made, Looker(train={"pods": [running()]})).current.why.state is State.RUNNING
+
+
+def test_a_pod_after_an_attempt_with_an_ending_starts_at_once(made):
+    made.prep()
+    made.attempt(Stage.TRAIN, 1, code=143, at=NOW, pod="x-train-0")
+    assert seen(made, Looker(train={"pods": [running()]})).current.why.state is State.RUNNING
