@@ -150,3 +150,20 @@ def test_sigterm_ends_with_143_leaves_no_scratch_and_the_next_call_goes_on(
     server.requests.clear()
     assert run(environment).returncode == 0
     assert not server.asked("GET", "/resolve/.*json$")
+
+
+def test_in_a_folder_s_store_submit_mirrors_in_its_own_process(environment):
+    words = [sys.executable, "-m", "jobs.submit", "mirror", "--model", "llama31"]
+    done = subprocess.run(
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert read_base_manifest(open_store(environment["FINGPT_STORE"]), MODEL).files
+
+
+def test_a_token_in_a_file_opens_what_is_gated(environment, tmp_path):
+    path = tmp_path / "secret" / "token"
+    path.parent.mkdir()
+    path.write_text(f"{environment.pop('HF_TOKEN').strip()}\n")
+    done = run({**environment, "HF_TOKEN_PATH": str(path)})
+    assert done.returncode == 0, done.stderr

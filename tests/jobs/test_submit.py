@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fingpt.base import publish_base
 from fingpt.errors import ConfigError, MissingInputError, RunConflictError
+from fingpt.models import spec
 from fingpt.run import Run, run_key
 from fingpt.storage import open_store
 
@@ -39,6 +41,9 @@ def submit(tmp_path, *arguments, store=None):
         (["prep", "--model", "llama31", "--set", "train.lr=fast"], 64, "'fast'"),
         (["prep", "--model", "llama31", "--limit", "many"], 64, "'many'"),
         (["prep", "--model", "llama31", "--data", "no/such/folder"], 66, "does not exist"),
+        (["mirror", "--model", "tiny-llama31"], 64, "make tiny MODEL=tiny-llama31"),
+        (["tiny", "--model", "llama31"], 64, "make mirror MODEL=llama31"),
+        (["mirror", "--model", "lama31"], 64, "did you mean 'llama31'"),
     ],
 )
 def test_a_typo_is_one_sentence_with_its_exit_code_and_writes_nothing(
@@ -69,3 +74,15 @@ def test_a_store_that_is_no_uri_is_a_usage_error(tmp_path):
     done = submit(tmp_path, "prep", "--model", "tiny-llama31", store="ftp://host/x")
     assert done.returncode == ConfigError.exit_code
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["tiny", "--model", "tiny-llama31"], ["mirror", "--model", "llama31"]]
+)
+def test_base_weights_that_are_in_a_folder_s_store_are_neither_made_nor_fetched_again(
+    tmp_path, words
+):
+    publish_base(open_store((tmp_path / "store").as_uri()), spec(words[-1]), [])
+    done = submit(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    assert "there" in json.loads(done.stderr.splitlines()[-1])["event"]
