@@ -100,9 +100,8 @@ def _shared(store: ObjectStore, run: Run, found: Found) -> Iterator[FileRef]:
         if not key.endswith("/manifest.json") or run.id.encode() not in store.read(key):
             continue
         report = decode(ReportManifest, store.read(key), key)
-        if run.id in report.runs:
-            yield _record(store, key, key)
-            yield from _below(report_prefix(report.id), report.files)
+        yield _record(store, key, key)
+        yield from _below(report_prefix(report.id), report.files)
 
 
 def _record(store: ObjectStore, key: str, name: str) -> FileRef:
