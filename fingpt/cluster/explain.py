@@ -78,10 +78,10 @@ def _between(sight: Sight) -> Explanation:
 
 
 def _living(sight: Sight, pod: PodState) -> Explanation:
-    lost = sight.newest("NodeNotReady", about=pod.name)
+    lost = sight.newest("NodeNotReady", about=pod.name) if _not_ready(pod) else None
     if pod.deleted:
-        return _deleted(sight, pod)
-    if lost is not None and pod.container.state == "running" and _not_ready(pod):
+        return _deleted(sight, pod, lost)
+    if lost is not None and pod.container.state == "running":
         return Explanation(
             State.STUCK,
             f"node {pod.node} does not answer; the pod may still be running there",
@@ -97,14 +97,15 @@ def _living(sight: Sight, pod: PodState) -> Explanation:
     return _not_started(sight, pod)
 
 
-def _deleted(sight: Sight, pod: PodState) -> Explanation:
+def _deleted(sight: Sight, pod: PodState, lost: Event | None) -> Explanation:
     """`deleted` is when the grace period ends; a pod that outlives it is on a node that does not answer."""
     overdue = (sight.now - datetime.fromisoformat(pod.deleted)).total_seconds()
-    if pod.reason == "NodeLost" or overdue > _STUCK_AFTER_SECONDS:
+    if lost or pod.reason == "NodeLost" or overdue > _STUCK_AFTER_SECONDS:
+        ago = f"should have ended {overdue:.0f} s ago" if overdue > 0 else "is to end"
         return Explanation(
             State.STUCK,
-            f"pod {pod.name} should have ended {overdue:.0f} s ago; its node {pod.node} does not answer, and no other "
-            "pod starts until this one is gone",
+            f"pod {pod.name} {ago}; its node {pod.node} does not answer, and no other pod starts until this one is "
+            "gone",
             pod.message or (pod.disruption.message if pod.disruption else ""),
             _stuck_remedy(pod),
         )

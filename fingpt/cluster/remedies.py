@@ -59,6 +59,12 @@ SCHEDULING = (
         "lower resources.<stage> " + _VALUES + ", or have a larger node added",
     ),
     _row(
+        r"(?=.*untolerated taint\(s\)).*didn't match Pod's node affinity",
+        "no node has both the labels that the site's nodeSelector wants and no taint that keeps our pods off",
+        "compare kubectl get nodes --show-labels and kubectl describe nodes | grep Taints with nodeSelector and "
+        "tolerations " + _VALUES,
+    ),
+    _row(
         r"didn't match Pod's node affinity",
         "no node has the labels that the site's nodeSelector wants",
         "compare kubectl get nodes --show-labels with nodeSelector " + _VALUES,

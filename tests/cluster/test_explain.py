@@ -120,6 +120,14 @@ NOT_SCHEDULED = [
         ["volume claim weights", "cache.claim"],
     ),
     ("0/1 nodes are available: 1 node(s) were unschedulable.", ["cordoned", "uncordon"]),
+    (
+        (
+            "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 2 node(s) had untolerated "
+            "taint(s). no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful "
+            "for scheduling."
+        ),
+        ["labels", "taint", "nodeSelector", "tolerations"],
+    ),
 ]
 
 
@@ -431,6 +439,23 @@ def test_a_running_pod_on_a_silent_node_is_not_called_running():
     assert found.state is State.RUNNING
 
 
+def test_a_pod_that_is_deleted_on_a_silent_node_is_stuck_before_its_grace_is_over():
+    unready = {"type": "Ready", "status": "False"}
+    leaving = disrupted("DeletionByTaintManager")["conditions"]
+    lost = pod(
+        phase="Running",
+        state={"running": {}},
+        deleted=at(100),
+        conditions=[unready, *leaving],
+    )
+    found = see(job(active=1), [lost], [event("NodeNotReady", "Node is not ready")])
+    assert found.state is State.STUCK
+    assert "does not answer" in found.sentence
+    assert "ago" not in found.sentence
+    # On a node that answers the same pod saves a checkpoint.
+    assert see(job(active=1), [lost]).state is State.DISRUPTED
+
+
 def test_a_pod_that_is_being_deleted_by_hand_is_stopping():
     found = see(job(active=1), [pod(phase="Running", state={"running": {}}, deleted=at(100))])
     assert found.state is State.STOPPING
@@ -481,4 +506,6 @@ def test_what_is_called_permanent_is_what_the_job_does_not_retry(stage):
     rules = manifest["spec"]["podFailurePolicy"]["rules"]
     (final,) = [rule["onExitCodes"]["values"] for rule in rules if rule["action"] == "FailJob"]
     permanent = {code for code, meaning in EXITS.items() if code and not meaning.retried}
-    assert permanent - {69} == set(final) - {69}  # 69 is of those who wait for a stage: drive, the submitter
+    assert permanent - {69} == set(final) - {
+        69
+    }  # 69 is of those who wait for a stage: drive, the submitter

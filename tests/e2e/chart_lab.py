@@ -99,10 +99,14 @@ class Lab:
         return f"{self.name}-s3"
 
     @property
+    def endpoint(self) -> str:
+        """The S3 server as pods see it."""
+        return f"http://s3.{self.storage}.svc:{S3_PORT}"
+
+    @property
     def values(self) -> tuple[str, ...]:
         """The least that an installation here says."""
-        endpoint = f"http://s3.{self.storage}.svc:{S3_PORT}"
-        said = f"store.uri=s3://fingpt/e2e,store.endpoint={endpoint},store.secret=fingpt-s3"
+        said = f"store.uri=s3://fingpt/e2e,store.endpoint={self.endpoint},store.secret=fingpt-s3"
         return ("--set", said)
 
     def open(self) -> None:

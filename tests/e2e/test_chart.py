@@ -198,7 +198,7 @@ def test_helm_test_runs_doctor_in_the_cluster_and_leaves_nothing(vacant, helm):
     vacant.serve_s3()
     ready = ("--for=condition=Ready", "pod/s3", "--timeout=120s")
     kubectl("wait", "-n", vacant.storage, *ready)
-    vacant.install(helm, "--set", f"images.prep={prep}")
+    vacant.install(helm, "--set", f"images.prep={prep},images.train={prep},images.eval={prep}")
     before = vacant.everything()
     done = vacant.helm(helm, "test")
     print(done.stdout + done.stderr)
@@ -212,7 +212,7 @@ def test_helm_test_runs_doctor_in_the_cluster_and_leaves_nothing(vacant, helm):
         "--for=delete",
         "pod",
         "-l",
-        "batch.kubernetes.io/job-name=fingpt-doctor",
+        "app.kubernetes.io/name=fingpt-doctor",
     )
     assert vacant.everything() == before
 
