@@ -92,6 +92,8 @@ def _living(sight: Sight, pod: PodState) -> Explanation:
         )
     if pod.container.state == "running":
         return Explanation(State.RUNNING, f"pod {pod.name} runs on node {pod.node}")
+    if pod.container.state == "ended":
+        return Explanation(State.RUNNING, f"pod {pod.name} on node {pod.node} is about to end")
     if not pod.node:
         return _unscheduled(sight, pod)
     return _not_started(sight, pod)

@@ -509,3 +509,17 @@ def test_what_is_called_permanent_is_what_the_job_does_not_retry(stage):
     assert permanent - {69} == set(final) - {
         69
     }  # 69 is of those who wait for a stage: drive, the submitter
+
+
+def test_a_container_that_has_ended_a_second_before_its_pod_is_not_one_that_cannot_start():
+    terminated = {"exitCode": 77, "reason": "Error", "message": "The token is refused."}
+    ending = {
+        "metadata": {"name": "x-1"},
+        "spec": {"nodeName": "gpu-1"},
+        "status": {
+            "phase": "Running",
+            "containerStatuses": [{"state": {"terminated": terminated}}],
+        },
+    }
+    seen = explain(Sight(job=JobState.of({}), pods=(PodState.of(ending),)))
+    assert (seen.state, seen.sentence) == (State.RUNNING, "pod x-1 on node gpu-1 is about to end")

@@ -1,0 +1,106 @@
+"""Base weights in pods: fetched from a gated hub with a token in a file, or made; and a run's results brought home.
+
+The hub runs beside the mirror in its container, because no cluster for tests has the real one; everything else of the
+pod is what the chart and k8s/mirror.yaml make of it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fingpt.base import read_base_manifest
+from fingpt.cluster import drive
+from fingpt.cluster.lookup import Observer
+from fingpt.ledger import run_ids
+from fingpt.models import spec
+from fingpt.run import Stage, complete_key
+from fingpt.storage import open_store
+from tests.e2e.chart_lab import apply, kubectl
+from tests.e2e.run_lab import RunLab
+from tests.hub_server import OTHER_TOKEN, TOKEN, repository
+
+pytestmark = pytest.mark.e2e
+
+MODEL, MADE = spec("llama31"), spec("tiny-deepseek-r1")
+HUB = Path(__file__).parents[1] / "hub_server.py"
+BESIDE_A_HUB = f"""
+import os, subprocess, sys, time
+time.sleep(10)  # so that it is still under way when `make mirror` comes
+sys.path.insert(0, "/hub")
+from hub_server import HubServer, repository, serving
+with serving(HubServer("{MODEL.base}", "{MODEL.revision}", repository(), gated=True)) as hub:
+    mirror = [sys.executable, "-m", "jobs.mirror", *sys.argv[1:]]
+    sys.exit(subprocess.run(mirror, env={{**os.environ, "HF_ENDPOINT": hub.url}}).returncode)
+"""
+
+
+def start_mirror(lab: RunLab) -> None:
+    """The mirror's Job as it is submitted, with a hub of its own."""
+    cluster = Observer.connect(lab.namespace)
+    job = drive.plan_base(MODEL, cluster.site())
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    container["command"] = ["tini", "--", "python", "-c", BESIDE_A_HUB]
+    container["volumeMounts"].append({"name": "server", "mountPath": "/hub"})
+    pod["volumes"].append({"name": "server", "configMap": {"name": "hub-server"}})
+    drive.start(cluster, job)
+
+
+def give_token(lab: RunLab, token: str) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "fingpt-hub"}}
+    apply(lab.namespace, {**secret, "stringData": {"token": f"{token}\n"}})
+
+
+def test_a_gated_model_is_mirrored_by_a_pod_that_make_mirror_follows(run_lab):
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hub-server"}}
+    apply(run_lab.namespace, {**config, "data": {HUB.name: HUB.read_text("utf-8")}})
+    run_lab.upgrade("upgrade", "--set", "hub.secret=fingpt-hub")
+    words = ("submit", "mirror", "--model", MODEL.key)
+
+    give_token(run_lab, OTHER_TOKEN)
+    start_mirror(run_lab)
+    refused = run_lab.command(*words)  # one is under way: it is followed
+    print(f"a stranger's token: make mirror ended with {refused.returncode}: {refused.stderr}")
+    assert refused.returncode == 77
+    assert "accept its licence" in json.loads(refused.stderr.splitlines()[-1])["event"]
+
+    give_token(run_lab, TOKEN)
+    start_mirror(run_lab)
+    done = run_lab.command(*words)
+    print(f"the right token: make mirror ended with {done.returncode}: {done.stderr}")
+    assert done.returncode == 0
+    assert '"event": "file stored"' in done.stderr
+    assert TOKEN not in done.stderr
+    assert TOKEN not in kubectl("get", "jobs,pods,events", "-n", run_lab.namespace, "-o", "json")
+    manifest = read_base_manifest(run_lab.store, MODEL)
+    assert {file.name for file in manifest.files} < set(repository())
+
+    again = run_lab.command(*words)
+    assert again.returncode == 0
+    assert "base weights are there" in again.stderr
+    assert "job" not in json.loads(again.stderr.splitlines()[-1])
+
+
+def test_a_base_that_a_pod_makes_has_the_bytes_that_this_machine_makes(run_lab, tmp_path):
+    done = run_lab.command("submit", "tiny", "--model", MADE.key)
+    print(f"make tiny ended with {done.returncode}: {done.stderr[-2000:]}")
+    assert done.returncode == 0
+    there = read_base_manifest(run_lab.store, MADE)
+    from fingpt.tiny import publish
+
+    assert publish(open_store(tmp_path.as_uri()), MADE).files == there.files
+
+
+def test_a_run_s_results_are_brought_home_verified(run_lab, reference, tmp_path):
+    store = run_lab.store
+    trained = [each for each in run_ids(store) if store.exists(complete_key(each, Stage.TRAIN))]
+    words = ("collect", "run", "--run", trained[0], "--out", str(tmp_path / "out"))
+    done = run_lab.command(*words)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "out" / "train" / "adapter").exists()
+    assert run_lab.command(*words, "--adapter").returncode == 0
+    weights = tmp_path / "out" / "train" / "adapter" / "adapter_model.safetensors"
+    assert weights.read_bytes() == reference
