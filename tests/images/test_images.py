@@ -1,0 +1,117 @@
+"""Built images, named by FINGPT_E2E_PREP, FINGPT_E2E_TRAIN and FINGPT_E2E_EVAL, in containers with no rights at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+STAGES = ("prep", "train", "eval")
+SETTINGS = ("--rm", "--read-only", "--cap-drop", "ALL", "--network", "none")
+
+
+@pytest.fixture(params=STAGES)
+def image(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A stage and its image."""
+    variable = f"FINGPT_E2E_{request.param.upper()}"
+    named = os.environ.get(variable)
+    if not named or docker("image", "inspect", named).returncode:
+        pytest.skip(f"{variable} names no image that Docker has here.")
+    return request.param, named
+
+
+def docker(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *words], capture_output=True, text=True, timeout=300)
+
+
+def output(image: str, *words: str, settings: tuple[str, ...] = SETTINGS) -> str:
+    """What `words` print in a container of the image."""
+    program, *rest = words
+    done = docker("run", *settings, "--entrypoint", program, image, *rest)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_starts_without_network_rights_or_a_place_to_write(image):
+    stage, name = image
+    done = docker("run", *SETTINGS, name, "--help")
+    assert (done.returncode, f"python -m jobs.{stage} --run" in done.stderr) == (0, True)
+    done = docker("run", *SETTINGS, name, "--runs", "x")
+    assert done.returncode == 64
+
+
+def test_everything_that_its_stage_imports_is_there(image):
+    stage, name = image
+    load = f"from jobs.{stage} import load_body; print(load_body().__module__)"
+    with_tmp = (*SETTINGS, "--tmpfs", "/tmp")  # as its pods have it
+    assert output(name, "python", "-c", load, settings=with_tmp).strip() == f"fingpt.{stage}.body"
+
+
+def test_prep_can_conduct_mirror_and_examine(image):
+    stage, name = image
+    if stage != "prep":
+        pytest.skip("prep's image alone does this.")
+    for module in ("drive", "mirror", "doctor"):
+        assert "Usage" in output(name, "python", "-m", f"jobs.{module}", "--help")
+    manifests = "from fingpt.cluster.job import load_template as t; print(t('train')['kind'])"
+    assert output(name, "python", "-c", manifests).strip() == "Job"
+    torch = "import importlib.util as u; print(u.find_spec('torch'))"
+    assert output(name, "python", "-c", torch).strip() == "None"
+
+
+def test_no_file_gives_rights_and_no_tool_is_left_over(image):
+    _, name = image
+    as_root = ("--rm", "--user", "0", "--network", "none")
+    found = output(name, "sh", "-c", "find / -xdev -perm /6000 -type f", settings=as_root)
+    assert found == ""
+    tools = "for tool in gcc cc g++ make git curl wget; do command -v $tool; done; true"
+    assert output(name, "sh", "-c", tools) == ""
+    caches = "ls -A /var/lib/apt/lists /root/.cache /cache /locks 2>/dev/null | grep -v ':$' ; true"
+    assert output(name, "sh", "-c", caches, settings=as_root).strip() == ""
+    assert output(name, "sh", "-c", "ls /venv/bin | grep ^pip; true") == ""
+
+
+def test_the_user_may_change_nothing(image):
+    _, name = image
+    own = "find / -xdev ( -user 65532 -o -perm -0002 ) ! -type l ! -path '/tmp*' ! -path '/var/tmp*'"
+    own = own.replace("(", r"\(").replace(")", r"\)")
+    left_out = " ! -path '/proc*' ! -path '/dev*' ! -path '/sys*' ! -path '/run/lock*' ! -path '/var/lock*'"
+    writable = ("--rm", "--user", "0", "--network", "none")
+    assert output(name, "sh", "-c", own + left_out, settings=writable) == ""
+    assert output(name, "id", "-u").strip() == "65532"
+
+
+def test_labels_say_what_is_in_it(image):
+    stage, name = image
+    said = json.loads(docker("image", "inspect", "--format", "{{json .Config}}", name).stdout)
+    labels = said["Labels"]
+    assert labels["org.opencontainers.image.title"] == f"fingpt-{stage}"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", labels["org.opencontainers.image.version"])
+    assert labels["org.opencontainers.image.revision"]
+    assert re.fullmatch(r"[0-9a-f]{64}", labels["fingpt-jobs.lock-sha256"])
+    assert (said["User"], said["StopSignal"]) == ("65532:65532", "SIGTERM")
+
+
+def test_a_changed_line_of_code_moves_megabytes(image):
+    _, name = image
+    history = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}\t{{.Size}}", name).stdout
+    code = next(line for line in history.splitlines() if line.startswith("COPY /app"))
+    size, unit = re.fullmatch(r"([\d.]+)(kB|MB|GB)", code.rpartition("\t")[2]).groups()
+    assert float(size) * {"kB": 1e-3, "MB": 1.0, "GB": 1e3}[unit] < 10
+
+
+def test_train_and_eval_share_the_layers_up_to_torch():
+    layers = []
+    for stage in ("train", "eval"):
+        named = os.environ.get(f"FINGPT_E2E_{stage.upper()}")
+        said = docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", named or "none")
+        if said.returncode:
+            pytest.skip(f"FINGPT_E2E_{stage.upper()} names no image that Docker has here.")
+        layers.append(json.loads(said.stdout))
+    shared = [one for one, two in zip(*layers, strict=False) if one == two]
+    assert len(layers[0]) - len(shared) == 2  # the other libraries, and the code
