@@ -101,8 +101,12 @@ $(SCAN)/ready: requirements/scan.txt requirements/pip.txt
 	@touch $@
 
 .PHONY: e2e
-e2e: setup ## what needs a cluster: KUBECONFIG names it, FINGPT_E2E_PREP, _TRAIN, _EVAL, _S3 its images
-	@$(PY) -m pytest -m e2e --durations=0
+e2e: setup ## test on the cluster that KUBECONFIG names, with this checkout's images (or FINGPT_E2E_PREP, _TRAIN, _EVAL, _S3)
+	@kubectl version >/dev/null || { echo "No cluster answers: point KUBECONFIG at one, or make kind-up." >&2; exit 78; }
+	@{ read -r prep; read -r train; read -r eval; } < <(images/build names); \
+	  export FINGPT_E2E_PREP="$${FINGPT_E2E_PREP:-$$prep}" FINGPT_E2E_TRAIN="$${FINGPT_E2E_TRAIN:-$$train}"; \
+	  export FINGPT_E2E_EVAL="$${FINGPT_E2E_EVAL:-$$eval}" FINGPT_E2E_S3="$${FINGPT_E2E_S3:-versity/versitygw:v1.8.0}"; \
+	  KUBECONFIG="$${KUBECONFIG:-$$HOME/.kube/config}" $(PY) -m pytest -m e2e -s --durations=0 tests/e2e tests/images
 
 .PHONY: lock
 lock: setup ## solve pyproject.toml anew into requirements/*.txt, with hashes

@@ -1,7 +1,7 @@
 """Two throw-away namespaces for the chart's tests, one of them with an S3 server; and pods that try to connect.
 
-The cluster comes from KUBECONFIG, images by name: FINGPT_E2E_S3 (versitygw), FINGPT_E2E_PROBE (any with python) and,
-for `helm test`, FINGPT_E2E_PREP (ours). The cluster must have them or be able to pull them.
+The cluster comes from KUBECONFIG, images by name: FINGPT_E2E_S3 (an S3 server) and FINGPT_E2E_PREP (ours, and wherever a pod
+needs no more than Python). The cluster must have them on its nodes or be able to pull them.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Lab:
         folder = {"name": "data", "mountPath": "/data"}
         bucket = {
             "name": "bucket",
-            "image": image("FINGPT_E2E_PROBE"),
+            "image": image("FINGPT_E2E_PREP"),
             "command": ["python3", "-c", MAKE_BUCKET],
         }
         gateway = {
@@ -188,7 +188,7 @@ class Lab:
         """Pods that listen on PORT and otherwise wait; returns when all of them and the S3 server answer."""
         server = {
             "name": "probe",
-            "image": image("FINGPT_E2E_PROBE"),
+            "image": image("FINGPT_E2E_PREP"),
             "command": ["python3", "-m", "http.server", str(PORT), "--directory", "/srv"],
         }
         account = {"serviceAccountName": "fingpt-stage", "automountServiceAccountToken": False}

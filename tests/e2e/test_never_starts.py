@@ -1,7 +1,7 @@
 """What never starts on a real cluster is named within 30 s: by status after the submit, and by doctor before it.
 
 Each test spoils one thing, submits as a person with the chart's Role does, and prints what it spoiled and what it saw.
-The cluster comes from KUBECONFIG, images by name: FINGPT_E2E_S3, FINGPT_E2E_PROBE, FINGPT_E2E_PREP, and for doctor on a
+The cluster comes from KUBECONFIG, images by name: FINGPT_E2E_S3, FINGPT_E2E_PREP, and for doctor on a
 site where all is well FINGPT_E2E_TRAIN and FINGPT_E2E_EVAL.
 """
 

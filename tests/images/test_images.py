@@ -71,7 +71,7 @@ def test_no_file_gives_rights_and_no_tool_is_left_over(image):
     assert found == ""
     tools = "for tool in gcc cc g++ make git curl wget; do command -v $tool; done; true"
     assert output(name, "sh", "-c", tools) == ""
-    caches = "ls -A /var/lib/apt/lists /root/.cache /cache /locks 2>/dev/null | grep -v ':$' ; true"
+    caches = "ls -A /var/lib/apt/lists ~/.cache /cache /locks 2>/dev/null | grep -v ':$' ; true"
     assert output(name, "sh", "-c", caches, settings=as_root).strip() == ""
     assert output(name, "sh", "-c", "ls /venv/bin | grep ^pip; true") == ""
 
