@@ -65,8 +65,10 @@ class Session:
         """
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         self._check_machine()
+        self._honour_stop()
         with self._phase("tokenise"):
             rows = tokenise(self._spec, self._job.base, self._job.data, self._train.max_tokens)
+        self._honour_stop()
         plan = plan_run(self._train, len(rows.train))
         batching = self._batching(rows)
         arguments = TrainingArguments(
@@ -81,6 +83,7 @@ class Session:
         )
         with self._phase("load"):
             model, start = self._model()
+        self._honour_stop()
         found = self._resume()
         self._announce(plan, batching, rows, found)
         with self._phase("train"), self._meter(plan) as meter:
@@ -108,6 +111,9 @@ class Session:
             raise SetupError(
                 "train.optimizer=zero_one_adam needs CUDA, NCCL and cupy; use train.optimizer=adamw here."
             )
+
+    def _honour_stop(self) -> None:
+        """Between the phases before the first step, which take a minute for large weights and have nothing to save."""
         if self._stopping():
             raise Interrupted("Stopped before the first step; the same command starts again.")
 

@@ -6,10 +6,8 @@ Slow: every start of a trainer imports torch, transformers and DeepSpeed, which 
 from __future__ import annotations
 
 import json
-import random
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
@@ -24,9 +22,6 @@ from fingpt.train.job import StepRecord
 from fingpt.train.session import Session
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("torch_as_before")]
-
-KILLS = 10
-
 
 TRAINING = '"what": "train'
 COMMITTED = '"event": "checkpoint committed"'
@@ -117,39 +112,6 @@ def test_sigterm_saves_a_checkpoint_and_the_next_start_goes_on(
     assert code == 0, text
     assert manifest(world, run).resumed > 0
     assert adapter_bytes(world, run) == undisturbed(tmp_path, invent, base_folder, **train)
-
-
-def test_ten_kills_at_random_times_change_no_byte(world, tmp_path, invent, base_folder):
-    train = {
-        "max_steps": 500,
-        "batch_size": 1,
-        "accumulation": 1,
-        "eval_every": 1.0,
-        "save_every": 7,
-    }
-    run = world.run(**train)
-    dice = random.Random(20)
-    for kill in range(KILLS):
-        process = world.start(run)
-        if kill % 5:  # within the training; else anywhere in the start
-            wait_for(process, COMMITTED)
-            time.sleep(dice.uniform(0, 0.3))
-        else:
-            time.sleep(dice.uniform(0, 4))
-        trainers = psutil.Process(process.pid).children()
-        if kill % 2 and trainers:
-            trainers[0].kill()
-            code, text = finish(process)
-            assert code == 75, text
-        else:
-            process.kill()
-            finish(process)
-    assert not world.store.exists(complete_key(run.id, Stage.TRAIN)), "killed too late to count"
-    code, text = finish(world.start(run))
-    assert code == 0, text
-    assert manifest(world, run).resumed > 0
-    assert adapter_bytes(world, run) == undisturbed(tmp_path, invent, base_folder, **train)
-    assert [record.step for record in losses(world, run)] == list(range(1, 501))
 
 
 def test_a_trainer_ends_soon_after_its_supervisor(world):
