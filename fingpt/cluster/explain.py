@@ -111,15 +111,16 @@ def _deleted(sight: Sight, pod: PodState, lost: Event | None) -> Explanation:
             pod.message or (pod.disruption.message if pod.disruption else ""),
             _stuck_remedy(pod),
         )
+    saves = " and saves a checkpoint" if pod.container.state == "running" else ""
     if pod.disruption:
         words = DISRUPTIONS.get(pod.disruption.reason, pod.disruption.reason)
         return Explanation(
             State.DISRUPTED,
-            f"pod {pod.name} is being disrupted ({words}) and saves a checkpoint; another pod follows",
+            f"pod {pod.name} is being disrupted ({words}){saves}; another pod follows",
             pod.disruption.message,
             "nothing: this costs no retry",
         )
-    return Explanation(State.STOPPING, f"pod {pod.name} is being deleted and saves a checkpoint")
+    return Explanation(State.STOPPING, f"pod {pod.name} is being deleted{saves}")
 
 
 def _stuck_remedy(pod: PodState) -> str:

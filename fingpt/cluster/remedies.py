@@ -199,6 +199,11 @@ CREATION = (
         "empty gpu.runtimeClass " + _VALUES,
     ),
     _row(
+        r'failed calling webhook "(?P<name>[^"]+)"',
+        "the cluster asks {name} before it makes a pod, and gets no answer",
+        "wait, or ask the cluster's administrator; the pod then starts by itself",
+    ),
+    _row(
         r'admission webhook "(?P<name>[^"]+)" denied',
         "the cluster's policy {name} refuses the pod",
         "its own words say why; ask the cluster's administrator",

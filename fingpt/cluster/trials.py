@@ -31,8 +31,9 @@ NOBODY_HAS = "fingpt-jobs/doctor"
 WAIT_SECONDS = 30.0
 _LIFE_SECONDS = 120  # a Job that nobody deleted ends by then, and is gone as long after
 _SURE_SECONDS = 3.0  # what blocks a pod for a moment only is nothing to tell
-_POLL_SECONDS = 0.5
-_SMALL = {"cpu": "100m", "memory": "256Mi", "ephemeral-storage": "256Mi"}
+_POLL_SECONDS = 1.0
+_LITTLE = {"cpu": "100m", "memory": "256Mi", "ephemeral-storage": "256Mi"}
+_MOST = {**_LITTLE, "cpu": "1"}  # Python's start takes a tenth of a core too long
 
 _PASSES = re.compile(r"exceeded quota|Insufficient|Too many pods|limits pulls", re.IGNORECASE)
 _OURS = re.compile(rf"(?P<nodes>\d+) Insufficient {NOBODY_HAS}(, )?")
@@ -74,7 +75,7 @@ def trials(run: Run, site: Site, token: str) -> Iterator[Trial]:
         pod = job["spec"]["template"]["spec"]
         pod.pop("runtimeClassName", None)
         container = pod["containers"][0]
-        container["resources"] = {"requests": dict(_SMALL), "limits": dict(_SMALL)}
+        container["resources"] = {"requests": dict(_LITTLE), "limits": dict(_MOST)}
         container["args"] = ["--help"]
         good = f"{container['image']} was pulled and starts"
         if stage is Stage.PREP:

@@ -280,6 +280,14 @@ NOT_CREATED = [
         'Error creating: admission webhook "policy.example" denied the request: no',
         ["policy policy.example"],
     ),
+    (
+        (
+            'Error creating: Internal error occurred: failed calling webhook "mpod.kb.io": failed to call webhook: '
+            'Post "https://kueue-webhook-service.kueue-system.svc:443/mutate--v1-pod?timeout=10s": dial tcp '
+            "10.96.114.188:443: connect: connection refused"
+        ),
+        ["mpod.kb.io", "no answer", "starts by itself"],
+    ),
 ]
 
 
@@ -459,6 +467,13 @@ def test_a_pod_that_is_deleted_on_a_silent_node_is_stuck_before_its_grace_is_ove
 def test_a_pod_that_is_being_deleted_by_hand_is_stopping():
     found = see(job(active=1), [pod(phase="Running", state={"running": {}}, deleted=at(100))])
     assert found.state is State.STOPPING
+
+
+def test_only_a_pod_that_has_started_is_said_to_save_a_checkpoint():
+    for state, saves in (({"running": {}}, True), (waiting("ImagePullBackOff"), False)):
+        for more in ({}, disrupted("EvictionByEvictionAPI")):
+            found = see(job(active=1), [pod(phase="Pending", state=state, deleted=at(9), **more)])
+            assert ("checkpoint" in found.sentence) is saves
 
 
 def test_a_job_that_is_complete_without_complete_in_the_bucket_is_a_silent_failure():

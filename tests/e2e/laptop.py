@@ -37,7 +37,7 @@ store, cluster = open_store(site_config().store), Cluster.connect(site_config().
 run = load_run(store, sys.argv[1])
 drive.start(cluster, *drive.plan(run, ["train"], cluster.site(), store.uri))
 """
-_AMOUNTS = {"cpu": "200m", "memory": "512Mi", "ephemeral": "1Gi"}
+_AMOUNTS = {"cpu": "500m", "memory": "512Mi", "ephemeral": "1Gi"}
 
 
 @dataclass(frozen=True)
