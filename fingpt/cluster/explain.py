@@ -63,11 +63,17 @@ def _between(sight: Sight) -> Explanation:
     event = sight.newest(*_CREATED)
     if event is not None and event.reason == "FailedCreate":
         return _blocked(remedies.CREATION, event.message, "no pod can be created", event)
+    failed = sight.job.failed if sight.job else 0
+    if not sight.pods and (failed or event is not None):
+        return Explanation(
+            State.RETRYABLE,
+            "its pod was deleted; another pod follows, ten seconds to six minutes later",
+            remedy="nothing; the next pod resumes by itself",
+        )
     if not sight.pods:
         return Explanation(State.WAITING, "the Job is new, its pod is not there yet")
     end = pod_end(sight.pods[-1])
     if end.state is State.RETRYABLE:
-        failed = sight.job.failed if sight.job else 0
         return Explanation(
             end.state,
             f"{end.sentence}; failure {failed}, another pod follows",

@@ -5,6 +5,9 @@ Reads only. It is the client with more questions, and like it the only one that 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from fingpt.cluster.client import Cluster
 from fingpt.cluster.job import job_name
 from fingpt.cluster.objects import Condition, JobState, PodState
@@ -19,22 +22,23 @@ class Observer(Cluster):
 
     def look(self, run_id: str, stage: str, *, complete: bool | None) -> Sight:
         """All that can be seen of a stage; `complete` is what the bucket says, None when it was not read."""
-        return self._sight(job_name(run_id, stage), self.pods(run_id, stage), complete)
+        pods = partial(self.pods, run_id, stage)
+        return self._sight(job_name(run_id, stage), pods, complete)
 
     def look_at(self, name: str) -> Sight:
         """All that can be seen of a Job by its name, whoever's it is."""
         method, only = self._core.list_namespaced_pod, f"batch.kubernetes.io/job-name={name}"
-        return self._sight(
-            name, self._items(PodState.of, "pods", method, label_selector=only), None
-        )
+        pods = partial(self._items, PodState.of, "pods", method, label_selector=only)
+        return self._sight(name, pods, None)
 
-    def _sight(self, name: str, pods: tuple[PodState, ...], complete: bool | None) -> Sight:
-        job = self.job(name)
-        events = [
-            event
-            for each in (name, *(pod.name for pod in pods[-2:]))
-            for event in self.events(each)
-        ]
+    def _sight(
+        self, name: str, list_pods: Callable[[], tuple[PodState, ...]], complete: bool | None
+    ) -> Sight:
+        """The Job's events come before its pods: a pod whose making was told, but that is not listed, is gone."""
+        job, events = self.job(name), list(self.events(name))
+        pods = list_pods()
+        for pod in pods[-2:]:
+            events.extend(self.events(pod.name))
         return Sight(
             job=job,
             pods=pods,

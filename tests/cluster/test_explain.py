@@ -312,6 +312,14 @@ def test_a_pod_that_was_made_and_failed_is_no_refusal():
     assert see(job(failed=1), [dead(75)], [created]).state is State.RETRYABLE
 
 
+def test_between_a_deleted_pod_and_its_successor_the_job_is_not_new():
+    created = event("SuccessfulCreate", "Created pod: x", about=JOB)
+    for found in (see(job(), (), [created]), see(job(failed=1))):
+        assert found.state is State.RETRYABLE
+        assert "another pod follows" in found.sentence
+    assert see(job()).state is State.WAITING
+
+
 def test_words_that_nobody_foresaw_are_shown_all_the_same():
     found = see(job(), (), [event("FailedCreate", "the moon is in the wrong house", about=JOB)])
     assert found.said == "the moon is in the wrong house"
