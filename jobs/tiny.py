@@ -25,7 +25,7 @@ def main(
     model: Annotated[str | None, typer.Option(help="a tiny model; default: all of them")] = None,
 ) -> None:
     """Make the base weights of tiny models and keep them in the store."""
-    log.setup()
+    log.setup(stage="tiny")
     site = site_config()
 
     def action() -> None:

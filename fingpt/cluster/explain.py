@@ -72,7 +72,10 @@ def _between(sight: Sight) -> Explanation:
         )
     if not sight.pods:
         return Explanation(State.WAITING, "the Job is new, its pod is not there yet")
-    end = pod_end(sight.pods[-1])
+    last = sight.pods[-1]
+    if last.phase == "Succeeded":
+        return Explanation(State.RUNNING, f"pod {last.name} has ended well, its Job is about to")
+    end = pod_end(last)
     if end.state is State.RETRYABLE:
         return Explanation(
             end.state,

@@ -546,3 +546,17 @@ def test_a_container_that_has_ended_a_second_before_its_pod_is_not_one_that_cann
     }
     seen = explain(Sight(job=JobState.of({}), pods=(PodState.of(ending),)))
     assert (seen.state, seen.sentence) == (State.RUNNING, "pod x-1 on node gpu-1 is about to end")
+
+
+def test_a_pod_that_has_ended_well_a_second_before_its_job_has_not_failed():
+    terminated = {"exitCode": 0, "reason": "Completed"}
+    ended = {
+        "metadata": {"name": "x-1"},
+        "status": {
+            "phase": "Succeeded",
+            "containerStatuses": [{"state": {"terminated": terminated}}],
+        },
+    }
+    seen = explain(Sight(job=JobState.of({}), pods=(PodState.of(ended),)))
+    assert seen.state is State.RUNNING
+    assert "ended well" in seen.sentence
