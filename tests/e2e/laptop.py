@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ run = load_run(store, sys.argv[1])
 drive.start(cluster, *drive.plan(run, ["train"], cluster.site(), store.uri))
 """
 _AMOUNTS = {"cpu": "500m", "memory": "512Mi", "ephemeral": "1Gi"}
+_LITTLE = {**_AMOUNTS, "cpu": "100m"}
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,16 @@ class Laptop:
 
     def run(self, name: str, *words: str) -> CompletedProcess[str]:
         """`python -m jobs.<name>`, with the environment that the commands read and no more."""
+        with self.begun(name, *words) as process:
+            out, err = process.communicate(timeout=120)
+        return CompletedProcess(process.args, process.returncode, out, err)
+
+    def begun(self, name: str, *words: str) -> subprocess.Popen[str]:
+        """The same, under way."""
         command = [sys.executable, "-m", f"jobs.{name}", *words]
-        return subprocess.run(
-            command,
-            cwd=self.root,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, cwd=self.root, env=self._environment, stdout=pipe, stderr=pipe, text=True
         )
 
     @property
@@ -132,7 +135,8 @@ def settings(**changes: Any) -> tuple[str, ...]:
     prep = image("FINGPT_E2E_PREP")
     values: dict[str, Any] = {
         "images": dict.fromkeys(("prep", "train", "eval"), prep),
-        "resources": dict.fromkeys(("prep", "train", "eval", "drive"), _AMOUNTS),
+        # Only prep ever runs here; the others ask for what a busy node still has.
+        "resources": {**dict.fromkeys(("train", "eval", "drive"), _LITTLE), "prep": _AMOUNTS},
         "users": [{"kind": "ServiceAccount", "name": QUANT}],
         **changes,
     }
@@ -164,6 +168,14 @@ def forwarded(namespace: str) -> Iterator[int]:
             yield int(match[1])
         finally:
             process.terminate()
+
+
+def until(seen: Callable[[], bool], what: str) -> None:
+    """Wait half a minute at most."""
+    end = time.monotonic() + 30
+    while not seen():
+        assert time.monotonic() < end, f"not seen: {what}"
+        time.sleep(0.5)
 
 
 def install(lab: Lab, verb: str, **changes: Any) -> None:
