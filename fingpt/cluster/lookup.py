@@ -35,7 +35,10 @@ class Observer(Cluster):
         self, name: str, list_pods: Callable[[], tuple[PodState, ...]], complete: bool | None
     ) -> Sight:
         """The Job's events come before its pods: a pod whose making was told, but that is not listed, is gone."""
-        job, events = self.job(name), list(self.events(name))
+        job = self.job(name)
+        # An earlier Job of the same name has left events too.
+        since = job.created.rstrip("Z") if job is not None else ""
+        events = [event for event in self.events(name) if event.last >= since]
         pods = list_pods()
         for pod in pods[-2:]:
             events.extend(self.events(pod.name))

@@ -8,6 +8,7 @@ import pytest
 
 from fingpt import log
 from fingpt.cluster import follow, stream
+from fingpt.cluster.explain import explain
 from fingpt.cluster.follow import Work, blocked, finish, unpullable
 from fingpt.cluster.lookup import Observer
 from fingpt.errors import (
@@ -267,3 +268,22 @@ def test_a_refusal_ends_the_following(api, cluster):
     api.say("list jobs", refusal(403, "no"))
     with pytest.raises(PermissionDeniedError):
         finish(cluster, work(), blocked)
+
+
+@pytest.mark.parametrize(
+    ("last", "state"),
+    [
+        ("2030-01-01T11:59:59Z", "waiting"),
+        ("2030-01-01T12:00:00.000001Z", "blocked"),
+        ("2030-01-01T12:00:00Z", "blocked"),
+    ],
+)
+def test_what_was_said_of_an_earlier_job_of_the_same_name_is_not_said_of_this_one(
+    api, cluster, last, state
+):
+    made = job()
+    made["metadata"]["creationTimestamp"] = "2030-01-01T12:00:00Z"
+    event = {"reason": "FailedCreate", "message": QUOTA, "lastTimestamp": last}
+    api.say("list jobs", listed(made))
+    api.say("list events", listed(event))
+    assert explain(cluster.look("run-1", "train", complete=None)).state == state
