@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +16,9 @@ from botocore.retries.standard import ExponentialBackoff
 
 from fingpt.storage import LocalStore, ObjectStore, s3_retry
 from fingpt.storage.s3 import S3Store
-from fingpt.storage.s3_client import make_client
+from tests import s3_servers
+from tests.s3_servers import ACCESS_KEY, SECRET_KEY, forget_aws_settings
 
-ACCESS_KEY, SECRET_KEY = "lab-access-key", "lab-secret-key"
 POWERLESS_KEY = "powerless-key"
 
 
@@ -33,16 +30,6 @@ class Lab:
     flip_a_bit: Callable[[str], None]
     client: Any = None
     bucket: str = ""
-
-
-def forget_aws_settings(patch: pytest.MonkeyPatch) -> None:
-    """None of the machine's own settings, credentials or proxies are left."""
-    for name in list(os.environ):
-        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
-            patch.delenv(name)
-    patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    patch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
-    patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
 
 
 @pytest.fixture
@@ -61,13 +48,8 @@ def aws_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def moto_endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_servers.moto() as endpoint:
+        yield endpoint
 
 
 @dataclass(frozen=True)
@@ -78,46 +60,16 @@ class Gateway:
 
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    program = _program("FINGPT_VERSITYGW", "versitygw")
-    root, users = tmp_path_factory.mktemp("versitygw"), tmp_path_factory.mktemp("users")
-    keys = {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
-    port = _free_port()
-    where = ("--port", f"127.0.0.1:{port}", "--iam-dir", str(users), "--quiet")
-    with _serving([program, *where, "posix", str(root)], keys, port) as endpoint:
-        _add_user(program, endpoint)
-        yield Gateway(endpoint, root)
+    folder = tmp_path_factory.mktemp("versitygw")
+    with s3_servers.versitygw(folder) as endpoint:
+        _add_user(os.environ["FINGPT_VERSITYGW"], endpoint)
+        yield Gateway(endpoint, folder / "data")
 
 
 @pytest.fixture(scope="session")
 def minio_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    program = _program("FINGPT_MINIO", "minio")
-    root = str(tmp_path_factory.mktemp("minio"))
-    keys = {"MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": SECRET_KEY, "HOME": root}
-    port = _free_port()
-    command = [program, "server", "--quiet", "--address", f"127.0.0.1:{port}", f"{root}/data"]
-    with _serving(command, keys, port) as endpoint:
+    with s3_servers.minio(tmp_path_factory.mktemp("minio")) as endpoint:
         yield endpoint
-
-
-def _program(variable: str, name: str) -> str:
-    program = os.environ.get(variable)
-    if not program:
-        pytest.skip(f"{variable} does not name the {name} program, so this S3 server is not tried.")
-    return program
-
-
-@contextmanager
-def _serving(command: list[str], keys: dict[str, str], port: int) -> Iterator[str]:
-    """The endpoint of an S3 server that runs as a process of this test session."""
-    process = subprocess.Popen(
-        command, env={"PATH": os.environ["PATH"], **keys}, stdout=subprocess.DEVNULL
-    )
-    try:
-        _wait_for(port, process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def _add_user(program: str, endpoint: str) -> None:
@@ -128,46 +80,23 @@ def _add_user(program: str, endpoint: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={})
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
-        assert process.poll() is None, f"{process.args[0]} ended instead of listening"
-        with socket.socket() as attempt:
-            if attempt.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"{process.args[0]} did not listen within 10 seconds")
-
-
+# A client takes half a second to make, so the tests of a server share one.
 @pytest.fixture(scope="session")
 def moto_client(moto_endpoint: str) -> Iterator[Any]:
-    yield from _client(moto_endpoint)
+    with s3_servers.client_of(moto_endpoint) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
 def minio_client(minio_endpoint: str) -> Iterator[Any]:
-    yield from _client(minio_endpoint)
+    with s3_servers.client_of(minio_endpoint) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
 def gateway_client(gateway: Gateway) -> Iterator[Any]:
-    yield from _client(gateway.endpoint)
-
-
-def _client(endpoint: str) -> Iterator[Any]:
-    """The product's own client; it takes half a second to make, so the tests of a server share one."""
-    with pytest.MonkeyPatch.context() as patch:
-        forget_aws_settings(patch)
-        patch.setenv("AWS_ENDPOINT_URL", endpoint)
-        patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-        client = make_client()
-    yield client
-    client.close()
+    with s3_servers.client_of(gateway.endpoint) as client:
+        yield client
 
 
 @pytest.fixture

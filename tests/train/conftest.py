@@ -202,9 +202,11 @@ def world(tmp_path: Path, base_folder: Path) -> World:
     return make_world(tmp_path, base_folder)
 
 
-def make_world(folder: Path, base_folder: Path, rows: int = 16) -> World:
-    """A store below `folder` with everything that train needs."""
-    store = LocalStore(folder / "store")
+def make_world(
+    folder: Path, base_folder: Path, rows: int = 16, store: ObjectStore | None = None
+) -> World:
+    """A store, below `folder` if none is given, with everything that train needs."""
+    store = store or LocalStore(folder / "store")
     model = spec("tiny-llama31")
     files = upload_tree(store, base_folder, model.base_prefix)
     base = BaseManifest(base=model.base, revision=model.revision, files=files)
