@@ -185,12 +185,14 @@ def _frame(stage: Stage, uri: str, site: SiteConfig, load_body: Callable[[], Bod
         store, run_id = locate(uri)
         run = load_run(store, run_id)
         log.setup(stage=str(stage), run=run.id)
-        if finished(store, run, stage) is not None:
-            log.event("already complete, skipped", stage=str(stage), run=run.id)
+        if _skips(store, run, stage):
             return
         log.event("start", stage=str(stage), run=run.id)
         body = load_body()
         with claim(store, run.id, stage) as attempt, _stop_in_words(), _scratch() as scratch:
+            # The attempt that was watched may have finished meanwhile.
+            if _skips(store, run, stage):
+                return
             context = Context(store, run, stage, site, scratch, attempt.check)
             manifest = body(context)
             attempt.check()
@@ -198,6 +200,14 @@ def _frame(stage: Stage, uri: str, site: SiteConfig, load_body: Callable[[], Bod
         log.event(
             "complete", stage=str(stage), seconds=round(time.monotonic() - context.started, 1)
         )
+
+
+def _skips(store: ObjectStore, run: Run, stage: Stage) -> bool:
+    """Whether the stage is complete; then says so."""
+    if finished(store, run, stage) is None:
+        return False
+    log.event("already complete, skipped", stage=str(stage), run=run.id)
+    return True
 
 
 def _commit(store: ObjectStore, key: str, data: bytes) -> None:

@@ -51,6 +51,18 @@ def test_a_complete_stage_is_skipped_without_loading_its_body(store, uri):
     assert run_stage(Stage.PREP, uri, load) == 0
 
 
+def test_a_stage_that_another_attempt_completes_meanwhile_is_not_done_again(store, uri):
+    def body(ctx):
+        raise AssertionError("the body must not run")
+
+    def load():
+        made = PrepManifest(**context(store).identity(), dataset="d", dataset_sha256="00")
+        store.create(complete_key(RUN.id, Stage.PREP), encode(made))
+        return body
+
+    assert run_stage(Stage.PREP, uri, load) == 0
+
+
 def test_a_failing_body_leaves_no_manifest_and_sets_its_exit_code(store, uri, capsys):
     def body(ctx):
         raise DataError("The rows are wrong.")
