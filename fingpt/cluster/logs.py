@@ -17,8 +17,8 @@ from fingpt.run import Run, Stage, complete_key, stage_prefix
 from fingpt.storage import ObjectStore
 
 POLL_SECONDS = 2.0
-NEXT_STAGE_SECONDS = 60.0
-"""How long a conductor may take from the end of one stage to the Job of the next."""
+NEXT_STAGE_SECONDS = 300.0
+"""How long a conductor may take to the Job of its first stage (a tiny base is made before) or of the next one."""
 
 
 class Logs(Protocol):
