@@ -14,7 +14,7 @@ from fingpt.checks import Check, Grade, failed, passed
 from fingpt.cluster.job import build_job, load_template
 from fingpt.cluster.objects import NodeState, Quota
 from fingpt.cluster.site import Site
-from fingpt.cluster.trials import Tries, trials, try_out
+from fingpt.cluster.trials import ROOM, Tries, trials, try_out
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, SetupError
 from fingpt.run import Run
 
@@ -94,20 +94,24 @@ def cluster_checks(asked: Asked, run: Callable[[Site], Run], store: str) -> Iter
         yield _queue(asked, site.queue)
     frozen = run(site)
     wanted = _wanted(frozen, site)
-    yield _guard("nodes", lambda: _nodes(asked.nodes(), site, wanted))
-    yield _guard("quota", lambda: _quota(asked.quotas(), wanted))
+    for name, look in (
+        ("nodes", lambda: _nodes(asked.nodes(), site, wanted)),
+        ("quota", lambda: _quota(asked.quotas(), wanted)),
+    ):
+        unseen = Check(name, Grade.OK, f"you may not look, as it should be; {ROOM} tells")
+        yield _guard(unseen, look)
     if rights.grade is Grade.OK:
         yield from try_out(asked, list(trials(frozen, site, secrets.token_hex(4))))
 
 
-def _guard(name: str, act: Callable[[], Check]) -> Check:
-    """A check that this user may not be allowed to make."""
+def _guard(unseen: Check, act: Callable[[], Check]) -> Check:
+    """A check that this user may not be allowed to make; it is `unseen` then."""
     try:
         return act()
     except PermissionDeniedError:
-        return Check(name, Grade.WARN, "you may not look; status says what a pod waits for")
+        return unseen
     except FingptError as fault:
-        return failed(name, fault)
+        return failed(unseen.name, fault)
 
 
 def _rights(asked: Asked) -> Check:
@@ -158,7 +162,8 @@ def _secret(asked: Asked, name: str, key: str) -> Check:
             return passed(title, "is there")
     except FingptError as fault:
         return failed(title, fault)
-    return Check(title, Grade.OK, "you may not look, as it should be; status says when it lacks")
+    tells = "make mirror" if key == "token" else "image of prep"
+    return Check(title, Grade.OK, f"you may not look, as it should be; {tells} tells")
 
 
 def _queue(asked: Asked, name: str) -> Check:
@@ -177,7 +182,8 @@ def _queue(asked: Asked, name: str) -> Check:
             SetupError.exit_code,
         )
 
-    return _guard("queue", look)
+    unseen = "you may not look; status says what a Job waits for"
+    return _guard(Check("queue", Grade.WARN, unseen), look)
 
 
 def _wanted(run: Run, site: Site) -> dict[str, str]:

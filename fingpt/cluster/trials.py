@@ -19,11 +19,13 @@ from fingpt.cluster.explain import explain, unscheduled
 from fingpt.cluster.job import COMPONENT, INSTANCE, PROJECT, build_job, load_template
 from fingpt.cluster.sight import Explanation, Sight, State
 from fingpt.cluster.site import Site
-from fingpt.errors import FingptError, MissingInputError, SetupError
+from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, SetupError
 from fingpt.run import Run, Stage, run_key
 
 OWNER = "fingpt-doctor"
 """The label of these pods, so that no command takes them for a run's; the chart's policies let them reach the store."""
+
+ROOM = "room for train"
 
 NOBODY_HAS = "fingpt-jobs/doctor"
 """The resource that no node offers."""
@@ -86,7 +88,7 @@ def trials(run: Run, site: Site, token: str) -> Iterator[Trial]:
     resources = job["spec"]["template"]["spec"]["containers"][0]["resources"]
     for amounts in resources.values():
         amounts[NOBODY_HAS] = "1"
-    yield Trial("room for train", job, "the scheduler would place its pod now")
+    yield Trial(ROOM, job, "the scheduler would place its pod now")
 
 
 def _job(run: Run, stage: Stage, site: Site, token: str, name: str = "") -> dict[str, Any]:
@@ -113,6 +115,7 @@ def try_out(
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Check]:
     """Create all of them, wait until each has an answer or the time is over, delete all, and give what they showed."""
+    log.event("trying images, Secret and room by Jobs of some seconds", jobs=len(tried))
     seen: dict[str, Check] = {}
     made: list[Trial] = []
     try:
@@ -182,8 +185,9 @@ def judge(trial: Trial, sight: Sight, why: Explanation) -> Check:
     if why.state is State.BLOCKED:
         return _blocked(trial, said, why.remedy)
     code = sight.pods[-1].container.exit_code if sight.pods else None
-    if code:
-        return Check(trial.title, Grade.FAIL, said, why.remedy, code)
+    if code:  # its own sentence ends with what to do, but cannot know whose Secret it had
+        own = why.said and code != PermissionDeniedError.exit_code
+        return Check(trial.title, Grade.FAIL, said, "" if own else why.remedy, code)
     return Check(trial.title, Grade.WARN, f"no answer yet: {said}", "doctor again, it goes on")
 
 

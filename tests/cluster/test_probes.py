@@ -125,7 +125,7 @@ def test_where_all_is_well_every_check_is_ok():
             78,
             "48Gi memory (at most 32Gi) | lower resources.train",
         ),
-        ({"nodes": PermissionDeniedError("no")}, "nodes", Grade.WARN, 0, "may not look"),
+        ({"nodes": PermissionDeniedError("no")}, "nodes", Grade.OK, 0, "room for train tells"),
         (
             {
                 "quotas": (
