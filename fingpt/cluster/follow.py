@@ -1,6 +1,6 @@
 """Following a Job to its end: what its pods say, why none runs, and as what it ended.
 
-While no pod runs, the Job is looked at every two seconds and explained; while one runs, it is watched. A pod's lines
+While no pod runs, the Job is looked at every few seconds and explained; while one runs, it is watched. A pod's lines
 come by a thread of their own: a node that does not answer must not hide what becomes of the Job. Changes nothing.
 """
 
@@ -29,6 +29,7 @@ from fingpt.errors import (
 )
 
 POLL_SECONDS = 2.0
+MAX_POLL_SECONDS = 10.0  # what waits for hours in a queue is looked at less often
 START_SECONDS = 900.0
 """How long something may keep a Job from starting before whoever follows it gives up."""
 
@@ -104,6 +105,7 @@ def follow(cluster: Follows, work: Work, gives_up: GivesUp) -> Sight:
     relay, patience = _Relay(cluster), Patience(f"Job {work.job}")
     said: tuple[object, ...] = ()
     hopeless_since: float | None = None
+    looks = 0
     while True:
         try:
             sight = cluster.look(work.instance, work.component, complete=None)
@@ -126,9 +128,11 @@ def follow(cluster: Follows, work: Work, gives_up: GivesUp) -> Sight:
         if hopeless_since is not None and now - hopeless_since >= START_SECONDS:
             raise _too_late(work, why)
         if why.state is State.RUNNING:
+            looks = 0
             _until_it_changes(cluster.watch_job(work.job), sight.job)
         else:
-            time.sleep(POLL_SECONDS)
+            looks += 1
+            time.sleep(min(POLL_SECONDS * (1 + looks / 30), MAX_POLL_SECONDS))
 
 
 def failure(sight: Sight, work: Work) -> StageFailedError | None:
