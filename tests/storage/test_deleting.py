@@ -6,24 +6,14 @@ import pytest
 
 from fingpt.errors import DataError
 from fingpt.storage.deleting import LocalDeleter, S3Deleter, open_deleter
-from fingpt.storage.s3_client import make_client
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def pair(request, tmp_path, aws_settings):
+@pytest.fixture
+def pair(lab):
     """A store and its deleter."""
-    if request.param == "folder":
-        from fingpt.storage import LocalStore
-
-        store = LocalStore(tmp_path / "store")
-        return store, open_deleter(store)
-    from fingpt.storage.s3 import S3Store
-
-    aws_settings(request.getfixturevalue("moto_endpoint"))
-    client = make_client()
-    bucket = f"deleting-{tmp_path.name.replace('_', '-').lower()[:40]}"
-    client.create_bucket(Bucket=bucket)
-    return S3Store(client, bucket, "some/prefix"), S3Deleter(client, bucket, "some/prefix")
+    if lab.client is None:
+        return lab.store, open_deleter(lab.store)
+    return lab.store, S3Deleter(lab.client, lab.bucket, "some/prefix")
 
 
 def test_what_lies_under_a_prefix_is_found_with_size_and_age(pair):

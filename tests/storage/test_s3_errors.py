@@ -77,22 +77,29 @@ def test_a_bucket_that_does_not_exist_is_missing_input(s3_lab, tmp_path):
     assert_every_use_raises(store, tmp_path, MissingInputError, "bucket does not exist")
 
 
-@pytest.mark.parametrize(
-    ("access", "secret", "words"),
-    [
-        ("stranger", "lab-secret-key", "does not know the access key.*AWS_PROFILE"),
-        ("lab-access-key", "wrong", "secret key is not the one"),
-        ("powerless-key", "lab-secret-key", "lack the permission"),
-    ],
-)
+WRONG = [
+    ("gateway_lab", "powerless-key", "lab-secret-key", "lack the permission"),
+    *(
+        (lab, *key)
+        for lab in ("gateway_lab", "minio_lab")
+        for key in (
+            ("stranger", "lab-secret-key", "does not know the access key.*AWS_PROFILE"),
+            ("lab-access-key", "wrong", "secret key is not the one"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("server", "access", "secret", "words"), WRONG)
 def test_a_wrong_key_or_one_without_rights_is_permission_denied(
-    gateway_lab, gateway, aws_settings, tmp_path, access, secret, words
+    request, aws_settings, tmp_path, server, access, secret, words
 ):
-    gateway_lab.store.create("a", b"x")
-    aws_settings(gateway.endpoint, access, secret)
-    store = open_store(gateway_lab.store.uri)
+    lab = request.getfixturevalue(server)
+    lab.store.create("a", b"x")
+    aws_settings(lab.client.meta.endpoint_url, access, secret)
+    store = open_store(lab.store.uri)
     assert_every_use_raises(store, tmp_path, PermissionDeniedError, words)
-    assert gateway_lab.store.read("a") == b"x"
+    assert lab.store.read("a") == b"x"
 
 
 def test_missing_credentials_are_permission_denied(aws_settings, tmp_path):
@@ -124,12 +131,14 @@ def test_each_refusal_is_one_sentence_of_its_own_kind(
     assert_every_use_raises(moto_lab.store, tmp_path, kind, words)
 
 
-def test_a_clock_that_is_an_hour_off_is_a_setup_error(gateway_lab, monkeypatch):
+@pytest.mark.parametrize("server", ["gateway_lab", "minio_lab"])
+def test_a_clock_that_is_an_hour_off_is_a_setup_error(request, server, monkeypatch):
+    store = request.getfixturevalue(server).store
     real = botocore.auth.get_current_datetime
     monkeypatch.setattr(
         botocore.auth, "get_current_datetime", lambda *a, **k: real(*a, **k) - timedelta(hours=1)
     )
-    for use in (lambda: gateway_lab.store.create("a", b"x"), lambda: gateway_lab.store.exists("a")):
+    for use in (lambda: store.create("a", b"x"), lambda: store.exists("a")):
         with pytest.raises(SetupError, match="clock"):
             use()
 
