@@ -43,7 +43,7 @@ from fingpt.manifest import (
 )
 from fingpt.record import Frozen, sha256_bytes
 from fingpt.run import Run, Stage, complete_key, run_key
-from fingpt.storage import ObjectStore, open_store
+from fingpt.storage import HASTE, ObjectStore, open_store
 
 M = TypeVar("M", bound=Frozen)
 
@@ -236,6 +236,7 @@ def _signals() -> Iterator[None]:
     """
 
     def handler(number: int, _: FrameType | None) -> None:
+        HASTE.set()
         raise KeyboardInterrupt(f"{signal.Signals(number).name} honoured")
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -244,6 +245,7 @@ def _signals() -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+        HASTE.clear()
 
 
 @contextmanager

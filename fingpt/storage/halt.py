@@ -1,6 +1,6 @@
-"""Ends transfers that run in threads: a signal reaches the main thread alone, and weights take minutes to arrive.
+"""What a signal changes: little patience from then on, and an end to transfers in threads.
 
-A pool hands its event to its threads by `adopt`; what they call looks at it between chunks and while it waits. Threads
+A signal reaches the main thread alone, and weights take minutes to arrive. A pool hands its event to its threads by `adopt`; what they call looks at it between chunks and while it waits. Threads
 without one, the main thread above all, are never halted: there the signal itself does it.
 """
 
@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable
 
 from fingpt.errors import Interrupted
+
+HASTE = threading.Event()
+"""Set once a signal has come: what is stored then is worth a few seconds of patience, the grace period is short."""
 
 _OF_THIS_THREAD = threading.local()
 

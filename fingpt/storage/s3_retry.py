@@ -19,8 +19,9 @@ from fingpt.storage.s3_errors import FAILURES, in_words, unreachable
 
 T = TypeVar("T")
 
-# Less than a Job's grace period, so that SIGTERM during an outage still ends in an orderly way.
 PATIENCE_SECONDS = 60.0
+# After a signal; less than the shortest grace period of a Job.
+_HASTE_SECONDS = 5.0
 
 _LONGEST_PAUSE_SECONDS = 10.0
 _LOG = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ class Patience:
             except FAILURES as error:
                 self._answered |= isinstance(error, ClientError)
                 failure = in_words(error, action, where, self._endpoint)
-                end = end or time.monotonic() + self._seconds
+                patience = _HASTE_SECONDS if halt.HASTE.is_set() else self._seconds
+                end = end or time.monotonic() + patience
                 hopeless = unreachable(error) and not self._answered
                 if not isinstance(failure, TransientError) or hopeless or time.monotonic() >= end:
                     raise failure from error

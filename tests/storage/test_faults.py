@@ -176,6 +176,20 @@ def test_a_signal_while_a_busy_server_is_waited_for_is_honoured(proxied):
     assert seconds_to_exit(store, body) < 3
 
 
+@pytest.mark.slow  # five seconds of patience
+def test_a_signal_in_an_outage_ends_the_stage_within_every_grace_period(proxied):
+    store, proxy = proxied
+
+    def body(ctx):
+        proxy.plan = lambda exchange: busy
+        ctx.store.create("runs/a", b"x")
+
+    try:
+        assert seconds_to_exit(store, body) < 20
+    finally:
+        proxy.plan = lambda _: None
+
+
 @pytest.mark.parametrize("size", [5 << 20, (10 << 20) + 7], ids=["whole", "parts"])
 def test_a_signal_halts_downloads_that_are_under_way(proxied, small_parts, tmp_path, size):
     """Three files that take five seconds to arrive: without a halt each would still come to its end."""
