@@ -1,7 +1,8 @@
 """What a signal changes: little patience from then on, and an end to transfers in threads.
 
-A signal reaches the main thread alone, and weights take minutes to arrive. A pool hands its event to its threads by `adopt`; what they call looks at it between chunks and while it waits. Threads
-without one, the main thread above all, are never halted: there the signal itself does it.
+A signal reaches the main thread alone, and weights take minutes to arrive. A pool hands its event to its threads by
+`adopt`; what they call looks at it between chunks and while it waits. Threads without one, the main thread above all,
+are never halted: there the signal itself does it.
 """
 
 from __future__ import annotations
