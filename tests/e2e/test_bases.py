@@ -7,6 +7,9 @@ pod is what the chart and k8s/mirror.yaml make of it.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,10 +91,11 @@ def test_a_base_that_a_pod_makes_has_the_bytes_that_this_machine_makes(run_lab, 
     done = run_lab.command("submit", "tiny", "--model", MADE.key)
     print(f"make tiny ended with {done.returncode}: {done.stderr[-2000:]}")
     assert done.returncode == 0
-    there = read_base_manifest(run_lab.store, MADE)
-    from fingpt.tiny import publish
-
-    assert publish(open_store(tmp_path.as_uri()), MADE).files == there.files
+    words = [sys.executable, "-m", "jobs.tiny", "--model", MADE.key]
+    environment = {**os.environ, "FINGPT_STORE": tmp_path.as_uri()}
+    subprocess.run(words, cwd=HUB.parents[1], env=environment, check=True, timeout=300)
+    here = read_base_manifest(open_store(tmp_path.as_uri()), MADE)
+    assert here.files == read_base_manifest(run_lab.store, MADE).files
 
 
 def test_a_run_s_results_are_brought_home_verified(run_lab, reference, tmp_path):
