@@ -33,6 +33,7 @@ WATCH_SECONDS = 240  # the server ends a watch after this; a dead connection is 
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
+_UNREAD = {"_preload_content": False, "_request_timeout": TIMEOUT}
 _config: Any = kube  # has no types
 _lines: Callable[[Any], Iterator[str]] = watch.iter_resp_lines
 
@@ -50,6 +51,7 @@ class Cluster:
         self._custom = client.CustomObjectsApi(api)
         self._access = client.AuthorizationV1Api(api)
         self._version = client.VersionApi(api)
+        self._granted: set[Call] = set()
 
     @classmethod
     def connect(
@@ -208,8 +210,7 @@ class Cluster:
         """The Job and the version of the list, from which a watch misses nothing."""
         method, only = self._batch.list_namespaced_job, f"metadata.name={name}"
         found = self._ask("list", "jobs", method, field_selector=only)
-        job = next(map(JobState.of, found["items"]), None)
-        return job, found["metadata"]["resourceVersion"]
+        return next(map(JobState.of, found["items"]), None), found["metadata"]["resourceVersion"]
 
     def _items(
         self, read: Callable[[Json], T], resource: str, method: Callable[..., Any], **options: Any
@@ -220,14 +221,22 @@ class Cluster:
         self, verb: str, resource: str, method: Callable[..., Any], *names: str, **options: Any
     ) -> Any:
         """The JSON answer to one request in our namespace."""
-        return self._send(
-            self._call(verb, resource), method, *names, namespace=self.namespace, **options
-        )
+        options["namespace"] = self.namespace
+        return self._send(self._call(verb, resource), method, *names, **options)
 
     def _send(self, call: Call, method: Callable[..., Any], *names: str, **options: Any) -> Any:
         with self._named_errors(call):
-            answer = method(*names, **options, _preload_content=False, _request_timeout=TIMEOUT)
-            return json.loads(answer.data)
+            return json.loads(self._open(call, method, *names, **options).data)
+
+    def _open(self, call: Call, method: Callable[..., Any], *names: str, **options: Any) -> Any:
+        """The answer, not yet read; a restart of the API server is waited out."""
+        answer = stream.wait_out(
+            lambda: method(*names, **{**_UNREAD, **options}),
+            (ApiException, HTTPError),
+            lambda error: faults.restarts(error, granted=call in self._granted),
+        )
+        self._granted.add(call)
+        return answer
 
     def _stream(
         self, verb: str, resource: str, method: Callable[..., Any], **options: Any
@@ -235,8 +244,8 @@ class Cluster:
         """The lines of one long answer; a connection without a word for longer than a watch lasts is dead."""
         silence = (TIMEOUT[0], WATCH_SECONDS + TIMEOUT[1])
         options |= {"namespace": self.namespace, "_request_timeout": silence}
-        named = self._named_errors(self._call(verb, resource))
-        with named, closing(method(**options, _preload_content=False)) as answer:
+        call = self._call(verb, resource)
+        with self._named_errors(call), closing(self._open(call, method, **options)) as answer:
             yield from _lines(answer)
 
     def _call(self, verb: str, resource: str, *, namespaced: bool = True) -> Call:
@@ -248,16 +257,14 @@ class Cluster:
             yield
         except ApiException as error:
             raise faults.of_status(call, error.status or 0, error.body or error.reason) from None
-        except HTTPError as error:
+        except (HTTPError, ValueError) as error:
             raise faults.of_transport(call, error) from None
-        except ValueError:
-            raise faults.no_json(call) from None
 
 
 def current_context(kubeconfig: str | None = None) -> str | None:
     """The name of the current kube context, None when there is no kubeconfig or it has none."""
     merged = _merged(kubeconfig)
-    return _current(merged) if merged else None
+    return merged.value.get("current-context") or None if merged else None
 
 
 def _merged(kubeconfig: str | None) -> Any:
@@ -269,22 +276,18 @@ def _merged(kubeconfig: str | None) -> Any:
         raise faults.bad_kubeconfig(error) from None
 
 
-def _current(merged: Any) -> str | None:
-    return merged.value.get("current-context") or None
-
-
 def _load(merged: Any, context: str | None, settings: client.Configuration) -> tuple[str, str]:
     """Fill `settings` from a kubeconfig; gives the context's namespace and what to call it."""
-    if not context and not _current(merged):
+    if not context and not merged.value.get("current-context"):
         raise faults.no_context()
     try:
         loader = _config.kube_config.KubeConfigLoader(config_dict=merged, active_context=context)
         loader.load_and_set(settings)
         chosen = loader.current_context
-        namespace = chosen["context"].get("namespace") or "default"
+        where = f"context '{chosen['name']}' ({settings.host})"
+        return chosen["context"].get("namespace") or "default", where
     except _BROKEN as error:
         raise faults.bad_kubeconfig(error) from None
-    return namespace, f"context '{chosen['name']}' ({settings.host})"
 
 
 def _load_pod(settings: client.Configuration) -> tuple[str, str]:
@@ -292,6 +295,6 @@ def _load_pod(settings: client.Configuration) -> tuple[str, str]:
     try:
         _config.load_incluster_config(client_configuration=settings)
         namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+        return namespace, f"this pod's cluster ({settings.host})"
     except (kube.ConfigException, OSError):
         raise faults.no_kubeconfig() from None
-    return namespace, f"this pod's cluster ({settings.host})"

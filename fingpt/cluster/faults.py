@@ -83,8 +83,23 @@ def of_status(call: Call, status: int, body: str) -> FingptError:
     return SetupError(f"Cannot {call}: HTTP {status}{f', {said}' if said else ''}.")
 
 
-def of_transport(call: Call, error: HTTPError) -> FingptError:
-    """The error for a connection that could not be made or broke; a TLS failure never heals by itself."""
+def restarts(error: Exception, *, granted: bool) -> bool:
+    """Whether the API server is likely to be restarting, and not to refuse.
+
+    What stands in front of it (a load balancer, kind's port) ends connections in the middle of their handshake, and for
+    its first seconds it does not know its own rules and forbids what it has `granted` before.
+    """
+    cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+    status = getattr(error, "status", None)
+    if status == 403:
+        return granted and " cannot " in _said(str(getattr(error, "body", "") or ""))
+    return (isinstance(cause, SSLError) or status == 0) and _cut_off(str(cause))
+
+
+def of_transport(call: Call, error: HTTPError | ValueError) -> FingptError:
+    """The error for a connection that could not be made or broke; only a handshake that was cut off can heal."""
+    if isinstance(error, ValueError) and not isinstance(error, HTTPError):
+        return no_json(call)
     cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
     if isinstance(cause, ProxyError) and not isinstance(cause.original_error, ssl.SSLError):
         return SetupError(
@@ -168,7 +183,16 @@ def bad_kubeconfig(error: Exception) -> SetupError:
     )
 
 
-def _of_tls(call: Call, said: str) -> SetupError:
+def _cut_off(said: str) -> bool:
+    return "EOF occurred" in said or "reset by peer" in said
+
+
+def _of_tls(call: Call, said: str) -> SetupError | TransientError:
+    if _cut_off(said):
+        return TransientError(
+            f"The API server of {call.cluster} ends connections before they are made, as when it restarts; "
+            "the same command resumes."
+        )
     for word, meaning in (
         (
             "expired",

@@ -22,6 +22,7 @@ S = TypeVar("S")
 BACKOFF_SECONDS = 0.5  # doubles with every try in vain, up to
 MAX_PAUSE_SECONDS = 10.0
 PATIENCE_SECONDS = 600.0  # how long a stream outlives an API server that does not answer
+AWAY_SECONDS = 30.0  # how long one request waits for an API server that restarts
 MAX_RETRY_AFTER_SECONDS = 30  # whatever the server asks for
 
 
@@ -39,6 +40,20 @@ def retry() -> Retry:
         backoff_max=MAX_PAUSE_SECONDS,
         retry_after_max=MAX_RETRY_AFTER_SECONDS,
     )
+
+
+def wait_out(
+    act: Callable[[], S], kinds: tuple[type[Exception], ...], passes: Callable[[Exception], bool]
+) -> S:
+    """The result of `act`, tried again for AWAY_SECONDS while its error is of `kinds` and `passes`."""
+    end = time.monotonic() + AWAY_SECONDS
+    while True:
+        try:
+            return act()
+        except kinds as error:
+            if not passes(error) or time.monotonic() > end:
+                raise
+        time.sleep(BACKOFF_SECONDS)
 
 
 @dataclass(slots=True)

@@ -298,6 +298,48 @@ def test_what_is_refused_is_not_tried_again(cluster, api):
     assert api.asked("list jobs") == 1
 
 
+def test_a_right_that_was_there_before_is_waited_for(cluster, api):
+    """A server that has just started forbids everything until it has read its rules."""
+    forbidden = refusal(403, 'User "ann" cannot list resource "jobs"')
+    api.say("list jobs", listed(job_json()), forbidden, forbidden, listed(job_json()))
+    assert [cluster.job(JOB), cluster.job(JOB)] != [None, None]
+    assert api.asked("list jobs") == 4
+
+
+def test_a_right_that_stays_away_ends_in_a_sentence(cluster, api, monkeypatch):
+    monkeypatch.setattr(stream, "AWAY_SECONDS", 0.05)
+    forbidden = refusal(403, 'User "ann" cannot list resource "jobs"')
+    api.say("list jobs", listed(job_json()), forbidden)
+    assert cluster.job(JOB) is not None
+    with pytest.raises(PermissionDeniedError, match="You may not list jobs"):
+        cluster.job(JOB)
+    assert api.asked("list jobs") > 2
+
+
+def test_a_handshake_that_is_cut_off_is_tried_again(tmp_path, monkeypatch):
+    """What stands in front of a server that restarts takes connections and ends them."""
+    monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(stream, "AWAY_SECONDS", 0.5)
+    taken = []
+
+    def cut() -> None:
+        while True:
+            try:
+                taken.append(listener.accept()[0].close())
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=cut, daemon=True).start()
+        path = write_kubeconfig(
+            tmp_path / "config", f"https://127.0.0.1:{listener.getsockname()[1]}"
+        )
+        with pytest.raises(SetupError, match="ends connections before they are made"):
+            Cluster.connect(kubeconfig=path)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert len(taken) > 2
+
+
 def test_a_busy_server_is_asked_again_when_it_says(cluster, api):
     api.say("list jobs", refusal(429, "too many requests", Retry_After="1"), listed())
     started = time.monotonic()
