@@ -1,7 +1,7 @@
 """Two throw-away namespaces for the chart's tests, one of them with an S3 server; and pods that try to connect.
 
-The cluster comes from KUBECONFIG, images by name: FINGPT_E2E_S3 (an S3 server) and FINGPT_E2E_PREP (ours, and wherever a pod
-needs no more than Python). The cluster must have them on its nodes or be able to pull them.
+The cluster comes from KUBECONFIG, images by name: FINGPT_E2E_S3 (versitygw or MinIO) and FINGPT_E2E_PREP (ours, also
+where a pod needs no more than Python). The cluster must have them on its nodes or be able to pull them.
 """
 
 from __future__ import annotations
@@ -166,11 +166,7 @@ class Lab:
         gateway = {
             "name": "s3",
             "image": image("FINGPT_E2E_S3"),
-            "args": ["--port", f":{S3_PORT}", "posix", "--sidecar", "/data/meta", "/data/store"],
-            "env": [
-                {"name": "ROOT_ACCESS_KEY", "value": KEY},
-                {"name": "ROOT_SECRET_KEY", "value": SECRET},
-            ],
+            **server(S3_PORT),
         }
         spec = {
             "volumes": [{"name": "data", "emptyDir": {}}],
@@ -186,14 +182,14 @@ class Lab:
 
     def start(self, names_and_labels: Mapping[str, Mapping[str, str]]) -> None:
         """Pods that listen on PORT and otherwise wait; returns when all of them and the S3 server answer."""
-        server = {
+        listener = {
             "name": "probe",
             "image": image("FINGPT_E2E_PREP"),
             "command": ["python3", "-m", "http.server", str(PORT), "--directory", "/srv"],
         }
         account = {"serviceAccountName": "fingpt-stage", "automountServiceAccountToken": False}
         pods = [
-            pod(name, labels, {**account, "containers": [dict(server)]})
+            pod(name, labels, {**account, "containers": [dict(listener)]})
             for name, labels in names_and_labels.items()
         ]
         apply(self.name, *pods)
@@ -217,6 +213,20 @@ class Lab:
 
     def address(self, name: str) -> str:
         return kubectl("get", "pod", name, "-n", self.name, "-o", "jsonpath={.status.podIP}")
+
+
+def server(port: int) -> dict[str, Any]:
+    """How the S3 server's image, versitygw's or MinIO's, is started over the folders /data/store and /data/meta."""
+    if "minio" in image("FINGPT_E2E_S3"):
+        command = ["minio", "server", "/data/store", "--certs-dir", "/data/meta"]
+        command += ["--address", f":{port}"]
+        names = ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD")
+    else:
+        command = ["versitygw", "--port", f":{port}"]
+        command += ["posix", "--sidecar", "/data/meta", "/data/store"]
+        names = ("ROOT_ACCESS_KEY", "ROOT_SECRET_KEY")
+    values = zip(names, (KEY, SECRET), strict=True)
+    return {"command": command, "env": [{"name": n, "value": v} for n, v in values]}
 
 
 def pod(name: str, labels: Mapping[str, str], spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.e2e.chart_lab import KEY, S3_PORT, SECRET, image, pod, service
+from tests.e2e.chart_lab import S3_PORT, image, pod, server, service
 
 SERVER_PORT = 7069
 
@@ -70,23 +70,9 @@ def objects(placement: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
             {"name": "folders", "image": prep, "command": ["python", "-c", folders], **mount}
         ],
         "containers": [
-            {"name": "s3", "image": image("FINGPT_E2E_S3"), **server(), **mount},
+            {"name": "s3", "image": image("FINGPT_E2E_S3"), **server(SERVER_PORT), **mount},
             {"name": "gate", "image": prep, "command": ["python", "-c", GATE], **mount},
         ],
         **placement,
     }
     return pod("s3", {"app": "s3"}, spec), service("s3", S3_PORT)
-
-
-def server() -> dict[str, Any]:
-    """How the image that was named is started."""
-    if "minio" in image("FINGPT_E2E_S3"):
-        command = ["minio", "server", "/data/store", "--certs-dir", "/data/meta"]
-        command += ["--address", f":{SERVER_PORT}"]
-        names = ("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD")
-    else:
-        command = ["versitygw", "--port", f":{SERVER_PORT}"]
-        command += ["posix", "--sidecar", "/data/meta", "/data/store"]
-        names = ("ROOT_ACCESS_KEY", "ROOT_SECRET_KEY")
-    values = zip(names, (KEY, SECRET), strict=True)
-    return {"command": command, "env": [{"name": n, "value": v} for n, v in values]}

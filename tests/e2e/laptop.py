@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -158,16 +159,37 @@ def kubeconfig_of(account: str, namespace: str, path: Path) -> str:
 
 @contextmanager
 def forwarded(namespace: str) -> Iterator[int]:
-    """A port of this machine that leads to the S3 server's pod."""
-    words = ["kubectl", "port-forward", "-n", namespace, "pod/s3", f":{S3_PORT}"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            line = process.stdout.readline() if process.stdout else ""
-            match = re.search(r"127\.0\.0\.1:(\d+)", line)
-            assert match, f"kubectl port-forward said {line!r}"
-            yield int(match[1])
-        finally:
-            process.terminate()
+    """A port of this machine that leads to the S3 server's pod; opened again whenever kubectl gives up."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    words = ["kubectl", "port-forward", "-n", namespace, "pod/s3", f"{port}:{S3_PORT}"]
+    closed, current = threading.Event(), [subprocess.Popen(words, stdout=subprocess.DEVNULL)]
+
+    def reopen() -> None:
+        while not closed.wait(0.2):
+            if current[0].poll() is not None:
+                current[0] = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+
+    keeper = threading.Thread(target=reopen)
+    keeper.start()
+    try:
+        until(lambda: _answers(port), "the S3 server's answer")
+        yield port
+    finally:
+        closed.set()
+        keeper.join()
+        current[0].kill()
+        current[0].wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return connection.recv(1) != b""
+    except OSError:
+        return False
 
 
 def until(seen: Callable[[], bool], what: str) -> None:

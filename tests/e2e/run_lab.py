@@ -26,7 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from fingpt.storage import ObjectStore, open_store
 from tests.e2e import failing_s3
-from tests.e2e.chart_lab import CHART, KEY, SECRET, Lab, apply, image, kubectl
+from tests.e2e.chart_lab import CHART, KEY, SECRET, Lab, apply, image, kubectl, server
 
 T = TypeVar("T")
 
@@ -133,7 +133,7 @@ class RunLab:
 
     def kill_server(self) -> None:
         """kill -9 of the S3 server; its container starts again over the same data, later at every repetition."""
-        program = failing_s3.server()["command"][0]
+        program = server(failing_s3.SERVER_PORT)["command"][0]
         said = self.at_gate("python", "-c", failing_s3.KILL_PROGRAM, program)
         assert "killed" in said, said
 

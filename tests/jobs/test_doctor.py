@@ -7,7 +7,7 @@ import json
 from fingpt.checks import Check, Grade, worst
 from fingpt.config import RunConfig, SiteConfig
 from fingpt.errors import PermissionDeniedError
-from fingpt.probes import local_checks
+from fingpt.probes import local_checks, main
 from fingpt.storage import LocalStore
 from tests.jobs.commands import command
 from tests.made_run import MadeRun
@@ -63,6 +63,21 @@ def test_a_store_that_overwrites_fails_with_78(tmp_path):
 
     config, site = RunConfig(model="tiny-llama31"), SiteConfig(store="", cache=tmp_path)
     assert worst(local_checks(Lying(tmp_path), config, site)) == 78
+
+
+def test_a_setting_is_checked_as_a_run_would_have_it(tmp_path):
+    done = command(tmp_path, "doctor", "--set", "train.lrr=1")
+    assert done.returncode == 64
+    assert "did you mean 'lr'" in done.stderr
+
+
+def test_a_pod_s_probe_tries_the_store_and_ends_with_its_code(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FINGPT_STORE", (tmp_path / "store").as_uri())
+    assert main() == 0
+    assert list((tmp_path / "store" / "probe").rglob("twice"))
+    monkeypatch.setenv("FINGPT_STORE", "ftp://nowhere")
+    assert main() == 64
+    assert "ftp://nowhere" in capsys.readouterr().err
 
 
 def test_an_unknown_model_is_a_usage_error(tmp_path):
