@@ -10,7 +10,7 @@ import pytest
 from fingpt.run import Stage, attempt_key
 from tests.e2e.chart_lab import kubectl
 from tests.e2e.run_lab import until
-from tests.e2e.training import SUPERVISOR, TRAINER, Training, training
+from tests.e2e.training import COMMITS, SUPERVISOR, TRAINER, Training, training
 
 pytestmark = pytest.mark.e2e
 
@@ -101,6 +101,7 @@ def test_a_second_pod_of_a_living_run_stops_and_writes_nothing(run_lab, referenc
         one.finish()
         one.prove(reference)
         assert one.claims() == 1, "the second one claimed a living run"
+        assert one.commits() == COMMITS, "each save is committed once"
 
 
 def test_a_frozen_pod_that_wakes_up_after_another_took_over_writes_nothing(run_lab, reference):
@@ -124,6 +125,7 @@ def test_a_frozen_pod_that_wakes_up_after_another_took_over_writes_nothing(run_l
         one.finish()
         one.prove(reference)
         assert [ending(one, attempt)["code"] for attempt in (1, 2)] == [76, 0]
+        assert one.commits() == COMMITS, "each save is committed once"
         assert "attempt 1: fenced" in one.past()
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.e2e.chart_lab import SECRET, kubectl
 from tests.e2e.run_lab import until
-from tests.e2e.training import training
+from tests.e2e.training import COMMITS, STEPS, training
 
 pytestmark = pytest.mark.e2e
 
@@ -29,6 +30,7 @@ def test_a_server_killed_during_commits_costs_nothing(run_lab, reference):
         one.finish()
         one.prove(reference)
         assert one.claims() == 1, "an outage of seconds cost an attempt"
+        assert one.commits() == COMMITS
         assert one.exit_of(pod) == 0
         restarts = "jsonpath={.status.containerStatuses[?(@.name=='s3')].restartCount}"
         assert int(kubectl("get", "pod", "s3", "-n", run_lab.chart.storage, "-o", restarts)) >= 2
@@ -50,6 +52,7 @@ def test_half_a_minute_of_503_is_waited_out(run_lab, reference):
         one.finish()
         one.prove(reference)
         assert one.claims() == 1
+        assert one.commits() == COMMITS
         assert one.exit_of(pod) == 0
         said = kubectl("logs", pod, "-n", run_lab.namespace)
         assert "s3.retry" in said, "nothing says why it waited"
@@ -68,7 +71,7 @@ def test_when_its_job_is_gone_a_run_is_known_from_the_bucket_alone(run_lab, refe
         one.prove(reference)
         train = next(each for each in one.now()["stages"] if each["stage"] == "train")
         assert train["why"]["state"] == "complete"
-        assert train["progress"]["done"] == train["progress"]["total"] == 200
+        assert train["progress"]["done"] == train["progress"]["total"] == STEPS
 
 
 def test_a_planted_key_is_in_no_log_event_manifest_or_object(run_lab, reference):
@@ -80,7 +83,9 @@ def test_a_planted_key_is_in_no_log_event_manifest_or_object(run_lab, reference)
     logs = {name: kubectl("logs", name, "-n", run_lab.namespace) for name in names}
     assert [name for name, text in logs.items() if SECRET in text] == []
     keys = list(run_lab.store.keys())
-    found = [key for key in keys if SECRET.encode() in run_lab.store.read(key)]
+    with ThreadPoolExecutor(8) as pool:
+        objects = zip(keys, pool.map(run_lab.store.read, keys), strict=True)
+        found = [key for key, data in objects if SECRET.encode() in data]
     print(
         f"searched {len(logs)} logs, {len(keys)} objects, and the manifests and events of both namespaces"
     )

@@ -31,12 +31,13 @@ from tests.e2e.chart_lab import kubectl, run
 from tests.e2e.run_lab import STORE, RunLab, until
 
 MODEL = "tiny-llama31"
+STEPS, COMMITS = 200, 20
 SETTINGS = (
     "prep.limit=16",
-    "train.max_steps=200",
+    f"train.max_steps={STEPS}",
     "train.batch_size=1",
     "train.max_tokens=1024",
-    "train.save_every=10",
+    f"train.save_every={STEPS // COMMITS}",
     "train.eval_every=1.0",
 )
 _others = count(65)
@@ -262,7 +263,8 @@ def _watched(one: Training, claim: str) -> Iterator[Training]:
         yield one
     except BaseException:
         # Nothing of a failed test shall take the next one's room; what succeeded stays, to be searched for keys.
-        kubectl("delete", "job", "--all", "-n", one.lab.namespace, "--wait=false")
+        own = ("-l", f"app.kubernetes.io/instance={one.run.id}", "--wait=false")
+        run("kubectl", "delete", "job", "-n", one.lab.namespace, *own)
         raise
     finally:
         one.left.set()
