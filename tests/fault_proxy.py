@@ -11,7 +11,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,16 +50,14 @@ class Exchange(NamedTuple):
     def forward(self) -> Answer:
         """Let the server behind do what it is asked."""
         server = self.handler.server
-        connection = HTTPConnection(*server.behind, timeout=60)
-        connection.putrequest(self.method, self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in self.handler.headers.items():
-            if name.lower() not in ("connection", "expect"):
-                connection.putheader(name, value)
-        connection.endheaders(self.read(self.size))
-        response = connection.getresponse()
-        answer = Answer(response.status, response.getheaders(), response.read())
-        connection.close()
-        return answer
+        with closing(HTTPConnection(*server.behind, timeout=60)) as connection:
+            connection.putrequest(self.method, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.handler.headers.items():
+                if name.lower() not in ("connection", "expect"):
+                    connection.putheader(name, value)
+            connection.endheaders(self.read(self.size))
+            with connection.getresponse() as response:
+                return Answer(response.status, response.getheaders(), response.read())
 
     def write(self, data: bytes) -> None:
         """Send more of an answer's body."""
