@@ -170,7 +170,8 @@ list: setup ## every run of the store and where it stands
 verify: setup ## hash anew all that a run's results rest on (DEEP=1: the base weights too)
 	@$(PY) -m jobs.verify --run '$(strip $(RUN))' $(if $(strip $(DEEP)),--deep)
 doctor: setup ## what a run of MODEL on DATA would lack: store, rights, weights, GPUs, quota
-	@$(PY) -m jobs.doctor --model $(MODEL) $(if $(strip $(DATA)),--data '$(strip $(DATA))')
+	@$(PY) -m jobs.doctor --model $(MODEL) $(if $(strip $(DATA)),--data '$(strip $(DATA))') \
+	  $(foreach pair,$(SET),--set '$(pair)')
 clean: setup ## name what nothing needs any more in the store (CONFIRM=1: delete it)
 	@$(PY) -m jobs.clean $(if $(strip $(CONFIRM)),--confirm)
 
