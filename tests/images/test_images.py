@@ -78,7 +78,9 @@ def test_no_file_gives_rights_and_no_tool_is_left_over(image):
 
 def test_the_user_may_change_nothing(image):
     _, name = image
-    own = "find / -xdev ( -user 65532 -o -perm -0002 ) ! -type l ! -path '/tmp*' ! -path '/var/tmp*'"
+    own = (
+        "find / -xdev ( -user 65532 -o -perm -0002 ) ! -type l ! -path '/tmp*' ! -path '/var/tmp*'"
+    )
     own = own.replace("(", r"\(").replace(")", r"\)")
     left_out = " ! -path '/proc*' ! -path '/dev*' ! -path '/sys*' ! -path '/run/lock*' ! -path '/var/lock*'"
     writable = ("--rm", "--user", "0", "--network", "none")
