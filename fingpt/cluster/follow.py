@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,7 +103,12 @@ def follow(cluster: Follows, work: Work, gives_up: GivesUp) -> Sight:
     StartTimeoutError when `gives_up` held for START_SECONDS without a break, and the Job is left as it is.
     MissingInputError when the Job is gone, TransientError when the API server stays silent.
     """
-    relay, patience = _Relay(cluster), Patience(f"Job {work.job}")
+    with closing(_Relay(cluster)) as relay:
+        return _follow(cluster, work, gives_up, relay)
+
+
+def _follow(cluster: Follows, work: Work, gives_up: GivesUp, relay: _Relay) -> Sight:
+    patience = Patience(f"Job {work.job}")
     said: tuple[object, ...] = ()
     hopeless_since: float | None = None
     looks = 0
@@ -186,6 +192,8 @@ class _Relay:
         self._cluster = cluster
         self._shown: set[str] = set()
         self._thread: threading.Thread | None = None
+        self._speaking = threading.Lock()
+        self._closed = False
 
     def show(self, pods: tuple[PodState, ...]) -> None:
         """Begin with pods that have started and were not shown yet."""
@@ -202,9 +210,19 @@ class _Relay:
         if self._thread is not None:
             self._thread.join(_LAST_LINES_SECONDS)
 
+    def close(self) -> None:
+        """Say nothing more: a thread that writes while the process ends makes it abort."""
+        with self._speaking:
+            self._closed = True
+
     def _pass_on(self, pod: str) -> None:
         try:
             for line in self._cluster.logs(pod, follow=True):
-                log.relay(line)
+                self._say(log.relay, line)
         except FingptError as fault:
-            log.warning(f"No more lines of pod {pod}: {fault}")
+            self._say(log.warning, f"No more lines of pod {pod}: {fault}")
+
+    def _say(self, say: Callable[[str], None], line: str) -> None:
+        with self._speaking:
+            if not self._closed:
+                say(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
@@ -262,6 +263,29 @@ def test_a_job_that_was_cancelled_meanwhile_is_said_to_be_gone(api, cluster):
     api.say("list jobs", listed(job()), listed())
     with pytest.raises(MissingInputError, match=r"no Job run-1-train in .* it was deleted"):
         finish(cluster, work(), blocked)
+
+
+def test_nothing_is_said_of_a_pod_once_the_following_has_ended(api, cluster, said):
+    """Else its thread may be writing while the process ends, which aborts the process."""
+    over = threading.Event()
+
+    def log_that_goes_on(handler):
+        lines("2030-01-01T00:00:01Z one", broken=True)(handler)
+        over.wait(10)
+        handler.wfile.write(b"1e\r\n2030-01-01T00:00:02Z and two\n\r\n0\r\n\r\n")
+
+    api.say("list jobs", listed(job(active=1)), listed(job(active=1)), listed())
+    api.say("list pods", listed(RUNNING))
+    api.say("watch jobs", lines({"type": "MODIFIED", "object": job(active=2)}))
+    api.say("get pods", answer(RUNNING), answer(ended()))
+    api.say("get log", log_that_goes_on)
+    with pytest.raises(MissingInputError, match="it was deleted"):
+        finish(cluster, work(), blocked)
+    over.set()
+    for thread in threading.enumerate():
+        if "_pass_on" in thread.name:
+            thread.join(10)
+    assert "and two" not in said()
 
 
 def test_a_refusal_ends_the_following(api, cluster):
