@@ -8,7 +8,7 @@ import pytest
 
 from fingpt.run import Stage
 from tests.e2e.run_lab import RunLab
-from tests.e2e.training import running
+from tests.e2e.training import Training, running
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +23,17 @@ def run_lab() -> Iterator[RunLab]:
 
 
 @pytest.fixture(scope="session")
-def reference(run_lab: RunLab) -> bytes:
-    """The adapter of `make run` on an empty bucket, which nothing disturbs; its base is made in the cluster, too."""
+def undisturbed(run_lab: RunLab) -> Training:
+    """`make run` on an empty bucket, which nothing disturbs; its base is made in the cluster, too."""
     with running(run_lab, "nothing is injected") as one:
         code, said = one.follow()
         assert code == 0, said
         assert [one.claims(stage) for stage in Stage] == [1, 1, 1]
-        adapter = one.adapter()
-        one.prove(adapter)
-        return adapter
+        one.prove(one.adapter())
+        return one
+
+
+@pytest.fixture(scope="session")
+def reference(undisturbed: Training) -> bytes:
+    """The adapter that every training here must end with."""
+    return undisturbed.adapter()

@@ -63,15 +63,17 @@ def refusals(lab) -> list[str]:
     return kubectl("logs", "s3", "-c", "gate", "-n", lab.chart.storage).split()
 
 
-def test_when_its_job_is_gone_a_run_is_known_from_the_bucket_alone(run_lab, reference):
-    with training(run_lab, "the finished Job is deleted, as its time to live would") as one:
-        one.finish()
-        kubectl("delete", "job", one.job, "-n", run_lab.namespace, "--wait")
-        until(30, "its pods are gone", lambda: not one.pods())
-        one.prove(reference)
-        train = next(each for each in one.now()["stages"] if each["stage"] == "train")
-        assert train["why"]["state"] == "complete"
-        assert train["progress"]["done"] == train["progress"]["total"] == STEPS
+def test_when_its_jobs_are_gone_a_run_is_known_from_the_bucket_alone(run_lab, undisturbed):
+    own = ("-n", run_lab.namespace, "-l", f"app.kubernetes.io/instance={undisturbed.run.id}")
+    kubectl("delete", "job", *own, "--wait")
+    until(60, "its pods are gone", lambda: not kubectl("get", "pods", *own, "-o", "name"))
+    print(f"\nthe Jobs of {undisturbed.run.id} are deleted, as their time to live would")
+    found = undisturbed.now()
+    print({each["stage"]: each["why"]["sentence"] for each in found["stages"]})
+    assert [each["why"]["state"] for each in found["stages"]] == ["complete"] * 3
+    (train,) = (each for each in found["stages"] if each["stage"] == "train")
+    assert train["progress"]["done"] == train["progress"]["total"] == STEPS
+    undisturbed.prove(undisturbed.adapter())
 
 
 def test_a_planted_key_is_in_no_log_event_manifest_or_object(run_lab, reference):

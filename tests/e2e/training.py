@@ -31,7 +31,7 @@ from tests.e2e.chart_lab import kubectl, run
 from tests.e2e.run_lab import STORE, RunLab, until
 
 MODEL = "tiny-llama31"
-STEPS, COMMITS = 200, 20
+STEPS, COMMITS = 200, 10
 SETTINGS = (
     "prep.limit=16",
     f"train.max_steps={STEPS}",
