@@ -5,6 +5,7 @@ Pure. The container's termination message is the stage's own last sentence, so i
 
 from __future__ import annotations
 
+import json
 import re
 
 from fingpt.cluster import remedies
@@ -25,7 +26,7 @@ def pod_end(pod: PodState) -> Explanation:
         words = DISRUPTIONS.get(pod.disruption.reason, pod.disruption.reason)
         return Explanation(
             State.DISRUPTED,
-            f"disrupted: {words}; this costs no retry",
+            f"{words}; this costs no retry",
             pod.disruption.message,
             "nothing: the next pod resumes by itself",
         )
@@ -43,8 +44,18 @@ def pod_end(pod: PodState) -> Explanation:
 def _of_exit(meaning: Exit, said: str, state: State | None = None, code: int = 0) -> Explanation:
     state = state or (State.RETRYABLE if meaning.retried else State.PERMANENT)
     words = f"{meaning.word} (exit {code})" if code else meaning.word
-    last = said.strip().splitlines()[-1] if said.strip() else ""
-    return Explanation(state, words, last, meaning.action)
+    return Explanation(state, words, last_sentence(said), meaning.action)
+
+
+def last_sentence(said: str) -> str:
+    """The last line of what a container left; of a line of our log, which Kubernetes falls back to, its sentence."""
+    lines = said.strip().splitlines()
+    if not lines:
+        return ""
+    try:
+        return str(json.loads(lines[-1])["event"])
+    except (ValueError, KeyError, TypeError):
+        return lines[-1]
 
 
 def job_end(sight: Sight, outcome: Condition) -> Explanation:

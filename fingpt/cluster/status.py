@@ -17,12 +17,11 @@ from rich.text import Text
 from fingpt.cluster.endings import pod_end
 from fingpt.cluster.exits import exit_of
 from fingpt.cluster.explain import explain
+from fingpt.cluster.job import DRIVE, MIRROR
 from fingpt.cluster.sight import Explanation, Sight, State
 from fingpt.ledger import AttemptRecord, RunRecord, StageRecord, seconds_since
 from fingpt.progress import Progress
 from fingpt.run import Stage
-
-DRIVE = "drive"
 
 
 class Looks(Protocol):
@@ -77,11 +76,12 @@ def status(
     stages = [
         _stage(each, sight if each is record.current else None, now) for each in record.stages
     ]
-    if sight and conductor and conductor.job:
+    if observer and sight and conductor and conductor.job:
         drive = StageStatus(DRIVE, explain(conductor), node=_node(conductor))
         if sight.job is None:
             current = list(Stage).index(record.current.stage)
-            stages[current] = _conducted(stages[current], drive.why)
+            base = observer.look(record.run.config.model, MIRROR, complete=None)
+            stages[current] = _conducted(stages[current], drive.why, base)
         stages.append(drive)
     return Status(record.run.id, record.run.config.model, store, where, tuple(stages))
 
@@ -150,8 +150,14 @@ def _stage(record: StageRecord, sight: Sight | None, now: datetime) -> StageStat
     )
 
 
-def _conducted(stage: StageStatus, drive: Explanation) -> StageStatus:
-    """A stage that has no Job yet, or no more, is where its conductor is, unless it works or has ended elsewhere."""
+def _conducted(stage: StageStatus, drive: Explanation, base: Sight) -> StageStatus:
+    """A stage that has no Job yet, or no more, is where its conductor is, unless it works or has ended elsewhere.
+
+    A conductor that has a tiny model's base weights made first is where their Job is.
+    """
+    if drive.state is State.RUNNING and base.job is not None and base.job.outcome is None:
+        why = explain(base)
+        return replace(stage, why=replace(why, sentence=f"base weights come first: {why.sentence}"))
     if drive.state is State.RUNNING and stage.why.state in (State.ABSENT, State.RETRYABLE):
         words = "drive runs and makes its Job next"
         return replace(stage, why=Explanation(State.WAITING, words))

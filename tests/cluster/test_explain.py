@@ -373,7 +373,8 @@ def test_a_failure_that_is_retried_says_how_many_there_were(code):
     found = see(job(failed=2), [dead(code, message='{"event": "why"}')])
     assert found.state is State.RETRYABLE
     assert "failure 2" in found.sentence
-    assert found.said == '{"event": "why"}'
+    assert found.said == "why", "of a line of our log its sentence is shown"
+    assert see(job(failed=2), [dead(code, message="plain\nlast")]).said == "last"
 
 
 @pytest.mark.parametrize("code", [64, 65, 66, 70, 73, 77, 78])

@@ -165,6 +165,16 @@ def test_before_a_stage_has_a_job_the_run_is_where_its_conductor_is(made):
     assert found.stages[-1].why.state is State.BLOCKED
 
 
+def test_a_run_whose_conductor_has_its_base_made_is_where_that_job_is(made):
+    looker = Looker(drive={"pods": [running()]}, mirror={"pods": [PENDING]})
+    found = seen(made, looker)
+    assert (found.current.stage, found.current.why.state) == ("prep", State.BLOCKED)
+    assert found.current.why.sentence.startswith("base weights come first")
+    ended = {"conditions": [{"type": "Complete", "status": "True"}]}
+    found = seen(made, Looker(drive={"pods": [running()]}, mirror={"job": ended}))
+    assert "makes its Job next" in found.current.why.sentence
+
+
 def test_between_two_stages_the_next_one_waits_for_its_conductor(made):
     made.prep()
     made.attempt(Stage.TRAIN, 1, code=143, message="SIGTERM honoured")
