@@ -112,7 +112,7 @@ class Campaign:
         self.settle(code)
 
     def _new(self):
-        folder = self._folder / f"world-{self.finished}-{self._starts}-{random.random()}"
+        folder = self._folder / f"world-{len(list(self._folder.glob('world-*')))}"
         folder.mkdir()
         world = self._make(folder, self._base)
         self.run: Run = world.run(**TRAIN)
