@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from fingpt.ledger import run_ids
 from fingpt.models import spec
 from fingpt.run import Stage, complete_key
 from fingpt.storage import open_store
+from fingpt.storage.deleting import open_deleter
 from tests.e2e.chart_lab import apply, kubectl
 from tests.e2e.run_lab import RunLab
 from tests.hub_server import OTHER_TOKEN, TOKEN, repository
@@ -57,6 +59,16 @@ def give_token(lab: RunLab, token: str) -> None:
     apply(lab.namespace, {**secret, "stringData": {"token": f"{token}\n"}})
 
 
+@pytest.fixture
+def invented_weights(run_lab) -> Iterator[None]:
+    """Takes what the invented hub gave out of the bucket again: it is no base that a run could use."""
+    yield
+    deleter = open_deleter(run_lab.store)
+    for found in list(deleter.found(f"{MODEL.base_prefix}/")):
+        deleter.delete(found.key)
+
+
+@pytest.mark.usefixtures("invented_weights")
 def test_a_gated_model_is_mirrored_by_a_pod_that_make_mirror_follows(run_lab):
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hub-server"}}
     apply(run_lab.namespace, {**config, "data": {HUB.name: HUB.read_text("utf-8")}})
