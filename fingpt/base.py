@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fingpt import log
@@ -12,6 +14,8 @@ from fingpt.models import ModelSpec
 from fingpt.record import sha256_file
 from fingpt.run import base_manifest_key
 from fingpt.storage import ObjectStore, download_tree, put
+
+_ABANDONED_SECONDS = 3600.0
 
 
 def require_way(spec: ModelSpec, *, tiny: bool) -> None:
@@ -52,9 +56,11 @@ def fetch_base(store: ObjectStore, spec: ModelSpec, cache: Path) -> Path:
     """A local folder with `spec`'s base weights, configuration and tokenizer, every file checked against its sha256.
 
     The folder is named by the weights' hash, so that two bases never mix; files that are there and verify are kept.
+    What killed processes began there is removed: several GB each, which would fill a cache that outlives its pods.
     """
     manifest = read_base_manifest(store, spec)
     folder = cache / "models" / f"{spec.key}-{manifest.sha256[:16]}"
+    _remove_abandoned(folder)
     missing = tuple(
         file
         for file in manifest.files
@@ -67,3 +73,11 @@ def fetch_base(store: ObjectStore, spec: ModelSpec, cache: Path) -> Path:
         with log.progress(f"fetch {spec.base}", total) as meter:
             download_tree(store, spec.base_prefix, missing, folder, meter)
     return folder
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Delete downloads that nobody has written to for an hour; another pod may be busy with a younger one."""
+    for begun in folder.glob(".*.part*"):
+        with suppress(OSError):  # it was finished or removed meanwhile
+            if time.time() - begun.stat().st_mtime > _ABANDONED_SECONDS:
+                begun.unlink()

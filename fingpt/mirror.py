@@ -121,13 +121,13 @@ class _Courier:
             ) from None
 
     def _check(self, path: Path) -> None:
-        if path.suffix != ".json" or path.name == TOKENIZER:
+        if path.suffix != ".json":
             return
         try:
             content = json.loads(path.read_bytes())
         except (ValueError, RecursionError):
             raise self._refused(path.name, "is not JSON") from None
-        fault = check_config(content) if path.name == CONFIG else check_settings(content)
+        fault = _CHECKS.get(path.name, check_settings)(content)
         if fault:
             raise self._refused(path.name, fault)
         if path.name == INDEX:
@@ -135,8 +135,8 @@ class _Courier:
 
     def _refused(self, name: str, fault: str) -> DataError:
         return DataError(
-            f"{name} of {self._spec.base}@{self._spec.revision} {fault}; nothing that could load code or other files "
-            "is mirrored, look at the repository before pinning it."
+            f"{name} of {self._spec.base}@{self._spec.revision} {fault}; only data of a plain Llama is "
+            "mirrored, look at the repository before pinning it."
         )
 
 
@@ -153,6 +153,19 @@ def check_config(content: object) -> str:
     return ""
 
 
+def check_tokenizer(content: object) -> str:
+    """What keeps `content` from being a fast tokenizer of the kind that both families have, empty when nothing does."""
+    model = content.get("model") if isinstance(content, dict) else None
+    parts = {"type": str, "vocab": dict, "merges": list}
+    if (
+        not isinstance(model, dict)
+        or any(not isinstance(model.get(key), kind) for key, kind in parts.items())
+        or model["type"] != "BPE"
+    ):
+        return "is no fast tokenizer of the kind BPE"
+    return ""
+
+
 def check_settings(content: object) -> str:
     """What in settings other than a model's names code or files, empty when nothing does."""
     if not isinstance(content, dict):
@@ -161,6 +174,9 @@ def check_settings(content: object) -> str:
         if key == "auto_map" or key.startswith("custom_") or key.endswith("_file"):
             return f"has the key '{key}', which can load code or another file"
     return ""
+
+
+_CHECKS = {CONFIG: check_config, TOKENIZER: check_tokenizer}
 
 
 def shards(index: Any, listing: Mapping[str, HubFile]) -> list[str]:

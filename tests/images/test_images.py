@@ -116,5 +116,7 @@ def test_train_and_eval_share_the_layers_up_to_torch():
             pytest.skip(f"FINGPT_E2E_{stage.upper()} names no image that Docker has here.")
         layers.append(json.loads(said.stdout))
     train, evaluation = layers
-    assert train[:-2] == evaluation[:-2]  # up to torch; after it come the other libraries, and the code
+    assert (
+        train[:-2] == evaluation[:-2]
+    )  # up to torch; after it come the other libraries, and the code
     assert train[-2] != evaluation[-2]
