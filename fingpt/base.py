@@ -11,7 +11,6 @@ from fingpt import log
 from fingpt.errors import ConfigError, MissingInputError
 from fingpt.manifest import BaseManifest, FileRef, decode, encode
 from fingpt.models import ModelSpec
-from fingpt.record import sha256_file
 from fingpt.run import base_manifest_key
 from fingpt.storage import ObjectStore, download_tree, put
 
@@ -61,17 +60,9 @@ def fetch_base(store: ObjectStore, spec: ModelSpec, cache: Path) -> Path:
     manifest = read_base_manifest(store, spec)
     folder = cache / "models" / f"{spec.key}-{manifest.sha256[:16]}"
     _remove_abandoned(folder)
-    missing = tuple(
-        file
-        for file in manifest.files
-        if not (path := folder / file.name).is_file()
-        or path.stat().st_size != file.size
-        or sha256_file(path) != file.sha256
-    )
-    if missing:
-        total = sum(file.size for file in missing)
-        with log.progress(f"fetch {spec.base}", total) as meter:
-            download_tree(store, spec.base_prefix, missing, folder, meter)
+    total = sum(file.size for file in manifest.files)
+    with log.progress(f"fetch and verify {spec.base}", total) as meter:
+        download_tree(store, spec.base_prefix, manifest.files, folder, meter)
     return folder
 
 
