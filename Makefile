@@ -22,7 +22,7 @@ STORE   ?=#             a folder or s3://bucket/prefix; empty: ./store
 RUN     ?=#             a run's id; status without it: the newest
 NAMESPACE ?=#           of the cluster; empty: the kube context's
 DEEP    ?=#             1: verify hashes the base weights too
-CONFIRM ?=#             1: clean deletes; empty: it only says what
+CONFIRM ?=#             1: prune deletes; empty: it only says what
 REGISTRY ?=#            of the images, such as registry.example/team; empty: none
 TAG     ?=#             of the images; empty: their content's hash
 PUSH    ?=#             1: push the images
@@ -116,7 +116,7 @@ lock: setup ## solve pyproject.toml anew into requirements/*.txt, with hashes
 
 .PHONY: sample
 sample: setup ## write the shipped sample anew from its seed
-	@$(PY) -m fingpt.prep.synthetic
+	@$(PY) -m fingpt.synthetic.rows
 
 .PHONY: tiny
 tiny: setup ## make the base weights of a tiny MODEL and keep them in the store
@@ -158,7 +158,7 @@ demo: setup ## run both tiny models on the shipped sample and compare them (abou
 
 ## Operate (RUN= STORE= NAMESPACE=)
 
-.PHONY: status logs cancel list verify doctor clean
+.PHONY: status logs cancel list verify doctor prune
 status: setup ## how a run is doing, and why something does not start
 	@$(PY) -m jobs.status --run '$(strip $(RUN))'
 logs: setup ## follow the log of a run over its pods and stages
@@ -172,8 +172,8 @@ verify: setup ## hash anew all that a run's results rest on (DEEP=1: the base we
 doctor: setup ## what a run of MODEL on DATA would lack: store, rights, weights, GPUs, quota
 	@$(PY) -m jobs.doctor --model $(MODEL) $(if $(strip $(DATA)),--data '$(strip $(DATA))') \
 	  $(foreach pair,$(SET),--set '$(pair)')
-clean: setup ## name what nothing needs any more in the store (CONFIRM=1: delete it)
-	@$(PY) -m jobs.clean $(if $(strip $(CONFIRM)),--confirm)
+prune: setup ## name what nothing needs any more in the store (CONFIRM=1: delete it)
+	@$(PY) -m jobs.prune $(if $(strip $(CONFIRM)),--confirm)
 
 ## Images and cluster (REGISTRY= TAG= PUSH=)
 

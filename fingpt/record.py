@@ -18,6 +18,14 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class FileRef(Frozen):
+    """A stored file: `name` relative to the prefix it lies under (POSIX), its size in bytes and hex sha256."""
+
+    name: str
+    size: int
+    sha256: str
+
+
 def canonical_json(value: Any) -> bytes:
     """UTF-8 JSON with sorted keys and no blanks: equal values give equal bytes.
 

@@ -10,7 +10,7 @@ import typer
 from fingpt import log
 from fingpt.config import site_config
 from fingpt.errors import ConfigError
-from fingpt.stage import guarded
+from fingpt.runs.stage import guarded
 
 
 def main(run: Annotated[str, typer.Option(help="run id")]) -> None:
@@ -25,7 +25,7 @@ def main(run: Annotated[str, typer.Option(help="run id")]) -> None:
             raise ConfigError(
                 f"The store {site.store} is a folder, so run {run} is a process of this machine: press Ctrl-C there."
             )
-        from fingpt.cluster.client import Cluster
+        from fingpt.cluster.api.client import Cluster
 
         cluster = Cluster.connect(site.namespace)
         # The conductor first: while it lives, it would miss the Jobs of its stages.

@@ -12,7 +12,7 @@ import typer
 
 from fingpt import log
 from fingpt.config import site_config
-from fingpt.stage import guarded
+from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -59,7 +59,7 @@ def run(
     site = site_config()
 
     def action() -> None:
-        from fingpt.collect import collect
+        from fingpt.runs.collect import collect
 
         folder = out or Path("collected", run)
         typer.echo(collect(open_store(site.store), run, folder, adapter=adapter))

@@ -16,11 +16,11 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.checks import Check, failed, worst
 from fingpt.config import RunConfig, SiteConfig, load_config, site_config
+from fingpt.doctor.checks import Check, failed, worst
+from fingpt.doctor.local import local_checks
 from fingpt.errors import FingptError
-from fingpt.probes import local_checks
-from fingpt.stage import guarded
+from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
@@ -55,9 +55,9 @@ def _checks(config: RunConfig, site: SiteConfig) -> Iterator[Check]:
     yield from local_checks(store, config, site)
     if store.uri.startswith("file:"):
         return
-    from fingpt.cluster.lookup import Observer
-    from fingpt.cluster.probes import cluster_checks
-    from fingpt.run import Run
+    from fingpt.cluster.api.lookup import Observer
+    from fingpt.doctor.cluster import cluster_checks
+    from fingpt.runs.run import Run
 
     try:
         observer = Observer.connect(site.namespace)

@@ -12,9 +12,9 @@ import typer
 
 from fingpt import log
 from fingpt.config import site_config
-from fingpt.local import run_locally
-from fingpt.run import Stage
-from fingpt.stage import guarded, load_run, locate
+from fingpt.runs.local import run_locally
+from fingpt.runs.run import Stage
+from fingpt.runs.stage import guarded, load_run, locate
 
 
 def main(
@@ -30,8 +30,8 @@ def main(
         if local:
             run_locally(store, frozen, list(Stage))
             return
+        from fingpt.cluster.api.lookup import Observer
         from fingpt.cluster.drive import conduct
-        from fingpt.cluster.lookup import Observer
 
         cluster = Observer.connect()
         conduct(cluster, store, frozen, cluster.site())

@@ -15,8 +15,8 @@ from fingpt import log
 from fingpt.cluster.status import Status, status
 from fingpt.config import site_config
 from fingpt.errors import DataError, StorageError
-from fingpt.ledger import read_run, run_ids
-from fingpt.stage import guarded
+from fingpt.runs.ledger import read_run, run_ids
+from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
 _WIDE = 140

@@ -9,9 +9,9 @@ import typer
 
 from fingpt import log
 from fingpt.config import site_config
-from fingpt.ledger import require_run
-from fingpt.run import Stage
-from fingpt.stage import guarded, load_run
+from fingpt.runs.ledger import require_run
+from fingpt.runs.run import Stage
+from fingpt.runs.stage import guarded, load_run
 from fingpt.storage import open_store
 
 
@@ -34,7 +34,7 @@ def main(
                 for line in diary(store, frozen, stage):
                     typer.echo(line)
             return
-        from fingpt.cluster.client import Cluster
+        from fingpt.cluster.api.client import Cluster
 
         for line in run_log(Cluster.connect(site.namespace), store, frozen, follow=follow):
             typer.echo(line)

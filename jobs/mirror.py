@@ -15,7 +15,7 @@ import typer
 from fingpt import log
 from fingpt.config import SiteConfig, site_config
 from fingpt.models import spec
-from fingpt.stage import guarded
+from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
 
@@ -30,8 +30,8 @@ def bring(key: str, site: SiteConfig) -> None:
     """Mirror the weights of `key` into the site's store; SIGTERM ends it as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     store, row = open_store(site.store), spec(key)
-    from fingpt.hub import Hub
-    from fingpt.mirror import mirror
+    from fingpt.weights.hub import Hub
+    from fingpt.weights.mirror import mirror
 
     mirror(store, row, Hub(site.hub_token))
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from fingpt import log
 from fingpt.config import site_config
 from fingpt.errors import ConfigError
-from fingpt.stage import guarded
+from fingpt.runs.stage import guarded
 
 
 def score(

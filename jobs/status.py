@@ -17,8 +17,8 @@ from fingpt import log
 from fingpt.cluster.status import Looks, render, status
 from fingpt.config import SiteConfig, site_config
 from fingpt.errors import FingptError
-from fingpt.ledger import newest_run, read_run
-from fingpt.stage import guarded
+from fingpt.runs.ledger import newest_run, read_run
+from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
 _WIDE = 160
@@ -51,7 +51,7 @@ def main(
 
 
 def _observer(site: SiteConfig) -> tuple[Looks | None, str]:
-    from fingpt.cluster.lookup import Observer
+    from fingpt.cluster.api.lookup import Observer
 
     try:
         observer = Observer.connect(site.namespace)

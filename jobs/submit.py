@@ -14,14 +14,14 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.base import require_way
 from fingpt.config import RunConfig, load_config, site_config
-from fingpt.local import run_locally
 from fingpt.models import ModelSpec, spec
-from fingpt.run import Run, Stage, code_digest
-from fingpt.stage import guarded
+from fingpt.runs.freeze import create_run, freeze_source
+from fingpt.runs.local import run_locally
+from fingpt.runs.run import Run, Stage, code_digest
+from fingpt.runs.stage import guarded
 from fingpt.storage import ObjectStore, open_store
-from fingpt.submit import create_run, freeze_source
+from fingpt.weights.base import require_way
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = Path(__file__).resolve().parent / "configs"
@@ -110,7 +110,7 @@ def bring_base(store: ObjectStore, model: ModelSpec, mode: Mode) -> None:
             mirror.bring(model.key, site_config())
         return
     from fingpt.cluster import submission
-    from fingpt.cluster.lookup import Observer
+    from fingpt.cluster.api.lookup import Observer
 
     cluster = Observer.connect(site_config().namespace)
     if mode is Mode.DRY_RUN:
@@ -126,7 +126,7 @@ def _here(store: ObjectStore, mode: Mode) -> bool:
 
 def _in_cluster(store: ObjectStore, config: RunConfig, stages: list[Stage], mode: Mode) -> None:
     from fingpt.cluster import submission
-    from fingpt.cluster.lookup import Observer
+    from fingpt.cluster.api.lookup import Observer
 
     cluster = Observer.connect(site_config().namespace)
     cluster_site = cluster.site()

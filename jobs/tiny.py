@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.base import require_way
 from fingpt.config import site_config
 from fingpt.models import MODELS, spec
-from fingpt.run import base_manifest_key
-from fingpt.stage import guarded
+from fingpt.runs.run import base_manifest_key
+from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
+from fingpt.weights.base import require_way
 
 TINY = tuple(key for key, row in MODELS.items() if row.tiny)
 
@@ -43,7 +43,7 @@ def make(key: str, uri: str) -> None:
     if store.exists(base_manifest_key(row.base_prefix)):
         log.event("tiny base is there", model=key, store=store.uri)
         return
-    from fingpt.tiny import publish
+    from fingpt.synthetic.tiny import publish
 
     publish(store, row)
 

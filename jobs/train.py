@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from fingpt.run import Stage
-from fingpt.stage import Body, main
+from fingpt.runs.run import Stage
+from fingpt.runs.stage import Body, main
 
 
 def load_body() -> Body:

@@ -12,10 +12,10 @@ import typer
 from fingpt import log
 from fingpt.config import site_config
 from fingpt.errors import MissingInputError, StorageError
-from fingpt.ledger import require_run
-from fingpt.stage import guarded
+from fingpt.runs.ledger import require_run
+from fingpt.runs.stage import guarded
+from fingpt.runs.verify import Link, Verdict, exit_code, verify
 from fingpt.storage import open_store
-from fingpt.verify import Link, Verdict, exit_code, verify
 
 
 def main(

@@ -7,21 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fingpt.config import RunConfig
-from fingpt.manifest import (
+from fingpt.models import spec
+from fingpt.record import FileRef, canonical_json, sha256_bytes
+from fingpt.runs.freeze import create_run, freeze_source
+from fingpt.runs.manifest import (
     AdapterManifest,
     BaseManifest,
     DatasetManifest,
     EvalManifest,
-    FileRef,
     ParserScores,
     PrepManifest,
     ReportManifest,
     VariantScores,
     encode,
 )
-from fingpt.models import spec
-from fingpt.record import canonical_json, sha256_bytes
-from fingpt.run import (
+from fingpt.runs.run import (
     Run,
     Stage,
     attempt_key,
@@ -36,7 +36,6 @@ from fingpt.run import (
     stage_prefix,
 )
 from fingpt.storage import ObjectStore, put
-from fingpt.submit import create_run, freeze_source
 from fingpt.train.checkpoint import CheckpointLog
 
 MODEL = "tiny-llama31"

@@ -22,21 +22,18 @@ MODULES = sorted([*ROOT.glob("fingpt/**/*.py"), *ROOT.glob("jobs/**/*.py")])
 CONFIGS = sorted(ROOT.glob("jobs/configs/*.yaml"))
 STAGES = {"prep", "train", "eval", "report", "cluster"}
 
-# A module may import what stands in a line above its own, nothing beside it.
+# A room may import what stands in a line above its own, nothing beside it.
 LAYERS = (
     {"errors"},
-    {"record", "log", "checks"},
-    {"models", "examples", "news"},
-    {"config", "chat"},
-    {"manifest", "run"},
-    {"storage"},
-    {"base", "attempt", "hub"},
-    {"stage"},
-    {"progress", "submit"},
-    {"ledger"},
-    {*STAGES, "local", "mirror", "collect"},
-    {"tiny", "probes", "chain"},  # tiny trains its bases with what prep, chat and train have
-    {"verify", "clean"},
+    {"record", "log"},
+    {"models"},
+    {"config"},
+    {"hardware"},
+    {"storage", "prompts"},
+    {"runs"},
+    {"weights"},
+    {*STAGES, "synthetic"},
+    {"doctor"},
     {"jobs"},
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -45,10 +42,10 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 SKIPPED = {"store", "build", "dist", "node_modules", "__pycache__"}
 
 # Templates are applied for training and generation; prep shows what the models will see.
-CHAT_USERS = {"prep", "train", "eval", "tiny"}
+CHAT_USERS = {"prep", "train", "eval", "synthetic"}
 
-# Modules outside the stages' folders that need a stage's libraries once they are called.
-EXTRA_OF = {"chat": "train", "tiny": "train", "hub": "prep"}
+# Rooms beside the stages that need a stage's libraries once they are called.
+EXTRAS_OF = {"prompts": ("train",), "synthetic": ("train", "prep"), "weights": ("prep",)}
 
 # A laptop that submits, watches and collects has none of these.
 HEAVY = (
@@ -56,10 +53,10 @@ HEAVY = (
     "scipy sklearn statsmodels altair vl_convert boto3 botocore kubernetes"
 ).split()
 LIGHT = (
-    "fingpt.errors fingpt.record fingpt.log fingpt.models fingpt.examples fingpt.config fingpt.chat "
-    "fingpt.manifest fingpt.run fingpt.stage fingpt.local fingpt.submit "
+    "fingpt.errors fingpt.record fingpt.log fingpt.models fingpt.prompts.examples fingpt.config fingpt.prompts.chat "
+    "fingpt.runs.manifest fingpt.runs.run fingpt.runs.stage fingpt.runs.local fingpt.runs.freeze "
     "jobs.submit jobs.drive jobs.prep jobs.train jobs.eval jobs.status jobs.logs jobs.cancel "
-    "jobs.list jobs.verify jobs.doctor jobs.clean jobs.collect fingpt.collect"
+    "jobs.list jobs.verify jobs.doctor jobs.prune jobs.collect fingpt.runs.collect"
 ).split()
 
 
@@ -73,7 +70,7 @@ def relative(path: Path) -> str:
 
 
 def area(dotted: str) -> str:
-    """`fingpt.prep.lint` -> prep, `fingpt.chat` -> chat, `jobs.submit` -> jobs, `fingpt` -> ''."""
+    """`fingpt.prep.lint` -> prep, `fingpt.log` -> log, `jobs.submit` -> jobs, `fingpt` -> ''."""
     package, _, rest = dotted.partition(".")
     return package if package == "jobs" else rest.partition(".")[0]
 
@@ -86,9 +83,8 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{relative(path)}:{node.lineno} imports relatively"
             module = node.module or ""
-            yield from (
-                [f"fingpt.{a.name}" for a in node.names] if module == "fingpt" else [module]
-            )
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 def imported_areas(path: Path) -> set[str]:
@@ -169,20 +165,20 @@ def test_every_module_says_what_it_does() -> None:
     assert silent == []
 
 
-def test_every_module_has_a_layer() -> None:
+def test_every_room_has_a_layer() -> None:
     assert {own_area(path) for path in MODULES} - set(RANK) - {"", "__init__"} == set()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_a_module_imports_lower_layers_only(path: Path) -> None:
+def test_a_module_imports_lower_rooms_only(path: Path) -> None:
     own = own_area(path)
     others = imported_areas(path) - {own}
     assert {name for name in others if RANK[name] >= RANK.get(own, 0)} == set()
 
 
 def test_chat_templates_are_applied_where_models_are_fed_only() -> None:
-    users = {own_area(path) for path in MODULES if "chat" in imported_areas(path)}
-    assert users - {"chat"} <= CHAT_USERS
+    users = {own_area(path) for path in MODULES if "fingpt.prompts.chat" in set(imports(path))}
+    assert users - {"prompts"} <= CHAT_USERS
 
 
 def test_only_the_s3_modules_import_boto3_and_only_the_cluster_client_imports_kubernetes() -> None:
@@ -196,7 +192,9 @@ def test_only_the_s3_modules_import_boto3_and_only_the_cluster_client_imports_ku
     assert [
         name for name in importers("boto3", "botocore") if not name.startswith("fingpt/storage/s3")
     ] == []
-    assert [name for name in importers("kubernetes") if name != "fingpt/cluster/client.py"] == []
+    assert [
+        name for name in importers("kubernetes") if name != "fingpt/cluster/api/client.py"
+    ] == []
 
 
 def test_an_extra_names_every_library_that_its_modules_import() -> None:
@@ -212,7 +210,10 @@ def test_an_extra_names_every_library_that_its_modules_import() -> None:
     faults = []
     for path in MODULES:
         own = own_area(path)
-        allowed = names([*project["dependencies"], *extras.get(EXTRA_OF.get(own, own), [])])
+        own_extras = [extras.get(name, []) for name in EXTRAS_OF.get(own, (own,))]
+        allowed = names(
+            [*project["dependencies"], *(line for lines in own_extras for line in lines)]
+        )
         for top in (
             {name.split(".")[0] for name in imports(path)}
             - sys.stdlib_module_names
@@ -248,7 +249,7 @@ def test_only_the_stage_frame_catches_everything() -> None:
             or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
         )
     }
-    assert catchers - {"fingpt/stage.py"} == set()
+    assert catchers - {"fingpt/runs/stage.py"} == set()
 
 
 def test_submitting_and_collecting_loads_no_heavy_library() -> None:

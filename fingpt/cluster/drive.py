@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from fingpt import log
-from fingpt.base import read_base_manifest
+from fingpt.cluster.api.objects import JobState
 from fingpt.cluster.follow import Follows, GivesUp, Work, finish, unpullable
 from fingpt.cluster.job import (
     DRIVE,
@@ -20,19 +20,19 @@ from fingpt.cluster.job import (
     job_name,
     load_template,
 )
-from fingpt.cluster.objects import JobState
 from fingpt.cluster.site import Site
 from fingpt.errors import MissingInputError, TransientError
 from fingpt.models import ModelSpec, spec
-from fingpt.run import Run, Stage, base_manifest_key, complete_key, run_key
-from fingpt.stage import finished
+from fingpt.runs.run import Run, Stage, base_manifest_key, complete_key, run_key
+from fingpt.runs.stage import finished
 from fingpt.storage import ObjectStore
+from fingpt.weights.base import read_base_manifest
 
 DELETION_SECONDS = 120.0
 
 
 class Jobs(Follows, Protocol):
-    """What this module asks of the API server; `fingpt.cluster.lookup.Observer` gives it."""
+    """What this module asks of the API server; `fingpt.cluster.api.lookup.Observer` gives it."""
 
     def job(self, name: str) -> JobState | None:
         """The Job of that name, None when there is none."""

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fingpt import log
-from fingpt.cluster import faults
-from fingpt.cluster.exits import exit_of
-from fingpt.cluster.explain import IMAGE_FAULTS, explain
+from fingpt.cluster.api import faults
+from fingpt.cluster.api.objects import JobState, PodState
+from fingpt.cluster.api.stream import Patience
+from fingpt.cluster.diagnosis.exits import exit_of
+from fingpt.cluster.diagnosis.explain import IMAGE_FAULTS, explain
+from fingpt.cluster.diagnosis.snapshot import Explanation, Sight, State
 from fingpt.cluster.job import DRIVE, job_name
-from fingpt.cluster.objects import JobState, PodState
-from fingpt.cluster.sight import Explanation, Sight, State
-from fingpt.cluster.stream import Patience
 from fingpt.errors import (
     DivergedError,
     FingptError,
@@ -38,7 +38,7 @@ _LAST_LINES_SECONDS = 10.0
 
 
 class Follows(Protocol):
-    """What this module asks of the API server; `fingpt.cluster.lookup.Observer` gives it."""
+    """What this module asks of the API server; `fingpt.cluster.api.lookup.Observer` gives it."""
 
     namespace: str
 

@@ -17,7 +17,7 @@ import yaml
 from fingpt.cluster.site import Resources, Site
 from fingpt.errors import ConfigError, SetupError
 from fingpt.models import ModelSpec, spec
-from fingpt.run import Run, Stage
+from fingpt.runs.run import Run, Stage
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "k8s"
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from fingpt.cluster.api.objects import JobState, PodState
 from fingpt.cluster.job import job_name
-from fingpt.cluster.objects import JobState, PodState
 from fingpt.errors import MissingInputError, TransientError
-from fingpt.ledger import attempts
-from fingpt.run import Run, Stage, complete_key, stage_prefix
+from fingpt.runs.ledger import attempts
+from fingpt.runs.run import Run, Stage, complete_key, stage_prefix
 from fingpt.storage import ObjectStore
 
 POLL_SECONDS = 2.0
@@ -22,7 +22,7 @@ NEXT_STAGE_SECONDS = 300.0
 
 
 class Logs(Protocol):
-    """What this module asks of the API server; `fingpt.cluster.client.Cluster` gives it."""
+    """What this module asks of the API server; `fingpt.cluster.api.client.Cluster` gives it."""
 
     def job(self, name: str) -> JobState | None:
         """The Job of that name, None when there is none."""

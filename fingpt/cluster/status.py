@@ -14,18 +14,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fingpt.cluster.endings import pod_end
-from fingpt.cluster.exits import exit_of
-from fingpt.cluster.explain import explain
+from fingpt.cluster.diagnosis.endings import pod_end
+from fingpt.cluster.diagnosis.exits import exit_of
+from fingpt.cluster.diagnosis.explain import explain
+from fingpt.cluster.diagnosis.snapshot import Explanation, Sight, State
 from fingpt.cluster.job import DRIVE, MIRROR
-from fingpt.cluster.sight import Explanation, Sight, State
-from fingpt.ledger import AttemptRecord, RunRecord, StageRecord, seconds_since
-from fingpt.progress import Progress
-from fingpt.run import Stage
+from fingpt.runs.ledger import AttemptRecord, RunRecord, StageRecord, seconds_since
+from fingpt.runs.progress import Progress
+from fingpt.runs.run import Stage
 
 
 class Looks(Protocol):
-    """Who looks at the cluster: `fingpt.cluster.lookup.Observer`."""
+    """Who looks at the cluster: `fingpt.cluster.api.lookup.Observer`."""
 
     def look(self, run_id: str, stage: str, *, complete: bool | None) -> Sight:
         """All that can be seen of a stage."""

@@ -7,17 +7,17 @@ from contextlib import contextmanager
 
 from fingpt import log
 from fingpt.cluster import drive
+from fingpt.cluster.api.lookup import Observer
 from fingpt.cluster.follow import blocked, finish
 from fingpt.cluster.job import DRIVE, to_yaml
-from fingpt.cluster.lookup import Observer
 from fingpt.cluster.site import Site
 from fingpt.config import RunConfig
 from fingpt.errors import ConfigError, Interrupted
 from fingpt.models import ModelSpec, spec
-from fingpt.run import Run, Stage
-from fingpt.stage import finished
+from fingpt.runs.freeze import create_run, freeze_source
+from fingpt.runs.run import Run, Stage
+from fingpt.runs.stage import finished
 from fingpt.storage import ObjectStore
-from fingpt.submit import create_run, freeze_source
 
 
 def require_same_store(site: Site, store: ObjectStore) -> None:

@@ -14,9 +14,10 @@ from fingpt.eval.inputs import Inputs, read_inputs
 from fingpt.eval.model import Variant
 from fingpt.eval.table import Scored, encode_table
 from fingpt.eval.variant import Evaluation
-from fingpt.manifest import EvalManifest, FileRef, VariantScores
-from fingpt.run import Stage, stage_prefix
-from fingpt.stage import Context
+from fingpt.record import FileRef
+from fingpt.runs.manifest import EvalManifest, VariantScores
+from fingpt.runs.run import Stage, stage_prefix
+from fingpt.runs.stage import Context
 from fingpt.storage import put
 
 

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from fingpt.errors import StorageError
 from fingpt.eval.generate import Answer
-from fingpt.eval.rows import Row
-from fingpt.manifest import FileRef, decode, encode
-from fingpt.record import Frozen, canonical_json, sha256_bytes
+from fingpt.eval.prompts import Row
+from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes
+from fingpt.runs.manifest import decode, encode
 from fingpt.storage import ObjectStore
 
 Generate = Callable[[Sequence[Row]], tuple[list[Answer], float]]

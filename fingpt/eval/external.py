@@ -16,8 +16,8 @@ from fingpt.errors import DataError, MissingInputError
 from fingpt.eval.forecast import SECTIONS
 from fingpt.eval.metrics import Metrics
 from fingpt.eval.score import Outcome, Pair, score_robust, score_strict, summarise
-from fingpt.examples import parse_label
-from fingpt.manifest import ParserScores
+from fingpt.prompts.examples import parse_label
+from fingpt.runs.manifest import ParserScores
 
 _ANSWER_COLUMNS = ("symbol", "period", "prediction")
 _TEST_COLUMNS = ("symbol", "period", "answer", "label")

@@ -13,7 +13,8 @@ class Forecast:
     """A parsed answer.
 
     `direction`: +1, 0 (flat) or -1. `margin`: signed size in percentage points, None when the answer gives none.
-    `bin`: 1 to 6 as in `fingpt.examples.Label`, 0 for flat, None without a size. `flags`: what was unusual, sorted.
+    `bin`: 1 to 6 as in `fingpt.prompts.examples.Label`, 0 for flat, None without a size.
+    `flags`: what was unusual, sorted.
     """
 
     pros: str

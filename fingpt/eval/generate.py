@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from fingpt.eval.rows import Row
+from fingpt.eval.prompts import Row
 from fingpt.record import Frozen
 
 _KEPT_MARKS = ("<think>", "</think>")  # the parsers need to see where reasoning ends

@@ -5,16 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fingpt.base import read_base_manifest
-from fingpt.chat import template_sha256
 from fingpt.errors import DataError
-from fingpt.examples import Example, decode_jsonl
-from fingpt.manifest import AdapterManifest, BaseManifest, DatasetManifest, FileRef, PrepManifest
 from fingpt.models import ModelSpec, spec
-from fingpt.record import canonical_json, sha256_bytes
-from fingpt.run import Stage, base_manifest_key, dataset_manifest_key, dataset_prefix, stage_prefix
-from fingpt.stage import Context
+from fingpt.prompts.chat import template_sha256
+from fingpt.prompts.examples import Example, decode_jsonl
+from fingpt.record import FileRef, canonical_json, sha256_bytes
+from fingpt.runs.manifest import AdapterManifest, BaseManifest, DatasetManifest, PrepManifest
+from fingpt.runs.run import (
+    Stage,
+    base_manifest_key,
+    dataset_manifest_key,
+    dataset_prefix,
+    stage_prefix,
+)
+from fingpt.runs.stage import Context
 from fingpt.storage import download_tree, read_verified
+from fingpt.weights.base import read_base_manifest
 
 _ADAPTER = "adapter/"
 

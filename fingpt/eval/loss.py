@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from fingpt.errors import DivergedError
-from fingpt.eval.rows import Row, batches
+from fingpt.eval.prompts import Row, batches
 
 
 def answer_nll(

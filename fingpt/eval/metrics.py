@@ -12,7 +12,7 @@ from typing import cast
 from fingpt.eval.modules.accuracy.accuracy import Accuracy
 from fingpt.eval.modules.mse.mse import Mse
 from fingpt.eval.modules.rouge.rouge import Rouge
-from fingpt.manifest import RougeScores
+from fingpt.runs.manifest import RougeScores
 
 MODULES = Path(__file__).parent / "modules"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fingpt.eval.metrics import Metrics, mean_rouge
-from fingpt.eval.parse import (
+from fingpt.eval.robust import (
     SECTIONS,
     Forecast,
     Parsed,
@@ -21,8 +21,8 @@ from fingpt.eval.parse import (
     strict,
     strip_reasoning,
 )
-from fingpt.examples import Label, parse_label
-from fingpt.manifest import ParserScores, RougeScores
+from fingpt.prompts.examples import Label, parse_label
+from fingpt.runs.manifest import ParserScores, RougeScores
 
 REFERENCE_FAILED = "reference does not parse"
 _WRONG = 9  # a direction code that no truth has: a failed parse is never right

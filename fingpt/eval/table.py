@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from fingpt.eval.forecast import SECTIONS, Forecast
 from fingpt.eval.generate import Answer
-from fingpt.eval.rows import Row
+from fingpt.eval.prompts import Row
 from fingpt.eval.score import Outcome
 
 _KINDS = ("rouge1", "rouge2", "rougeL")

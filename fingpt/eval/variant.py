@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fingpt import log
-from fingpt.base import fetch_base
-from fingpt.chat import load_tokenizer, pad_id, render, stop_ids
 from fingpt.eval import device
 from fingpt.eval.chunks import Chunk, Losses, chunk, context_of, losses
 from fingpt.eval.generate import Answer, Decoding, generate_batch
@@ -20,14 +18,16 @@ from fingpt.eval.inputs import Inputs, fetch_adapter, read_split
 from fingpt.eval.loss import answer_nll
 from fingpt.eval.metrics import Metrics
 from fingpt.eval.model import Variant, active, load
-from fingpt.eval.rows import Row, batches, refuse_duplicates, spread
+from fingpt.eval.prompts import Row, batches, refuse_duplicates, spread
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.table import Scored
-from fingpt.examples import Example
-from fingpt.manifest import FileRef, ParserScores, VariantScores
-from fingpt.record import canonical_json
-from fingpt.run import Stage, predictions_key, stage_prefix
-from fingpt.stage import Context
+from fingpt.prompts.chat import load_tokenizer, pad_id, render, stop_ids
+from fingpt.prompts.examples import Example
+from fingpt.record import FileRef, canonical_json
+from fingpt.runs.manifest import ParserScores, VariantScores
+from fingpt.runs.run import Stage, predictions_key, stage_prefix
+from fingpt.runs.stage import Context
+from fingpt.weights.base import fetch_base
 
 TRAIN_LOSS_ROWS = 64
 """Train rows that the train loss is measured on, evenly spread over the split: enough to see overfitting."""

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fingpt.examples import Example
-from fingpt.manifest import Finding
 from fingpt.prep.facts import Facts
+from fingpt.prompts.examples import Example
+from fingpt.runs.manifest import Finding
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from fingpt.examples import LABELS, Example
+from fingpt.prompts.examples import LABELS, Example
 
 UP, DOWN = "#2f7fd1", "#d9772b"
 _SPLIT_COLOURS = {"train": "#2f7fd1", "validation": "#8a63c9", "test": "#d9772b"}

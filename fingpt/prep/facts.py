@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
-from fingpt.examples import Example
+from fingpt.prompts.examples import Example
 
 _WEEK = re.compile(
     r"^From (\d{4}-\d\d-\d\d) to (\d{4}-\d\d-\d\d), ([^\n]{1,60}?)'s stock price (increased|decreased) "

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fingpt.errors import DataError
-from fingpt.examples import Example
 from fingpt.prep.normalize import normalize
-from fingpt.prep.rows import RawRow, Reason, Reject
+from fingpt.prep.raw_rows import RawRow, Reason, Reject
+from fingpt.prompts.examples import Example
 
 MAX_TEXT_BYTES = 1 << 30
 """All rows are held in memory while they are split: at most 1 GiB of text (about 100,000 published rows)."""

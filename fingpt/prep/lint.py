@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fingpt.examples import Example
-from fingpt.manifest import Finding
 from fingpt.prep import lint_cap, lint_leaks, lint_text
 from fingpt.prep.cases import Case
 from fingpt.prep.facts import facts
+from fingpt.prompts.examples import Example
+from fingpt.runs.manifest import Finding
 
 VERSION = 1
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from fingpt.manifest import Finding
 from fingpt.prep.cases import Case, Cases, everything, finding, percent, wilson
 from fingpt.prep.facts import label_of
+from fingpt.runs.manifest import Finding
 
 
 def constant_market_cap(cases: Cases) -> Iterator[Finding]:

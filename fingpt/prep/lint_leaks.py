@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from fingpt.manifest import Finding
 from fingpt.prep.cases import Case, Cases, finding
 from fingpt.prep.facts import PastWeek, label_of
+from fingpt.runs.manifest import Finding
 
 UNKNOWABLE_DAYS = 10
 """No large US company reports a quarter within ten days of its end."""

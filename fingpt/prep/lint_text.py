@@ -9,10 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from fingpt.manifest import Finding
 from fingpt.prep.cases import Cases, everything, finding
 from fingpt.prep.normalize import DISAGREES, OUTSIDE_GRAMMAR, RESTORED
 from fingpt.prep.split import week_number
+from fingpt.runs.manifest import Finding
 
 FEW_WEEKS = 26
 """Below half a year of test weeks no realistic difference between two models can be shown: one market moves all."""

@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 
 from fingpt.errors import DataError
-from fingpt.examples import LABELS, Example, parse_period
-from fingpt.prep.rows import COLUMNS, RawRow, Reason, Reject, quote
+from fingpt.prep.raw_rows import COLUMNS, RawRow, Reason, Reject, quote
+from fingpt.prompts.examples import LABELS, Example, parse_period
 
 RESTORED = "prediction-line-restored"
 DISAGREES = "label-disagrees-with-answer"

@@ -14,13 +14,13 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from fingpt.examples import Example
-from fingpt.manifest import DatasetManifest, Finding
 from fingpt.prep.facts import facts
 from fingpt.prep.lint import RULES, VERSION
-from fingpt.prep.rows import Reject
+from fingpt.prep.raw_rows import Reject
 from fingpt.prep.split import evenly_spaced
 from fingpt.prep.views import ModelView
+from fingpt.prompts.examples import Example
+from fingpt.runs.manifest import DatasetManifest, Finding
 
 SHOWN = 5
 _SHOWN_REJECTS = 20

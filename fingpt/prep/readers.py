@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fingpt.errors import DataError, MissingInputError
-from fingpt.prep.rows import COLUMNS, MAX_ROW_BYTES, RawRow, Reason, Reject, quote
+from fingpt.prep.raw_rows import COLUMNS, MAX_ROW_BYTES, RawRow, Reason, Reject, quote
 
 _BATCH_ROWS = 16
 _BOM = b"\xef\xbb\xbf"

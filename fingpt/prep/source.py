@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError, TransientError
+from fingpt.prep.raw_rows import COLUMNS, RawRow, Reject
 from fingpt.prep.readers import check_columns, read_file, rows_of_batches
-from fingpt.prep.rows import COLUMNS, RawRow, Reject
 from fingpt.prep.split import SPLITS
 from fingpt.record import canonical_json, sha256_bytes, sha256_file
+from fingpt.runs.freeze import SAMPLE
 from fingpt.storage import ObjectStore, open_store
-
-SAMPLE = Path(__file__).parent / "sample"
 
 _SPLIT_FILES = tuple(f"{split}{suffix}" for split in SPLITS for suffix in (".parquet", ".jsonl"))
 _RAW = re.compile(r"raw/([0-9a-f]{16})/?")

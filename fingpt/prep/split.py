@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from fingpt.config import PrepConfig
 from fingpt.errors import ConfigError, DataError
-from fingpt.examples import Example
+from fingpt.prompts.examples import Example
 
 SPLITS = ("train", "validation", "test")
 _TEST_SHARE = 0.2  # of a random split, as the reference pipeline has it

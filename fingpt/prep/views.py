@@ -11,10 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fingpt.errors import DataError
-from fingpt.examples import Example
-from fingpt.manifest import BaseManifest, decode
 from fingpt.models import MODELS, ModelSpec
-from fingpt.run import base_manifest_key
+from fingpt.prompts.examples import Example
+from fingpt.runs.manifest import BaseManifest, decode
+from fingpt.runs.run import base_manifest_key
 from fingpt.storage import ObjectStore, download_tree
 
 TOKENIZER = "tokenizer.json"
@@ -64,7 +64,7 @@ def _view(
     scratch: Path,
     max_tokens: int,
 ) -> ModelView:
-    from fingpt.chat import load_tokenizer
+    from fingpt.prompts.chat import load_tokenizer
 
     key = base_manifest_key(spec.base_prefix)
     manifest = decode(BaseManifest, store.read(key), key)
@@ -79,7 +79,7 @@ def _view(
 def _row(spec: ModelSpec, tokenizer: object, example: Example, max_tokens: int) -> RowView:
     from transformers import PreTrainedTokenizerFast
 
-    from fingpt.chat import render
+    from fingpt.prompts.chat import render
 
     assert isinstance(tokenizer, PreTrainedTokenizerFast)
     try:

@@ -15,7 +15,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from fingpt.examples import Example, parse_label
+from fingpt.prompts.examples import Example, parse_label
 from fingpt.record import Frozen
 from fingpt.report.stats import Estimate, Floats, WeekBootstrap
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fingpt import log
-from fingpt.manifest import ReportManifest, encode
 from fingpt.report.compose import compose
 from fingpt.report.inputs import newest_runs, read_runs
 from fingpt.report.render import render, report_id
-from fingpt.run import report_prefix
+from fingpt.runs.manifest import ReportManifest, encode
+from fingpt.runs.run import report_prefix
 from fingpt.storage import ObjectStore, put
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from fingpt.examples import LABELS
+from fingpt.prompts.examples import LABELS
 from fingpt.report.chart_style import COLOURS, INK, WIDTH, Chart, Row, draw, intervals, named
 from fingpt.report.document import NO_CHANGE, NOT_READ, Report
 from fingpt.report.stats import Estimate

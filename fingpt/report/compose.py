@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from fingpt.examples import LABELS, Example
+from fingpt.prompts.examples import LABELS, Example
 from fingpt.report.baselines import baselines, best_direction, score
 from fingpt.report.document import (
     NO_CHANGE,

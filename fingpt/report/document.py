@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fingpt.manifest import Finding
 from fingpt.record import Frozen
 from fingpt.report.baselines import BaselineScore
 from fingpt.report.guidance import Guidance
 from fingpt.report.verdict import Line, Skill
+from fingpt.runs.manifest import Finding
 
 SCHEMA_VERSION = 1
 NOT_READ = "not read"

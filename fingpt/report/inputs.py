@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fingpt.errors import ConfigError, DataError, MissingInputError
-from fingpt.examples import Example, decode_jsonl
-from fingpt.manifest import AdapterManifest, DatasetManifest, EvalManifest, FileRef, decode
 from fingpt.models import MODELS, spec
-from fingpt.record import sha256_bytes
-from fingpt.report.rows import read_rows
+from fingpt.prompts.examples import Example, decode_jsonl
+from fingpt.record import FileRef, sha256_bytes
+from fingpt.report.score_arrays import read_rows
 from fingpt.report.sides import Side, Step
-from fingpt.run import (
+from fingpt.runs.manifest import AdapterManifest, DatasetManifest, EvalManifest, decode
+from fingpt.runs.run import (
     Run,
     Stage,
     complete_key,
@@ -26,7 +26,7 @@ from fingpt.run import (
     run_key,
     stage_prefix,
 )
-from fingpt.stage import load_run
+from fingpt.runs.stage import load_run
 from fingpt.storage import ObjectStore, read_verified
 
 M = TypeVar("M", AdapterManifest, EvalManifest, DatasetManifest)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from fingpt.report.rows import ROUGES, SECTIONS, Rows
+from fingpt.report.score_arrays import ROUGES, SECTIONS, Rows
 from fingpt.report.stats import Floats
 
 SECTION_TITLES = {

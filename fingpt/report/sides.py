@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fingpt.manifest import AdapterManifest, DatasetManifest, EvalManifest, VariantScores
 from fingpt.models import ModelSpec
-from fingpt.report.rows import Rows
+from fingpt.report.score_arrays import Rows
+from fingpt.runs.manifest import AdapterManifest, DatasetManifest, EvalManifest, VariantScores
 
 _MODELS_OWN = frozenset({"stop_ids", "pad_id"})
 """Decoding settings that differ because the tokenizers do."""

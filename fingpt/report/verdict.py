@@ -12,7 +12,7 @@ from typing import Literal
 from fingpt.record import Frozen
 from fingpt.report.baselines import Baseline
 from fingpt.report.metrics import Metric
-from fingpt.report.rows import Rows
+from fingpt.report.score_arrays import Rows
 from fingpt.report.sides import Obstacles
 from fingpt.report.stats import MIN_WEEKS, Estimate, WeekBootstrap
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from fingpt.errors import ConfigError
-from fingpt.manifest import FileRef, sha256_bytes
+from fingpt.record import FileRef, sha256_bytes
 from fingpt.storage.files import TRIES, conflict, corrupt
 from fingpt.storage.halt import HASTE
 from fingpt.storage.keys import check_key, check_prefix

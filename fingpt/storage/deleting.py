@@ -1,6 +1,6 @@
 """Deleting, which the store protocol leaves out on purpose: no stage can, only a clean-up that a person confirms.
 
-Lists what lies under a prefix with its age, and deletes named objects. It decides nothing; fingpt/clean.py does.
+Lists what lies under a prefix with its age, and deletes named objects. It decides nothing; fingpt/runs/prune.py does.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, StorageError
-from fingpt.manifest import FileRef, sha256_file
+from fingpt.record import FileRef, sha256_file
 
 TRIES = 3
 

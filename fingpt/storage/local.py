@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from fingpt.errors import MissingInputError, StorageError
-from fingpt.manifest import FileRef, sha256_file
+from fingpt.record import FileRef, sha256_file
 from fingpt.storage.files import (
     conflict,
     describe,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from fingpt.manifest import FileRef
+from fingpt.record import FileRef
 
 
 class Progress(Protocol):

@@ -22,7 +22,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from fingpt.errors import TransientError
-from fingpt.manifest import FileRef, sha256_bytes
+from fingpt.record import FileRef, sha256_bytes
 from fingpt.storage import halt
 from fingpt.storage.files import (
     conflict,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fingpt.errors import DataError, MissingInputError
-from fingpt.manifest import FileRef, sha256_file
+from fingpt.record import FileRef, sha256_file
 from fingpt.storage import halt
 from fingpt.storage.files import os_errors_in_words
 from fingpt.storage.keys import check_key

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from fingpt.chat import IGNORED
+from fingpt.prompts.chat import IGNORED
 
 FILLER = -1
 """Index of a row that is not there: it keeps ranks in step and weighs nothing."""

@@ -9,13 +9,12 @@ import os
 import time
 
 from fingpt import log
-from fingpt.base import fetch_base
-from fingpt.chat import template_sha256
 from fingpt.errors import DataError
-from fingpt.manifest import AdapterManifest, BaseManifest, DatasetManifest, FileRef, PrepManifest
 from fingpt.models import spec
-from fingpt.record import canonical_json
-from fingpt.run import (
+from fingpt.prompts.chat import template_sha256
+from fingpt.record import FileRef, canonical_json
+from fingpt.runs.manifest import AdapterManifest, BaseManifest, DatasetManifest, PrepManifest
+from fingpt.runs.run import (
     Stage,
     base_manifest_key,
     claim_key,
@@ -24,10 +23,11 @@ from fingpt.run import (
     last_number,
     stage_prefix,
 )
-from fingpt.stage import Context
+from fingpt.runs.stage import Context
 from fingpt.storage import download_tree, upload_tree
-from fingpt.train.job import Summary, TrainJob
+from fingpt.train.handoff import Summary, TrainJob
 from fingpt.train.launch import run_trainer
+from fingpt.weights.base import fetch_base
 
 _SPLITS = ("train.jsonl", "validation.jsonl", "test.jsonl")
 _TOKENIZER = "tokenizer.json"

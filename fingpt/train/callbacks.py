@@ -15,8 +15,8 @@ from fingpt.log import Meter
 from fingpt.record import canonical_json
 from fingpt.train.batching import Batching, Row
 from fingpt.train.engine import Plan
+from fingpt.train.handoff import StepRecord
 from fingpt.train.hardware import peak_memory_bytes
-from fingpt.train.job import StepRecord
 
 if TYPE_CHECKING:
     from fingpt.train.loop import AnswerTrainer

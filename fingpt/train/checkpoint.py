@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 
 from fingpt import log
 from fingpt.errors import DataError, FencedError, MissingInputError, StorageError
-from fingpt.manifest import Commit, decode, encode
 from fingpt.record import sha256_bytes
-from fingpt.run import checkpoint_prefix, commit_key, last_number
+from fingpt.runs.manifest import Commit, decode, encode
+from fingpt.runs.run import checkpoint_prefix, commit_key, last_number
 from fingpt.storage import ObjectStore, download_tree, read_verified, upload_tree
 
 SAFE_SUFFIXES = frozenset({".safetensors", ".json", ".jsonl"})

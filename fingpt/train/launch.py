@@ -15,7 +15,7 @@ import sys
 from fingpt import log
 from fingpt.config import child_environment
 from fingpt.errors import Interrupted, TransientError
-from fingpt.train.job import Outcome, Summary, TrainJob, read_outcomes
+from fingpt.train.handoff import Outcome, Summary, TrainJob, read_outcomes
 
 GRACE_SECONDS = 100.0
 """From a stop to the kill: to finish a step and commit a checkpoint, within the 120 s that a pod gets."""

@@ -18,8 +18,8 @@ import torch.nn.functional as F  # noqa: N812 - PyTorch's own abbreviation
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from fingpt.chat import IGNORED
 from fingpt.errors import DivergedError
+from fingpt.prompts.chat import IGNORED
 from fingpt.train.adapter import save_adapter
 from fingpt.train.batching import (
     Batch,

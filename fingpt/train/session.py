@@ -16,21 +16,21 @@ from transformers import TrainingArguments, enable_full_determinism, set_seed
 from transformers import logging as transformers_logging
 
 from fingpt import log
-from fingpt.attempt import Attempt
 from fingpt.errors import Interrupted, SetupError, StorageError
 from fingpt.log import Meter
 from fingpt.models import spec
 from fingpt.record import Frozen, canonical_json
-from fingpt.run import Stage
+from fingpt.runs.attempt import Attempt
+from fingpt.runs.run import Stage
 from fingpt.storage import open_store
 from fingpt.train import adapter, hardware
 from fingpt.train.batching import Batching
 from fingpt.train.callbacks import Recorder, StopAndSave
 from fingpt.train.checkpoint import CheckpointLog, Resume
 from fingpt.train.engine import Plan, Resolved, plan_run, trainer_arguments
-from fingpt.train.job import Summary, TrainJob, read_records
+from fingpt.train.handoff import Summary, TrainJob, read_records
 from fingpt.train.loop import AnswerTrainer, Hooks, TrainData
-from fingpt.train.rows import Tokenised, tokenise
+from fingpt.train.tokenised import Tokenised, tokenise
 
 _RESUME = "resume"
 

@@ -20,7 +20,7 @@ from fingpt import log
 from fingpt.config import child_environment
 from fingpt.errors import DivergedError, FingptError
 from fingpt.storage.files import os_errors_in_words
-from fingpt.train.job import Outcome, TrainJob, write_outcome
+from fingpt.train.handoff import Outcome, TrainJob, write_outcome
 
 _WATCH_SECONDS = 0.5
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from fingpt.config import load_config
-from fingpt.run import Run
+from fingpt.runs.run import Run
 
 CONFIGS = Path(__file__).parents[2] / "jobs" / "configs"
 IMAGES = {

@@ -4,18 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from fingpt.base import publish_base
 from fingpt.cluster import drive, follow
+from fingpt.cluster.api.objects import Condition, ContainerState, JobState, PodState
+from fingpt.cluster.diagnosis.snapshot import Sight
 from fingpt.cluster.follow import blocked
 from fingpt.cluster.job import job_name
-from fingpt.cluster.objects import Condition, ContainerState, JobState, PodState
-from fingpt.cluster.sight import Sight
 from fingpt.cluster.site import Images, Site
 from fingpt.config import RunConfig
 from fingpt.errors import DivergedError, MissingInputError, StageFailedError, TransientError
-from fingpt.manifest import PrepManifest, encode
 from fingpt.models import spec
-from fingpt.run import Run, Stage, base_manifest_key, complete_key, run_key
+from fingpt.runs.manifest import PrepManifest, encode
+from fingpt.runs.run import Run, Stage, base_manifest_key, complete_key, run_key
+from fingpt.weights.base import publish_base
 
 IMAGES = Images(prep="p:1", train="t:1", eval="e:1")
 SITE = Site(store="s3://bucket/prefix", images=IMAGES)

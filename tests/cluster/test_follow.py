@@ -8,10 +8,11 @@ import threading
 import pytest
 
 from fingpt import log
-from fingpt.cluster import follow, stream
-from fingpt.cluster.explain import explain
+from fingpt.cluster import follow
+from fingpt.cluster.api import stream
+from fingpt.cluster.api.lookup import Observer
+from fingpt.cluster.diagnosis.explain import explain
 from fingpt.cluster.follow import Work, blocked, finish, unpullable
-from fingpt.cluster.lookup import Observer
 from fingpt.errors import (
     DivergedError,
     MissingInputError,

@@ -22,7 +22,7 @@ from fingpt.cluster.job import (
 from fingpt.cluster.site import Site
 from fingpt.errors import ConfigError, SetupError
 from fingpt.models import spec
-from fingpt.run import Run
+from fingpt.runs.run import Run
 from tests.cluster.sites import full_site_data, run_of, site_data
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fingpt.cluster.api.objects import JobState, PodState
 from fingpt.cluster.logs import run_log
-from fingpt.cluster.objects import JobState, PodState
 from fingpt.errors import MissingInputError, TransientError
-from fingpt.run import Stage
+from fingpt.runs.run import Stage
 from tests.made_run import MadeRun
 
 ENDED = {"conditions": [{"type": "Complete", "status": "True"}]}

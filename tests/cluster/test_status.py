@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from fingpt.cluster.objects import JobState, PodState
-from fingpt.cluster.sight import Sight, State
+from fingpt.cluster.api.objects import JobState, PodState
+from fingpt.cluster.diagnosis.snapshot import Sight, State
 from fingpt.cluster.status import render, status
-from fingpt.ledger import read_run
-from fingpt.run import Stage
+from fingpt.runs.ledger import read_run
+from fingpt.runs.run import Stage
 from tests.made_run import MadeRun
 
 NOW = datetime.now(UTC)

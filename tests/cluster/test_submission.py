@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from fingpt.base import publish_base
-from fingpt.cluster import drive, follow, stream, submission
-from fingpt.cluster.lookup import Observer
+from fingpt.cluster import drive, follow, submission
+from fingpt.cluster.api import stream
+from fingpt.cluster.api.lookup import Observer
 from fingpt.cluster.site import Site
 from fingpt.config import RunConfig
 from fingpt.errors import ConfigError, Interrupted, MissingInputError, StageFailedError
 from fingpt.models import spec
-from fingpt.run import Run, Stage, run_key
+from fingpt.runs.run import Run, Stage, run_key
+from fingpt.weights.base import publish_base
 from tests.cluster.api_server import ApiServer, answer
 from tests.cluster.sites import IMAGES, site_data
 

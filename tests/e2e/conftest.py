@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fingpt.run import Stage
+from fingpt.runs.run import Stage
 from tests.e2e.run_lab import RunLab
 from tests.e2e.training import Training, running
 

@@ -30,9 +30,9 @@ PATIENCE_SECONDS = 90.0
 _START_TRAIN = """
 import sys
 from fingpt.cluster import drive
-from fingpt.cluster.client import Cluster
+from fingpt.cluster.api.client import Cluster
 from fingpt.config import site_config
-from fingpt.stage import load_run
+from fingpt.runs.stage import load_run
 from fingpt.storage import open_store
 store, cluster = open_store(site_config().store), Cluster.connect(site_config().namespace)
 run = load_run(store, sys.argv[1])

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.base import read_base_manifest
 from fingpt.cluster import drive
-from fingpt.cluster.lookup import Observer
-from fingpt.ledger import run_ids
+from fingpt.cluster.api.lookup import Observer
 from fingpt.models import spec
-from fingpt.run import Stage, complete_key
+from fingpt.runs.ledger import run_ids
+from fingpt.runs.run import Stage, complete_key
 from fingpt.storage import open_store
 from fingpt.storage.deleting import open_deleter
+from fingpt.weights.base import read_base_manifest
 from tests.e2e.chart_lab import apply, kubectl
 from tests.e2e.run_lab import RunLab
 from tests.hub_server import OTHER_TOKEN, TOKEN, repository

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from fingpt.run import Stage, attempt_key
+from fingpt.runs.run import Stage, attempt_key
 from tests.e2e.chart_lab import kubectl
 from tests.e2e.run_lab import until
 from tests.e2e.training import COMMITS, SUPERVISOR, TRAINER, Training, training

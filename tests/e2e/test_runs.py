@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fingpt.run import Stage
+from fingpt.runs.run import Stage
 from tests.e2e.chart_lab import kubectl
 from tests.e2e.run_lab import until
 from tests.e2e.training import running

@@ -17,15 +17,15 @@ from functools import cached_property
 from itertools import count
 from typing import Any
 
-from fingpt.cluster.client import Cluster
+from fingpt.cluster.api.client import Cluster
+from fingpt.cluster.api.lookup import Observer
 from fingpt.cluster.job import job_name
-from fingpt.cluster.lookup import Observer
 from fingpt.cluster.status import status
 from fingpt.cluster.submission import freeze
 from fingpt.config import load_config
 from fingpt.errors import FingptError
-from fingpt.ledger import read_run
-from fingpt.run import Run, Stage, claim_key, commit_key, complete_key, last_number, run_key
+from fingpt.runs.ledger import read_run
+from fingpt.runs.run import Run, Stage, claim_key, commit_key, complete_key, last_number, run_key
 from jobs.submit import CONFIGS
 from tests.e2e.chart_lab import kubectl, run
 from tests.e2e.run_lab import STORE, RunLab, until

@@ -12,20 +12,19 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from fingpt.chat import template_sha256
 from fingpt.config import EvalConfig, RunConfig, SiteConfig
 from fingpt.eval.metrics import Metrics
-from fingpt.examples import encode_jsonl
-from fingpt.manifest import (
+from fingpt.prompts.chat import template_sha256
+from fingpt.prompts.examples import encode_jsonl
+from fingpt.record import FileRef, sha256_bytes
+from fingpt.runs.manifest import (
     AdapterManifest,
     BaseManifest,
     DatasetManifest,
-    FileRef,
     PrepManifest,
     encode,
 )
-from fingpt.record import sha256_bytes
-from fingpt.run import (
+from fingpt.runs.run import (
     Run,
     Stage,
     base_manifest_key,
@@ -35,7 +34,7 @@ from fingpt.run import (
     run_key,
     stage_prefix,
 )
-from fingpt.stage import Context
+from fingpt.runs.stage import Context
 from fingpt.storage import ObjectStore, upload_tree
 from tests.eval.invented import MODEL, example
 

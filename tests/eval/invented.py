@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fingpt.examples import Example
 from fingpt.models import spec
+from fingpt.prompts.examples import Example
 
 MODEL = spec("tiny-llama31")
 

@@ -11,9 +11,9 @@ from fingpt.errors import DataError, Interrupted, MissingInputError, StorageErro
 from fingpt.eval import body as stage
 from fingpt.eval import model, variant
 from fingpt.eval.body import body
-from fingpt.manifest import encode
 from fingpt.record import sha256_bytes
-from fingpt.run import Stage, complete_key, stage_prefix
+from fingpt.runs.manifest import encode
+from fingpt.runs.run import Stage, complete_key, stage_prefix
 
 
 def table_of(world, run):

@@ -7,7 +7,7 @@ import pytest
 from fingpt.errors import StorageError
 from fingpt.eval.chunks import chunk, context_of, decode_chunk, encode_chunk, losses, timing_key
 from fingpt.eval.generate import Answer
-from fingpt.eval.rows import Row
+from fingpt.eval.prompts import Row
 from tests.eval.invented import example
 
 KEY = "runs/r/eval/predictions/tuned/0000.jsonl"

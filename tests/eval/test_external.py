@@ -12,7 +12,7 @@ import pytest
 from fingpt.errors import DataError, FingptError, MissingInputError, StorageError
 from fingpt.eval import external
 from fingpt.eval.external import read_pairs, score_pairs, write_scores
-from fingpt.stage import guarded
+from fingpt.runs.stage import guarded
 
 TEXT = (
     "[Positive Developments]:\n1. a\n\n[Potential Concerns]:\n1. b\n\n"

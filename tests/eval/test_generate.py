@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fingpt.chat import pad_id, render, stop_ids
 from fingpt.eval.generate import Decoding, generate_batch
 from fingpt.eval.model import active, load
-from fingpt.eval.rows import Row
+from fingpt.eval.prompts import Row
+from fingpt.prompts.chat import pad_id, render, stop_ids
 from tests.eval.invented import MODEL, example
 
 

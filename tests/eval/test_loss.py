@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from fingpt.chat import labels, render
 from fingpt.errors import DivergedError
 from fingpt.eval.loss import answer_nll
-from fingpt.eval.rows import Row
+from fingpt.eval.prompts import Row
+from fingpt.prompts.chat import labels, render
 from tests.eval.invented import MODEL, example
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fingpt.eval.metrics import MODULES, mean_rouge
-from fingpt.manifest import RougeScores
+from fingpt.runs.manifest import RougeScores
 
 
 def test_accuracy_and_mse_have_known_answers(metrics):

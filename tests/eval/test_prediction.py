@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fingpt.eval.prediction import Move, read_move
-from fingpt.examples import LABELS, parse_label
+from fingpt.prompts.examples import LABELS, parse_label
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from fingpt import log
 from fingpt.config import site_config
-from fingpt.manifest import BaseManifest, encode
 from fingpt.models import spec
-from fingpt.run import base_manifest_key
+from fingpt.runs.manifest import BaseManifest, encode
+from fingpt.runs.run import base_manifest_key
 from fingpt.storage import open_store, upload_tree
 
 LLAMA_31_8B = {

@@ -138,7 +138,7 @@ def test_no_role_reaches_secrets_shells_or_changes(helm):
 
 
 def test_drive_may_do_all_that_the_client_asks_of_its_own_namespace(helm):
-    client = (CHART.parents[1] / "fingpt/cluster/client.py").read_text(encoding="utf-8")
+    client = (CHART.parents[1] / "fingpt/cluster/api/client.py").read_text(encoding="utf-8")
     asked = set(re.findall(r'_(?:ask|stream|call)\(\s*"(\w+)", "([a-z/]+)"', client))
     asked |= {("list", name) for name in re.findall(r'_items\([\w.]+, "(\w+)"', client)}
     assert ("create", "jobs") in asked

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from fingpt.checks import Check, Grade, worst
 from fingpt.config import RunConfig, SiteConfig
+from fingpt.doctor.checks import Check, Grade, worst
+from fingpt.doctor.local import local_checks, main
 from fingpt.errors import PermissionDeniedError
-from fingpt.probes import local_checks, main
 from fingpt.storage import LocalStore
 from tests.jobs.commands import command
 from tests.made_run import MadeRun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from fingpt.run import Stage, run_key
+from fingpt.runs.run import Stage, run_key
 from tests.jobs.commands import command
 from tests.made_run import MadeRun
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.base import fetch_base, read_base_manifest
 from fingpt.models import spec
 from fingpt.storage import open_store
+from fingpt.weights.base import fetch_base, read_base_manifest
 from tests.hub_server import TOKEN, HubServer, repository, serving
 
 ROOT = Path(__file__).parent.parent.parent

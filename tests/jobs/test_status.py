@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fingpt.run import Stage
+from fingpt.runs.run import Stage
 from tests.jobs.commands import command
 from tests.made_run import MadeRun
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.base import publish_base
 from fingpt.errors import ConfigError, MissingInputError, RunConflictError
 from fingpt.models import spec
-from fingpt.run import Run, run_key
+from fingpt.runs.run import Run, run_key
 from fingpt.storage import open_store
+from fingpt.weights.base import publish_base
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fingpt.examples import Example
 from fingpt.prep.importing import Imported, import_rows
 from fingpt.prep.normalize import normalize
+from fingpt.prep.raw_rows import COLUMNS, RawRow
 from fingpt.prep.readers import read_file
-from fingpt.prep.rows import COLUMNS, RawRow
+from fingpt.prompts.examples import Example
 
 SUNDAY = date(2031, 3, 2)
 SYSTEM = "You are a seasoned stock market analyst.\n\n[Prediction & Analysis]\nPrediction: ...\n"

@@ -7,13 +7,14 @@ import pytest
 
 from fingpt.config import PrepConfig, RunConfig, SiteConfig
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
-from fingpt.examples import decode_jsonl
-from fingpt.manifest import DatasetManifest, FileRef, decode, sha256_bytes
 from fingpt.prep.body import body
-from fingpt.run import Run, Stage
-from fingpt.stage import Context
+from fingpt.prompts.examples import decode_jsonl
+from fingpt.record import FileRef, sha256_bytes
+from fingpt.runs.freeze import freeze_source
+from fingpt.runs.manifest import DatasetManifest, decode
+from fingpt.runs.run import Run, Stage
+from fingpt.runs.stage import Context
 from fingpt.storage import ObjectStore
-from fingpt.submit import freeze_source
 
 NAMES = {"train.jsonl", "validation.jsonl", "test.jsonl", "rejects.jsonl", "data.html"}
 

@@ -3,8 +3,8 @@ from datetime import date
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingpt.examples import LABELS, Example
 from fingpt.prep.facts import facts, label_of
+from fingpt.prompts.examples import LABELS, Example
 
 
 def test_a_prompt_states_its_figures(example):

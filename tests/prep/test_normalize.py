@@ -1,9 +1,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingpt.examples import LABELS, Example, decode_jsonl, encode_jsonl
 from fingpt.prep.normalize import DISAGREES, OUTSIDE_GRAMMAR, RESTORED, normalize
-from fingpt.prep.rows import COLUMNS, RawRow, Reason, Reject
+from fingpt.prep.raw_rows import COLUMNS, RawRow, Reason, Reject
+from fingpt.prompts.examples import LABELS, Example, decode_jsonl, encode_jsonl
 
 SECTIONS = "[Positive Developments]:\n1. A.\n\n[Potential Concerns]:\n1. B.\n\n"
 

@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fingpt.errors import DataError, MissingInputError
+from fingpt.prep.raw_rows import MAX_ROW_BYTES, RawRow, Reason, Reject
 from fingpt.prep.readers import read_file
-from fingpt.prep.rows import MAX_ROW_BYTES, RawRow, Reason, Reject
 
 
 def test_rows_carry_their_line_numbers(row, write_parquet):

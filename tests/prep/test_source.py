@@ -7,8 +7,8 @@ from fingpt.config import PrepConfig, RunConfig
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError, TransientError
 from fingpt.prep import source as source_module
 from fingpt.prep.source import read_rows
+from fingpt.runs.freeze import freeze_source
 from fingpt.storage import put
-from fingpt.submit import freeze_source
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from fingpt.config import PrepConfig, RunConfig, SiteConfig
-from fingpt.manifest import BaseManifest, encode
 from fingpt.models import spec
 from fingpt.prep.body import body
 from fingpt.prep.views import model_views
-from fingpt.run import Run, Stage, base_manifest_key
-from fingpt.stage import Context
+from fingpt.runs.manifest import BaseManifest, encode
+from fingpt.runs.run import Run, Stage, base_manifest_key
+from fingpt.runs.stage import Context
 from fingpt.storage import put
 
 MARKS = {

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from fingpt.examples import Example
+from fingpt.prompts.examples import Example
 from fingpt.report.inputs import Reading, read_runs
-from fingpt.report.rows import Rows
+from fingpt.report.score_arrays import Rows
 from fingpt.storage import ObjectStore, open_store
 from tests.report.world import Plan, World, make_examples, make_rows
 

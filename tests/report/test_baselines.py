@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fingpt.examples import Example
+from fingpt.prompts.examples import Example
 from fingpt.report.baselines import baselines, best_direction, best_magnitude, last_move, score
 from fingpt.report.stats import WeekBootstrap
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fingpt.manifest import ReportManifest, decode, sha256_bytes
+from fingpt.record import sha256_bytes
 from fingpt.report.body import compare
+from fingpt.runs.manifest import ReportManifest, decode
 
 
 def test_a_report_lands_in_the_store_and_in_a_folder_and_repeating_changes_nothing(

@@ -11,8 +11,8 @@ import pytest
 
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
 from fingpt.report.inputs import newest_runs, read_curve, read_runs
-from fingpt.report.rows import read_rows
-from fingpt.run import Stage, complete_key, stage_prefix
+from fingpt.report.score_arrays import read_rows
+from fingpt.runs.run import Stage, complete_key, stage_prefix
 
 
 def stamp(day):

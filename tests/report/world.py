@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fingpt.config import RunConfig
-from fingpt.examples import LABELS, Example, encode_jsonl
-from fingpt.manifest import (
+from fingpt.prompts.examples import LABELS, Example, encode_jsonl
+from fingpt.report.score_arrays import ROUGES, SECTIONS, Rows
+from fingpt.runs.manifest import (
     AdapterManifest,
     DatasetManifest,
     EvalManifest,
@@ -23,8 +24,7 @@ from fingpt.manifest import (
     VariantScores,
     encode,
 )
-from fingpt.report.rows import ROUGES, SECTIONS, Rows
-from fingpt.run import (
+from fingpt.runs.run import (
     Run,
     Stage,
     complete_key,

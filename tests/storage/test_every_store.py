@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fingpt.errors import DataError, MissingInputError, StorageError
-from fingpt.manifest import sha256_bytes
+from fingpt.record import sha256_bytes
 from fingpt.storage import download_tree, probe, put, read_verified, upload_tree
 
 WRITERS = 16

@@ -16,9 +16,9 @@ from boto3.s3.transfer import TransferConfig
 
 from fingpt.config import RunConfig
 from fingpt.errors import StorageError
-from fingpt.manifest import sha256_bytes
-from fingpt.run import Run, Stage, run_key
-from fingpt.stage import run_stage
+from fingpt.record import sha256_bytes
+from fingpt.runs.run import Run, Stage, run_key
+from fingpt.runs.stage import run_stage
 from fingpt.storage import download_tree, s3, upload_tree
 from fingpt.storage.s3_client import make_client
 from tests.fault_proxy import (

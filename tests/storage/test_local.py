@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from fingpt.errors import MissingInputError, PermissionDeniedError, StorageError
-from fingpt.manifest import sha256_bytes
+from fingpt.record import sha256_bytes
 from fingpt.storage import LocalStore, upload_tree
 from fingpt.storage import local as module
 

@@ -18,7 +18,7 @@ from fingpt.errors import (
     StorageError,
     TransientError,
 )
-from fingpt.manifest import sha256_bytes
+from fingpt.record import sha256_bytes
 from fingpt.storage import probe, s3
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from fingpt.errors import DataError, MissingInputError, StorageError
-from fingpt.manifest import FileRef, sha256_bytes
+from fingpt.record import FileRef, sha256_bytes
 from fingpt.storage import LocalStore, download_tree, upload_tree
 
 

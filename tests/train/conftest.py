@@ -16,11 +16,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from fingpt.config import RunConfig, TrainConfig, site_config
-from fingpt.examples import Example, encode_jsonl
-from fingpt.manifest import BaseManifest, DatasetManifest, PrepManifest, encode
 from fingpt.models import ModelSpec, spec
+from fingpt.prompts.examples import Example, encode_jsonl
 from fingpt.record import sha256_bytes
-from fingpt.run import (
+from fingpt.runs.manifest import BaseManifest, DatasetManifest, PrepManifest, encode
+from fingpt.runs.run import (
     Run,
     Stage,
     base_manifest_key,
@@ -29,7 +29,7 @@ from fingpt.run import (
     dataset_prefix,
     run_key,
 )
-from fingpt.stage import Context
+from fingpt.runs.stage import Context
 from fingpt.storage import LocalStore, ObjectStore, upload_tree
 from fingpt.train.batching import Row
 

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from fingpt.chat import IGNORED
+from fingpt.prompts.chat import IGNORED
 from fingpt.train.batching import (
     FILLER,
     Batching,

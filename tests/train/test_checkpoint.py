@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from fingpt.errors import DataError, FencedError
-from fingpt.manifest import Commit, decode, encode
 from fingpt.record import sha256_bytes
-from fingpt.run import commit_key
+from fingpt.runs.manifest import Commit, decode, encode
+from fingpt.runs.run import commit_key
 from fingpt.train.checkpoint import CheckpointLog
 
 CONTEXT = {"config": "c" * 64, "base": "b" * 64, "template": "t" * 64, "data_set": "d" * 64}

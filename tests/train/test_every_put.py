@@ -18,10 +18,10 @@ from uuid import uuid4
 
 import pytest
 
-from fingpt.run import Run, Stage, commit_key, complete_key, run_key, run_prefix, stage_prefix
+from fingpt.runs.run import Run, Stage, commit_key, complete_key, run_key, run_prefix, stage_prefix
+from fingpt.runs.verify import Verdict, verify
 from fingpt.storage.s3 import S3Store
 from fingpt.storage.s3_client import make_client
-from fingpt.verify import Verdict, verify
 from tests import s3_servers
 from tests.fault_proxy import Exchange, Fault, FaultProxy, drop_request, fault_proxy
 from tests.train.warm import Start

@@ -8,9 +8,9 @@ import pytest
 
 from fingpt.config import RunConfig, TrainConfig
 from fingpt.errors import DataError, DivergedError, Interrupted, TransientError
-from fingpt.run import Run
+from fingpt.runs.run import Run
 from fingpt.train import launch
-from fingpt.train.job import Outcome, Summary, TrainJob, write_outcome
+from fingpt.train.handoff import Outcome, Summary, TrainJob, write_outcome
 from fingpt.train.launch import command, environment, run_trainer, verdict
 
 SUMMARY = Summary(

@@ -14,11 +14,11 @@ import psutil
 import pytest
 import torch
 
-from fingpt.manifest import AdapterManifest, decode
 from fingpt.record import sha256_file
-from fingpt.run import Run, Stage, complete_key, stage_prefix
+from fingpt.runs.manifest import AdapterManifest, decode
+from fingpt.runs.run import Run, Stage, complete_key, stage_prefix
 from fingpt.train.body import prepare
-from fingpt.train.job import StepRecord
+from fingpt.train.handoff import StepRecord
 from fingpt.train.session import Session
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("torch_as_before")]

@@ -17,11 +17,11 @@ from fingpt.errors import (
     Interrupted,
     SetupError,
 )
-from fingpt.examples import decode_jsonl
-from fingpt.manifest import Commit, decode
-from fingpt.run import Stage, claim_key, commit_key
+from fingpt.prompts.examples import decode_jsonl
+from fingpt.runs.manifest import Commit, decode
+from fingpt.runs.run import Stage, claim_key, commit_key
 from fingpt.train.body import prepare
-from fingpt.train.job import Summary, TrainJob, read_records
+from fingpt.train.handoff import Summary, TrainJob, read_records
 from fingpt.train.session import Session
 
 pytestmark = pytest.mark.usefixtures("torch_as_before")

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.run import Run, Stage, complete_key, run_key, stage_prefix
+from fingpt.runs.run import Run, Stage, complete_key, run_key, stage_prefix
+from fingpt.runs.verify import Verdict, verify
 from fingpt.train.body import prepare
-from fingpt.train.job import StepRecord
+from fingpt.train.handoff import StepRecord
 from fingpt.train.session import Session
-from fingpt.verify import Verdict, verify
 from tests.train.warm import Start
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("torch_as_before")]

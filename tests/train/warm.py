@@ -22,8 +22,8 @@ from types import SimpleNamespace
 
 import tqdm
 
-from fingpt.run import Stage
-from fingpt.stage import main
+from fingpt.runs.run import Stage
+from fingpt.runs.stage import main
 from fingpt.train import launch, worker
 from jobs.train import load_body
 

@@ -1,0 +1,296 @@
+"""What a cluster can tell before a run takes a GPU: rights, settings, Secrets, nodes, taints, quota.
+
+Asks, and says where it may not look. What it creates are the short-lived Jobs of trials.py, where the user may.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from fingpt.cluster.api.objects import NodeState, Quota
+from fingpt.cluster.job import build_job, load_template
+from fingpt.cluster.site import Site
+from fingpt.doctor.checks import Check, Grade, failed, passed
+from fingpt.doctor.trials import ROOM, Tries, trials, try_out
+from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, SetupError
+from fingpt.runs.run import Run
+
+RIGHTS = (
+    ("create", "jobs", "batch", ""),
+    ("get", "jobs", "batch", ""),
+    ("list", "jobs", "batch", ""),
+    ("watch", "jobs", "batch", ""),
+    ("delete", "jobs", "batch", ""),
+    ("list", "pods", "", ""),
+    ("get", "pods", "", "log"),
+    ("list", "events", "", ""),
+)
+"""What submit, status, logs and cancel need: verb, resource, API group, subresource."""
+
+_DRIVER_LABELS = ("nvidia.com/cuda.driver-version.full", "nvidia.com/cuda.driver.major")
+_SUFFIXES = {
+    "m": 1e-3,
+    "": 1.0,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "P": 1e15,
+    "Ki": 2.0**10,
+    "Mi": 2.0**20,
+    "Gi": 2.0**30,
+    "Ti": 2.0**40,
+    "Pi": 2.0**50,
+}
+_QUANTITY = re.compile(r"([0-9.]+)([a-zA-Z]{0,2})")
+
+
+class Asked(Tries, Protocol):
+    """Who is asked: `fingpt.cluster.api.lookup.Observer`."""
+
+    namespace: str
+    where: str
+
+    def version(self) -> str:
+        """The API server's version."""
+
+    def site(self) -> Site:
+        """The site's settings."""
+
+    def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
+        """Whether this user may."""
+
+    def nodes(self) -> tuple[NodeState, ...]:
+        """All nodes."""
+
+    def quotas(self) -> tuple[Quota, ...]:
+        """The namespace's quotas."""
+
+    def has_secret(self, name: str) -> bool:
+        """Whether a Secret is there."""
+
+    def has_queue(self, name: str) -> bool | None:
+        """Whether a LocalQueue is there; None where the cluster has no Kueue."""
+
+
+def cluster_checks(asked: Asked, run: Callable[[Site], Run], store: str) -> Iterator[Check]:
+    """Every check of the cluster; `run` makes the run that a site's images would compute, `store` is ours here."""
+    yield passed("API server", f"{asked.where}, {asked.version()}, namespace {asked.namespace}")
+    rights = _rights(asked)
+    yield rights
+    try:
+        site = asked.site()
+    except FingptError as fault:
+        yield failed("settings", fault)
+        return
+    yield _same_store(site, store)
+    for name, key in ((site.s3_secret, "credentials"), (site.hub_secret, "token")):
+        if name:
+            yield _secret(asked, name, key)
+    if site.queue:
+        yield _queue(asked, site.queue)
+    frozen = run(site)
+    wanted = _wanted(frozen, site)
+    for name, look in (
+        ("nodes", lambda: _nodes(asked.nodes(), site, wanted)),
+        ("quota", lambda: _quota(asked.quotas(), wanted)),
+    ):
+        unseen = Check(name, Grade.OK, f"you may not look, as it should be; {ROOM} tells")
+        yield _guard(unseen, look)
+    if rights.grade is Grade.OK:
+        yield from try_out(asked, list(trials(frozen, site, secrets.token_hex(4))))
+
+
+def _guard(unseen: Check, act: Callable[[], Check]) -> Check:
+    """A check that this user may not be allowed to make; it is `unseen` then."""
+    try:
+        return act()
+    except PermissionDeniedError:
+        return unseen
+    except FingptError as fault:
+        return failed(unseen.name, fault)
+
+
+def _rights(asked: Asked) -> Check:
+    try:
+        lacking = [
+            f"{verb} {resource}{f'/{sub}' if sub else ''}"
+            for verb, resource, group, sub in RIGHTS
+            if not asked.can_i(verb, resource, group, sub)
+        ]
+    except FingptError as fault:
+        return failed("rights", fault)
+    if not lacking:
+        return passed("rights", "all that submit, status, logs and cancel need")
+    return Check(
+        "rights",
+        Grade.FAIL,
+        f"you may not {', '.join(lacking)} in namespace {asked.namespace}",
+        "have the Role fingpt-user bound to you (users in the chart's values)",
+        PermissionDeniedError.exit_code,
+    )
+
+
+def _same_store(site: Site, store: str) -> Check:
+    said = f"pods use {site.store}" + (f" at {site.endpoint}" if site.endpoint else "")
+    if store.rstrip("/") == site.store.rstrip("/"):
+        return passed("settings", said)
+    return Check(
+        "settings",
+        Grade.WARN,
+        f"{said}, this command uses {store}",
+        f"submit to the cluster with STORE={site.store}",
+    )
+
+
+def _secret(asked: Asked, name: str, key: str) -> Check:
+    title = f"Secret {name}"
+    try:
+        if asked.can_i("get", "secrets") and not asked.has_secret(name):
+            command = f"kubectl create secret generic {name} -n {asked.namespace}"
+            return Check(
+                title,
+                Grade.FAIL,
+                "is not in the namespace: pods would wait for it forever",
+                f"{command} --from-file={key}=FILE",
+                MissingInputError.exit_code,
+            )
+        if asked.can_i("get", "secrets"):
+            return passed(title, "is there")
+    except FingptError as fault:
+        return failed(title, fault)
+    tells = "make mirror" if key == "token" else "image of prep"
+    return Check(title, Grade.OK, f"you may not look, as it should be; {tells} tells")
+
+
+def _queue(asked: Asked, name: str) -> Check:
+    def look() -> Check:
+        there = asked.has_queue(name)
+        if there:
+            return passed("queue", f"LocalQueue {name} is there")
+        if there is None:
+            why = "the cluster has no Kueue, so Jobs start at once and wait in no queue"
+            return Check("queue", Grade.WARN, why, f"install Kueue, or empty queue.name ({name})")
+        return Check(
+            "queue",
+            Grade.FAIL,
+            f"LocalQueue {name} is not in namespace {asked.namespace}",
+            "create it, or correct queue.name in the chart's values",
+            SetupError.exit_code,
+        )
+
+    unseen = "you may not look; status says what a Job waits for"
+    return _guard(Check("queue", Grade.WARN, unseen), look)
+
+
+def _wanted(run: Run, site: Site) -> dict[str, str]:
+    """What the hungriest stage asks for."""
+    job = build_job(run, "train", load_template("train"), site, "s3://bucket/runs/x/run.json")
+    container: dict[str, Any] = job["spec"]["template"]["spec"]["containers"][0]
+    return dict(container["resources"]["requests"])
+
+
+def _nodes(nodes: tuple[NodeState, ...], site: Site, wanted: Mapping[str, str]) -> Check:
+    """Whether a node is there that could take a training pod if it were empty."""
+    usable = [node for node in nodes if node.ready and node.schedulable]
+    labelled = [n for n in usable if site.node_selector.items() <= dict(n.labels).items()]
+    open_ = [node for node in labelled if not _repelled(node, site)]
+    large = [node for node in open_ if _fits(node.allocatable, wanted)]
+    text = ", ".join(f"{amount} {name}" for name, amount in wanted.items())
+    if large:
+        drivers = {n.labels[label] for n in large for label in _DRIVER_LABELS if label in n.labels}
+        driver = f", driver {', '.join(sorted(drivers))}" if drivers else ""
+        return passed("nodes", f"{len(large)} of {len(nodes)} could take train ({text}){driver}")
+    if not usable:
+        why, remedy = "no node is ready", "kubectl get nodes"
+    elif not labelled:
+        why, remedy = "no node has the labels of nodeSelector", "correct nodeSelector"
+    elif not open_:
+        taints = sorted({taint for node in labelled for taint in _repelled(node, site)})
+        why, remedy = f"taints keep our pods off: {', '.join(taints)}", "set tolerations"
+    else:
+        return _too_small(open_, wanted)
+    return Check("nodes", Grade.FAIL, why, f"{remedy} in the chart's values", SetupError.exit_code)
+
+
+def _too_small(nodes: list[NodeState], wanted: Mapping[str, str]) -> Check:
+    """Says what not even one node has; where each amount is somewhere, that none has all of them."""
+    most = {
+        name: max((node.allocatable.get(name, "0") for node in nodes), key=amount)
+        for name in wanted
+    }
+    lacking = [name for name in wanted if amount(most[name]) < amount(wanted[name])]
+    words = ", ".join(f"{wanted[name]} {name} (at most {most[name]})" for name in lacking)
+    why = f"train wants {words or ', '.join(f'{n} {name}' for name, n in wanted.items())}"
+    gpus = any("/" in name for name in lacking)
+    lower = "train.processes" if gpus else "resources.train in the chart's values"
+    return Check(
+        "nodes",
+        Grade.FAIL,
+        f"no node is large enough: {why}",
+        f"lower {lower}, or have a larger node added",
+        SetupError.exit_code,
+    )
+
+
+def _repelled(node: NodeState, site: Site) -> list[str]:
+    """The node's taints that our pods do not put up with."""
+    return [taint for taint in node.taints if not _tolerated(taint, site)]
+
+
+def _tolerated(taint: str, site: Site) -> bool:
+    rest, _, effect = taint.rpartition(":")
+    key, _, value = rest.partition("=")
+    if effect == "PreferNoSchedule":
+        return True
+    return any(
+        (each.effect in (None, effect))
+        and (each.key in (None, "", key))
+        and (each.operator == "Exists" or (each.value or "") == value)
+        for each in site.tolerations
+    )
+
+
+def _fits(offered: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(amount(offered.get(name, "0")) >= amount(text) for name, text in wanted.items())
+
+
+def _quota(quotas: tuple[Quota, ...], wanted: Mapping[str, str]) -> Check:
+    """Whether one training pod more would pass every quota, and if not, whether it ever could."""
+    tight, never = [], False
+    for quota in quotas:
+        for name, hard in quota.hard.items():
+            needed = {"pods": 1.0, "count/jobs.batch": 1.0}.get(name, 0.0)
+            bare = name.removeprefix("requests.").removeprefix("limits.")
+            needed = needed or amount(wanted.get(bare, "0"))
+            used = quota.used.get(name, "0")
+            if needed and amount(used) + needed > amount(hard):
+                tight.append(f"{quota.name}: {name} {used} of {hard} used")
+                never = never or needed > amount(hard)
+    if not tight:
+        return passed("quota", f"{len(quotas)} quotas leave room for train" if quotas else "none")
+    if never:
+        return Check(
+            "quota",
+            Grade.FAIL,
+            f"a pod of train is larger than a quota allows ({'; '.join(tight)})",
+            "have the quota raised, or lower resources.train in the chart's values",
+            SetupError.exit_code,
+        )
+    return Check(
+        "quota",
+        Grade.WARN,
+        f"a pod of train would have to wait ({'; '.join(tight)})",
+        "wait for other runs to end, cancel one, or have the quota raised",
+    )
+
+
+def amount(quantity: str) -> float:
+    """A Kubernetes quantity such as 500m, 4 or 16Gi as a number; 0 for what is none."""
+    match = _QUANTITY.fullmatch(quantity)
+    if match is None or match[2] not in _SUFFIXES:
+        return 0.0
+    return float(match[1]) * _SUFFIXES[match[2]]

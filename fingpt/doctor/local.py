@@ -1,0 +1,141 @@
+"""What can be known before a run is begun: store, disk, base weights and rows, here on this machine.
+
+Each probe is one line: ok, a warning, or a failure with its exit code and what to do. Of the cluster's side see
+cluster.py. Probing a store leaves a few objects of some bytes under `probe/`, which prune removes.
+As a program (`python -m fingpt.doctor.local`) it tries the store alone: doctor runs it in a pod, with what pods have.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from fingpt import log
+from fingpt.config import RunConfig, SiteConfig, site_config
+from fingpt.doctor.checks import Check, Grade, failed, passed, tried
+from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError
+from fingpt.models import ModelSpec, spec
+from fingpt.runs.freeze import SAMPLE, source_files
+from fingpt.runs.stage import guarded
+from fingpt.storage import ObjectStore, open_store, probe
+from fingpt.storage.files import free_bytes
+from fingpt.weights.base import read_base_manifest
+
+SCRATCH_BYTES = 2 << 30
+"""Free space below which a stage's temporary files are in doubt."""
+
+BASE_BYTES = 17 << 30
+"""What base weights of eight billion parameters take, where no manifest says it better."""
+
+
+def local_checks(store: ObjectStore, config: RunConfig, site: SiteConfig) -> Iterator[Check]:
+    """Everything that this machine can tell; a store that fails ends the checks that need it."""
+    store_check = tried(
+        "store",
+        f"{store.uri}: readable, writable, exactly one of several writers wins",
+        lambda: probe(store),
+    )
+    yield store_check
+    model = spec(config.model)
+    if store_check.grade is Grade.OK:
+        yield base_check(store, model, site)
+        yield rows_check(store, config)
+    yield disk_check("disk for temporary files", Path(tempfile.gettempdir()), SCRATCH_BYTES)
+    needed = 64 << 20 if model.tiny else BASE_BYTES
+    yield disk_check("disk for base weights", site.cache, needed)
+
+
+def base_check(store: ObjectStore, model: ModelSpec, site: SiteConfig) -> Check:
+    """Whether the base weights are in the store; where they are not, whether the hub would give them."""
+    name = f"base weights of {model.key}"
+    try:
+        manifest = read_base_manifest(store, model)
+    except MissingInputError as fault:
+        if model.tiny:
+            return Check(name, Grade.WARN, "not in the store yet", "make run makes them by itself")
+        return _from_hub(name, model, site, fault)
+    except FingptError as fault:
+        return failed(name, fault)
+    gone = [
+        file.name for file in manifest.files if not store.exists(f"{model.base_prefix}/{file.name}")
+    ]
+    if gone:
+        return failed(
+            name,
+            MissingInputError(
+                f"The manifest names {gone[0]}, which is gone; make mirror MODEL={model.key}."
+            ),
+        )
+    size = sum(file.size for file in manifest.files)
+    return passed(name, f"{len(manifest.files)} files, {size / 1e9:.1f} GB, in the store")
+
+
+def _from_hub(name: str, model: ModelSpec, site: SiteConfig, missing: MissingInputError) -> Check:
+    from fingpt.weights.hub import Hub
+
+    try:
+        Hub(site.hub_token).files(model)
+    except PermissionDeniedError as fault:
+        return failed(name, fault)
+    except FingptError as fault:
+        said = f"{missing} The hub cannot be asked from here: {fault}"
+        return Check(name, Grade.FAIL, said, code=MissingInputError.exit_code)
+    return Check(
+        name,
+        Grade.FAIL,
+        "not in the store; the hub would give them",
+        f"make mirror MODEL={model.key}",
+        MissingInputError.exit_code,
+    )
+
+
+def rows_check(store: ObjectStore, config: RunConfig) -> Check:
+    """Whether the configuration's rows can be found; remote sources are left to prep."""
+    name, source = "rows", config.prep.source
+    if source.startswith(("s3://", "hub:")):
+        return Check(name, Grade.WARN, f"{source} is read by prep, it was not looked at")
+    if source.startswith("raw/"):
+        there = next(iter(store.keys(f"{source}/")), None)
+        if there is None:
+            return failed(
+                name, MissingInputError(f"{source} is not in the store; submit from the files.")
+            )
+        return passed(name, f"{source} is in the store")
+    path = SAMPLE if source == "sample" else Path(source).expanduser()
+    try:
+        names = ", ".join(name for name, _ in source_files(path))
+    except FingptError as fault:
+        return failed(name, fault)
+    return passed(name, f"{source}: {names}")
+
+
+def disk_check(name: str, path: Path, needed: int) -> Check:
+    """Whether `needed` bytes are free where `path` is, or would be."""
+    try:
+        free = free_bytes(path)
+        total = shutil.disk_usage(next(each for each in (path, *path.parents) if each.exists()))
+    except OSError as fault:
+        return Check(name, Grade.WARN, f"{path} cannot be looked at: {fault.strerror}")
+    said = f"{free / 1e9:.1f} of {total.total / 1e9:.1f} GB free for {path}"
+    if free >= needed:
+        return passed(name, said)
+    return Check(
+        name,
+        Grade.WARN,
+        f"{said}, {needed / 1e9:.1f} GB are wanted",
+        "free some, or point TMPDIR or FINGPT_CACHE elsewhere; a cluster's pods have their own",
+    )
+
+
+def main() -> int:
+    """Try the store that this process's environment names, by its own credentials; the exit code says how it went."""
+    log.setup()
+    site = site_config()
+    return guarded(lambda: probe(open_store(site.store)), debug=site.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

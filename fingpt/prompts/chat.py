@@ -1,0 +1,223 @@
+r"""Example × ModelSpec × tokenizer → token ids; the only place where chat templates are applied.
+
+Marks of a template become their special ids; content (system, user, answer) is encoded as plain text, so that a tag
+inside the news never becomes a mark. Training and generation use the same prompt ids:
+
+- llama31: the template of Llama-3.1-8B-Instruct with its knowledge line and the fixed date 26 Jul 2024; system and
+  user text trimmed, as the template does.
+- deepseek-r1: no system turn (the vendor advises against one): the system text opens the user turn. The references
+  hold no reasoning, so the prompt itself ends with an empty reasoning block, `<think>\n\n</think>\n\n`: masked in
+  training, given in generation, and in neither left to the model.
+
+A prompt that is too long loses whole news items, the oldest first, never its instruction, introduction or answer.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fingpt.errors import DataError, MissingInputError
+from fingpt.models import Family, ModelSpec
+from fingpt.prompts.examples import Example
+from fingpt.prompts.news import count_news, drop_oldest_news
+from fingpt.record import canonical_json, sha256_bytes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+IGNORED = -100
+"""Label of a position that the loss leaves out."""
+
+_LLAMA_PREAMBLE = "\n\nCutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One special token of a template, by its text."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Ids of one example; `answer_ids` end with the stop id, `dropped_news` counts news items left out."""
+
+    prompt_ids: tuple[int, ...]
+    answer_ids: tuple[int, ...]
+    dropped_news: int
+
+    @property
+    def input_ids(self) -> tuple[int, ...]:
+        """Prompt and answer, the sequence that is trained on."""
+        return self.prompt_ids + self.answer_ids
+
+
+def _llama_prompt(system: str, user: str) -> tuple[Mark | str, ...]:
+    head, end, turn = Mark("<|start_header_id|>"), Mark("<|end_header_id|>"), Mark("<|eot_id|>")
+    return (
+        *(Mark("<|begin_of_text|>"), head, "system", end, _LLAMA_PREAMBLE + system.strip(), turn),
+        *(head, "user", end, "\n\n" + user.strip(), turn),
+        *(head, "assistant", end, "\n\n"),
+    )
+
+
+def _deepseek_prompt(system: str, user: str) -> tuple[Mark | str, ...]:
+    return (
+        *(Mark("<｜begin▁of▁sentence｜>"), Mark("<｜User｜>")),
+        f"{system}\n\n{user}" if system else user,
+        *(Mark("<｜Assistant｜>"), Mark("<think>"), "\n\n", Mark("</think>"), "\n\n"),
+    )
+
+
+_PROMPTS: dict[Family, Callable[[str, str], tuple[Mark | str, ...]]] = {
+    "llama31": _llama_prompt,
+    "deepseek-r1": _deepseek_prompt,
+}
+
+
+def _added_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int | None:
+    found = tokenizer.get_added_vocab().get(token)
+    return None if found is None else int(found)
+
+
+def _mark_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    found = _added_id(tokenizer, token)
+    if found is None:
+        raise DataError(
+            f"The tokenizer of '{spec.key}' has no special token '{token}', which the {spec.family} template needs; "
+            "the folder holds another model's tokenizer."
+        )
+    return found
+
+
+def _encode(
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, pieces: tuple[Mark | str, ...]
+) -> tuple[int, ...]:
+    from tokenizers import Tokenizer
+
+    # The same BPE without any added token. Guarding special tokens alone (`split_special_tokens`) is not enough: the
+    # DeepSeek tokenizer lists <｜Assistant｜> and <think> as added tokens that are not special.
+    backend = tokenizer.backend_tokenizer
+    plain = Tokenizer(backend.model)
+    plain.pre_tokenizer = backend.pre_tokenizer
+    if backend.normalizer is not None:
+        plain.normalizer = backend.normalizer
+    ids: list[int] = []
+    for piece in pieces:
+        if isinstance(piece, Mark):
+            ids.append(_mark_id(spec, tokenizer, piece.token))
+        else:
+            ids.extend(plain.encode(piece, add_special_tokens=False).ids)
+    return tuple(ids)
+
+
+def render_prompt(
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, example: Example, max_tokens: int
+) -> tuple[tuple[int, ...], int]:
+    """Prompt ids of at most `max_tokens`, and how many of the oldest news items were dropped for that.
+
+    DataError when the prompt does not fit even without any news, or does not hold exactly one BOS.
+    """
+    build = _PROMPTS[spec.family]
+
+    def ids(dropped: int) -> tuple[int, ...]:
+        user = drop_oldest_news(example.user, dropped) if dropped else example.user
+        return _encode(spec, tokenizer, build(example.system, user))
+
+    prompt, dropped = ids(0), 0
+    if len(prompt) > max_tokens:
+        items = count_news(example.user)
+        dropped = 1 + bisect_left(
+            range(1, items + 1), True, key=lambda count: len(ids(count)) <= max_tokens
+        )
+        prompt = ids(min(dropped, items))
+        if len(prompt) > max_tokens:
+            raise DataError(
+                f"Example {example.symbol} {example.period} ({example.id[:12]}) has a prompt of {len(prompt)} tokens "
+                f"with all {items} news items dropped, but only {max(0, max_tokens)} fit beside the answer; "
+                "raise train.max_tokens."
+            )
+    bos = _mark_id(spec, tokenizer, _bos(spec))
+    if prompt.count(bos) != 1 or prompt[0] != bos:
+        raise DataError(
+            f"The prompt of {example.symbol} {example.period} holds {prompt.count(bos)} BOS ids instead of one in "
+            f"front; the tokenizer of '{spec.key}' does not fit the {spec.family} template."
+        )
+    return prompt, dropped
+
+
+def render(
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, example: Example, max_tokens: int
+) -> Rendered:
+    """Ids of prompt and answer, together at most `max_tokens`.
+
+    The answer is trimmed and ends with the stop id. DataError names the example when its answer is empty or when
+    prompt and answer do not fit even without any news.
+    """
+    answer = example.answer.strip()
+    if not answer:
+        raise DataError(
+            f"Example {example.symbol} {example.period} ({example.id[:12]}) has an empty answer: nothing to learn."
+        )
+    answer_ids = _encode(spec, tokenizer, (answer, Mark(spec.stop_tokens[0])))
+    prompt_ids, dropped = render_prompt(spec, tokenizer, example, max_tokens - len(answer_ids))
+    return Rendered(prompt_ids, answer_ids, dropped)
+
+
+def labels(rendered: Rendered) -> tuple[int, ...]:
+    """Labels of `rendered.input_ids`: -100 on every prompt position, by position and never by id."""
+    return (IGNORED,) * len(rendered.prompt_ids) + rendered.answer_ids
+
+
+def stop_ids(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
+    """Ids that end an answer in generation; the first is the one that is trained."""
+    first = _mark_id(spec, tokenizer, spec.stop_tokens[0])
+    others = (_added_id(tokenizer, token) for token in spec.stop_tokens[1:])
+    return (first, *(found for found in others if found is not None))
+
+
+def pad_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> int:
+    """Id that fills batches: the pad token of the table where the vocabulary has it, else the stop id.
+
+    Sharing the stop id is harmless here, because labels and attention are masked by position and not by id.
+    """
+    found = _added_id(tokenizer, spec.pad_token)
+    return stop_ids(spec, tokenizer)[0] if found is None else found
+
+
+def _bos(spec: ModelSpec) -> str:
+    first = _PROMPTS[spec.family]("", "")[0]
+    assert isinstance(first, Mark)
+    return first.token
+
+
+def template_sha256(spec: ModelSpec) -> str:
+    """Hex sha256 of the family's template with placeholders: changes when any mark or fixed text does."""
+    pieces = (
+        *_PROMPTS[spec.family]("{system}", "{user}"),
+        "{answer}",
+        Mark(spec.stop_tokens[0]),
+    )
+    return sha256_bytes(
+        canonical_json([{"mark": p.token} if isinstance(p, Mark) else {"text": p} for p in pieces])
+    )
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The fast tokenizer of a base folder, from `tokenizer.json` alone.
+
+    Neither code nor settings of the model's repository are used: marks and pads come from the model table.
+    MissingInputError when the file is not there.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise MissingInputError(
+            f"{path} does not exist; the base folder needs a fast tokenizer (tokenizer.json)."
+        )
+    return PreTrainedTokenizerFast(tokenizer_file=str(path))  # type: ignore[no-untyped-call]

@@ -1,0 +1,196 @@
+"""Attempts: who works on a stage, whether it is alive, how it ended; the newest claim fences all older ones.
+
+Claims are create-only and numbered from 1; attempt k+1 takes over from k. A starter whose predecessor left no ending
+watches that one's heartbeat by its own monotonic clock: a beat means a live owner (FencedError), silence means a claim.
+Liveness alone rests on time. Safety rests on the fence that every commit checks and on create-only keys.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from fingpt import log
+from fingpt.config import pod_and_node
+from fingpt.errors import FencedError, FingptError
+from fingpt.record import canonical_json
+from fingpt.runs.run import Stage, attempt_key, claim_key, heartbeat_key, last_number
+from fingpt.storage import ObjectStore
+
+BEAT_SECONDS = 10.0
+WATCH_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an attempt runs: enough to see that a process of this machine is gone."""
+
+    host: str
+    boot: str
+    pid: int
+    born: str
+
+    @classmethod
+    def here(cls) -> Place:
+        """This process."""
+        return cls(socket.gethostname(), _boot_id(), os.getpid(), _born(os.getpid()))
+
+    def is_gone(self) -> bool:
+        """True only when it is certain: same machine, same boot, and no such process any more."""
+        here = Place.here()
+        if not self.boot or (self.host, self.boot) != (here.host, here.boot):
+            return False
+        return _born(self.pid) != self.born or not self.born
+
+
+@dataclass
+class Attempt:
+    """Attempt `number` of a stage; a context manager that beats while it works and records how it ended."""
+
+    store: ObjectStore
+    run_id: str
+    stage: Stage
+    number: int
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def check(self) -> None:
+        """FencedError when a newer attempt has taken over; to be called before every commit."""
+        if self.store.exists(claim_key(self.run_id, self.stage, self.number + 1)):
+            raise FencedError(
+                f"Attempt {self.number} of {self.stage} in {self.run_id} was taken over by attempt {self.number + 1}; "
+                "this one stops without writing."
+            )
+
+    def __enter__(self) -> Attempt:
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        code = 0 if error is None else error.exit_code if isinstance(error, FingptError) else 1
+        ending = {
+            "attempt": self.number,
+            "code": code,
+            "message": "" if error is None else str(error),
+            "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        try:
+            self.store.create(
+                attempt_key(self.run_id, self.stage, self.number), canonical_json(ending)
+            )
+        except FingptError as fault:
+            log.warning("the ending of this attempt could not be recorded", reason=str(fault))
+
+    def _beat(self) -> None:
+        beat, pause = 1, 0.0
+        while not self._stop.wait(pause):
+            pause = BEAT_SECONDS
+            # The time is for people and for the clean-up's long patience, never for the protocol.
+            now = canonical_json({"at": datetime.now(UTC).isoformat(timespec="seconds")})
+            try:
+                self.store.create(heartbeat_key(self.run_id, self.stage, self.number, beat), now)
+            except FingptError as fault:
+                # The number stays: whoever counts beats would not see beyond a gap.
+                log.warning("heartbeat not stored", reason=str(fault))
+            else:
+                beat += 1
+
+
+def claim(
+    store: ObjectStore,
+    run_id: str,
+    stage: Stage,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Attempt:
+    """Claim the next attempt of a stage; FencedError when a living attempt owns it.
+
+    Any number of starters may call this at once: each claim has one winner, the others watch the winner.
+    """
+    while True:
+        number = last_number(store.exists, lambda n: claim_key(run_id, stage, n))
+        if number and not _ended(store, run_id, stage, number):
+            _watch(store, run_id, stage, number, sleep)
+        pod, node = pod_and_node()
+        mine = canonical_json(
+            {
+                "nonce": secrets.token_hex(8),
+                "pod": pod,
+                "node": node,
+                "platform": platform.platform(),
+                "place": _fields(Place.here()),
+                "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+        )
+        if store.create(claim_key(run_id, stage, number + 1), mine):
+            log.event("attempt", number=number + 1, stage=str(stage))
+            return Attempt(store, run_id, stage, number + 1)
+
+
+def _ended(store: ObjectStore, run_id: str, stage: Stage, number: int) -> bool:
+    if store.exists(attempt_key(run_id, stage, number)):
+        return True
+    try:
+        place = Place(**json.loads(store.read(claim_key(run_id, stage, number)))["place"])
+    except (ValueError, KeyError, TypeError):
+        return False
+    return place.is_gone()
+
+
+def _watch(
+    store: ObjectStore, run_id: str, stage: Stage, number: int, sleep: Callable[[float], None]
+) -> None:
+    """Return when attempt `number` is silent for WATCH_SECONDS or ends; FencedError when it beats."""
+
+    def beats() -> int:
+        return last_number(store.exists, lambda n: heartbeat_key(run_id, stage, number, n))
+
+    before = beats()
+    log.event("watching an attempt that left no ending", attempt=number, seconds=WATCH_SECONDS)
+    waited = 0.0
+    while waited < WATCH_SECONDS:
+        sleep(BEAT_SECONDS / 2)
+        waited += BEAT_SECONDS / 2
+        if store.exists(attempt_key(run_id, stage, number)):
+            return
+        if beats() > before:
+            raise FencedError(
+                f"Attempt {number} of {stage} in {run_id} is alive; this process stops, that one goes on."
+            )
+
+
+def _fields(place: Place) -> dict[str, str | int]:
+    return {"host": place.host, "boot": place.boot, "pid": place.pid, "born": place.born}
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _born(pid: int) -> str:
+    """Start time of a process in clock ticks since boot; with the pid it names one process. Empty when unknown."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]

@@ -1,0 +1,265 @@
+"""The chain of a run: each record and file that its results rest on, hashed and compared with what names it.
+
+Reads only and trusts nothing: every record must be the very bytes that its content encodes to, every file must have the
+sha256 that a record names. Claims, heartbeats and endings are diaries, not evidence, and are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from fingpt.errors import StorageError
+from fingpt.models import spec
+from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes
+from fingpt.runs.freeze import SPLITS, SUFFIXES
+from fingpt.runs.manifest import (
+    AdapterManifest,
+    BaseManifest,
+    Commit,
+    DatasetManifest,
+    EvalManifest,
+    PrepManifest,
+    ReportManifest,
+    StageManifest,
+    decode,
+)
+from fingpt.runs.run import (
+    Run,
+    Stage,
+    base_manifest_key,
+    commit_key,
+    complete_key,
+    dataset_manifest_key,
+    dataset_prefix,
+    raw_prefix,
+    report_prefix,
+    stage_prefix,
+)
+from fingpt.storage import ObjectStore
+
+M = TypeVar("M", bound=Frozen)
+S = TypeVar("S", bound=StageManifest)
+
+KEPT_COMMITS = 3
+"""So many newest checkpoints are never collected; of older ones only the record is sure to be there."""
+
+_FIRST = "0" * 64
+_IN_MEMORY_BYTES = 64 << 20
+
+
+class Verdict(StrEnum):
+    """What became of one link."""
+
+    OK = "ok"
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One object of the chain: its key, the verdict, and in `said` what is wrong or why it was left out."""
+
+    key: str
+    verdict: Verdict = Verdict.OK
+    said: str = ""
+
+
+@dataclass
+class Chain:
+    """The walk; `seen` holds the sha256 of every record read, for those that name it as an input."""
+
+    store: ObjectStore
+    run: Run
+    deep: bool
+    say: Callable[[Link], None]
+    links: list[Link] = field(default_factory=list)
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def walk(self) -> None:
+        """Follow the chain as far as it goes; a record that cannot be read ends its own branch only."""
+        self._raw()
+        prep = self._complete(Stage.PREP, PrepManifest)
+        if prep is not None:
+            self._dataset(prep)
+        train = self._complete(Stage.TRAIN, AdapterManifest)
+        self._base(train)
+        self._commits()
+        if train is not None:
+            self._files(stage_prefix(self.run.id, Stage.TRAIN), train.files)
+        evaluation = self._complete(Stage.EVAL, EvalManifest)
+        if evaluation is not None:
+            if train is not None:
+                self._fits(evaluation, train)
+            self._files(stage_prefix(self.run.id, Stage.EVAL), evaluation.files)
+        self._reports()
+
+    def add(self, key: str, verdict: Verdict = Verdict.OK, said: str = "") -> None:
+        """Put down one link."""
+        self.links.append(Link(key, verdict, said))
+        self.say(self.links[-1])
+
+    def judge(self, key: str, sound: bool, said: str) -> None:
+        """Put down a link that is ok, or damaged for the reason `said`."""
+        self.add(key, Verdict.OK if sound else Verdict.DAMAGED, "" if sound else said)
+
+    def _raw(self) -> None:
+        """Frozen source files: their folder is named by the hash of their names and hashes."""
+        source = self.run.config.prep.source
+        if not source.startswith("raw/"):
+            self.add(source, Verdict.SKIPPED, "a remote source; what was taken is the data set")
+            return
+        names = [f"{split}{suffix}" for split in SPLITS for suffix in SUFFIXES]
+        there = [name for name in names if self.store.exists(f"{source}/{name}")]
+        if not there:
+            self.add(source, Verdict.MISSING, "the source files are not in the store")
+            return
+        listing = [[name, sha256_bytes(self.store.read(f"{source}/{name}"))] for name in there]
+        whole = raw_prefix(sha256_bytes(canonical_json(listing))[:16]) == source
+        for name in there:
+            self.judge(
+                f"{source}/{name}",
+                whole,
+                "a source file was changed or is gone: they do not hash to their folder's name",
+            )
+
+    def _complete(self, stage: Stage, kind: type[S]) -> S | None:
+        """A stage's manifest, and whether what it read is still what it read; None when it cannot be used."""
+        key = complete_key(self.run.id, stage)
+        manifest = self._record(key, kind, f"stage {stage} has not finished")
+        if manifest is None:
+            return None
+        claimed = (manifest.run, manifest.stage, manifest.config_sha256)
+        if claimed != (self.run.id, str(stage), self.run.config.sha256):
+            self.add(key, Verdict.DAMAGED, "it belongs to another run, stage or configuration")
+        self._inputs(key, manifest.inputs)
+        return manifest
+
+    def _dataset(self, prep: PrepManifest) -> None:
+        key = dataset_manifest_key(prep.dataset)
+        manifest = self._record(key, DatasetManifest, "the data set was removed; run prep again")
+        if manifest is None:
+            return
+        if self.seen[key] != prep.dataset_sha256:
+            self.add(key, Verdict.DAMAGED, "it is not the data set that prep finished with")
+        self._files(dataset_prefix(prep.dataset), manifest.files)
+
+    def _base(self, train: AdapterManifest | None) -> None:
+        prefix = spec(self.run.config.model).base_prefix
+        key = base_manifest_key(prefix)
+        manifest = self._record(key, BaseManifest, "the base weights are not in the store")
+        if manifest is None:
+            return
+        if train is not None and train.base_sha256 != manifest.sha256:
+            self.add(
+                key, Verdict.DAMAGED, "these are not the weights that the adapter was made for"
+            )
+        if self.deep:
+            self._files(prefix, manifest.files)
+            return
+        for file in manifest.files:
+            there = self.store.exists(f"{prefix}/{file.name}")
+            said = "there, not hashed (DEEP=1 does)" if there else "not there"
+            self.add(f"{prefix}/{file.name}", Verdict.SKIPPED if there else Verdict.MISSING, said)
+
+    def _commits(self) -> None:
+        """The checkpoint log: each commit names the hash of the one before."""
+        # Listed, not probed: a log with a gap looks shorter to those that probe.
+        folder = commit_key(self.run.id, 1).rpartition("/")[0]
+        names = [key.rpartition("/")[2].removesuffix(".json") for key in self.store.keys(folder)]
+        last = max((int(name) for name in names if name.isdecimal()), default=0)
+        previous = _FIRST
+        for n in range(1, last + 1):
+            key = commit_key(self.run.id, n)
+            commit = self._record(key, Commit, "the log of commits has a gap here")
+            if commit is not None:
+                if (commit.n, commit.previous) != (n, previous):
+                    self.add(key, Verdict.DAMAGED, f"it does not follow commit {n - 1}")
+                self._files(commit.prefix, commit.files, collectable=n <= last - KEPT_COMMITS)
+            previous = self._digest(key) or ""
+
+    def _fits(self, evaluation: EvalManifest, train: AdapterManifest) -> None:
+        key = complete_key(self.run.id, Stage.EVAL)
+        files = [file for file in train.files if file.name.startswith("adapter/")]
+        adapter = sha256_bytes(canonical_json([[file.name, file.sha256] for file in files]))
+        pairs = (
+            ("adapter", evaluation.adapter_sha256, adapter),
+            ("base weights", evaluation.base_sha256, train.base_sha256),
+            ("data set", evaluation.dataset, train.dataset),
+        )
+        for what, scored, trained in pairs:
+            if scored != trained:
+                self.add(key, Verdict.DAMAGED, f"it scored another {what} than train made")
+
+    def _reports(self) -> None:
+        """Reports that name the run; found by listing, since nothing points at them."""
+        for key in self.store.keys("reports/"):
+            if not key.endswith("/manifest.json") or key.count("/") != 2:
+                continue
+            if self.run.id.encode() not in self.store.read(key):
+                continue
+            report = self._record(key, ReportManifest, "")
+            if report is not None:
+                self._inputs(key, report.inputs)
+                self._files(report_prefix(report.id), report.files)
+
+    def _record(self, key: str, kind: type[M], absent: str) -> M | None:
+        """A sealed record, whose bytes must be the only ones that say what it says; None when it cannot be used."""
+        if self._digest(key) is None:
+            self.add(key, Verdict.MISSING, absent)
+            return None
+        data = self.store.read(key)
+        try:
+            record = decode(kind, data, key)
+        except StorageError as fault:
+            self.add(key, Verdict.DAMAGED, str(fault))
+            return None
+        self.judge(
+            key, canonical_json(json.loads(data)) == data, "its bytes were written differently"
+        )
+        return record
+
+    def _inputs(self, key: str, inputs: Mapping[str, str]) -> None:
+        for name, sha256 in sorted(inputs.items()):
+            digest = self._digest(name)
+            if digest is None:
+                self.add(name, Verdict.MISSING, f"{key} was made from it")
+            elif digest != sha256:
+                self.add(name, Verdict.DAMAGED, f"{key} was made from other bytes ({sha256[:12]})")
+
+    def _digest(self, key: str) -> str | None:
+        """sha256 of a record's bytes, None when it is not there."""
+        if key not in self.seen:
+            if not self.store.exists(key):
+                return None
+            self.seen[key] = sha256_bytes(self.store.read(key))
+        return self.seen[key]
+
+    def _files(self, prefix: str, files: Iterable[FileRef], *, collectable: bool = False) -> None:
+        for file in files:
+            key = f"{prefix}/{file.name}"
+            if not self.store.exists(key):
+                said = "collected: an older checkpoint" if collectable else "a record names it"
+                self.add(key, Verdict.SKIPPED if collectable else Verdict.MISSING, said)
+                continue
+            got = self._hash(key, file)
+            self.judge(
+                key, got == file.sha256, f"sha256 {got[:12]}, its record says {file.sha256[:12]}"
+            )
+
+    def _hash(self, key: str, file: FileRef) -> str:
+        """sha256 of a stored file; a large one passes through the disk, not through memory."""
+        if file.size <= _IN_MEMORY_BYTES:
+            return sha256_bytes(self.store.read(key))
+        with tempfile.TemporaryDirectory(prefix="fingpt-verify-") as folder:
+            try:
+                self.store.download(key, Path(folder) / "file", file.sha256)
+            except StorageError:
+                return "differs"
+        return file.sha256

@@ -1,0 +1,147 @@
+"""Collect a run: copies of what it has reached, from the store into a folder, each verified by what names it.
+
+The folder is laid out like the store below `runs/<id>/`, and has beside that the manifests of data set and base, and
+the reports that name the run. Files are brought aside first and appear once all are there. Never brought: rows,
+checkpoints, base weights. Nothing that is there is overwritten.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from fingpt import log
+from fingpt.errors import ConfigError, MissingInputError
+from fingpt.models import spec
+from fingpt.record import FileRef, Frozen, sha256_bytes, sha256_file
+from fingpt.runs.ledger import require_run
+from fingpt.runs.manifest import (
+    AdapterManifest,
+    BaseManifest,
+    DatasetManifest,
+    EvalManifest,
+    PrepManifest,
+    ReportManifest,
+    StageManifest,
+    decode,
+)
+from fingpt.runs.run import (
+    Run,
+    Stage,
+    base_manifest_key,
+    complete_key,
+    dataset_manifest_key,
+    report_prefix,
+    run_key,
+    run_prefix,
+)
+from fingpt.runs.stage import finished, load_run
+from fingpt.storage import ObjectStore, check_key, download_tree
+from fingpt.storage.files import os_errors_in_words, require_space
+
+ADAPTER = "adapter/"
+
+Found = Mapping[Stage, StageManifest]
+
+
+def collect(store: ObjectStore, run_id: str, folder: Path, *, adapter: bool) -> Path:
+    """Copy what the run has reached into `folder`, the adapter only if asked; returns the folder.
+
+    What is not there yet is said. Raises MissingInputError when there is nothing at all, ConfigError when `folder` has
+    other bytes under a name, and what `download_tree` raises; the folder is then as it was.
+    """
+    require_run(store, run_id)
+    run = load_run(store, run_id)
+    made = {stage: finished(store, run, stage) for stage in Stage}
+    found = {stage: manifest for stage, manifest in made.items() if manifest is not None}
+    if not found:
+        raise MissingInputError(
+            f"No stage of {run_id} has finished, so there is nothing to collect; how it is doing: "
+            f"make status RUN={run_id}."
+        )
+    for stage in [stage for stage in Stage if stage not in found]:
+        log.warning(f"Stage {stage} has not finished; what it makes is not collected.", run=run_id)
+    own = list(_own(store, run, found, adapter=adapter))
+    shared = list(_shared(store, run, found))
+    missing = [[ref for ref in refs if not _is_there(folder, ref)] for refs in (own, shared)]
+    _bring(store, list(zip((run_prefix(run_id), ""), missing, strict=True)), folder)
+    log.event("collected", run=run_id, files=len(own) + len(shared), folder=str(folder))
+    return folder
+
+
+def _own(store: ObjectStore, run: Run, found: Found, *, adapter: bool) -> Iterator[FileRef]:
+    """The run's own files, named below its prefix."""
+    prefix = f"{run_prefix(run.id)}/"
+    for key in [run_key(run.id), *(complete_key(run.id, stage) for stage in found)]:
+        yield _record(store, key, key.removeprefix(prefix))
+    for stage, manifest in found.items():
+        if isinstance(manifest, AdapterManifest | EvalManifest):
+            wanted = [f for f in manifest.files if adapter or not f.name.startswith(ADAPTER)]
+            yield from _below(str(stage), wanted)
+
+
+def _shared(store: ObjectStore, run: Run, found: Found) -> Iterator[FileRef]:
+    """What other runs may share, named by its whole key: manifests of data set and base, reports."""
+    kinds: dict[str, type[Frozen]] = {
+        base_manifest_key(spec(run.config.model).base_prefix): BaseManifest
+    }
+    prep = found.get(Stage.PREP)
+    if isinstance(prep, PrepManifest):
+        kinds[dataset_manifest_key(prep.dataset)] = DatasetManifest
+    for key, kind in kinds.items():
+        if store.exists(key):
+            decode(kind, store.read(key), key)
+            yield _record(store, key, key)
+    # Reports are found by listing, since nothing points at them.
+    for key in store.keys("reports/"):
+        if not key.endswith("/manifest.json") or run.id.encode() not in store.read(key):
+            continue
+        report = decode(ReportManifest, store.read(key), key)
+        yield _record(store, key, key)
+        yield from _below(report_prefix(report.id), report.files)
+
+
+def _record(store: ObjectStore, key: str, name: str) -> FileRef:
+    data = store.read(key)
+    return FileRef(name=name, size=len(data), sha256=sha256_bytes(data))
+
+
+def _below(prefix: str, files: Iterable[FileRef]) -> Iterator[FileRef]:
+    return (file.model_copy(update={"name": f"{prefix}/{file.name}"}) for file in files)
+
+
+def _is_there(folder: Path, ref: FileRef) -> bool:
+    """Whether the folder has the file; ConfigError when it has other bytes under that name."""
+    check_key(ref.name)
+    path = folder / ref.name
+    with os_errors_in_words(path):
+        if not path.exists():
+            return False
+        if path.is_file() and sha256_file(path) == ref.sha256:
+            return True
+    raise ConfigError(
+        f"{path} is there already with other bytes than the store has; nothing was changed: name another folder with "
+        "OUT=, or remove that file."
+    )
+
+
+def _bring(
+    store: ObjectStore, parts: Sequence[tuple[str, Sequence[FileRef]]], folder: Path
+) -> None:
+    """Download each part's files, stored under its prefix, beside `folder`; then move them into it."""
+    refs = [ref for _, files in parts for ref in files]
+    total = sum(ref.size for ref in refs)
+    aside = folder.with_name(f".{folder.name}-{uuid4().hex[:8]}.part")
+    try:
+        require_space(folder, total)
+        with log.progress("collect", total) as meter:
+            for prefix, files in parts:
+                download_tree(store, prefix, files, aside, meter)
+        with os_errors_in_words(folder):
+            for ref in refs:
+                (folder / ref.name).parent.mkdir(parents=True, exist_ok=True)
+                (aside / ref.name).rename(folder / ref.name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

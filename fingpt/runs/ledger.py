@@ -1,0 +1,210 @@
+"""What the bucket alone says of a run: stages, attempts and how they ended, the last commit, step, loss, time left.
+
+Reads only, decides nothing, and needs no cluster: it works when pods, Jobs and their namespace are gone. Its clocks are
+for people; what protects a run from a second writer is attempt.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from fingpt.errors import FingptError, MissingInputError
+from fingpt.runs.attempt import Place
+from fingpt.runs.progress import Progress, progress
+from fingpt.runs.run import Run, Stage, attempt_key, claim_key, heartbeat_key, last_number, run_key
+from fingpt.runs.stage import finished, load_run
+from fingpt.storage import ObjectStore
+
+FRESH_SECONDS = 120.0
+"""A heartbeat younger than this is a working attempt's: it beats every ten seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """Attempt `number` of a stage; `code` is None while it left no ending, `beat` the time of its last sign of life.
+
+    `pod` and `node` say where it runs. `gone` is True when its process is certainly dead: it was one of this machine.
+    Times are RFC 3339 in UTC, empty when unknown.
+    """
+
+    number: int
+    pod: str = ""
+    node: str = ""
+    started: str = ""
+    beat: str = ""
+    code: int | None = None
+    message: str = ""
+    ended: str = ""
+    gone: bool = False
+
+    def state(self, now: datetime) -> str:
+        """`ended`, `died` (certainly), `working` (a fresh heartbeat), `silent`, or `unknown` without any time."""
+        if self.code is not None:
+            return "ended"
+        if self.gone:
+            return "died"
+        heard = seconds_since(self.beat or self.started, now)
+        if heard is None:
+            return "unknown"
+        return "working" if heard < FRESH_SECONDS else "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """One stage; `fault` is why what the bucket says of it cannot be trusted."""
+
+    stage: Stage
+    complete: bool = False
+    finished_at: str = ""
+    attempts: tuple[AttemptRecord, ...] = ()
+    progress: Progress = field(default_factory=Progress)
+    fault: str = ""
+
+    @property
+    def last(self) -> AttemptRecord | None:
+        """The newest attempt."""
+        return self.attempts[-1] if self.attempts else None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run and its stages, in order."""
+
+    run: Run
+    stages: tuple[StageRecord, ...]
+
+    @property
+    def complete(self) -> bool:
+        """True when every stage is."""
+        return all(stage.complete for stage in self.stages)
+
+    @property
+    def current(self) -> StageRecord:
+        """The first stage that is not complete, or the last one."""
+        return next((stage for stage in self.stages if not stage.complete), self.stages[-1])
+
+    @property
+    def started(self) -> str:
+        """When its newest attempt of any stage began, empty when none did."""
+        return max((a.started for stage in self.stages for a in stage.attempts), default="")
+
+
+def read_run(store: ObjectStore, run_id: str) -> RunRecord:
+    """Everything the bucket says of a run; MissingInputError when there is none, DataError when run.json is damaged."""
+    require_run(store, run_id)
+    run = load_run(store, run_id)
+    return RunRecord(run, tuple(_stage(store, run, stage) for stage in Stage))
+
+
+def require_run(store: ObjectStore, run_id: str) -> None:
+    """MissingInputError, with the way to find the right one, when the store has no run of that id."""
+    if not run_id or not store.exists(run_key(run_id)):
+        named = f"There is no run '{run_id}' in {store.uri}" if run_id else "No run is named"
+        raise MissingInputError(
+            f"{named}; `make list` shows the runs of the store, RUN= names one, STORE= another store."
+        )
+
+
+def run_ids(store: ObjectStore) -> Iterator[str]:
+    """Every run in the store, by listing it."""
+    for key in store.keys("runs/"):
+        parts = key.split("/")
+        if len(parts) == 3 and parts[2] == "run.json":
+            yield parts[1]
+
+
+def newest_run(store: ObjectStore) -> str:
+    """The run whose newest attempt began last; MissingInputError when the store has no run."""
+    begun = [(_started(store, run_id), run_id) for run_id in run_ids(store)]
+    if not begun:
+        raise MissingInputError(
+            f"There is no run in {store.uri}; begin one: make run MODEL=tiny-llama31, or name another STORE."
+        )
+    return max(begun)[1]
+
+
+def seconds_since(stamp: str, now: datetime) -> float | None:
+    """Seconds from an RFC 3339 time to `now`; None when there is no such time, never below 0."""
+    try:
+        return max((now - datetime.fromisoformat(stamp)).total_seconds(), 0.0)
+    except (ValueError, TypeError):
+        return None
+
+
+def attempts(store: ObjectStore, run_id: str, stage: Stage) -> tuple[AttemptRecord, ...]:
+    """All attempts of a stage, oldest first."""
+    count = last_number(store.exists, lambda n: claim_key(run_id, stage, n))
+    return tuple(_attempt(store, run_id, stage, n) for n in range(1, count + 1))
+
+
+def _started(store: ObjectStore, run_id: str) -> str:
+    """When the newest attempt of the last stage that has one began."""
+    for stage in reversed(Stage):
+        last = last_number(store.exists, partial(claim_key, run_id, stage))
+        if last:
+            return str(_json(store, claim_key(run_id, stage, last)).get("started_at") or "")
+    return ""
+
+
+def _stage(store: ObjectStore, run: Run, stage: Stage) -> StageRecord:
+    tried = attempts(store, run.id, stage)
+    try:
+        manifest = finished(store, run, stage)
+        reached = progress(store, run, stage, manifest)
+    except FingptError as fault:
+        return StageRecord(stage, attempts=tried, fault=str(fault))
+    return StageRecord(
+        stage,
+        complete=manifest is not None,
+        finished_at=manifest.finished_at if manifest else "",
+        attempts=tried,
+        progress=reached,
+    )
+
+
+def _attempt(store: ObjectStore, run_id: str, stage: Stage, number: int) -> AttemptRecord:
+    claim = _json(store, claim_key(run_id, stage, number))
+    ending = _json(store, attempt_key(run_id, stage, number))
+    code = ending.get("code")
+    beat = {} if ending else _last_beat(store, run_id, stage, number)
+    return AttemptRecord(
+        number=number,
+        pod=str(claim.get("pod") or ""),
+        node=str(claim.get("node") or ""),
+        started=str(claim.get("started_at") or ""),
+        beat=str(beat.get("at") or ""),
+        code=code if isinstance(code, int) else None,
+        message=str(ending.get("message") or ""),
+        ended=str(ending.get("ended_at") or ""),
+        gone=not ending and _is_gone(claim),
+    )
+
+
+def _last_beat(store: ObjectStore, run_id: str, stage: Stage, number: int) -> Mapping[str, Any]:
+    last = last_number(store.exists, lambda n: heartbeat_key(run_id, stage, number, n))
+    if not last:
+        return {}
+    return {"at": "unknown", **_json(store, heartbeat_key(run_id, stage, number, last))}
+
+
+def _is_gone(claim: Mapping[str, Any]) -> bool:
+    try:
+        return Place(**claim["place"]).is_gone()
+    except (KeyError, TypeError):
+        return False
+
+
+def _json(store: ObjectStore, key: str) -> Mapping[str, Any]:
+    """A small record; empty when it is not there or is damaged, because none of them decides anything here."""
+    if not store.exists(key):
+        return {}
+    try:
+        found = json.loads(store.read(key))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

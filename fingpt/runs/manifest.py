@@ -1,0 +1,215 @@
+"""What each stage leaves behind: typed manifests, written last, that name every byte by its sha256."""
+
+from __future__ import annotations
+
+import json
+from typing import TypeVar
+
+from pydantic import Field, ValidationError
+
+from fingpt.errors import StorageError
+from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes
+
+SCHEMA_VERSION = 1
+
+M = TypeVar("M", bound=Frozen)
+
+
+def encode(manifest: Frozen) -> bytes:
+    """The stored bytes of a manifest: canonical JSON sealed by the sha256 of its own content."""
+    body = manifest.model_dump(mode="json")
+    return canonical_json({**body, "seal": sha256_bytes(canonical_json(body))})
+
+
+def decode(kind: type[M], data: bytes, key: str) -> M:
+    """Read a sealed manifest; StorageError naming `key` when a byte was changed or it is of another kind."""
+    try:
+        body = json.loads(data)
+        seal = body.pop("seal")
+        if sha256_bytes(canonical_json(body)) != seal:
+            raise ValueError
+        return kind.model_validate(body)
+    except (ValueError, ValidationError, KeyError, TypeError, AttributeError):
+        raise StorageError(
+            f"{key} is not the {kind.__name__} that was written there: its seal does not match; "
+            "restore the object, or delete it and run the stage again."
+        ) from None
+
+
+class Finding(Frozen):
+    """One finding of the leak linter: `count` of `of` rows of `split` (`all`: of every split), with one example."""
+
+    rule: str
+    severity: str
+    split: str = "all"
+    count: int
+    of: int
+    text: str
+    example: str = ""
+
+
+class DatasetManifest(Frozen):
+    """A data set under `datasets/<id>/`; `id` is the sha256 of its files' hashes and rules, shortened to 16 digits.
+
+    `counts`: rows kept per split. `rejects`: rows refused by reason. `dropped`: readable rows left out (embargo,
+    limit). `leaky`: the split was random, and every report must say so first. `weeks`: distinct weeks per split.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    source: str
+    split_rule: str
+    leaky: bool = False
+    counts: dict[str, int]
+    weeks: dict[str, int]
+    rejects: dict[str, int] = Field(default_factory=dict)
+    dropped: dict[str, int] = Field(default_factory=dict)
+    notes: dict[str, int] = Field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    files: tuple[FileRef, ...]
+
+
+class BaseManifest(Frozen):
+    """Base weights under `models/<base>@<revision>/`; `sha256` is the hash over the files' names and hashes."""
+
+    schema_version: int = SCHEMA_VERSION
+    base: str
+    revision: str
+    files: tuple[FileRef, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Identity of the weights, configuration and tokenizer together."""
+        return sha256_bytes(canonical_json([[file.name, file.sha256] for file in self.files]))
+
+
+class StageManifest(Frozen):
+    """What every stage's COMPLETE.json holds: who made it from what.
+
+    `inputs`: bucket key → sha256 of each manifest that was read. `finished_at`: UTC, for people only.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    stage: str
+    config_sha256: str
+    image: str
+    inputs: dict[str, str]
+    finished_at: str
+    seconds: dict[str, float] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    hardware: dict[str, str] = Field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class PrepManifest(StageManifest):
+    """Points at the data set that prep made or found."""
+
+    dataset: str
+    dataset_sha256: str
+
+
+class AdapterManifest(StageManifest):
+    """A trained LoRA adapter: `files` lie under the run's `train/` prefix (`adapter/…`, `metrics.jsonl`).
+
+    Losses are mean negative log-likelihoods per supervised (answer) token, in nats. `exactness`: `bitwise` when
+    repeats give the same bytes on the same machine type, else `restarted` or `loss-close`.
+    """
+
+    base: str
+    base_sha256: str
+    tokenizer_sha256: str
+    template_sha256: str
+    dataset: str
+    steps: int
+    rows: int
+    tokens: int
+    answer_tokens: int
+    trainable_parameters: int
+    train_loss: float
+    eval_loss: float | None
+    eval_split: str
+    dropped_news: int
+    padding_share: float
+    peak_memory_bytes: int
+    resumed: int
+    exactness: str
+    files: tuple[FileRef, ...]
+
+
+class RougeScores(Frozen):
+    """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L with stemming, mean over pairs, 0 to 1."""
+
+    rouge1: float
+    rouge2: float
+    rougeL: float  # noqa: N815 - the field's own name
+
+
+class ParserScores(Frozen):
+    """Scores under one parser.
+
+    `n`: rows; `parsed`: answers the parser read; `valid`: pairs in which both sides parse. `binary_accuracy` and `mse`
+    (squared percentage points between bin midpoints) are over valid pairs, None when there are none; `accuracy_all`
+    counts a failure as wrong, `mse_all` counts it as a forecast of 0.
+    """
+
+    n: int
+    parsed: int
+    valid: int
+    failures: dict[str, int]
+    binary_accuracy: float | None
+    accuracy_all: float
+    mse: float | None
+    mse_all: float
+    rouge: dict[str, RougeScores]
+
+
+class VariantScores(Frozen):
+    """Scores of one variant (`base` or `tuned`): loss in nats per answer token, speeds of generation alone."""
+
+    n: int
+    loss: float
+    train_loss: float | None
+    samples_per_second: float
+    tokens_per_second: float
+    truncated: int
+    seconds: dict[str, float]
+    strict: ParserScores
+    robust: ParserScores
+
+
+class EvalManifest(StageManifest):
+    """Evaluation of one run on its test split; `files` lie under the run's `eval/` prefix."""
+
+    dataset: str
+    adapter_sha256: str
+    base_sha256: str
+    decoding: dict[str, str | int | float | bool]
+    scores: dict[str, VariantScores]
+    files: tuple[FileRef, ...]
+
+
+class ReportManifest(Frozen):
+    """A comparison under `reports/<id>/`: the runs it read, the manifests' hashes, the files it wrote."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    runs: tuple[str, ...]
+    inputs: dict[str, str]
+    files: tuple[FileRef, ...]
+
+
+class Commit(Frozen):
+    """One committed checkpoint, `commits/<n>.json`: hash-chained by `previous`, the sha256 of commit n−1.
+
+    `context` holds the hashes that a resume must match: config, base, data set, template, world size.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    n: int
+    previous: str
+    nonce: str
+    step: int
+    prefix: str
+    context: dict[str, str]
+    files: tuple[FileRef, ...]

@@ -1,0 +1,129 @@
+"""How far a stage is, from what it has left in the bucket: steps or chunks, loss, speed, the newest commit.
+
+Reads only. Between two commits of training the bucket does not know more than the last one; logs do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import ceil
+
+from fingpt.errors import StorageError
+from fingpt.runs.manifest import (
+    AdapterManifest,
+    Commit,
+    DatasetManifest,
+    PrepManifest,
+    StageManifest,
+    decode,
+)
+from fingpt.runs.run import (
+    Run,
+    Stage,
+    commit_key,
+    dataset_manifest_key,
+    last_number,
+    predictions_key,
+)
+from fingpt.runs.stage import finished
+from fingpt.storage import ObjectStore
+
+METRICS = "metrics.jsonl"
+"""Every checkpoint carries the metrics of all steps up to its own."""
+
+_RECENT_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`done` of `total` are optimizer steps in train, stored chunks of answers in eval; None is unknown.
+
+    `loss` is that of the last step known, in nats per answer token. `seconds_left` counts work at the recent speed;
+    commits, evaluations and restarts come on top. `commit` is the newest sound checkpoint's number, and `committed` the
+    step it holds.
+    """
+
+    done: int | None = None
+    total: int | None = None
+    loss: float | None = None
+    seconds_left: float | None = None
+    commit: int = 0
+    committed: int = 0
+
+
+def progress(
+    store: ObjectStore, run: Run, stage: Stage, manifest: StageManifest | None
+) -> Progress:
+    """How far a stage is; `manifest` is its COMPLETE, None when it is not complete. Errors as `ObjectStore.read`."""
+    if stage is Stage.PREP:
+        return Progress()
+    if stage is Stage.EVAL:
+        return _evaluation(store, run)
+    reached = _training(store, run)
+    if not isinstance(manifest, AdapterManifest):
+        return reached
+    return replace(
+        reached,
+        done=manifest.steps,
+        total=manifest.steps,
+        loss=manifest.train_loss,
+        seconds_left=None,
+    )
+
+
+def newest_commit(store: ObjectStore, run_id: str) -> Commit | None:
+    """The newest commit whose record is sound; damaged ones are passed over, as a resume does."""
+    for n in range(last_number(store.exists, lambda n: commit_key(run_id, n)), 0, -1):
+        try:
+            return decode(Commit, store.read(commit_key(run_id, n)), commit_key(run_id, n))
+        except StorageError:
+            continue
+    return None
+
+
+def _rows(store: ObjectStore, run: Run, split: str) -> int | None:
+    """Rows of a split of the run's data set, None before prep."""
+    prep = finished(store, run, Stage.PREP)
+    if not isinstance(prep, PrepManifest):
+        return None
+    key = dataset_manifest_key(prep.dataset)
+    return decode(DatasetManifest, store.read(key), key).counts.get(split)
+
+
+def _training(store: ObjectStore, run: Run) -> Progress:
+    rows = _rows(store, run, "train")
+    total = run.config.train.steps(rows)[1] if rows else None
+    commit = newest_commit(store, run.id)
+    if commit is None:
+        return Progress(done=0, total=total)
+    reached = Progress(done=commit.step, total=total, commit=commit.n, committed=commit.step)
+    key = f"{commit.prefix}/{METRICS}"
+    return _with_pace(reached, store.read(key)) if store.exists(key) else reached
+
+
+def _with_pace(reached: Progress, metrics: bytes) -> Progress:
+    """`reached` with the loss of the last step, and the time left at the mean speed of the last steps."""
+    try:
+        steps = [json.loads(line) for line in metrics.splitlines()[-_RECENT_STEPS:]]
+        pace = sum(float(step["seconds"]) for step in steps) / len(steps)
+        loss = float(steps[-1]["loss"])
+    except (ValueError, KeyError, TypeError, ZeroDivisionError):
+        return reached
+    if reached.total is None or reached.done is None:
+        return replace(reached, loss=loss)
+    return replace(reached, loss=loss, seconds_left=max(reached.total - reached.done, 0) * pace)
+
+
+def _evaluation(store: ObjectStore, run: Run) -> Progress:
+    rows = _rows(store, run, "test")
+    variants = ("base", "tuned") if run.config.eval.include_base else ("tuned",)
+    done = sum(last_number(store.exists, _chunk(run.id, variant)) for variant in variants)
+    total = ceil(rows / run.config.eval.batch_size) * len(variants) if rows else None
+    return Progress(done=done, total=total)
+
+
+def _chunk(run_id: str, variant: str) -> Callable[[int], str]:
+    """Key of chunk n counted from 1; their own numbers begin with 0."""
+    return lambda n: predictions_key(run_id, variant, n - 1)

@@ -1,0 +1,148 @@
+"""Find what nothing needs any more, and delete it once that is confirmed.
+
+Only four kinds of leftovers are ever found: checkpoints that the newest commits do not name, data sets and frozen
+source files that no run names, the probe's objects. Base weights, manifests, diaries, adapters, answers, reports stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from fingpt import log
+from fingpt.errors import StorageError
+from fingpt.runs.chain import KEPT_COMMITS
+from fingpt.runs.ledger import attempts, run_ids, seconds_since
+from fingpt.runs.manifest import Commit, PrepManifest, ReportManifest, decode
+from fingpt.runs.run import (
+    Run,
+    Stage,
+    commit_key,
+    last_number,
+    stage_prefix,
+)
+from fingpt.runs.stage import finished, load_run
+from fingpt.storage import ObjectStore
+from fingpt.storage.deleting import Deleter, Found
+
+LIVE_SECONDS = 7200.0
+"""An attempt without an ending counts as alive until its last heartbeat is this old; far longer than any pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Objects under `prefix` that nothing needs, and why."""
+
+    prefix: str
+    reason: str
+    objects: tuple[Found, ...]
+    run_id: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(each.size for each in self.objects)
+
+
+def is_live(store: ObjectStore, run_id: str, now: datetime) -> bool:
+    """Whether an attempt of the run may be at work: without an ending, not certainly dead, and heard of lately.
+
+    One that left no time at all counts as alive.
+    """
+    for stage in Stage:
+        last = next(reversed(attempts(store, run_id, stage)), None)
+        if last is None or last.code is not None or last.gone:
+            continue
+        heard = seconds_since(last.beat or last.started, now)
+        if heard is None or heard < LIVE_SECONDS:
+            return True
+    return False
+
+
+def leftovers(store: ObjectStore, deleter: Deleter, now: datetime) -> Iterator[Leftover]:
+    """Everything that could be deleted; what has an object younger than LIVE_SECONDS is left out: it may be needed.
+
+    Raises StorageError when a record that says what is needed cannot be read: then nothing can be told.
+    """
+    runs = [load_run(store, run_id) for run_id in run_ids(store)]
+    live = {run.id for run in runs if is_live(store, run.id, now)}
+    for run in runs:
+        if run.id not in live:
+            yield from _checkpoints(store, deleter, run)
+    if live:
+        log.event("data sets and sources stay while a run is at work", runs=" ".join(sorted(live)))
+    else:
+        used = _used_datasets(store, runs)
+        yield from _unnamed(deleter, "datasets", used, "no run and no report names the data set")
+        sources = {run.config.prep.source.removeprefix("raw/") for run in runs}
+        yield from _unnamed(deleter, "raw", sources, "no run names these source files")
+    yield from _unnamed(deleter, "probe", set(), "left by a probe of the store")
+
+
+def remove(store: ObjectStore, deleter: Deleter, leftover: Leftover, now: datetime) -> bool:
+    """Delete one leftover; False, and nothing is touched, when its run has come alive meanwhile."""
+    if leftover.run_id and is_live(store, leftover.run_id, now):
+        return False
+    for each in leftover.objects:
+        deleter.delete(each.key)
+    return True
+
+
+def _checkpoints(store: ObjectStore, deleter: Deleter, run: Run) -> Iterator[Leftover]:
+    """Checkpoints not named by the newest sound commits, grouped by their prefix."""
+    kept = _kept_prefixes(store, run.id)
+    folder = f"{stage_prefix(run.id, Stage.TRAIN)}/ckpt/"
+    for prefix, objects in _grouped(deleter, folder):
+        if prefix not in kept:
+            reason = f"not named by the last {KEPT_COMMITS} commits of {run.id}"
+            yield Leftover(prefix, reason, objects, run.id)
+
+
+def _kept_prefixes(store: ObjectStore, run_id: str) -> set[str]:
+    """Prefixes of the newest KEPT_COMMITS sound commits and of all newer ones."""
+    kept: set[str] = set()
+    sound = 0
+    for n in range(last_number(store.exists, lambda n: commit_key(run_id, n)), 0, -1):
+        key = commit_key(run_id, n)
+        try:
+            commit = decode(Commit, store.read(key), key)
+        except StorageError:
+            continue
+        kept.add(commit.prefix)
+        sound += 1
+        if sound == KEPT_COMMITS:
+            break
+    return kept
+
+
+def _used_datasets(store: ObjectStore, runs: list[Run]) -> set[str]:
+    """Data sets that a run's prep made or a report was computed from."""
+    used = set()
+    for run in runs:
+        prep = finished(store, run, Stage.PREP)
+        if isinstance(prep, PrepManifest):
+            used.add(prep.dataset)
+    for key in store.keys("reports/"):
+        if key.endswith("/manifest.json") and key.count("/") == 2:
+            inputs = decode(ReportManifest, store.read(key), key).inputs
+            used |= {name.split("/")[1] for name in inputs if name.startswith("datasets/")}
+    return used
+
+
+def _unnamed(deleter: Deleter, folder: str, used: set[str], reason: str) -> Iterator[Leftover]:
+    for prefix, objects in _grouped(deleter, f"{folder}/"):
+        if prefix.rpartition("/")[2] not in used:
+            yield Leftover(prefix, reason, objects)
+
+
+def _grouped(deleter: Deleter, folder: str) -> Iterator[tuple[str, tuple[Found, ...]]]:
+    """Objects under `folder`, by the name below it; groups with a young object are left out."""
+    groups: dict[str, list[Found]] = {}
+    for each in deleter.found(folder):
+        name, slash, _ = each.key.removeprefix(folder).partition("/")
+        if slash:
+            groups.setdefault(folder + name, []).append(each)
+    for prefix, objects in sorted(groups.items()):
+        if all(each.age >= LIVE_SECONDS for each in objects):
+            yield prefix, tuple(objects)

@@ -1,0 +1,283 @@
+"""The frame that every stage runs in: load the run, skip what is done, run the body, commit the manifest last.
+
+The frame alone turns errors into exit codes. A body gets a Context, uploads its files and returns its manifest; it
+never writes COMPLETE itself, so nothing half-done can look finished.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+from fingpt import log
+from fingpt.config import SiteConfig, pod_and_node, site_config
+from fingpt.errors import (
+    ConfigError,
+    FingptError,
+    Interrupted,
+    MissingInputError,
+    PermissionDeniedError,
+    StorageError,
+)
+from fingpt.record import Frozen, sha256_bytes
+from fingpt.runs.attempt import claim
+from fingpt.runs.manifest import (
+    AdapterManifest,
+    EvalManifest,
+    PrepManifest,
+    StageManifest,
+    decode,
+    encode,
+)
+from fingpt.runs.run import Run, Stage, complete_key, run_key
+from fingpt.storage import HASTE, ObjectStore, open_store
+
+M = TypeVar("M", bound=Frozen)
+
+LAST_WORDS = Path("/dev/termination-log")
+"""The manifests' `terminationMessagePath`."""
+
+KINDS: dict[Stage, type[StageManifest]] = {
+    Stage.PREP: PrepManifest,
+    Stage.TRAIN: AdapterManifest,
+    Stage.EVAL: EvalManifest,
+}
+
+
+@dataclass
+class Context:
+    """What a body works with: the store, the run, the site, a scratch folder that is gone afterwards.
+
+    `fence` raises FencedError when a newer attempt has taken over, and is to be called before every commit of its own.
+    `inputs` collects bucket key → sha256 of every manifest read through `read`, for the stage's own manifest.
+    """
+
+    store: ObjectStore
+    run: Run
+    stage: Stage
+    site: SiteConfig
+    scratch: Path
+    fence: Callable[[], None] = lambda: None
+    inputs: dict[str, str] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    def read(self, kind: type[M], key: str) -> M:
+        """Read a sealed manifest and remember its hash as an input; errors as `ObjectStore.read` and `decode`."""
+        data = self.store.read(key)
+        self.inputs[key] = sha256_bytes(data)
+        return decode(kind, data, key)
+
+    def previous(self, stage: Stage, kind: type[M]) -> M:
+        """The manifest of an earlier stage of this run; MissingInputError says which stage to run first."""
+        key = complete_key(self.run.id, stage)
+        if not self.store.exists(key):
+            raise MissingInputError(
+                f"Stage {self.stage} of {self.run.id} needs stage {stage}, which has not finished; "
+                f"run it first: make {stage} MODEL={self.run.config.model}."
+            )
+        return self.read(kind, key)
+
+    def identity(self) -> dict[str, object]:
+        """The fields that every stage's manifest shares, to be passed on to its constructor."""
+        return {
+            "run": self.run.id,
+            "stage": str(self.stage),
+            "config_sha256": self.run.config.sha256,
+            "image": self.run.images.get(self.stage, ""),
+            "inputs": dict(self.inputs),
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+
+Body = Callable[[Context], StageManifest]
+
+
+def run_stage(stage: Stage, uri: str, load_body: Callable[[], Body]) -> int:
+    """Run one stage of the run at `uri` (`…/runs/<id>/run.json`) and return the process's exit code.
+
+    `load_body` imports the body, so that a stage that is complete already is skipped before anything heavy loads.
+    """
+    log.setup(stage=str(stage))
+    site = site_config()
+    return guarded(lambda: _frame(stage, uri, site, load_body), debug=site.debug)
+
+
+def guarded(action: Callable[[], None], *, debug: bool) -> int:
+    """Run `action`, say any error in one sentence, and return the exit code of architecture's table (1 for a bug)."""
+    try:
+        action()
+        return 0
+    except FingptError as fault:
+        return _end(str(fault), fault.exit_code)
+    except KeyboardInterrupt:
+        said = "Interrupted; what was committed stays, the same command resumes."
+        return _end(said, Interrupted.exit_code)
+    except OSError as fault:
+        known = _of_os(fault)
+        return _end(str(known), known.exit_code)
+    except Exception as fault:  # the one place: anything else is a bug of ours, and says so
+        if debug:
+            traceback.print_exc()
+        where = traceback.extract_tb(fault.__traceback__)[-1]
+        return _end(
+            f"Unexpected {type(fault).__name__}: {fault} (in {Path(where.filename).name}, line {where.lineno}). "
+            "This is a bug; run again with FINGPT_DEBUG=1 for the traceback and report it.",
+            1,
+        )
+
+
+def _end(sentence: str, code: int) -> int:
+    """Say why the process ends; in a pod also where Kubernetes keeps it, for those who follow the Job."""
+    log.error(sentence, code=code)
+    in_pod = bool(pod_and_node()[0])
+    if in_pod and os.access(LAST_WORDS, os.W_OK):
+        LAST_WORDS.write_text(f"{sentence}\n", encoding="utf-8")
+    return code
+
+
+def locate(uri: str) -> tuple[ObjectStore, str]:
+    """The store and the run id behind `<store>/runs/<id>/run.json`; ConfigError when `uri` is no such thing."""
+    root, found, rest = uri.rpartition("/runs/")
+    run_id, slash, name = rest.partition("/")
+    if not found or not slash or name != "run.json":
+        raise ConfigError(
+            f"Run URI '{uri}' must look like 's3://bucket/prefix/runs/<id>/run.json'."
+        )
+    return open_store(root), run_id
+
+
+def load_run(store: ObjectStore, run_id: str) -> Run:
+    """Read and verify a frozen run."""
+    run = Run.decode(store.read(run_key(run_id)))
+    if run.id != run_id:
+        raise StorageError(
+            f"{run_key(run_id)} holds run {run.id}; the object was moved or changed."
+        )
+    return run
+
+
+def finished(store: ObjectStore, run: Run, stage: Stage) -> StageManifest | None:
+    """The stage's manifest if it is complete for this very configuration, else None."""
+    key = complete_key(run.id, stage)
+    if not store.exists(key):
+        return None
+    manifest = decode(KINDS[stage], store.read(key), key)
+    if manifest.config_sha256 != run.config.sha256:
+        raise StorageError(f"{key} was made from another configuration than {run.id}'s; remove it.")
+    return manifest
+
+
+def _frame(stage: Stage, uri: str, site: SiteConfig, load_body: Callable[[], Body]) -> None:
+    with _signals():
+        store, run_id = locate(uri)
+        run = load_run(store, run_id)
+        log.setup(stage=str(stage), run=run.id)
+        if _skips(store, run, stage):
+            return
+        log.event("start", stage=str(stage), run=run.id)
+        body = load_body()
+        with claim(store, run.id, stage) as attempt, _stop_in_words(), _scratch() as scratch:
+            # The attempt that was watched may have finished meanwhile.
+            if _skips(store, run, stage):
+                return
+            context = Context(store, run, stage, site, scratch, attempt.check)
+            manifest = body(context)
+            attempt.check()
+            _commit(store, complete_key(run.id, stage), encode(manifest))
+        log.event(
+            "complete", stage=str(stage), seconds=round(time.monotonic() - context.started, 1)
+        )
+
+
+def _skips(store: ObjectStore, run: Run, stage: Stage) -> bool:
+    """Whether the stage is complete; then says so."""
+    if finished(store, run, stage) is None:
+        return False
+    log.event("already complete, skipped", stage=str(stage), run=run.id)
+    return True
+
+
+def _commit(store: ObjectStore, key: str, data: bytes) -> None:
+    if not store.create(key, data):
+        log.warning("another process completed this stage first; its result stands", key=key)
+    elif store.read(key) != data:
+        raise StorageError(
+            f"{key} reads back other bytes than were written; the store cannot be trusted."
+        )
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="fingpt-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into KeyboardInterrupt, raised in the main thread.
+
+    No Exception would do: libraries catch those. botocore takes one for a broken connection and repeats its request.
+    """
+
+    def handler(number: int, _: FrameType | None) -> None:
+        HASTE.set()
+        raise KeyboardInterrupt(f"{signal.Signals(number).name} honoured")
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+        HASTE.clear()
+
+
+@contextmanager
+def _stop_in_words() -> Iterator[None]:
+    """Turn a signal into Interrupted, whose code and sentence the attempt's ending records."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise Interrupted(
+            f"{str(stop) or 'Ctrl-C honoured'}; what was committed stays, the same command resumes."
+        ) from None
+
+
+def _of_os(fault: OSError) -> FingptError:
+    name = f" '{fault.filename}'" if fault.filename else ""
+    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+        return StorageError(
+            f"No space left while writing{name}; {free >> 20} MiB are free in {tempfile.gettempdir()}: "
+            "free some space, then repeat the command, which resumes."
+        )
+    if fault.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return PermissionDeniedError(f"Access to{name} is refused: {fault.strerror}.")
+    if fault.errno == errno.ENOENT:
+        return MissingInputError(f"File{name} does not exist.")
+    return StorageError(f"Input or output failed{name}: {fault.strerror or fault}.")
+
+
+def main(stage: Stage, load_body: Callable[[], Body], arguments: list[str] | None = None) -> int:
+    """Command line of a stage: `python -m jobs.<stage> --run URI`."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if len(words) != 2 or words[0] != "--run":
+        print(f"usage: python -m jobs.{stage} --run <store>/runs/<id>/run.json", file=sys.stderr)
+        return 0 if words in (["-h"], ["--help"]) else ConfigError.exit_code
+    return run_stage(stage, words[1], load_body)

@@ -1,0 +1,1 @@
+"""Invented data: the shipped sample of rows, and tiny base models that a CPU trains in seconds."""

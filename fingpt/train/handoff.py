@@ -1,0 +1,149 @@
+"""What the supervisor and its trainer processes tell each other: a job, a stop file, one outcome per rank.
+
+Exit codes of launchers are not trusted (torchrun flattens them to 1), so a rank writes its outcome as a file, aside
+first and renamed. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import Field
+
+from fingpt import errors
+from fingpt.errors import FingptError
+from fingpt.record import Frozen, canonical_json
+from fingpt.runs.run import Run
+
+# `errors` that a trainer may end with; the code alone says which class the supervisor raises.
+_BY_CODE: dict[int, type[FingptError]] = {
+    kind.exit_code: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, FingptError)
+}
+
+
+class TrainJob(Frozen):
+    """One training, as handed to the trainer: paths are local and verified.
+
+    `folder`: scratch of this job. `base`: folder of the base weights. `data`: folder of the splits' JSONL files.
+    `context`: hashes that a resume must match. `attempt`: number of the claim that it works under. `supervisor`:
+    process id; the trainer ends when it is gone.
+    """
+
+    run: Run
+    store: str
+    folder: Path
+    base: Path
+    data: Path
+    context: dict[str, str]
+    attempt: int
+    supervisor: int
+
+    @property
+    def path(self) -> Path:
+        """Where the job itself is written."""
+        return self.folder / "job.json"
+
+    @property
+    def stop(self) -> Path:
+        """A file whose presence asks every rank to commit a checkpoint and stop."""
+        return self.folder / "stop"
+
+    @property
+    def adapter(self) -> Path:
+        """Folder of the final adapter."""
+        return self.folder / "adapter"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line per optimizer step."""
+        return self.folder / "metrics.jsonl"
+
+    def outcome(self, rank: int) -> Path:
+        """Where rank `rank` writes how it ended."""
+        return self.folder / f"outcome-{rank}.json"
+
+
+class StepRecord(Frozen):
+    """One line of metrics.jsonl: one optimizer step.
+
+    `loss`, `eval_loss`: nats per answer token. `lr`: rate used by this step. `grad_norm`: before clipping. `tokens`:
+    prompt and answer tokens of all ranks without padding; speeds and `seconds` leave evaluation and checkpoints out.
+    `peak_memory_bytes`: most memory so far, of rank 0's GPU or process.
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    eval_loss: float | None = None
+    lr: float
+    grad_norm: float | None
+    rows: int
+    tokens: int
+    answer_tokens: int
+    tokens_per_second: float
+    samples_per_second: float
+    peak_memory_bytes: int
+    seconds: float
+
+
+class Summary(Frozen):
+    """What the trainer knows at the end and the adapter's manifest needs; fields as in AdapterManifest."""
+
+    steps: int
+    rows: int
+    tokens: int
+    answer_tokens: int
+    trainable_parameters: int
+    train_loss: float
+    eval_loss: float | None
+    eval_split: str
+    dropped_news: int
+    padding_share: float
+    peak_memory_bytes: int
+    resumed: int
+    exactness: str
+    seconds: dict[str, float] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    hardware: dict[str, str] = Field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class Outcome(Frozen):
+    """How a rank ended: exit code of architecture's table, one sentence, last finished step."""
+
+    code: int
+    message: str = ""
+    step: int = 0
+    summary: Summary | None = None
+
+    def error(self) -> FingptError:
+        """The error that stands for this outcome."""
+        return _BY_CODE.get(self.code, FingptError)(self.message)
+
+
+def write_outcome(job: TrainJob, rank: int, outcome: Outcome) -> None:
+    """Leave `outcome` for the supervisor, whole or not at all."""
+    path = job.outcome(rank)
+    aside = path.with_suffix(".part")
+    with aside.open("wb") as file:
+        file.write(canonical_json(outcome))
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def read_outcomes(job: TrainJob) -> list[Outcome]:
+    """Outcomes of all ranks that left one, in order of rank."""
+    paths: Iterable[Path] = (job.outcome(rank) for rank in range(job.run.config.train.processes))
+    return [Outcome.model_validate_json(path.read_bytes()) for path in paths if path.is_file()]
+
+
+def read_records(path: Path) -> list[StepRecord]:
+    """All complete lines of a metrics file; none when there is no file."""
+    if not path.is_file():
+        return []
+    return [StepRecord.model_validate_json(line) for line in path.read_bytes().splitlines()]

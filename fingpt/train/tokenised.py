@@ -1,0 +1,73 @@
+"""From a data set's files to tokenised rows, with what was dropped counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fingpt.errors import DataError
+from fingpt.models import ModelSpec
+from fingpt.prompts.chat import load_tokenizer, pad_id, render
+from fingpt.prompts.examples import decode_jsonl
+from fingpt.train.batching import Row
+
+_MOST_SUPERVISED = 0.6
+"""Above this share of trained tokens in all rows together, prompts were lost or masks are wrong."""
+
+
+@dataclass(frozen=True)
+class Tokenised:
+    """Rows of both splits; `eval_split` names where the evaluation rows came from (`none`: there are none)."""
+
+    train: tuple[Row, ...]
+    evaluation: tuple[Row, ...]
+    eval_split: str
+    pad_id: int
+    dropped_news: int
+
+
+def tokenise(spec: ModelSpec, base: Path, data: Path, max_tokens: int) -> Tokenised:
+    """Render every example of the train split and of validation (or of test, where there is no validation).
+
+    DataError when the train split is empty or a row breaks what chat promises.
+    """
+    tokenizer = load_tokenizer(base)
+    dropped = 0
+
+    def read(split: str) -> tuple[Row, ...]:
+        nonlocal dropped
+        path = data / f"{split}.jsonl"
+        rows = []
+        for example in decode_jsonl(path.read_bytes()) if path.is_file() else []:
+            rendered = render(spec, tokenizer, example, max_tokens)
+            dropped += rendered.dropped_news
+            rows.append(Row(example.id, rendered.prompt_ids, rendered.answer_ids))
+        return tuple(rows)
+
+    train = read("train")
+    check_rows(train)
+    eval_split, evaluation = "validation", read("validation")
+    if not evaluation:
+        eval_split, evaluation = "test", read("test")
+    return Tokenised(
+        train=train,
+        evaluation=evaluation,
+        eval_split=eval_split if evaluation else "none",
+        pad_id=pad_id(spec, tokenizer),
+        dropped_news=dropped,
+    )
+
+
+def check_rows(rows: tuple[Row, ...]) -> None:
+    """DataError when there is nothing to train on, or more answer than a question could have."""
+    if not rows:
+        raise DataError("The train split is empty; check the split and the limit of prep.")
+    for row in rows:
+        if not row.prompt or not row.answer:
+            raise DataError(f"Example {row.example[:12]} has no prompt or no answer to train on.")
+    answers, tokens = sum(len(row.answer) for row in rows), sum(len(row) for row in rows)
+    if answers > _MOST_SUPERVISED * tokens:
+        raise DataError(
+            f"{answers} of {tokens} tokens would be trained on; answers are expected to be the smaller part, "
+            "so the prompts of this data set were lost."
+        )

@@ -1,0 +1,75 @@
+"""Base weights in the bucket: published by a manifest, brought to the site's cache once and verified by it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from fingpt import log
+from fingpt.errors import ConfigError, MissingInputError
+from fingpt.models import ModelSpec
+from fingpt.record import FileRef
+from fingpt.runs.manifest import BaseManifest, decode, encode
+from fingpt.runs.run import base_manifest_key
+from fingpt.storage import ObjectStore, download_tree, put
+
+_ABANDONED_SECONDS = 3600.0
+
+
+def require_way(spec: ModelSpec, *, tiny: bool) -> None:
+    """ConfigError, with the right command, when weights are to be made that the hub has, or fetched that are made."""
+    if spec.tiny and not tiny:
+        raise ConfigError(
+            f"'{spec.key}' is a tiny model, which is made here and is on no hub: make tiny MODEL={spec.key}."
+        )
+    if tiny and not spec.tiny:
+        raise ConfigError(
+            f"'{spec.key}' is no tiny model, its weights come from the hub: make mirror MODEL={spec.key}."
+        )
+
+
+def publish_base(store: ObjectStore, spec: ModelSpec, files: Sequence[FileRef]) -> BaseManifest:
+    """Make the stored `files` under `spec`'s prefix its base weights: the manifest, written last, says so.
+
+    StorageError when another manifest is there.
+    """
+    ordered = tuple(sorted(files, key=lambda file: file.name))
+    manifest = BaseManifest(base=spec.base, revision=spec.revision, files=ordered)
+    put(store, base_manifest_key(spec.base_prefix), encode(manifest))
+    return manifest
+
+
+def read_base_manifest(store: ObjectStore, spec: ModelSpec) -> BaseManifest:
+    """The manifest of `spec`'s base weights; MissingInputError says how to get them into the bucket."""
+    key = base_manifest_key(spec.base_prefix)
+    if not store.exists(key):
+        way = f"make tiny MODEL={spec.key}" if spec.tiny else f"make mirror MODEL={spec.key}"
+        raise MissingInputError(
+            f"Base weights {spec.base}@{spec.revision} are not in {store.uri}; put them there: {way}."
+        )
+    return decode(BaseManifest, store.read(key), key)
+
+
+def fetch_base(store: ObjectStore, spec: ModelSpec, cache: Path) -> Path:
+    """A local folder with `spec`'s base weights, configuration and tokenizer, every file checked against its sha256.
+
+    The folder is named by the weights' hash, so that two bases never mix; files that are there and verify are kept.
+    What killed processes began there is removed: several GB each, which would fill a cache that outlives its pods.
+    """
+    manifest = read_base_manifest(store, spec)
+    folder = cache / "models" / f"{spec.key}-{manifest.sha256[:16]}"
+    _remove_abandoned(folder)
+    total = sum(file.size for file in manifest.files)
+    with log.progress(f"fetch and verify {spec.base}", total) as meter:
+        download_tree(store, spec.base_prefix, manifest.files, folder, meter)
+    return folder
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Delete downloads that nobody has written to for an hour; another pod may be busy with a younger one."""
+    for begun in folder.glob(".*.part*"):
+        with suppress(OSError):  # it was finished or removed meanwhile
+            if time.time() - begun.stat().st_mtime > _ABANDONED_SECONDS:
+                begun.unlink()

@@ -1,0 +1,526 @@
+"""The client against an API server in this process: what it asks, what it makes of answers, refusals and silence."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from itertools import islice
+
+import pytest
+
+from fingpt.cluster.api import stream
+from fingpt.cluster.api.client import Cluster, current_context
+from fingpt.errors import (
+    ConfigError,
+    MissingInputError,
+    PermissionDeniedError,
+    RunConflictError,
+    SetupError,
+    TransientError,
+)
+from tests.cluster.api_server import (
+    NAMESPACE,
+    answer,
+    hang_up,
+    lines,
+    refusal,
+    serving_tls,
+    write_kubeconfig,
+)
+from tests.cluster.sites import site_data
+
+JOB = "llama31-0a1b2c3d-train"
+SHA = "a" * 64
+NO_AUTHORITY = """
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+users: [{name: u, user: {}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1", certificate-authority: none.pem}}]
+"""
+
+
+def job_json(
+    *conditions: str, version: str = "1", uid: str = "u1", sha: str = SHA, **status
+) -> dict:
+    said = [{"type": each, "status": "True", "reason": "Because"} for each in conditions]
+    return {
+        "kind": "Job",
+        "metadata": {
+            "name": JOB,
+            "uid": uid,
+            "resourceVersion": version,
+            "annotations": {"fingpt-jobs/config-sha256": sha},
+        },
+        "status": {"conditions": said, **status},
+    }
+
+
+def listed(*items: dict, version: str = "10"):
+    return answer({"metadata": {"resourceVersion": version}, "items": list(items)})
+
+
+def change(kind: str, job: dict) -> dict:
+    return {"type": kind, "object": job}
+
+
+def gone() -> dict:
+    return {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}}
+
+
+def pod_json(phase: str, state: str = "running") -> dict:
+    return {
+        "metadata": {"name": "pod"},
+        "status": {"phase": phase, "containerStatuses": [{"state": {state: {}}}]},
+    }
+
+
+# Connecting
+
+
+def test_the_context_names_cluster_and_namespace(cluster, api):
+    assert (cluster.namespace, cluster.version()) == (NAMESPACE, "v1.35.4")
+    assert cluster.where == f"context 'there' ({api.url})"
+
+
+def test_another_namespace_can_be_named(kubeconfig):
+    assert Cluster.connect("elsewhere", kubeconfig=kubeconfig).namespace == "elsewhere"
+
+
+def test_without_a_kubeconfig_and_outside_a_pod_the_error_says_so(tmp_path, monkeypatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    nowhere = str(tmp_path / "none")
+    with pytest.raises(SetupError, match=r"There is no kubeconfig.*LOCAL=1"):
+        Cluster.connect(kubeconfig=nowhere)
+    assert current_context(nowhere) is None
+
+
+def test_the_current_context_is_known_without_asking_anybody(kubeconfig, api):
+    assert current_context(kubeconfig) == "there"
+    assert api.requests == []
+
+
+def test_a_kubeconfig_without_a_current_context_says_how_to_choose_one(tmp_path, api):
+    path = write_kubeconfig(tmp_path / "config", api.url, **{"current-context": ""})
+    with pytest.raises(SetupError, match="kubectl config use-context"):
+        Cluster.connect(kubeconfig=path)
+    assert current_context(path) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a: [",
+        "- list",
+        "text",
+        "kind: Config",
+        "clusters: 7",
+        "contexts: [{}]\ncurrent-context: x",
+        "contexts: [{name: x}]\ncurrent-context: x",
+        "contexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x",
+        "contexts: [{name: x, context: {cluster: c}}]\nclusters: [{name: c}]\ncurrent-context: x",
+        NO_AUTHORITY,
+        "\x00\x01",
+    ],
+)
+def test_a_broken_kubeconfig_is_one_sentence(tmp_path, text):
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(SetupError) as caught:
+        Cluster.connect(kubeconfig=str(path))
+    assert "\n" not in str(caught.value)
+    assert "kubeconfig" in str(caught.value)
+
+
+def test_an_unknown_context_is_named(kubeconfig):
+    with pytest.raises(SetupError, match="nowhere"):
+        Cluster.connect(context="nowhere", kubeconfig=kubeconfig)
+
+
+def test_a_server_that_is_down_refuses_connections(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    path = write_kubeconfig(tmp_path / "config", f"http://127.0.0.1:{port}")
+    with pytest.raises(SetupError, match=f"context 'there' .*{port}.* refuses connections"):
+        Cluster.connect(kubeconfig=path)
+
+
+def test_a_server_without_tls_is_no_server_to_trust(tmp_path, api, monkeypatch):
+    monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
+    path = write_kubeconfig(tmp_path / "config", api.url.replace("http:", "https:"))
+    with pytest.raises(SetupError, match=r"speaks no TLS|No TLS connection"):
+        Cluster.connect(kubeconfig=path)
+
+
+def test_a_certificate_of_another_authority_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
+    with serving_tls(tmp_path) as url:
+        path = write_kubeconfig(tmp_path / "config", url)
+        with pytest.raises(SetupError, match="not signed by the authority in your kubeconfig"):
+            Cluster.connect(kubeconfig=path)
+
+
+def test_unaccepted_credentials_are_a_matter_of_logging_in(kubeconfig, api):
+    api.say("list version", refusal(401, "Unauthorized"))
+    with pytest.raises(PermissionDeniedError, match="log in again"):
+        Cluster.connect(kubeconfig=kubeconfig)
+
+
+# Asking
+
+
+def test_the_site_is_read_from_the_config_map(cluster, api):
+    api.say("get configmaps", answer({"data": site_data()}))
+    assert cluster.site().store == "s3://bucket"
+
+
+def test_a_faulty_site_names_the_config_map_and_its_namespace(cluster, api):
+    api.say("get configmaps", answer({"data": site_data(store="nonsense")}))
+    with pytest.raises(ConfigError, match=f"of namespace '{NAMESPACE}': 'store' is 'nonsense'"):
+        cluster.site()
+
+
+def test_a_namespace_without_the_chart_says_how_to_install_it(cluster, api):
+    api.say("get configmaps", refusal(404, 'configmaps "fingpt-jobs" not found'))
+    with pytest.raises(SetupError, match=f"helm install fingpt helm/fingpt-jobs -n {NAMESPACE}"):
+        cluster.site()
+
+
+def test_a_forbidden_request_names_verb_and_resource(cluster, api):
+    api.say("create jobs", refusal(403, 'jobs.batch is forbidden: User "ann" cannot create it'))
+    with pytest.raises(PermissionDeniedError) as caught:
+        cluster.apply_job(job_json())
+    assert f"You may not create jobs in namespace '{NAMESPACE}'" in str(caught.value)
+    assert "ann" in str(caught.value)
+
+
+def test_an_exhausted_quota_is_not_a_missing_right(cluster, api):
+    api.say("create jobs", refusal(403, "exceeded quota: jobs, requested: 1, used: 5, limited: 5"))
+    with pytest.raises(TransientError, match="quota leaves no room to create jobs"):
+        cluster.apply_job(job_json())
+
+
+def test_an_invalid_job_repeats_the_server_s_words(cluster, api):
+    api.say("create jobs", refusal(422, "spec.parallelism: Invalid value"))
+    with pytest.raises(ConfigError, match=r"spec\.parallelism: Invalid value"):
+        cluster.apply_job(job_json())
+
+
+def test_a_job_is_created_as_it_is(cluster, api):
+    api.say("create jobs", answer({}, 201))
+    assert cluster.apply_job(job_json()) is True
+    assert api.requests[-1][2] == job_json()
+
+
+def test_the_same_job_again_is_no_error(cluster, api):
+    api.say("create jobs", refusal(409, "already exists"))
+    api.say("list jobs", listed(job_json()))
+    assert cluster.apply_job(job_json()) is False
+
+
+@pytest.mark.parametrize("there", [[job_json(sha="b" * 64)], []])
+def test_a_job_of_another_configuration_is_a_conflict(cluster, api, there):
+    api.say("create jobs", refusal(409, "already exists"))
+    api.say("list jobs", listed(*there))
+    with pytest.raises(RunConflictError, match=r"yours aaaaaaaaaaaa.*kubectl delete job"):
+        cluster.apply_job(job_json())
+
+
+def test_a_created_job_whose_answer_was_lost_counts_as_the_same(cluster, api):
+    api.say("create jobs", hang_up, refusal(409, "already exists"))
+    api.say("list jobs", listed(job_json()))
+    assert cluster.apply_job(job_json()) is False
+    assert api.asked("create jobs") == 2
+
+
+def test_a_job_that_is_not_there_is_none_and_deleting_it_false(cluster, api):
+    api.say("list jobs", listed())
+    assert cluster.job(JOB) is None
+    assert cluster.delete_job(JOB) is False
+
+
+def test_a_deleted_job_takes_its_pods_along(cluster, api):
+    api.say("delete jobs", answer({}))
+    assert cluster.delete_job(JOB) is True
+    route, query, _ = api.requests[-1]
+    assert (route, query["propagationPolicy"]) == ("delete jobs", "Background")
+
+
+def test_pods_are_asked_for_by_labels_and_come_oldest_first(cluster, api):
+    young, old = pod_json("Running"), pod_json("Failed", "terminated")
+    young["metadata"]["creationTimestamp"] = "2026-01-01T00:00:09Z"
+    old["metadata"]["creationTimestamp"] = "2026-01-01T00:00:01Z"
+    api.say("list pods", listed(young, old))
+    assert [pod.phase for pod in cluster.pods("run-1", "train")] == ["Failed", "Running"]
+    selector = api.requests[-1][1]["labelSelector"]
+    assert "instance=run-1" in selector
+    assert "component=train" in selector
+
+
+def test_the_server_s_own_judgement_is_asked_for_rights(cluster, api):
+    api.say("create selfsubjectaccessreviews", answer({"status": {"allowed": True}}, 201))
+    assert cluster.can_i("create", "jobs", "batch") is True
+    asked = api.requests[-1][2]["spec"]["resourceAttributes"]
+    assert (asked["verb"], asked["resource"], asked["namespace"]) == ("create", "jobs", NAMESPACE)
+
+
+def test_nodes_of_a_cluster_that_one_may_not_see_are_a_missing_right(cluster, api):
+    api.say("list nodes", refusal(403, "forbidden"))
+    with pytest.raises(PermissionDeniedError, match="You may not list nodes in context"):
+        cluster.nodes()
+
+
+# Trying again
+
+
+@pytest.mark.parametrize(
+    "trouble", [hang_up, refusal(500, "etcd leader changed"), refusal(503, "restarting")]
+)
+def test_what_passes_is_tried_again(cluster, api, trouble):
+    api.say("list jobs", trouble, trouble, listed(job_json()))
+    assert cluster.job(JOB) is not None
+    assert api.asked("list jobs") == 3
+
+
+def test_what_does_not_pass_ends_with_the_server_s_words(cluster, api):
+    api.say("list jobs", refusal(503, "storage is (re)initializing"))
+    with pytest.raises(TransientError, match=r"HTTP 503: storage is .*same command resumes"):
+        cluster.job(JOB)
+    assert 3 <= api.asked("list jobs") <= 8
+
+
+def test_what_is_refused_is_not_tried_again(cluster, api):
+    api.say("list jobs", refusal(403, "no"))
+    with pytest.raises(PermissionDeniedError):
+        cluster.job(JOB)
+    assert api.asked("list jobs") == 1
+
+
+def test_a_right_that_was_there_before_is_waited_for(cluster, api):
+    """A server that has just started forbids everything until it has read its rules."""
+    forbidden = refusal(403, 'User "ann" cannot list resource "jobs"')
+    api.say("list jobs", listed(job_json()), forbidden, forbidden, listed(job_json()))
+    assert [cluster.job(JOB), cluster.job(JOB)] != [None, None]
+    assert api.asked("list jobs") == 4
+
+
+def test_a_right_that_stays_away_ends_in_a_sentence(cluster, api, monkeypatch):
+    monkeypatch.setattr(stream, "AWAY_SECONDS", 0.05)
+    forbidden = refusal(403, 'User "ann" cannot list resource "jobs"')
+    api.say("list jobs", listed(job_json()), forbidden)
+    assert cluster.job(JOB) is not None
+    with pytest.raises(PermissionDeniedError, match="You may not list jobs"):
+        cluster.job(JOB)
+    assert api.asked("list jobs") > 2
+
+
+def test_a_handshake_that_is_cut_off_is_tried_again(tmp_path, monkeypatch):
+    """What stands in front of a server that restarts takes connections and ends them."""
+    monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(stream, "AWAY_SECONDS", 0.5)
+    taken = []
+
+    def cut() -> None:
+        while True:
+            try:
+                taken.append(listener.accept()[0].close())
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=cut, daemon=True).start()
+        path = write_kubeconfig(
+            tmp_path / "config", f"https://127.0.0.1:{listener.getsockname()[1]}"
+        )
+        with pytest.raises(SetupError, match="ends connections before they are made"):
+            Cluster.connect(kubeconfig=path)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert len(taken) > 2
+
+
+def test_a_busy_server_is_asked_again_when_it_says(cluster, api):
+    api.say("list jobs", refusal(429, "too many requests", Retry_After="1"), listed())
+    started = time.monotonic()
+    assert cluster.job(JOB) is None
+    assert time.monotonic() - started >= 0.9
+
+
+def test_an_answer_of_a_proxy_is_no_traceback(cluster, api):
+    api.say("list jobs", answer("<html>login</html>"))
+    with pytest.raises(TransientError, match="no JSON"):
+        cluster.job(JOB)
+
+
+# Watching
+
+
+def test_a_watch_starts_at_the_list_s_version_and_ends_with_the_job(cluster, api):
+    api.say("list jobs", listed(job_json(active=1), version="42"))
+    api.say("watch jobs", lines(change("MODIFIED", job_json("Complete", succeeded=1))))
+    states = list(cluster.watch_job(JOB))
+    assert [state.active for state in states] == [1, 0]
+    assert states[-1].outcome.type == "Complete"
+    query = next(query for route, query, _ in api.requests if route == "watch jobs")
+    assert query["resourceVersion"] == "42"
+    assert query["fieldSelector"] == f"metadata.name={JOB}"
+
+
+def test_a_job_that_has_ended_needs_no_watch(cluster, api):
+    api.say("list jobs", listed(job_json("Failed")))
+    assert [state.outcome.type for state in cluster.watch_job(JOB)] == ["Failed"]
+    assert api.asked("watch jobs") == 0
+
+
+def test_interim_conditions_end_nothing(cluster, api):
+    api.say("list jobs", listed(job_json(active=1)))
+    api.say(
+        "watch jobs",
+        lines(
+            change("MODIFIED", job_json("FailureTarget", active=1)),
+            change("MODIFIED", job_json("FailureTarget", terminating=1)),
+            change("MODIFIED", job_json("FailureTarget", "Failed")),
+        ),
+    )
+    outcomes = [state.outcome and state.outcome.type for state in cluster.watch_job(JOB)]
+    assert outcomes == [None, None, None, "Failed"]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        lines(change("MODIFIED", job_json(active=2)), broken=True),
+        lines(change("MODIFIED", job_json(active=2)), gone()),
+        lines(change("MODIFIED", job_json(active=2))),
+        lines(change("MODIFIED", job_json(active=2)), '{"type": "MODI'),
+    ],
+    ids=["dropped", "410 Gone", "timed out", "cut in a line"],
+)
+def test_a_watch_that_ends_early_starts_over_with_a_list(cluster, api, trouble):
+    api.say("list jobs", listed(job_json(active=1)), listed(job_json("Complete")))
+    api.say("watch jobs", trouble)
+    states = list(cluster.watch_job(JOB))
+    assert [state.active for state in states] == [1, 2, 0]
+    assert states[-1].outcome.type == "Complete"
+
+
+def test_410_as_the_answer_to_a_watch_starts_over_too(cluster, api):
+    api.say("list jobs", listed(job_json(active=1)), listed(job_json("Complete")))
+    api.say("watch jobs", refusal(410, "too old resource version"))
+    assert [bool(state.outcome) for state in cluster.watch_job(JOB)] == [False, True]
+
+
+def test_a_state_is_told_once_however_often_it_is_listed(cluster, api):
+    same = listed(job_json(active=1))
+    api.say("list jobs", same, same, same, listed(job_json("Complete")))
+    api.say("watch jobs", hang_up)
+    assert len(list(cluster.watch_job(JOB))) == 2
+
+
+def test_a_job_deleted_under_the_watch_is_an_error_and_no_endless_wait(cluster, api):
+    api.say("list jobs", listed(job_json(active=1)), listed())
+    api.say("watch jobs", lines(change("DELETED", job_json(active=1))))
+    with pytest.raises(MissingInputError, match="was deleted, or its time to live is over"):
+        list(cluster.watch_job(JOB))
+
+
+def test_a_job_made_anew_under_the_watch_is_followed(cluster, api):
+    api.say("list jobs", listed(job_json(active=1)), listed(job_json("Complete", uid="u2")))
+    api.say("watch jobs", lines(change("DELETED", job_json(active=1))))
+    assert [state.uid for state in cluster.watch_job(JOB)] == ["u1", "u2"]
+
+
+def test_a_right_lost_under_the_watch_ends_it(cluster, api):
+    api.say("list jobs", listed(job_json(active=1)))
+    api.say("watch jobs", refusal(403, "forbidden"))
+    with pytest.raises(PermissionDeniedError, match="You may not watch jobs"):
+        list(cluster.watch_job(JOB))
+
+
+def test_a_watch_outlives_a_server_that_is_away_but_not_for_ever(cluster, api, monkeypatch):
+    api.say(
+        "list jobs",
+        listed(job_json(active=1)),
+        *[refusal(503, "away")] * 14,
+        listed(job_json("Complete")),
+    )
+    api.say("watch jobs", hang_up)
+    assert list(cluster.watch_job(JOB))[-1].outcome.type == "Complete"
+
+    api.say("list jobs", listed(job_json(active=1)), refusal(503, "away"))
+    monkeypatch.setattr(stream, "PATIENCE_SECONDS", 0.2)
+    with pytest.raises(TransientError, match="away"):
+        list(cluster.watch_job(JOB))
+
+
+# Logs
+
+
+def test_a_log_is_told_without_its_times(cluster, api):
+    api.say("get log", lines("2026-01-01T00:00:01.5Z one", "2026-01-01T00:00:02Z two  words"))
+    assert list(cluster.logs("pod")) == ["one", "two  words"]
+
+
+def test_a_followed_log_has_every_line_once_over_dropped_connections(cluster, api):
+    api.say(
+        "get pods",
+        pod_json_answer("Running"),
+        pod_json_answer("Running"),
+        pod_json_answer("Succeeded"),
+    )
+    one, two, two_too = (
+        "2026-01-01T00:00:01.000000001Z one",
+        "2026-01-01T00:00:02.1Z two",
+        "2026-01-01T00:00:02.1Z too",
+    )
+    three = "2026-01-01T00:00:02.100000001Z three"
+    api.say(
+        "get log",
+        lines(one, two, broken=True),
+        lines(one, two, two_too, broken=True),
+        lines(one, two, two_too, three),
+    )
+    assert list(cluster.logs("pod", follow=True)) == ["one", "two", "too", "three"]
+    since = [query.get("sinceSeconds") for route, query, _ in api.requests if route == "get log"]
+    assert since == [None, "30", "30"]
+
+
+def test_following_waits_for_a_container_that_has_not_started(cluster, api):
+    waiting = answer(pod_json("Pending", "waiting"))
+    api.say("get pods", waiting, waiting, pod_json_answer("Succeeded"))
+    api.say("get log", lines("2026-01-01T00:00:01Z one"))
+    assert list(cluster.logs("pod", follow=True)) == ["one"]
+    assert api.asked("get log") == 1
+
+
+def test_the_log_of_a_container_that_has_not_started_is_not_there_yet(cluster, api):
+    api.say("get log", refusal(400, 'container "train" in pod "pod" is waiting to start: x'))
+    with pytest.raises(TransientError, match="There is no log yet"):
+        list(cluster.logs("pod"))
+
+
+def test_the_log_of_a_pod_that_is_gone_ends_in_a_sentence(cluster, api):
+    with pytest.raises(MissingInputError):
+        list(cluster.logs("pod", follow=True))
+
+
+def test_an_abandoned_watch_closes_its_connection(cluster, api):
+    released = threading.Event()
+
+    def never_ending(handler) -> None:
+        lines(change("MODIFIED", job_json(active=2)), broken=True)(handler)
+        handler.wfile.flush()
+        handler.connection.settimeout(10)
+        released.set() if handler.connection.recv(1) == b"" else None
+
+    api.say("list jobs", listed(job_json(active=1)))
+    api.say("watch jobs", never_ending)
+    watch = cluster.watch_job(JOB)
+    assert len(list(islice(watch, 2))) == 2
+    watch.close()
+    assert released.wait(5)
+
+
+def pod_json_answer(phase: str):
+    return answer(pod_json(phase))

@@ -1,0 +1,209 @@
+"""Doctor's checks of a cluster: what a pod would wait for is known before there is a pod."""
+
+from __future__ import annotations
+
+import pytest
+
+from fingpt.cluster.api.objects import JobState, NodeState, Quota
+from fingpt.cluster.diagnosis.snapshot import Sight
+from fingpt.cluster.site import Site
+from fingpt.doctor.checks import Grade, worst
+from fingpt.doctor.cluster import amount, cluster_checks
+from fingpt.errors import PermissionDeniedError, SetupError
+from tests.cluster.sites import full_site_data, run_of, site_data
+
+BIG = {"cpu": "64", "memory": "512Gi", "ephemeral-storage": "900Gi", "nvidia.com/gpu": "8"}
+
+
+def node(**changes) -> NodeState:
+    plain = {
+        "name": "gpu-1",
+        "ready": True,
+        "schedulable": True,
+        "taints": (),
+        "labels": {},
+        "allocatable": BIG,
+    }
+    return NodeState(**{**plain, **changes})
+
+
+class Asked:
+    """A cluster where all is well, but for what a test changes."""
+
+    namespace, where = "forecasts", "context 'x'"
+    made: tuple | list = ()
+
+    def __init__(self, **changes) -> None:
+        self.of = {
+            "site": Site.of(site_data()),
+            "rights": set(),
+            "nodes": (node(),),
+            "quotas": (),
+            "secret": True,
+            "queue": True,
+            **changes,
+        }
+
+    def version(self):
+        return "v1.35.4"
+
+    def site(self):
+        return self._give("site")
+
+    def nodes(self):
+        return self._give("nodes")
+
+    def quotas(self):
+        return self._give("quotas")
+
+    def has_secret(self, name):
+        return self._give("secret")
+
+    def has_queue(self, name):
+        return self._give("queue")
+
+    def apply_job(self, job):
+        self.made = [*self.made, job["metadata"]["name"]]
+        return True
+
+    def delete_job(self, name):
+        return True
+
+    def look_at(self, name):
+        complete = {"conditions": [{"type": "Complete", "status": "True"}]}
+        return Sight(job=JobState.of({"metadata": {"name": name}, "status": complete}))
+
+    def can_i(self, verb, resource, group="", subresource=""):
+        return f"{verb} {resource}" not in self.of["rights"]
+
+    def _give(self, name):
+        found = self.of[name]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def checks(store="s3://bucket", **changes):
+    found = cluster_checks(Asked(**changes), lambda site: run_of("llama31"), store)
+    return {check.name: check for check in found}
+
+
+def test_where_all_is_well_every_check_is_ok():
+    found = checks()
+    assert {check.grade for check in found.values()} == {Grade.OK}
+    assert worst(found.values()) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "grade", "code", "words"),
+    [
+        ({"rights": {"create jobs"}}, "rights", Grade.FAIL, 77, "create jobs"),
+        ({"site": SetupError("no ConfigMap")}, "settings", Grade.FAIL, 78, "no ConfigMap"),
+        ({"store": "s3://other"}, "settings", Grade.WARN, 0, "STORE=s3://bucket"),
+        ({"secret": False}, "Secret s3-keys", Grade.FAIL, 66, "kubectl create secret"),
+        ({"rights": {"get secrets"}}, "Secret s3-keys", Grade.OK, 0, "may not look"),
+        ({"nodes": ()}, "nodes", Grade.FAIL, 78, "no node is ready"),
+        ({"nodes": (node(ready=False),)}, "nodes", Grade.FAIL, 78, "no node is ready"),
+        (
+            {"nodes": (node(taints=("nvidia.com/gpu=present:NoSchedule",)),)},
+            "nodes",
+            Grade.FAIL,
+            78,
+            "nvidia.com/gpu=present:NoSchedule",
+        ),
+        (
+            {"nodes": (node(allocatable={**BIG, "nvidia.com/gpu": "0"}),)},
+            "nodes",
+            Grade.FAIL,
+            78,
+            "1 nvidia.com/gpu (at most 0) | lower train.processes",
+        ),
+        (
+            {"nodes": (node(allocatable={**BIG, "memory": "32Gi"}),)},
+            "nodes",
+            Grade.FAIL,
+            78,
+            "48Gi memory (at most 32Gi) | lower resources.train",
+        ),
+        ({"nodes": PermissionDeniedError("no")}, "nodes", Grade.OK, 0, "room for train tells"),
+        (
+            {
+                "quotas": (
+                    Quota(
+                        "gpus", {"requests.nvidia.com/gpu": "4"}, {"requests.nvidia.com/gpu": "4"}
+                    ),
+                )
+            },
+            "quota",
+            Grade.WARN,
+            0,
+            "gpus: requests.nvidia.com/gpu 4 of 4 used",
+        ),
+        (
+            {"quotas": (Quota("q", {"limits.memory": "64Gi", "pods": "9"}, {"pods": "1"}),)},
+            "quota",
+            Grade.OK,
+            0,
+            "leave room",
+        ),
+        ({"quotas": (Quota("q", {"pods": "0"}, {}),)}, "quota", Grade.FAIL, 78, "pods 0 of 0"),
+        (
+            {"quotas": (Quota("q", {"requests.cpu": "50m"}, {}),)},
+            "quota",
+            Grade.FAIL,
+            78,
+            "requests.cpu 0 of 50m used",
+        ),
+        (
+            {"site": Site.of(site_data(queue="line")), "queue": False},
+            "queue",
+            Grade.FAIL,
+            78,
+            "LocalQueue line is not in namespace forecasts",
+        ),
+        (
+            {"site": Site.of(site_data(queue="line")), "queue": None},
+            "queue",
+            Grade.WARN,
+            0,
+            "no Kueue",
+        ),
+    ],
+)
+def test_what_a_pod_would_wait_for_is_named(changes, name, grade, code, words):
+    store = changes.pop("store", "s3://bucket")
+    found = checks(store, **changes)
+    check = found[name]
+    assert (check.grade, check.code) == (grade, code)
+    assert words in f"{check.said} | {check.remedy}"
+    assert worst(found.values()) == code
+
+
+def test_whoever_may_not_make_jobs_gets_no_trials():
+    for lacking, names in ((set(), 4), ({"create jobs"}, 0), ({"delete jobs"}, 0)):
+        asked = Asked(rights=lacking)
+        list(cluster_checks(asked, lambda site: run_of("llama31"), "s3://bucket"))
+        assert len(asked.made) == names
+
+
+def test_a_site_with_everything_is_held_against_labels_taints_and_queue():
+    site = Site.of(full_site_data())
+    fitting = node(
+        labels={"pool": "gpu", "nvidia.com/cuda.driver.major": "580"},
+        taints=("nvidia.com/gpu=:NoSchedule",),
+        allocatable={**BIG, "nvidia.com/mig-3g.40gb": "4"},
+    )
+    good = checks("s3://bucket/forecasts", site=site, nodes=(fitting,))
+    assert good["nodes"].grade is Grade.OK
+    assert "driver 580" in good["nodes"].said
+    bare = checks("s3://bucket/forecasts", site=site, nodes=(node(),), queue=False)
+    assert "labels" in bare["nodes"].said
+    assert bare["queue"].grade is Grade.FAIL
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("500m", 0.5), ("4", 4), ("16Gi", 16 * 2**30), ("1.5k", 1500), ("x", 0), ("", 0)],
+)
+def test_quantities_are_numbers(text, number):
+    assert amount(text) == number

@@ -1,0 +1,141 @@
+"""Claims, heartbeats and fencing."""
+
+import json
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from fingpt.errors import FencedError, Interrupted, TransientError
+from fingpt.runs import attempt as attempts
+from fingpt.runs.attempt import Place, claim
+from fingpt.runs.run import Stage, attempt_key, claim_key, heartbeat_key, last_number
+
+RUN, TRAIN = "r-1", Stage.TRAIN
+
+
+def elsewhere(monkeypatch):
+    """Make every later look at a claim see a place whose processes cannot be judged from here."""
+    monkeypatch.setattr(Place, "is_gone", lambda self: False)
+
+
+def no_sleep(_):
+    return None
+
+
+def test_attempts_are_numbered_from_one_and_follow_an_ending(store):
+    with claim(store, RUN, TRAIN) as first:
+        pass
+    with claim(store, RUN, TRAIN, sleep=no_sleep) as second:
+        assert (first.number, second.number) == (1, 2)
+
+
+def test_a_claim_names_the_pod_and_the_node(store, monkeypatch):
+    monkeypatch.setenv("FINGPT_NODE", "gpu-1")
+    claim(store, RUN, TRAIN)
+    claimed = json.loads(store.read(claim_key(RUN, TRAIN, 1)))
+    assert (claimed["pod"], claimed["node"]) == (socket.gethostname(), "gpu-1")
+
+
+def test_an_ending_says_code_and_message(store):
+    with pytest.raises(Interrupted), claim(store, RUN, TRAIN):
+        raise Interrupted("SIGTERM honoured")
+    ending = json.loads(store.read(attempt_key(RUN, TRAIN, 1)))
+    assert (ending["code"], ending["message"]) == (143, "SIGTERM honoured")
+
+
+def test_a_beating_attempt_keeps_its_stage(store, monkeypatch):
+    elsewhere(monkeypatch)
+    claim(store, RUN, TRAIN)
+    beat = iter(range(1, 100))
+
+    def sleep(_):
+        store.create(heartbeat_key(RUN, TRAIN, 1, next(beat)), b"{}")
+
+    with pytest.raises(FencedError, match="alive"):
+        claim(store, RUN, TRAIN, sleep=sleep)
+    assert not store.exists(claim_key(RUN, TRAIN, 2))
+
+
+def test_a_silent_attempt_is_taken_over_and_fenced(store, monkeypatch):
+    elsewhere(monkeypatch)
+    silent = claim(store, RUN, TRAIN)
+    silent.check()
+    waited = []
+    successor = claim(store, RUN, TRAIN, sleep=waited.append)
+    assert successor.number == 2
+    assert sum(waited) >= attempts.WATCH_SECONDS
+    with pytest.raises(FencedError, match="taken over by attempt 2"):
+        silent.check()
+    successor.check()
+
+
+def test_a_process_of_this_machine_that_is_gone_is_not_waited_for(store, monkeypatch):
+    here = Place.here()
+    monkeypatch.setattr(Place, "here", classmethod(lambda cls: replace(here, born="0")))
+    claim(store, RUN, TRAIN)
+    monkeypatch.undo()
+    assert claim(store, RUN, TRAIN, sleep=pytest.fail).number == 2
+
+
+def test_this_process_is_not_gone_and_another_machine_s_cannot_be_judged():
+    here = Place.here()
+    assert not here.is_gone()
+    assert replace(here, born="0").is_gone()
+    assert not replace(here, born="0", host="elsewhere").is_gone()
+
+
+def test_of_many_starters_each_claim_has_one_winner(store, monkeypatch):
+    monkeypatch.setattr(attempts, "_watch", lambda *_: (_ for _ in ()).throw(FencedError("alive")))
+    elsewhere(monkeypatch)
+    barrier = threading.Barrier(8)
+
+    def start(_):
+        barrier.wait()
+        try:
+            return claim(store, RUN, TRAIN).number
+        except FencedError:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [number for number in pool.map(start, range(8)) if number]
+    assert won == [1]
+
+
+def test_an_attempt_beats_while_it_works(store, monkeypatch):
+    monkeypatch.setattr(attempts, "BEAT_SECONDS", 0.01)
+    with claim(store, RUN, TRAIN):
+        threading.Event().wait(0.2)
+    beats = last_number(store.exists, lambda n: heartbeat_key(RUN, TRAIN, 1, n))
+    assert beats >= 3
+
+
+@pytest.mark.parametrize("last", [0, 1, 2, 3, 7, 8, 9, 100])
+def test_the_last_number_is_found_in_few_probes(last):
+    probes = []
+
+    def exists(key):
+        probes.append(key)
+        return int(key) <= last
+
+    assert last_number(exists, str) == last
+    assert len(probes) <= 2 * (last.bit_length() + 1)
+
+
+def test_a_beat_that_could_not_be_stored_leaves_no_gap_in_their_numbers(store, monkeypatch):
+    monkeypatch.setattr(attempts, "BEAT_SECONDS", 0.01)
+    create, failures = store.create, iter([True, False, True, True])
+
+    def unsteady(key, data):
+        if "heartbeats" in key and next(failures, False):
+            raise TransientError("the store is away")
+        return create(key, data)
+
+    monkeypatch.setattr(store, "create", unsteady)
+    with claim(store, RUN, TRAIN):
+        threading.Event().wait(0.4)
+    last = last_number(store.exists, lambda n: heartbeat_key(RUN, TRAIN, 1, n))
+    assert last == len(list(store.keys("runs/" + RUN + "/train/heartbeats/"))) >= 3
+    assert b'"at"' in store.read(heartbeat_key(RUN, TRAIN, 1, last))

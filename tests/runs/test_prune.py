@@ -1,0 +1,162 @@
+"""Clean finds what nothing needs, and never what a live run, a resume, verify or a report does."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fingpt.errors import StorageError
+from fingpt.runs.prune import is_live, leftovers, remove
+from fingpt.runs.run import Stage, commit_key, complete_key
+from fingpt.runs.verify import exit_code, verify
+from fingpt.storage.deleting import open_deleter
+from tests.made_run import MadeRun
+
+NOW = datetime.now(UTC)
+LONG_AGO = NOW - timedelta(days=1)
+
+
+@pytest.fixture
+def deleter(store):
+    return open_deleter(store)
+
+
+@pytest.fixture
+def grow_old(tmp_path):
+    """Make every object a day old."""
+
+    def apply() -> None:
+        then = time.time() - 86400
+        for path in (tmp_path / "store").rglob("*"):
+            os.utime(path, (then, then))
+
+    return apply
+
+
+@pytest.fixture
+def made(store, tmp_path) -> MadeRun:
+    return MadeRun(store, tmp_path)
+
+
+def names(found) -> list[str]:
+    return [each.prefix for each in found]
+
+
+def test_a_whole_run_leaves_nothing_to_clean(made, store, deleter, grow_old):
+    made.whole()
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == []
+
+
+def test_checkpoints_outside_the_last_three_commits_go_and_the_run_still_verifies(
+    made, store, deleter, grow_old
+):
+    made.prep()
+    for step in (1, 2, 3, 4, 5):
+        made.commit(step)
+    orphan = made.orphan()
+    made.train()
+    made.eval()
+    grow_old()
+    found = list(leftovers(store, deleter, NOW))
+    assert orphan in names(found)
+    assert [name.rpartition("/")[2][:6] for name in names(found)] == ["000001", "000002", "000099"]
+    assert all(remove(store, deleter, each, NOW) for each in found)
+    assert not list(store.keys(orphan))
+    assert names(leftovers(store, deleter, NOW)) == []
+    assert exit_code(verify(store, made.id, deep=True)) == 0
+
+
+def test_a_damaged_commit_does_not_count_among_the_three(made, store, deleter, grow_old, tmp_path):
+    made.prep()
+    for step in (1, 2, 3, 4):
+        made.commit(step)
+    (tmp_path / "store" / commit_key(made.id, 4)).write_bytes(b"{}")
+    grow_old()
+    (found,) = leftovers(store, deleter, NOW)
+    assert "/000004-" in found.prefix
+
+
+@pytest.mark.parametrize(
+    ("attempt", "live"),
+    [
+        ({"code": None, "at": NOW}, True),
+        ({"code": None, "at": LONG_AGO}, False),
+        ({"code": 143, "at": NOW}, False),
+    ],
+)
+def test_a_run_is_live_while_its_heartbeat_is_fresh_and_it_left_no_ending(
+    made, store, deleter, grow_old, attempt, live
+):
+    made.attempt(Stage.TRAIN, 1, **attempt)
+    orphan = made.orphan()
+    grow_old()
+    assert is_live(store, made.id, NOW) is live
+    assert (orphan in names(leftovers(store, deleter, NOW))) is not live
+
+
+def test_a_heartbeat_without_a_time_counts_as_alive(made, store):
+    from fingpt.runs.run import heartbeat_key
+
+    made.attempt(Stage.TRAIN, 1, code=None, at=LONG_AGO, beats=0)
+    store.create(heartbeat_key(made.id, Stage.TRAIN, 1, 1), b"{}")
+    assert is_live(store, made.id, NOW)
+
+
+def test_a_run_that_came_alive_meanwhile_is_left_alone(made, store, deleter, grow_old):
+    orphan = made.orphan()
+    grow_old()
+    (found,) = leftovers(store, deleter, NOW)
+    made.attempt(Stage.TRAIN, 1, code=None, at=NOW)
+    assert not remove(store, deleter, found, NOW)
+    assert list(store.keys(orphan))
+
+
+def test_what_is_young_is_left_alone(made, store, deleter):
+    made.orphan()
+    store.create("datasets/abc/train.jsonl", b"x")
+    assert names(leftovers(store, deleter, NOW)) == []
+
+
+def test_data_sets_and_sources_that_nothing_names_go(made, store, deleter, grow_old):
+    made.whole()
+    store.create("datasets/0ld/train.jsonl", b"x")
+    store.create("raw/0ld/train.jsonl", b"x")
+    store.create("probe/123/twice", b"1")
+    grow_old()
+    found = list(leftovers(store, deleter, NOW))
+    assert names(found) == ["datasets/0ld", "raw/0ld", "probe/123"]
+    for each in found:
+        remove(store, deleter, each, NOW)
+    assert exit_code(verify(store, made.id, deep=True)) == 0
+
+
+def test_data_sets_and_sources_stay_while_any_run_is_at_work(made, store, deleter, grow_old):
+    store.create("datasets/0ld/train.jsonl", b"x")
+    made.attempt(Stage.PREP, 1, code=None, at=NOW)
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == []
+
+
+def test_a_data_set_that_only_a_report_names_stays(made, store, deleter, grow_old, tmp_path):
+    made.whole()
+    (tmp_path / "store" / complete_key(made.id, Stage.PREP)).unlink()
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == []
+
+
+def test_with_a_record_that_cannot_be_read_nothing_is_deleted(made, store, deleter, grow_old):
+    made.whole()
+    store.create("reports/bad/manifest.json", b"{}")
+    grow_old()
+    with pytest.raises(StorageError, match="reports/bad"):
+        list(leftovers(store, deleter, NOW))
+
+
+def test_base_weights_are_never_found(made, store, deleter, grow_old):
+    made.base()
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == []

@@ -1,0 +1,50 @@
+"""A run's identity and its frozen bytes."""
+
+import json
+import re
+
+import pytest
+
+from fingpt.config import RunConfig
+from fingpt.errors import DataError
+from fingpt.models import MODELS
+from fingpt.runs.run import Run, Stage, complete_key, run_key
+
+CONFIG = RunConfig(model="tiny-deepseek-r1")
+RUN = Run.of(CONFIG, {"prep": "sha256:1"})
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_run_ids_are_dns_labels_of_at_most_forty_characters(model):
+    run = Run.of(RunConfig(model=model), {})
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", run.id)
+    assert len(run.id) <= 40
+
+
+def test_new_code_or_a_new_configuration_is_a_new_run():
+    other_code = Run.of(CONFIG, {"prep": "sha256:2"})
+    other_config = Run.of(CONFIG.model_copy(update={"seed": 1}), RUN.images)
+    assert len({RUN.id, other_code.id, other_config.id}) == 3
+    assert Run.of(CONFIG, {"prep": "sha256:1"}) == RUN
+
+
+def test_run_json_reads_back():
+    assert Run.decode(RUN.encode()) == RUN
+
+
+def test_a_changed_configuration_in_run_json_is_found():
+    fields = json.loads(RUN.encode())
+    fields["config"]["train"]["lr"] = 0.5
+    with pytest.raises(DataError, match="does not hash"):
+        Run.decode(json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"\xff", b'{"id": 1}'])
+def test_bytes_that_are_no_run_are_one_sentence(data):
+    with pytest.raises(DataError, match="submit the run again"):
+        Run.decode(data)
+
+
+def test_keys_lie_under_the_run():
+    assert run_key("r-1") == "runs/r-1/run.json"
+    assert complete_key("r-1", Stage.EVAL) == "runs/r-1/eval/COMPLETE.json"

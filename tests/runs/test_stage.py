@@ -1,0 +1,182 @@
+"""The frame: skip, commit last, exit codes, signals."""
+
+import errno
+import os
+import signal
+
+import pytest
+
+from fingpt import log
+from fingpt.config import RunConfig
+from fingpt.errors import DataError, Interrupted
+from fingpt.runs import stage as frame
+from fingpt.runs.manifest import PrepManifest, decode, encode
+from fingpt.runs.run import Run, Stage, claim_key, complete_key, run_key
+from fingpt.runs.stage import guarded, run_stage
+
+RUN = Run.of(RunConfig(model="tiny-llama31"), {})
+
+
+@pytest.fixture
+def uri(store):
+    store.create(run_key(RUN.id), RUN.encode())
+    return f"{store.uri}/{run_key(RUN.id)}"
+
+
+@pytest.fixture(autouse=True)
+def logging_to_this_test_s_stderr(capsys):
+    log.setup()
+
+
+def manifest_of(ctx):
+    return PrepManifest(**ctx.identity(), dataset="d", dataset_sha256="00")
+
+
+def carry_out(uri, body):
+    return run_stage(Stage.PREP, uri, lambda: body)
+
+
+def test_a_body_s_manifest_is_committed_and_reads_back(store, uri):
+    assert carry_out(uri, manifest_of) == 0
+    key = complete_key(RUN.id, Stage.PREP)
+    assert decode(PrepManifest, store.read(key), key).dataset == "d"
+
+
+def test_a_complete_stage_is_skipped_without_loading_its_body(store, uri):
+    assert carry_out(uri, manifest_of) == 0
+
+    def load():
+        raise AssertionError("the body must not be loaded")
+
+    assert run_stage(Stage.PREP, uri, load) == 0
+
+
+def test_a_stage_that_another_attempt_completes_meanwhile_is_not_done_again(store, uri):
+    def body(ctx):
+        raise AssertionError("the body must not run")
+
+    def load():
+        made = PrepManifest(**context(store).identity(), dataset="d", dataset_sha256="00")
+        store.create(complete_key(RUN.id, Stage.PREP), encode(made))
+        return body
+
+    assert run_stage(Stage.PREP, uri, load) == 0
+
+
+def test_a_failing_body_leaves_no_manifest_and_sets_its_exit_code(store, uri, capsys):
+    def body(ctx):
+        raise DataError("The rows are wrong.")
+
+    assert carry_out(uri, body) == 65
+    assert not store.exists(complete_key(RUN.id, Stage.PREP))
+    assert "The rows are wrong." in capsys.readouterr().err
+
+
+def test_a_flipped_byte_in_a_finished_stage_is_storage_corruption(store, uri, capsys):
+    bad = encode(PrepManifest(**context(store).identity(), dataset="d", dataset_sha256="00"))
+    store.create(complete_key(RUN.id, Stage.PREP), bad.replace(b'"dataset":"d"', b'"dataset":"e"'))
+    assert carry_out(uri, manifest_of) == 74
+    assert "seal" in capsys.readouterr().err
+
+
+def context(store):
+    return frame.Context(store, RUN, Stage.TRAIN, frame.site_config(), None)
+
+
+def test_a_missing_earlier_stage_says_which_and_how(store, uri, capsys):
+    def body(ctx):
+        ctx.previous(Stage.TRAIN, PrepManifest)
+
+    assert carry_out(uri, body) == 66
+    assert "make train MODEL=tiny-llama31" in capsys.readouterr().err
+
+
+def test_a_manifest_that_was_read_becomes_an_input(store, uri):
+    assert carry_out(uri, manifest_of) == 0
+    ctx = context(store)
+    ctx.previous(Stage.PREP, PrepManifest)
+    assert list(ctx.identity()["inputs"]) == [complete_key(RUN.id, Stage.PREP)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_stage_with_143_and_without_a_manifest(store, uri, number):
+    before = signal.getsignal(number)
+
+    def body(ctx):
+        os.kill(os.getpid(), number)
+        return manifest_of(ctx)
+
+    assert carry_out(uri, body) == Interrupted.exit_code
+    assert not store.exists(complete_key(RUN.id, Stage.PREP))
+    assert signal.getsignal(number) is before
+
+
+def test_a_taken_over_stage_stops_before_its_commit(store, uri):
+    def body(ctx):
+        store.create(claim_key(RUN.id, Stage.PREP, 2), b"{}")
+        return manifest_of(ctx)
+
+    assert carry_out(uri, body) == 76
+    assert not store.exists(complete_key(RUN.id, Stage.PREP))
+
+
+def test_the_scratch_folder_is_gone_afterwards(uri):
+    seen = []
+
+    def body(ctx):
+        seen.append(ctx.scratch)
+        (ctx.scratch / "file").write_text("x")
+        return manifest_of(ctx)
+
+    assert carry_out(uri, body) == 0
+    assert not seen[0].exists()
+
+
+@pytest.mark.parametrize("uri", ["file:///x", "s3://b/runs/id", "runs"])
+def test_a_uri_that_names_no_run_is_a_usage_error(uri):
+    assert carry_out(uri, manifest_of) == 64
+
+
+def test_a_run_that_was_never_submitted_is_a_missing_input(store):
+    assert carry_out(f"{store.uri}/runs/no-such/run.json", manifest_of) == 66
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.ENOSPC, 74), (errno.EACCES, 77), (errno.EROFS, 77), (errno.ENOENT, 66)],
+)
+def test_operating_system_errors_get_their_own_codes(number, code, capsys):
+    def action():
+        raise OSError(number, os.strerror(number), "/data/x")
+
+    assert guarded(action, debug=False) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_unforeseen_error_is_one_sentence_and_code_1(capsys):
+    assert guarded(lambda: {}["gone"], debug=False) == 1
+    said = capsys.readouterr().err
+    assert "KeyError" in said
+    assert "Traceback" not in said
+
+
+def test_the_command_line_wants_a_run(capsys):
+    assert frame.main(Stage.PREP, lambda: manifest_of, ["--rnu", "x"]) == 64
+    assert "usage" in capsys.readouterr().err
+
+
+def test_in_a_pod_the_last_sentence_is_left_where_kubernetes_keeps_it(tmp_path, monkeypatch):
+    def fail():
+        raise DataError("The rows are wrong.")
+
+    monkeypatch.setattr(frame, "LAST_WORDS", tmp_path / "termination-log")
+    monkeypatch.setenv("FINGPT_NODE", "gpu-1")
+    assert guarded(fail, debug=False) == 65
+    assert not frame.LAST_WORDS.exists()  # the kubelet makes it; where it is not, nothing is made
+    frame.LAST_WORDS.write_text("")
+    monkeypatch.delenv("FINGPT_NODE")
+    guarded(fail, debug=False)
+    assert frame.LAST_WORDS.read_text() == ""
+    monkeypatch.setenv("FINGPT_NODE", "gpu-1")
+    guarded(fail, debug=False)
+    assert frame.LAST_WORDS.read_text() == "The rows are wrong.\n"

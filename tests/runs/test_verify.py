@@ -1,0 +1,171 @@
+"""Verify finds every flipped byte and every missing object of a run's chain, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fingpt.errors import MissingInputError
+from fingpt.models import spec
+from fingpt.record import canonical_json
+from fingpt.runs.run import Stage, commit_key, complete_key, run_key
+from fingpt.runs.verify import Verdict, exit_code, verify
+from tests.made_run import MODEL, MadeRun
+
+DIARIES = ("/claims/", "/heartbeats/", "/attempts/")
+
+
+@pytest.fixture
+def made(store, tmp_path) -> MadeRun:
+    return MadeRun(store, tmp_path).whole()
+
+
+def evidence(store) -> list[str]:
+    return [key for key in store.keys("") if not any(part in key for part in DIARIES)]
+
+
+def test_a_sound_run_has_only_sound_links(made, store):
+    links = verify(store, made.id, deep=True)
+    assert exit_code(links) == 0
+    assert {link.verdict for link in links} == {Verdict.OK}
+    assert {link.key for link in links} == set(evidence(store))
+
+
+def test_without_deep_the_base_s_files_are_named_as_not_hashed(made, store):
+    links = verify(store, made.id)
+    skipped = [link.key for link in links if link.verdict is Verdict.SKIPPED]
+    assert exit_code(links) == 0
+    assert sorted(skipped) == sorted(
+        f"{spec(MODEL).base_prefix}/{name}"
+        for name in ("config.json", "tokenizer.json", "model.safetensors")
+    )
+
+
+@pytest.mark.parametrize("places", [1, pytest.param(60, marks=pytest.mark.slow)])
+def test_every_flipped_bit_is_found_wherever_it_is(made, store, tmp_path, places):
+    root = tmp_path / "store"
+    for key in evidence(store):
+        path: Path = root / key
+        whole = path.read_bytes()
+        # Enough places to meet names, values, numbers and seals.
+        for place in range(len(whole) // 3, len(whole), max(1, len(whole) // places)):
+            for bit in (1, 32):  # 32 turns e into E, which JSON reads as the same number
+                flipped = bytearray(whole)
+                flipped[place] ^= bit
+                path.write_bytes(flipped)
+                assert exit_code(verify(store, made.id, deep=True)) == 74, (key, place, bit)
+        path.write_bytes(whole)
+    assert exit_code(verify(store, made.id, deep=True)) == 0
+
+
+def test_every_object_that_is_gone_is_named(made, store, tmp_path):
+    root = tmp_path / "store"
+    for key in evidence(store):
+        if key.startswith("reports/") and key.endswith("manifest.json"):
+            continue  # a report without its manifest does not exist
+        if "/commits/000003" in key or key == run_key(made.id):
+            continue  # the last commit never happened; a run without run.json is no run
+        path = root / key
+        whole = path.read_bytes()
+        path.unlink()
+        links = verify(store, made.id, deep=True)
+        assert exit_code(links) in (66, 74), key
+        assert any(
+            link.verdict is not Verdict.OK
+            and (key in link.key or link.key in key or link.key.startswith("raw/"))
+            for link in links
+        ), key
+        path.write_bytes(whole)
+
+
+def test_a_commit_that_was_resealed_after_a_change_breaks_the_chain(made, store, tmp_path):
+    from fingpt.runs.manifest import Commit, decode, encode
+
+    key = commit_key(made.id, 2)
+    commit = decode(Commit, store.read(key), key)
+    (tmp_path / "store" / key).write_bytes(encode(commit.model_copy(update={"step": 9})))
+    damaged = [link for link in verify(store, made.id) if link.verdict is Verdict.DAMAGED]
+    assert [link.key for link in damaged] == [commit_key(made.id, 3)]
+    assert "commit 2" in damaged[0].said
+
+
+def test_a_manifest_that_was_resealed_no_longer_is_what_its_readers_read(made, store, tmp_path):
+    from fingpt.runs.manifest import AdapterManifest, decode, encode
+
+    key = complete_key(made.id, Stage.TRAIN)
+    manifest = decode(AdapterManifest, store.read(key), key)
+    better = manifest.model_copy(update={"eval_loss": 0.1})
+    (tmp_path / "store" / key).write_bytes(encode(better))
+    damaged = [link for link in verify(store, made.id) if link.verdict is Verdict.DAMAGED]
+    assert key in {link.key for link in damaged}
+    assert complete_key(made.id, Stage.EVAL) in damaged[0].said
+
+
+def test_older_checkpoints_may_be_collected_and_the_newest_three_may_not(store, tmp_path):
+    made = MadeRun(store, tmp_path)
+    made.prep()
+    for step in (2, 4, 6, 8):
+        made.commit(step)
+    made.train()
+    made.eval()
+    found = sorted(key for key in store.keys("runs/") if "/ckpt/" in key)
+    for key in found[:2]:
+        (tmp_path / "store" / key).unlink()
+    assert exit_code(verify(store, made.id)) == 0
+    (tmp_path / "store" / found[2]).unlink()
+    assert exit_code(verify(store, made.id)) == 66
+
+
+def test_an_unfinished_run_says_which_stage_is_missing(store, tmp_path):
+    made = MadeRun(store, tmp_path)
+    made.prep()
+    made.base()
+    links = verify(store, made.id)
+    assert exit_code(links) == 66
+    missing = [link for link in links if link.verdict is Verdict.MISSING]
+    assert {link.key for link in missing} == {
+        complete_key(made.id, stage) for stage in (Stage.TRAIN, Stage.EVAL)
+    }
+    assert "has not finished" in missing[0].said
+
+
+def test_damage_outweighs_absence(store, tmp_path):
+    made = MadeRun(store, tmp_path)
+    made.prep()
+    (tmp_path / "store" / made.run.config.prep.source / "test.jsonl").write_bytes(b"other")
+    assert exit_code(verify(store, made.id)) == 74
+
+
+def test_another_run_s_damage_is_not_this_one_s(made, store, tmp_path):
+    other = MadeRun(store, tmp_path, seed=7, rows="others").whole()
+    (tmp_path / "store" / complete_key(other.id, Stage.EVAL)).write_bytes(b"{}")
+    assert exit_code(verify(store, made.id)) == 0
+    assert exit_code(verify(store, other.id)) == 74
+
+
+def test_links_are_said_as_they_are_found(made, store):
+    said = []
+    assert tuple(said) == () != verify(store, made.id, say=said.append) == tuple(said)
+
+
+def test_a_run_that_is_not_there_is_a_missing_input(store):
+    with pytest.raises(MissingInputError):
+        verify(store, "tiny-llama31-00000000")
+
+
+def test_numbers_written_another_way_are_other_bytes(made, store, tmp_path):
+    path = tmp_path / "store" / run_key(made.id)
+    data = path.read_bytes()
+    assert b'"lr":0.0002' in data
+    path.write_bytes(data.replace(b'"lr":0.0002', b'"lr":2.0E-4'))
+    assert canonical_json({}) == b"{}"
+    assert exit_code(verify(store, made.id)) == 74
+
+
+def test_a_record_with_the_same_content_in_other_bytes_is_damaged(made, store, tmp_path):
+    (key,) = [key for key in store.keys("reports/") if key.endswith("manifest.json")]
+    path = tmp_path / "store" / key
+    path.write_bytes(path.read_bytes().replace(b'":', b'": ', 1))
+    damaged = [link for link in verify(store, made.id) if link.verdict is Verdict.DAMAGED]
+    assert [link.key for link in damaged] == [key]

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from fingpt.errors import DataError
+from fingpt.models import spec
+from fingpt.prompts.examples import encode_jsonl
+from fingpt.train.batching import Row
+from fingpt.train.tokenised import check_rows, tokenise
+
+SPEC = spec("tiny-llama31")
+
+
+@pytest.fixture
+def data(tmp_path, invent):
+    for split, count, offset in (("train", 5, 0), ("validation", 2, 5), ("test", 3, 7)):
+        rows = invent.examples(count, offset)
+        (tmp_path / f"{split}.jsonl").write_bytes(encode_jsonl(rows))
+    return tmp_path
+
+
+def test_rows_keep_the_order_and_ids_of_their_examples(data, base_folder, invent):
+    rows = tokenise(SPEC, base_folder, data, 512)
+    assert [row.example for row in rows.train] == [e.id for e in invent.examples(5)]
+    assert all(row.answer[-1] == rows.train[0].answer[-1] for row in rows.train)
+
+
+def test_validation_rows_are_evaluated_where_there_are_any(data, base_folder):
+    rows = tokenise(SPEC, base_folder, data, 512)
+    assert (rows.eval_split, len(rows.evaluation)) == ("validation", 2)
+
+
+def test_test_rows_are_evaluated_where_there_is_no_validation(data, base_folder):
+    (data / "validation.jsonl").write_bytes(b"")
+    rows = tokenise(SPEC, base_folder, data, 512)
+    assert (rows.eval_split, len(rows.evaluation)) == ("test", 3)
+
+
+def test_training_needs_no_evaluation_rows(data, base_folder):
+    for split in ("validation", "test"):
+        (data / f"{split}.jsonl").unlink()
+    assert tokenise(SPEC, base_folder, data, 512).eval_split == "none"
+
+
+def test_an_empty_train_split_is_refused(data, base_folder):
+    (data / "train.jsonl").write_bytes(b"")
+    with pytest.raises(DataError, match="train split is empty"):
+        tokenise(SPEC, base_folder, data, 512)
+
+
+def test_a_row_that_cannot_fit_is_refused(data, base_folder):
+    with pytest.raises(DataError, match=r"raise train\.max_tokens"):
+        tokenise(SPEC, base_folder, data, 64)
+
+
+def test_rows_that_are_mostly_answer_are_refused():
+    with pytest.raises(DataError, match="prompts of this data set were lost"):
+        check_rows((Row("a", (1,), (2, 3)),))
+
+
+def test_a_row_without_an_answer_is_refused():
+    with pytest.raises(DataError, match="no prompt or no answer"):
+        check_rows((Row("a", (1, 2, 3), ()),))
