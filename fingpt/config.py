@@ -1,4 +1,4 @@
-"""RunConfig says WHAT is computed and is hashed; SiteConfig says WHERE and never is.
+"""RunConfig says WHAT is computed and is hashed; Environment says WHERE and never is.
 
 A RunConfig comes from one YAML file plus `key.path=value` overrides, is validated as a whole, and is frozen into the
 bucket; stages read it from there. This module is the only reader of environment variables.
@@ -159,7 +159,7 @@ class RunConfig(Frozen):
         return sha256_bytes(canonical_json(self))
 
 
-class SiteConfig(Frozen):
+class Environment(Frozen):
     """WHERE a run works: never hashed, never stored.
 
     `store`: URI of the object store (FINGPT_STORE, default `./store`); the endpoint and keys of an S3 store come from
@@ -176,10 +176,10 @@ class SiteConfig(Frozen):
     hub_token: SecretStr | None = None
 
 
-def site_config() -> SiteConfig:
+def read_environment() -> Environment:
     """Read the site's environment variables, once, here."""
     token = _variable("HF_TOKEN") or _content(_variable("HF_TOKEN_PATH"))
-    return SiteConfig(
+    return Environment(
         store=_variable("FINGPT_STORE") or (Path.cwd() / "store").as_uri(),
         cache=Path(_variable("FINGPT_CACHE") or "~/.cache/fingpt-jobs").expanduser(),
         debug=_variable("FINGPT_DEBUG") not in ("", "0"),

@@ -105,10 +105,10 @@ class Interrupted(FingptError):
 
 
 class StageFailedError(FingptError):
-    """A stage ended with `code` in a process or pod of its own; `sentence` is what is known of it here."""
+    """A stage ended with `code` in a process or pod of its own; `summary` is what is known of it here."""
 
-    def __init__(self, sentence: str, code: int) -> None:
-        super().__init__(sentence)
+    def __init__(self, summary: str, code: int) -> None:
+        super().__init__(summary)
         self.exit_code = code
 
     @classmethod

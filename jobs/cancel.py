@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import site_config
+from fingpt.config import read_environment
 from fingpt.errors import ConfigError
 from fingpt.runs.stage import guarded
 
@@ -16,18 +16,19 @@ from fingpt.runs.stage import guarded
 def main(run: Annotated[str, typer.Option(help="run id")]) -> None:
     """Delete the run's Jobs; their pods get time to commit a checkpoint, and nothing in the bucket is touched."""
     log.setup()
-    site = site_config()
+    environment = read_environment()
 
     def action() -> None:
         if not run:
             raise ConfigError("Name the run: make cancel RUN=id; make list shows the ids.")
-        if site.store.startswith("file:"):
+        if environment.store.startswith("file:"):
             raise ConfigError(
-                f"The store {site.store} is a folder, so run {run} is a process of this machine: press Ctrl-C there."
+                f"The store {environment.store} is a folder, so run {run} is a process of this machine: press Ctrl-C"
+                " there."
             )
         from fingpt.cluster.api.client import Cluster
 
-        cluster = Cluster.connect(site.namespace)
+        cluster = Cluster.connect(environment.namespace)
         # The conductor first: while it lives, it would miss the Jobs of its stages.
         jobs = sorted(cluster.jobs(run), key=lambda job: job.stage != "drive")
         for job in jobs:
@@ -39,7 +40,7 @@ def main(run: Annotated[str, typer.Option(help="run id")]) -> None:
             "Checkpoints and results stay in the bucket; the command that began the run resumes it."
         )
 
-    sys.exit(guarded(action, debug=site.debug))
+    sys.exit(guarded(action, debug=environment.debug))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import site_config
+from fingpt.config import read_environment
 from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
@@ -34,14 +34,14 @@ def compare(
 ) -> None:
     """Write report.html, report.md and report.json on finished runs, and print where the page is."""
     log.setup()
-    site = site_config()
+    environment = read_environment()
 
     def action() -> None:
         from fingpt.report.body import compare as write
 
-        typer.echo(write(open_store(site.store), runs.split(), out))
+        typer.echo(write(open_store(environment.store), runs.split(), out))
 
-    sys.exit(guarded(action, debug=site.debug))
+    sys.exit(guarded(action, debug=environment.debug))
 
 
 @app.command()
@@ -56,15 +56,15 @@ def run(
 ) -> None:
     """Copy a run's manifests, metrics, scores, answers and reports into a folder, verified; print where they are."""
     log.setup()
-    site = site_config()
+    environment = read_environment()
 
     def action() -> None:
         from fingpt.runs.collect import collect
 
         folder = out or Path("collected", run)
-        typer.echo(collect(open_store(site.store), run, folder, adapter=adapter))
+        typer.echo(collect(open_store(environment.store), run, folder, adapter=adapter))
 
-    sys.exit(guarded(action, debug=site.debug))
+    sys.exit(guarded(action, debug=environment.debug))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import RunConfig, SiteConfig, load_config, site_config
+from fingpt.config import Environment, RunConfig, load_config, read_environment
 from fingpt.doctor.checks import Check, failed, worst
 from fingpt.doctor.local import local_checks
 from fingpt.errors import FingptError
@@ -36,23 +36,23 @@ def main(
 ) -> None:
     """Check store, credentials, base weights, rows, disk and, where the store is a bucket, the cluster."""
     log.setup()
-    site = site_config()
+    environment = read_environment()
     checks: list[Check] = []
 
     def action() -> None:
         overrides = [*(set_ or []), *([f"prep.source={data}"] if data else [])]
         config = load_config(CONFIGS / f"{model}.yaml", overrides)
-        for check in _checks(config, site):
+        for check in _checks(config, environment):
             checks.append(check)
             _say(check, as_json)
 
-    code = guarded(action, debug=site.debug)
+    code = guarded(action, debug=environment.debug)
     sys.exit(code or worst(checks))
 
 
-def _checks(config: RunConfig, site: SiteConfig) -> Iterator[Check]:
-    store = open_store(site.store)
-    yield from local_checks(store, config, site)
+def _checks(config: RunConfig, environment: Environment) -> Iterator[Check]:
+    store = open_store(environment.store)
+    yield from local_checks(store, config, environment)
     if store.uri.startswith("file:"):
         return
     from fingpt.cluster.api.lookup import Observer
@@ -60,7 +60,7 @@ def _checks(config: RunConfig, site: SiteConfig) -> Iterator[Check]:
     from fingpt.runs.run import Run
 
     try:
-        observer = Observer.connect(site.namespace)
+        observer = Observer.connect(environment.namespace)
         yield from cluster_checks(
             observer, lambda there: Run.of(config, there.images.model_dump()), store.uri
         )
@@ -72,9 +72,9 @@ def _say(check: Check, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(check), ensure_ascii=False))
         return
-    typer.echo(f"{check.grade:4}  {check.name}: {check.said}")
-    if check.remedy:
-        typer.echo(f"      what to do: {check.remedy}")
+    typer.echo(f"{check.grade:4}  {check.name}: {check.message}")
+    if check.action:
+        typer.echo(f"      what to do: {check.action}")
 
 
 if __name__ == "__main__":

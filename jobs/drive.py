@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import site_config
+from fingpt.config import read_environment
 from fingpt.runs.local import run_locally
 from fingpt.runs.run import Stage
 from fingpt.runs.stage import guarded, load_run, locate
@@ -36,7 +36,7 @@ def main(
         cluster = Observer.connect()
         conduct(cluster, store, frozen, cluster.site())
 
-    sys.exit(guarded(action, debug=site_config().debug))
+    sys.exit(guarded(action, debug=read_environment().debug))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from fingpt import log
 from fingpt.cluster.status import Status, status
-from fingpt.config import site_config
+from fingpt.config import read_environment
 from fingpt.errors import DataError, StorageError
 from fingpt.runs.ledger import read_run, run_ids
 from fingpt.runs.stage import guarded
@@ -27,10 +27,10 @@ def main(
 ) -> None:
     """Every run with its model, stage, state and attempts, newest first; from the bucket alone."""
     log.setup()
-    site = site_config()
+    environment = read_environment()
 
     def action() -> None:
-        store, now = open_store(site.store), datetime.now(UTC)
+        store, now = open_store(environment.store), datetime.now(UTC)
         found: list[tuple[str, Status]] = []
         for run_id in run_ids(store):
             try:
@@ -48,7 +48,7 @@ def main(
             return
         _show(found)
 
-    sys.exit(guarded(action, debug=site.debug))
+    sys.exit(guarded(action, debug=environment.debug))
 
 
 def _show(found: list[tuple[str, Status]]) -> None:

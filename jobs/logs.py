@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import site_config
+from fingpt.config import read_environment
 from fingpt.runs.ledger import require_run
 from fingpt.runs.run import Stage
 from fingpt.runs.stage import guarded, load_run
@@ -21,10 +21,10 @@ def main(
 ) -> None:
     """Print every line of a run's pods, stage after stage; Ctrl-C stops the reading only."""
     log.setup()
-    site = site_config()
+    environment = read_environment()
 
     def action() -> None:
-        store = open_store(site.store)
+        store = open_store(environment.store)
         require_run(store, run)
         frozen = load_run(store, run)
         from fingpt.cluster.logs import diary, run_log
@@ -36,10 +36,10 @@ def main(
             return
         from fingpt.cluster.api.client import Cluster
 
-        for line in run_log(Cluster.connect(site.namespace), store, frozen, follow=follow):
+        for line in run_log(Cluster.connect(environment.namespace), store, frozen, follow=follow):
             typer.echo(line)
 
-    sys.exit(guarded(action, debug=site.debug))
+    sys.exit(guarded(action, debug=environment.debug))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import SiteConfig, site_config
+from fingpt.config import Environment, read_environment
 from fingpt.models import spec
 from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
@@ -22,18 +22,18 @@ from fingpt.storage import open_store
 def main(model: Annotated[str, typer.Option(help="a model of the model table")]) -> None:
     """Bring a model's base weights from the hub into the store, verified; the same command resumes."""
     log.setup(stage="mirror")
-    site = site_config()
-    sys.exit(guarded(lambda: bring(model, site), debug=site.debug))
+    environment = read_environment()
+    sys.exit(guarded(lambda: bring(model, environment), debug=environment.debug))
 
 
-def bring(key: str, site: SiteConfig) -> None:
+def bring(key: str, environment: Environment) -> None:
     """Mirror the weights of `key` into the site's store; SIGTERM ends it as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    store, row = open_store(site.store), spec(key)
+    store, row = open_store(environment.store), spec(key)
     from fingpt.weights.hub import Hub
     from fingpt.weights.mirror import mirror
 
-    mirror(store, row, Hub(site.hub_token))
+    mirror(store, row, Hub(environment.hub_token))
 
 
 if __name__ == "__main__":

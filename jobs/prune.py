@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import site_config
+from fingpt.config import read_environment
 from fingpt.runs.prune import leftovers, remove
 from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
@@ -21,10 +21,10 @@ def main(
 ) -> None:
     """Name, or delete, checkpoints, data sets and source files that no run and no report needs."""
     log.setup()
-    site = site_config()
+    environment = read_environment()
 
     def action() -> None:
-        store = open_store(site.store)
+        store = open_store(environment.store)
         deleter = open_deleter(store)
         count = size = 0
         found = list(leftovers(store, deleter, datetime.now(UTC)))
@@ -45,7 +45,7 @@ def main(
             bytes=size,
         )
 
-    sys.exit(guarded(action, debug=site.debug))
+    sys.exit(guarded(action, debug=environment.debug))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fingpt import log
-from fingpt.config import site_config
+from fingpt.config import read_environment
 from fingpt.errors import ConfigError
 from fingpt.runs.stage import guarded
 
@@ -42,7 +42,7 @@ def score(
         path = write_scores(scores, out)
         _show(scores, path)
 
-    sys.exit(guarded(act, debug=site_config().debug))
+    sys.exit(guarded(act, debug=read_environment().debug))
 
 
 def _show(scores: dict[str, dict[str, Any]], path: Path) -> None:

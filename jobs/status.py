@@ -15,7 +15,7 @@ from rich.console import Console
 
 from fingpt import log
 from fingpt.cluster.status import Looks, render, status
-from fingpt.config import SiteConfig, site_config
+from fingpt.config import Environment, read_environment
 from fingpt.errors import FingptError
 from fingpt.runs.ledger import newest_run, read_run
 from fingpt.runs.stage import guarded
@@ -31,15 +31,15 @@ def main(
 ) -> None:
     """Stage, attempt, step, loss, time left, last commit and node; for what does not start, why and what to do."""
     log.setup()
-    site = site_config()
+    environment = read_environment()
 
     def action() -> None:
-        store = open_store(site.store)
+        store = open_store(environment.store)
         record = read_run(store, run or newest_run(store))
         observer: Looks | None = None
         where = ""
         if not bucket_only and not store.uri.startswith("file:"):
-            observer, where = _observer(site)
+            observer, where = _observer(environment)
         found = status(record, store.uri, datetime.now(UTC), observer, where)
         if as_json:
             typer.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=1))
@@ -47,14 +47,14 @@ def main(
         terminal = sys.stdout.isatty()
         Console(width=None if terminal else _WIDE, soft_wrap=not terminal).print(render(found))
 
-    sys.exit(guarded(action, debug=site.debug))
+    sys.exit(guarded(action, debug=environment.debug))
 
 
-def _observer(site: SiteConfig) -> tuple[Looks | None, str]:
+def _observer(environment: Environment) -> tuple[Looks | None, str]:
     from fingpt.cluster.api.lookup import Observer
 
     try:
-        observer = Observer.connect(site.namespace)
+        observer = Observer.connect(environment.namespace)
     except FingptError as fault:
         log.warning(f"The bucket alone is shown: {fault}")
         return None, ""

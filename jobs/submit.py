@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import RunConfig, load_config, site_config
+from fingpt.config import RunConfig, load_config, read_environment
 from fingpt.models import ModelSpec, spec
 from fingpt.runs.freeze import create_run, freeze_source
 from fingpt.runs.local import run_locally
@@ -64,19 +64,19 @@ def main(
     overrides = list(set_ or [])
     overrides += [f"prep.source={data}"] if data else []
     overrides += [f"prep.limit={limit}"] if limit else []
-    site = site_config()
+    environment = read_environment()
 
     def action() -> None:
         if verb in (Verb.MIRROR, Verb.TINY):
             row = spec(model)
             require_way(row, tiny=verb is Verb.TINY)
-            bring_base(open_store(site.store), row, mode)
+            bring_base(open_store(environment.store), row, mode)
             return
         config = load_config(CONFIGS / f"{model}.yaml", overrides)
         stages = list(Stage) if verb is Verb.RUN else [Stage(verb)]
-        carry_out(open_store(site.store), config, stages, mode)
+        carry_out(open_store(environment.store), config, stages, mode)
 
-    sys.exit(guarded(action, debug=site.debug))
+    sys.exit(guarded(action, debug=environment.debug))
 
 
 def carry_out(store: ObjectStore, config: RunConfig, stages: list[Stage], mode: Mode) -> None:
@@ -107,12 +107,12 @@ def bring_base(store: ObjectStore, model: ModelSpec, mode: Mode) -> None:
         if model.tiny:
             tiny.make(model.key, store.uri)
         else:
-            mirror.bring(model.key, site_config())
+            mirror.bring(model.key, read_environment())
         return
     from fingpt.cluster import submission
     from fingpt.cluster.api.lookup import Observer
 
-    cluster = Observer.connect(site_config().namespace)
+    cluster = Observer.connect(read_environment().namespace)
     if mode is Mode.DRY_RUN:
         typer.echo(submission.dry_run_base(model, cluster.site()))
         return
@@ -128,7 +128,7 @@ def _in_cluster(store: ObjectStore, config: RunConfig, stages: list[Stage], mode
     from fingpt.cluster import submission
     from fingpt.cluster.api.lookup import Observer
 
-    cluster = Observer.connect(site_config().namespace)
+    cluster = Observer.connect(read_environment().namespace)
     cluster_site = cluster.site()
     dry = mode is Mode.DRY_RUN
     run = submission.freeze(store, config, cluster_site, dry=dry)

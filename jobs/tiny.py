@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import site_config
+from fingpt.config import read_environment
 from fingpt.models import MODELS, spec
 from fingpt.runs.run import base_manifest_key
 from fingpt.runs.stage import guarded
@@ -26,13 +26,13 @@ def main(
 ) -> None:
     """Make the base weights of tiny models and keep them in the store."""
     log.setup(stage="tiny")
-    site = site_config()
+    environment = read_environment()
 
     def action() -> None:
         for key in TINY if model is None else (model,):
-            make(key, site.store)
+            make(key, environment.store)
 
-    sys.exit(guarded(action, debug=site.debug))
+    sys.exit(guarded(action, debug=environment.debug))
 
 
 def make(key: str, uri: str) -> None:

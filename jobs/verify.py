@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import site_config
+from fingpt.config import read_environment
 from fingpt.errors import MissingInputError, StorageError
 from fingpt.runs.ledger import require_run
 from fingpt.runs.stage import guarded
-from fingpt.runs.verify import Link, Verdict, exit_code, verify
+from fingpt.runs.verify import Link, LinkStatus, exit_code, verify
 from fingpt.storage import open_store
 
 
@@ -25,20 +25,20 @@ def main(
 ) -> None:
     """Print each link of the chain: run, source, data set, base, commits, adapter, answers, scores, reports."""
     log.setup()
-    site = site_config()
+    environment = read_environment()
 
     def say(link: Link) -> None:
         if as_json:
             typer.echo(json.dumps(asdict(link), ensure_ascii=False))
         else:
-            typer.echo(f"{link.verdict:8} {link.key}{f'  {link.said}' if link.said else ''}")
+            typer.echo(f"{link.status:8} {link.key}{f'  {link.message}' if link.message else ''}")
 
     def action() -> None:
-        store = open_store(site.store)
+        store = open_store(environment.store)
         require_run(store, run)
         links = verify(store, run, deep=deep, say=say)
-        count = {verdict: sum(link.verdict is verdict for link in links) for verdict in Verdict}
-        words = ", ".join(f"{number} {verdict}" for verdict, number in count.items() if number)
+        count = {status: sum(link.status is status for link in links) for status in LinkStatus}
+        words = ", ".join(f"{number} {status}" for status, number in count.items() if number)
         code = exit_code(links)
         if code == StorageError.exit_code:
             raise StorageError(
@@ -48,7 +48,7 @@ def main(
             raise MissingInputError(f"Run {run} is not whole: {words}; what lacks is named above.")
         log.event(f"run {run} verifies", links=words)
 
-    sys.exit(guarded(action, debug=site.debug))
+    sys.exit(guarded(action, debug=environment.debug))
 
 
 if __name__ == "__main__":

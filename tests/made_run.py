@@ -11,13 +11,13 @@ from fingpt.models import spec
 from fingpt.record import FileRef, canonical_json, sha256_bytes
 from fingpt.runs.freeze import create_run, freeze_source
 from fingpt.runs.manifest import (
-    AdapterManifest,
     BaseManifest,
     DatasetManifest,
     EvalManifest,
     ParserScores,
     PrepManifest,
     ReportManifest,
+    TrainManifest,
     VariantScores,
     encode,
 )
@@ -145,7 +145,7 @@ class MadeRun:
         self.attempt(Stage.TRAIN, self._next(Stage.TRAIN))
         self._complete(
             Stage.TRAIN,
-            AdapterManifest,
+            TrainManifest,
             inputs=self._inputs(Stage.PREP),
             base=f"{base.base}@{base.revision}",
             base_sha256=base.sha256,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.config import RunConfig, load_config, parse_config, pod_and_node, site_config
+from fingpt.config import RunConfig, load_config, parse_config, pod_and_node, read_environment
 from fingpt.errors import ConfigError
 
 CONFIGS = Path(__file__).parent.parent / "jobs" / "configs"
@@ -95,11 +95,11 @@ def test_the_report_s_own_settings_are_reproduced():
 def test_the_site_comes_from_the_environment_and_not_from_the_run(monkeypatch, tmp_path):
     monkeypatch.setenv("FINGPT_STORE", "s3://bucket/prefix")
     monkeypatch.setenv("FINGPT_CACHE", str(tmp_path))
-    site = site_config()
+    site = read_environment()
     assert (site.store, site.cache) == ("s3://bucket/prefix", tmp_path)
     monkeypatch.delenv("FINGPT_STORE")
     monkeypatch.chdir(tmp_path)
-    assert site_config().store == (tmp_path / "store").as_uri()
+    assert read_environment().store == (tmp_path / "store").as_uri()
 
 
 def test_the_hub_s_token_is_a_variable_or_else_a_file(tmp_path, monkeypatch):
@@ -107,12 +107,12 @@ def test_the_hub_s_token_is_a_variable_or_else_a_file(tmp_path, monkeypatch):
     path.write_text("hf_file\n")
     monkeypatch.setenv("HF_TOKEN_PATH", str(path))
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    assert site_config().hub_token.get_secret_value() == "hf_file"
+    assert read_environment().hub_token.get_secret_value() == "hf_file"
     monkeypatch.setenv("HF_TOKEN", "hf_variable")
-    assert site_config().hub_token.get_secret_value() == "hf_variable"
+    assert read_environment().hub_token.get_secret_value() == "hf_variable"
     monkeypatch.delenv("HF_TOKEN")
     path.unlink()
-    assert site_config().hub_token is None
+    assert read_environment().hub_token is None
 
 
 def test_a_pod_of_ours_knows_its_node_and_another_place_is_its_own_node(monkeypatch):

@@ -16,10 +16,10 @@ from typing import Protocol
 from fingpt import log
 from fingpt.cluster.api import faults
 from fingpt.cluster.api.objects import JobState, PodState
-from fingpt.cluster.api.stream import Patience
+from fingpt.cluster.api.stream import WatchBackoff
 from fingpt.cluster.diagnosis.exits import exit_of
 from fingpt.cluster.diagnosis.explain import IMAGE_FAULTS, explain
-from fingpt.cluster.diagnosis.snapshot import Explanation, Sight, State
+from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.cluster.job import DRIVE, job_name
 from fingpt.errors import (
     DivergedError,
@@ -42,7 +42,7 @@ class Follows(Protocol):
 
     namespace: str
 
-    def look(self, run_id: str, stage: str, *, complete: bool | None) -> Sight:
+    def look(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
         """All that can be seen of a Job."""
 
     def watch_job(self, name: str) -> Iterator[JobState]:
@@ -67,17 +67,17 @@ class Work:
         return job_name(self.instance, self.component)
 
 
-GivesUp = Callable[[Sight, Explanation], bool]
+GivesUp = Callable[[JobSnapshot, Explanation], bool]
 
 
-def blocked(_: Sight, why: Explanation) -> bool:
+def blocked(_: JobSnapshot, why: Explanation) -> bool:
     """What a person at a terminal need not wait for: nothing goes on before somebody acts."""
     return why.state is State.BLOCKED
 
 
-def unpullable(sight: Sight, _: Explanation) -> bool:
+def unpullable(snapshot: JobSnapshot, _: Explanation) -> bool:
     """What a conductor does not wait for: an image. Room, quota, Secrets and nodes come, and Jobs then go on."""
-    return any(not pod.ended and pod.container.reason in IMAGE_FAULTS for pod in sight.pods)
+    return any(not pod.ended and pod.container.reason in IMAGE_FAULTS for pod in snapshot.pods)
 
 
 def finish(cluster: Follows, work: Work, gives_up: GivesUp) -> None:
@@ -86,8 +86,8 @@ def finish(cluster: Follows, work: Work, gives_up: GivesUp) -> None:
     Raises StageFailedError with the pod's exit code and its last sentence, DivergedError when the Job says Complete and
     the bucket holds no result, and what `follow` raises.
     """
-    sight = follow(cluster, work, gives_up)
-    fault = failure(sight, work)
+    snapshot = follow(cluster, work, gives_up)
+    fault = failure(snapshot, work)
     if fault is not None:
         raise fault
     if not work.done():
@@ -97,7 +97,7 @@ def finish(cluster: Follows, work: Work, gives_up: GivesUp) -> None:
         )
 
 
-def follow(cluster: Follows, work: Work, gives_up: GivesUp) -> Sight:
+def follow(cluster: Follows, work: Work, gives_up: GivesUp) -> JobSnapshot:
     """Show what the Job says and waits for until it has ended; returns the last look at it.
 
     StartTimeoutError when `gives_up` held for START_SECONDS without a break, and the Job is left as it is.
@@ -107,69 +107,70 @@ def follow(cluster: Follows, work: Work, gives_up: GivesUp) -> Sight:
         return _follow(cluster, work, gives_up, relay)
 
 
-def _follow(cluster: Follows, work: Work, gives_up: GivesUp, relay: _Relay) -> Sight:
-    patience = Patience(f"Job {work.job}")
-    said: tuple[object, ...] = ()
+def _follow(cluster: Follows, work: Work, gives_up: GivesUp, relay: _Relay) -> JobSnapshot:
+    backoff = WatchBackoff(f"Job {work.job}")
+    message: tuple[object, ...] = ()
     hopeless_since: float | None = None
     looks = 0
     while True:
         try:
-            sight = cluster.look(work.instance, work.component, complete=None)
+            snapshot = cluster.look(work.instance, work.component, complete=None)
         except TransientError as error:
-            patience.pause(error)
+            backoff.pause(error)
             continue
-        patience.heard()
-        if sight.job is None:
+        backoff.heard()
+        if snapshot.job is None:
             raise faults.no_job(work.job, cluster.namespace)
-        relay.show(sight.pods)
-        if sight.job.is_final():
+        relay.show(snapshot.pods)
+        if snapshot.job.is_final():
             relay.end()
-            return sight
-        why = explain(sight)
-        if said != (why.state, why.said):
-            said = (why.state, why.said)
+            return snapshot
+        why = explain(snapshot)
+        if message != (why.state, why.message):
+            message = (why.state, why.message)
             _say(work, why)
         now = time.monotonic()
-        hopeless_since = (hopeless_since or now) if gives_up(sight, why) else None
+        hopeless_since = (hopeless_since or now) if gives_up(snapshot, why) else None
         if hopeless_since is not None and now - hopeless_since >= START_SECONDS:
             raise _too_late(work, why)
         if why.state is State.RUNNING:
             looks = 0
-            _until_it_changes(cluster.watch_job(work.job), sight.job)
+            _until_it_changes(cluster.watch_job(work.job), snapshot.job)
         else:
             looks += 1
             time.sleep(min(POLL_SECONDS * (1 + looks / 30), MAX_POLL_SECONDS))
 
 
-def failure(sight: Sight, work: Work) -> StageFailedError | None:
+def failure(snapshot: JobSnapshot, work: Work) -> StageFailedError | None:
     """Why an ended Job failed, in the pod's own last sentence where that is a verdict; None when it did not fail."""
-    outcome = sight.job.outcome if sight.job else None
+    outcome = snapshot.job.outcome if snapshot.job else None
     if outcome is None or outcome.type != "Failed":
         return None
-    codes = [pod.container.exit_code for pod in sight.pods if pod.container.exit_code]
+    codes = [pod.container.exit_code for pod in snapshot.pods if pod.container.exit_code]
     code = codes[-1] if codes else TransientError.exit_code
-    why = explain(sight)
-    verdict = bool(codes) and bool(why.said) and not exit_of(code).retried
+    why = explain(snapshot)
+    verdict = bool(codes) and bool(why.message) and not exit_of(code).retried
     if verdict and work.component == DRIVE:
-        return StageFailedError(why.said, code)  # it speaks of its stage, whose code it ends with
-    reason = why.said if verdict else f"{why.sentence} ({why.said or outcome.reason})"
+        # It speaks of its stage, whose code it ends with.
+        return StageFailedError(why.message, code)
+    reason = why.message if verdict else f"{why.summary} ({why.message or outcome.reason})"
     return StageFailedError.of(work.component, code, reason)
 
 
 def _say(work: Work, why: Explanation) -> None:
-    fields = {"said": why.said, "remedy": why.remedy}
+    fields = {"message": why.message, "action": why.action}
     log.event(
-        f"{why.state}: {why.sentence}",
+        f"{why.state}: {why.summary}",
         job=work.job,
         **{name: text for name, text in fields.items() if text},
     )
 
 
 def _too_late(work: Work, why: Explanation) -> StartTimeoutError:
-    said = f" ({why.said})" if why.said else ""
-    remedy = f" {why.remedy[:1].upper()}{why.remedy[1:]}." if why.remedy else ""
+    message = f" ({why.message})" if why.message else ""
+    action = f" {why.action[:1].upper()}{why.action[1:]}." if why.action else ""
     return StartTimeoutError(
-        f"Job {work.job} could not start within {START_SECONDS / 60:.0f} minutes: {why.sentence}{said}.{remedy} "
+        f"Job {work.job} could not start within {START_SECONDS / 60:.0f} minutes: {why.summary}{message}.{action} "
         "The Job stays; the same command follows it again."
     )
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from fingpt.cluster.diagnosis.endings import pod_end
 from fingpt.cluster.diagnosis.exits import exit_of
 from fingpt.cluster.diagnosis.explain import explain
-from fingpt.cluster.diagnosis.snapshot import Explanation, Sight, State
+from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.cluster.job import DRIVE, MIRROR
 from fingpt.runs.ledger import AttemptRecord, RunRecord, StageRecord, seconds_since
 from fingpt.runs.progress import Progress
@@ -27,7 +27,7 @@ from fingpt.runs.run import Stage
 class Looks(Protocol):
     """Who looks at the cluster: `fingpt.cluster.api.lookup.Observer`."""
 
-    def look(self, run_id: str, stage: str, *, complete: bool | None) -> Sight:
+    def look(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
         """All that can be seen of a stage."""
 
 
@@ -69,16 +69,16 @@ def status(
     record: RunRecord, store: str, now: datetime, observer: Looks | None = None, where: str = ""
 ) -> Status:
     """Put a run's record and what an observer sees of it together; the cluster is asked up to the current stage."""
-    sight = conductor = None
+    snapshot = conductor = None
     if observer and not record.complete:
-        sight = observer.look(record.run.id, record.current.stage, complete=False)
+        snapshot = observer.look(record.run.id, record.current.stage, complete=False)
         conductor = observer.look(record.run.id, DRIVE, complete=None)
     stages = [
-        _stage(each, sight if each is record.current else None, now) for each in record.stages
+        _stage(each, snapshot if each is record.current else None, now) for each in record.stages
     ]
-    if observer and sight and conductor and conductor.job:
+    if observer and snapshot and conductor and conductor.job:
         drive = StageStatus(DRIVE, explain(conductor), node=_node(conductor))
-        if sight.job is None:
+        if snapshot.job is None:
             current = list(Stage).index(record.current.stage)
             base = observer.look(record.run.config.model, MIRROR, complete=None)
             stages[current] = _conducted(stages[current], drive.why, base)
@@ -128,73 +128,73 @@ def _without_ending(last: AttemptRecord, now: datetime) -> Explanation:
             "the same command resumes; if it still lives, that one stops and says so",
         ),
     }
-    state, sentence, remedy = words[last.state(now)]
-    return Explanation(state, sentence, remedy=remedy)
+    state, summary, action = words[last.state(now)]
+    return Explanation(state, summary, action=action)
 
 
-def _stage(record: StageRecord, sight: Sight | None, now: datetime) -> StageStatus:
-    why = explain(sight) if sight else from_bucket(record, now)
+def _stage(record: StageRecord, snapshot: JobSnapshot | None, now: datetime) -> StageStatus:
+    why = explain(snapshot) if snapshot else from_bucket(record, now)
     if why.state is State.ABSENT and record.attempts:
         why = from_bucket(record, now)
-    if sight and why.state is State.RUNNING:
-        why = _watching(record, sight) or why
+    if snapshot and why.state is State.RUNNING:
+        why = _watching(record, snapshot) or why
     last = record.last
     return StageStatus(
         stage=str(record.stage),
         why=why,
         attempt=last.number if last else 0,
-        node=(_node(sight) if sight else "") or (last.node if last else ""),
-        pod=sight.pods[-1].name if sight and sight.pods else (last.pod if last else ""),
+        node=(_node(snapshot) if snapshot else "") or (last.node if last else ""),
+        pod=snapshot.pods[-1].name if snapshot and snapshot.pods else (last.pod if last else ""),
         progress=record.progress,
-        past=tuple(_past(record, sight)),
+        past=tuple(_past(record, snapshot)),
     )
 
 
-def _conducted(stage: StageStatus, drive: Explanation, base: Sight) -> StageStatus:
+def _conducted(stage: StageStatus, drive: Explanation, base: JobSnapshot) -> StageStatus:
     """A stage that has no Job yet, or no more, is where its conductor is, unless it works or has ended elsewhere.
 
     A conductor that has a tiny model's base weights made first is where their Job is.
     """
     if drive.state is State.RUNNING and base.job is not None and base.job.outcome is None:
         why = explain(base)
-        return replace(stage, why=replace(why, sentence=f"base weights come first: {why.sentence}"))
+        return replace(stage, why=replace(why, summary=f"base weights come first: {why.summary}"))
     if drive.state is State.RUNNING and stage.why.state in (State.ABSENT, State.RETRYABLE):
         words = "drive runs and makes its Job next"
         return replace(stage, why=Explanation(State.WAITING, words))
     if stage.why.state is not State.ABSENT or drive.state is State.COMPLETE:
         return stage
-    return replace(stage, why=replace(drive, sentence=f"drive makes its Job: {drive.sentence}"))
+    return replace(stage, why=replace(drive, summary=f"drive makes its Job: {drive.summary}"))
 
 
-def _watching(record: StageRecord, sight: Sight) -> Explanation | None:
+def _watching(record: StageRecord, snapshot: JobSnapshot) -> Explanation | None:
     """What a pod does that runs but has not claimed its stage, while the last claim of another pod has no ending."""
-    last, pod = record.last, sight.pods[-1].name if sight.pods else ""
+    last, pod = record.last, snapshot.pods[-1].name if snapshot.pods else ""
     if last is None or last.code is not None or not pod or last.pod in ("", pod):
         return None
     return Explanation(
         State.WAITING,
         f"pod {pod} watches for 30 s whether attempt {last.number} of pod {last.pod} is alive, since that left no "
         "ending; it then takes over, or leaves the run to it",
-        remedy="nothing; it goes on by itself",
+        action="nothing; it goes on by itself",
     )
 
 
-def _past(record: StageRecord, sight: Sight | None) -> Iterator[str]:
+def _past(record: StageRecord, snapshot: JobSnapshot | None) -> Iterator[str]:
     for attempt in record.attempts:
         if attempt.code is not None and not (record.complete and attempt is record.last):
             word = exit_of(attempt.code).word
-            said = f": {attempt.message}" if attempt.message else ""
-            yield f"attempt {attempt.number}: {word} (exit {attempt.code}){said}"
+            message = f": {attempt.message}" if attempt.message else ""
+            yield f"attempt {attempt.number}: {word} (exit {attempt.code}){message}"
         elif attempt is not record.last:
             yield f"attempt {attempt.number}: killed, it left no ending"
-    for pod in sight.pods if sight else ():
+    for pod in snapshot.pods if snapshot else ():
         if pod.ended and pod.phase == "Failed":
             end = pod_end(pod)
-            yield f"pod {pod.name}: {end.state}: {end.sentence}"
+            yield f"pod {pod.name}: {end.state}: {end.summary}"
 
 
-def _node(sight: Sight) -> str:
-    return sight.pods[-1].node if sight.pods else ""
+def _node(snapshot: JobSnapshot) -> str:
+    return snapshot.pods[-1].node if snapshot.pods else ""
 
 
 def render(found: Status) -> RenderableType:
@@ -221,15 +221,15 @@ def _cells(each: StageStatus) -> Sequence[str]:
 
 
 def _lines(found: Status) -> Iterator[Text]:
-    troubled = [each for each in found.stages if each.why.remedy and each is not found.current]
+    troubled = [each for each in found.stages if each.why.action and each is not found.current]
     for each in (found.current, *troubled):
         why = each.why
-        yield _plain(f"{each.stage}: {why.state}: {why.sentence}")
-        if why.said:
+        yield _plain(f"{each.stage}: {why.state}: {why.summary}")
+        if why.message:
             often = f"  (said {why.times} times, last {why.last})" if why.times else ""
-            yield _plain(f"  its words: {why.said}{often}")
-        if why.remedy:
-            yield _plain(f"  what to do: {why.remedy}".replace("RUN=…", f"RUN={found.run}"))
+            yield _plain(f"  its words: {why.message}{often}")
+        if why.action:
+            yield _plain(f"  what to do: {why.action}".replace("RUN=…", f"RUN={found.run}"))
     for each in found.stages:
         for line in each.past[-5:]:
             yield _plain(f"  earlier, {each.stage} {line}")

@@ -22,12 +22,12 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of doctor; `code` is a failure's exit code, else 0; `remedy` is empty where `said` holds it."""
+    """One line of doctor; `code` is a failure's exit code, else 0; `action` is empty where `message` holds it."""
 
     name: str
     grade: Grade
-    said: str
-    remedy: str = ""
+    message: str
+    action: str = ""
     code: int = 0
 
 
@@ -38,9 +38,9 @@ def worst(checks: Iterable[Check]) -> int:
     return next((code for code in order if code in codes), max(codes, default=0))
 
 
-def passed(name: str, said: str) -> Check:
+def passed(name: str, message: str) -> Check:
     """A check that found nothing wrong."""
-    return Check(name, Grade.OK, said)
+    return Check(name, Grade.OK, message)
 
 
 def failed(name: str, fault: FingptError) -> Check:
@@ -48,10 +48,10 @@ def failed(name: str, fault: FingptError) -> Check:
     return Check(name, Grade.FAIL, str(fault), code=fault.exit_code)
 
 
-def tried(name: str, said: str, act: Callable[[], object]) -> Check:
-    """`act`, as a check: ok with `said`, or the error that it raised."""
+def tried(name: str, message: str, act: Callable[[], object]) -> Check:
+    """`act`, as a check: ok with `message`, or the error that it raised."""
     try:
         act()
     except FingptError as fault:
         return failed(name, fault)
-    return passed(name, said)
+    return passed(name, message)

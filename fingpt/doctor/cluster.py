@@ -135,13 +135,13 @@ def _rights(asked: Asked) -> Check:
 
 
 def _same_store(site: Site, store: str) -> Check:
-    said = f"pods use {site.store}" + (f" at {site.endpoint}" if site.endpoint else "")
+    message = f"pods use {site.store}" + (f" at {site.endpoint}" if site.endpoint else "")
     if store.rstrip("/") == site.store.rstrip("/"):
-        return passed("settings", said)
+        return passed("settings", message)
     return Check(
         "settings",
         Grade.WARN,
-        f"{said}, this command uses {store}",
+        f"{message}, this command uses {store}",
         f"submit to the cluster with STORE={site.store}",
     )
 
@@ -205,15 +205,15 @@ def _nodes(nodes: tuple[NodeState, ...], site: Site, wanted: Mapping[str, str]) 
         driver = f", driver {', '.join(sorted(drivers))}" if drivers else ""
         return passed("nodes", f"{len(large)} of {len(nodes)} could take train ({text}){driver}")
     if not usable:
-        why, remedy = "no node is ready", "kubectl get nodes"
+        why, action = "no node is ready", "kubectl get nodes"
     elif not labelled:
-        why, remedy = "no node has the labels of nodeSelector", "correct nodeSelector"
+        why, action = "no node has the labels of nodeSelector", "correct nodeSelector"
     elif not open_:
         taints = sorted({taint for node in labelled for taint in _repelled(node, site)})
-        why, remedy = f"taints keep our pods off: {', '.join(taints)}", "set tolerations"
+        why, action = f"taints keep our pods off: {', '.join(taints)}", "set tolerations"
     else:
         return _too_small(open_, wanted)
-    return Check("nodes", Grade.FAIL, why, f"{remedy} in the chart's values", SetupError.exit_code)
+    return Check("nodes", Grade.FAIL, why, f"{action} in the chart's values", SetupError.exit_code)
 
 
 def _too_small(nodes: list[NodeState], wanted: Mapping[str, str]) -> Check:

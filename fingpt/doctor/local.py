@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fingpt import log
-from fingpt.config import RunConfig, SiteConfig, site_config
+from fingpt.config import Environment, RunConfig, read_environment
 from fingpt.doctor.checks import Check, Grade, failed, passed, tried
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError
 from fingpt.models import ModelSpec, spec
@@ -31,7 +31,9 @@ BASE_BYTES = 17 << 30
 """What base weights of eight billion parameters take, where no manifest says it better."""
 
 
-def local_checks(store: ObjectStore, config: RunConfig, site: SiteConfig) -> Iterator[Check]:
+def local_checks(
+    store: ObjectStore, config: RunConfig, environment: Environment
+) -> Iterator[Check]:
     """Everything that this machine can tell; a store that fails ends the checks that need it."""
     store_check = tried(
         "store",
@@ -41,14 +43,14 @@ def local_checks(store: ObjectStore, config: RunConfig, site: SiteConfig) -> Ite
     yield store_check
     model = spec(config.model)
     if store_check.grade is Grade.OK:
-        yield base_check(store, model, site)
+        yield base_check(store, model, environment)
         yield rows_check(store, config)
     yield disk_check("disk for temporary files", Path(tempfile.gettempdir()), SCRATCH_BYTES)
     needed = 64 << 20 if model.tiny else BASE_BYTES
-    yield disk_check("disk for base weights", site.cache, needed)
+    yield disk_check("disk for base weights", environment.cache, needed)
 
 
-def base_check(store: ObjectStore, model: ModelSpec, site: SiteConfig) -> Check:
+def base_check(store: ObjectStore, model: ModelSpec, environment: Environment) -> Check:
     """Whether the base weights are in the store; where they are not, whether the hub would give them."""
     name = f"base weights of {model.key}"
     try:
@@ -56,7 +58,7 @@ def base_check(store: ObjectStore, model: ModelSpec, site: SiteConfig) -> Check:
     except MissingInputError as fault:
         if model.tiny:
             return Check(name, Grade.WARN, "not in the store yet", "make run makes them by itself")
-        return _from_hub(name, model, site, fault)
+        return _from_hub(name, model, environment, fault)
     except FingptError as fault:
         return failed(name, fault)
     gone = [
@@ -73,16 +75,18 @@ def base_check(store: ObjectStore, model: ModelSpec, site: SiteConfig) -> Check:
     return passed(name, f"{len(manifest.files)} files, {size / 1e9:.1f} GB, in the store")
 
 
-def _from_hub(name: str, model: ModelSpec, site: SiteConfig, missing: MissingInputError) -> Check:
+def _from_hub(
+    name: str, model: ModelSpec, environment: Environment, missing: MissingInputError
+) -> Check:
     from fingpt.weights.hub import Hub
 
     try:
-        Hub(site.hub_token).files(model)
+        Hub(environment.hub_token).files(model)
     except PermissionDeniedError as fault:
         return failed(name, fault)
     except FingptError as fault:
-        said = f"{missing} The hub cannot be asked from here: {fault}"
-        return Check(name, Grade.FAIL, said, code=MissingInputError.exit_code)
+        message = f"{missing} The hub cannot be asked from here: {fault}"
+        return Check(name, Grade.FAIL, message, code=MissingInputError.exit_code)
     return Check(
         name,
         Grade.FAIL,
@@ -119,13 +123,13 @@ def disk_check(name: str, path: Path, needed: int) -> Check:
         total = shutil.disk_usage(next(each for each in (path, *path.parents) if each.exists()))
     except OSError as fault:
         return Check(name, Grade.WARN, f"{path} cannot be looked at: {fault.strerror}")
-    said = f"{free / 1e9:.1f} of {total.total / 1e9:.1f} GB free for {path}"
+    message = f"{free / 1e9:.1f} of {total.total / 1e9:.1f} GB free for {path}"
     if free >= needed:
-        return passed(name, said)
+        return passed(name, message)
     return Check(
         name,
         Grade.WARN,
-        f"{said}, {needed / 1e9:.1f} GB are wanted",
+        f"{message}, {needed / 1e9:.1f} GB are wanted",
         "free some, or point TMPDIR or FINGPT_CACHE elsewhere; a cluster's pods have their own",
     )
 
@@ -133,8 +137,8 @@ def disk_check(name: str, path: Path, needed: int) -> Check:
 def main() -> int:
     """Try the store that this process's environment names, by its own credentials; the exit code says how it went."""
     log.setup()
-    site = site_config()
-    return guarded(lambda: probe(open_store(site.store)), debug=site.debug)
+    environment = read_environment()
+    return guarded(lambda: probe(open_store(environment.store)), debug=environment.debug)
 
 
 if __name__ == "__main__":

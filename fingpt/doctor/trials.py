@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from fingpt import log
 from fingpt.cluster.diagnosis.explain import explain, unscheduled
-from fingpt.cluster.diagnosis.snapshot import Explanation, Sight, State
+from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.cluster.job import COMPONENT, INSTANCE, PROJECT, build_job, load_template
 from fingpt.cluster.site import Site
 from fingpt.doctor.checks import Check, Grade, failed, passed
@@ -51,7 +51,7 @@ class Tries(Protocol):
     def delete_job(self, name: str) -> bool:
         """Delete a Job and its pods."""
 
-    def look_at(self, name: str) -> Sight:
+    def look_at(self, name: str) -> JobSnapshot:
         """All that can be seen of a Job."""
 
 
@@ -147,19 +147,19 @@ def _answers(
     while open_:
         for each in list(open_):
             try:
-                sight = cluster.look_at(each.name)
+                snapshot = cluster.look_at(each.name)
             except FingptError as fault:
                 seen[each.title] = failed(each.title, fault)
                 open_.remove(each)
                 continue
-            why = explain(sight)
+            why = explain(snapshot)
             words, first = since.get(each.title, ("", clock()))
-            if words != why.sentence:
+            if words != why.summary:
                 first = clock()
-            since[each.title] = (why.sentence, first)
+            since[each.title] = (why.summary, first)
             sure = why.state is State.BLOCKED and clock() - first >= _SURE_SECONDS
-            if sure or clock() >= end or (sight.job is not None and sight.job.outcome):
-                seen[each.title] = judge(each, sight, why)
+            if sure or clock() >= end or (snapshot.job is not None and snapshot.job.outcome):
+                seen[each.title] = judge(each, snapshot, why)
                 open_.remove(each)
         if open_:
             sleep(_POLL_SECONDS)
@@ -175,28 +175,28 @@ def _delete(cluster: Tries, name: str) -> None:
         )
 
 
-def judge(trial: Trial, sight: Sight, why: Explanation) -> Check:
+def judge(trial: Trial, snapshot: JobSnapshot, why: Explanation) -> Check:
     """What a trial shows."""
-    if NOBODY_HAS in why.said:
+    if NOBODY_HAS in why.message:
         return _room(trial, why)
     if why.state is State.COMPLETE:
         return passed(trial.title, trial.good)
-    said = f"{why.sentence}: {why.said}" if why.said else why.sentence
+    message = f"{why.summary}: {why.message}" if why.message else why.summary
     if why.state is State.BLOCKED:
-        return _blocked(trial, said, why.remedy)
-    code = sight.pods[-1].container.exit_code if sight.pods else None
+        return _blocked(trial, message, why.action)
+    code = snapshot.pods[-1].container.exit_code if snapshot.pods else None
     if code:  # its own sentence ends with what to do, but cannot know whose Secret it had
-        own = why.said and code != PermissionDeniedError.exit_code
-        return Check(trial.title, Grade.FAIL, said, "" if own else why.remedy, code)
-    return Check(trial.title, Grade.WARN, f"no answer yet: {said}", "doctor again, it goes on")
+        own = why.message and code != PermissionDeniedError.exit_code
+        return Check(trial.title, Grade.FAIL, message, "" if own else why.action, code)
+    return Check(trial.title, Grade.WARN, f"no answer yet: {message}", "doctor again, it goes on")
 
 
-def _blocked(trial: Trial, said: str, remedy: str) -> Check:
-    if _PASSES.search(said):
-        return Check(trial.title, Grade.WARN, f"it would have to wait: {said}", remedy)
-    lacks_secret = re.search(r'secret "[^"]+" not found', said)
+def _blocked(trial: Trial, message: str, action: str) -> Check:
+    if _PASSES.search(message):
+        return Check(trial.title, Grade.WARN, f"it would have to wait: {message}", action)
+    lacks_secret = re.search(r'secret "[^"]+" not found', message)
     code = MissingInputError.exit_code if lacks_secret else SetupError.exit_code
-    return Check(trial.title, Grade.FAIL, said, remedy, code)
+    return Check(trial.title, Grade.FAIL, message, action, code)
 
 
 def _room(trial: Trial, why: Explanation) -> Check:
@@ -204,11 +204,11 @@ def _room(trial: Trial, why: Explanation) -> Check:
 
     It counts, of the nodes that pods of ours may use at all, how many lack what; a node that lacks only ours has room.
     """
-    ours = _OURS.search(why.said)
+    ours = _OURS.search(why.message)
     nodes = int(ours["nodes"]) if ours else 0
-    rest = _OURS.sub("", why.said).partition(". ")[0].strip("., ")
+    rest = _OURS.sub("", why.message).partition(". ")[0].strip("., ")
     lacking = sum(int(match["nodes"]) for match in _LACKS.finditer(rest))
     if nodes > lacking:
         return passed(trial.title, trial.good)
     found = unscheduled(rest)
-    return _blocked(trial, f"{found.sentence}: {rest}", found.remedy)
+    return _blocked(trial, f"{found.summary}: {rest}", found.action)

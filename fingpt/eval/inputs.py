@@ -10,7 +10,7 @@ from fingpt.models import ModelSpec, spec
 from fingpt.prompts.chat import template_sha256
 from fingpt.prompts.examples import Example, decode_jsonl
 from fingpt.record import FileRef, canonical_json, sha256_bytes
-from fingpt.runs.manifest import AdapterManifest, BaseManifest, DatasetManifest, PrepManifest
+from fingpt.runs.manifest import BaseManifest, DatasetManifest, PrepManifest, TrainManifest
 from fingpt.runs.run import (
     Stage,
     base_manifest_key,
@@ -31,7 +31,7 @@ class Inputs:
 
     spec: ModelSpec
     base: BaseManifest
-    adapter: AdapterManifest
+    adapter: TrainManifest
     dataset: DatasetManifest
 
     @property
@@ -50,7 +50,7 @@ class Inputs:
 def read_inputs(ctx: Context) -> Inputs:
     """Read the manifests that eval needs; DataError names the first pair that does not fit."""
     prep = ctx.previous(Stage.PREP, PrepManifest)
-    adapter = ctx.previous(Stage.TRAIN, AdapterManifest)
+    adapter = ctx.previous(Stage.TRAIN, TrainManifest)
     model = spec(ctx.run.config.model)
     read_base_manifest(ctx.store, model)  # says how to get the weights when they are not there
     base = ctx.read(BaseManifest, base_manifest_key(model.base_prefix))
@@ -68,7 +68,7 @@ def read_inputs(ctx: Context) -> Inputs:
 
 
 def check_adapter(
-    adapter: AdapterManifest, base: BaseManifest, model: ModelSpec, dataset: str
+    adapter: TrainManifest, base: BaseManifest, model: ModelSpec, dataset: str
 ) -> None:
     """DataError when the adapter was trained on another base, with another template or on another data set."""
     pairs = (

@@ -47,7 +47,7 @@ class Evaluation:
 
     def __init__(self, ctx: Context, inputs: Inputs) -> None:
         self.ctx, self.inputs, self.settings = ctx, inputs, ctx.run.config.eval
-        folder = fetch_base(ctx.store, inputs.spec, ctx.site.cache)
+        folder = fetch_base(ctx.store, inputs.spec, ctx.environment.cache)
         self.tokenizer = load_tokenizer(folder)
         self.dropped_news = 0
         self.test = self._rows(read_split(ctx, inputs.dataset, "test"))

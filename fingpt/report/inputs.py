@@ -16,7 +16,7 @@ from fingpt.prompts.examples import Example, decode_jsonl
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.report.score_arrays import read_rows
 from fingpt.report.sides import Side, Step
-from fingpt.runs.manifest import AdapterManifest, DatasetManifest, EvalManifest, decode
+from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, decode
 from fingpt.runs.run import (
     Run,
     Stage,
@@ -29,7 +29,7 @@ from fingpt.runs.run import (
 from fingpt.runs.stage import load_run
 from fingpt.storage import ObjectStore, read_verified
 
-M = TypeVar("M", AdapterManifest, EvalManifest, DatasetManifest)
+M = TypeVar("M", TrainManifest, EvalManifest, DatasetManifest)
 
 
 @dataclass
@@ -96,7 +96,7 @@ def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
                 f"Run {run.id} has not finished {stage}; finish it first: make run MODEL={run.config.model}."
             )
     reading.inputs[run_key(run.id)] = sha256_bytes(store.read(run_key(run.id)))
-    adapter = _manifest(store, AdapterManifest, complete_key(run.id, Stage.TRAIN), reading)
+    adapter = _manifest(store, TrainManifest, complete_key(run.id, Stage.TRAIN), reading)
     evaluation = _manifest(store, EvalManifest, complete_key(run.id, Stage.EVAL), reading)
     data = _manifest(store, DatasetManifest, dataset_manifest_key(evaluation.dataset), reading)
     if adapter.dataset != evaluation.dataset:

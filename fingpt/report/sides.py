@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fingpt.models import ModelSpec
 from fingpt.report.score_arrays import Rows
-from fingpt.runs.manifest import AdapterManifest, DatasetManifest, EvalManifest, VariantScores
+from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, VariantScores
 
 _MODELS_OWN = frozenset({"stop_ids", "pad_id"})
 """Decoding settings that differ because the tokenizers do."""
@@ -38,7 +38,7 @@ class Side:
     model: ModelSpec
     seed: int
     dataset: DatasetManifest
-    adapter: AdapterManifest
+    adapter: TrainManifest
     evaluation: EvalManifest
     rows: Mapping[str, Rows]
     curve: tuple[Step, ...]

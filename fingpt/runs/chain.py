@@ -19,7 +19,6 @@ from fingpt.models import spec
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes
 from fingpt.runs.freeze import SPLITS, SUFFIXES
 from fingpt.runs.manifest import (
-    AdapterManifest,
     BaseManifest,
     Commit,
     DatasetManifest,
@@ -27,6 +26,7 @@ from fingpt.runs.manifest import (
     PrepManifest,
     ReportManifest,
     StageManifest,
+    TrainManifest,
     decode,
 )
 from fingpt.runs.run import (
@@ -53,7 +53,7 @@ _FIRST = "0" * 64
 _IN_MEMORY_BYTES = 64 << 20
 
 
-class Verdict(StrEnum):
+class LinkStatus(StrEnum):
     """What became of one link."""
 
     OK = "ok"
@@ -64,11 +64,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One object of the chain: its key, the verdict, and in `said` what is wrong or why it was left out."""
+    """One object of the chain: its key, the verdict, and in `message` what is wrong or why it was left out."""
 
     key: str
-    verdict: Verdict = Verdict.OK
-    said: str = ""
+    status: LinkStatus = LinkStatus.OK
+    message: str = ""
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Chain:
         prep = self._complete(Stage.PREP, PrepManifest)
         if prep is not None:
             self._dataset(prep)
-        train = self._complete(Stage.TRAIN, AdapterManifest)
+        train = self._complete(Stage.TRAIN, TrainManifest)
         self._base(train)
         self._commits()
         if train is not None:
@@ -100,25 +100,25 @@ class Chain:
             self._files(stage_prefix(self.run.id, Stage.EVAL), evaluation.files)
         self._reports()
 
-    def add(self, key: str, verdict: Verdict = Verdict.OK, said: str = "") -> None:
+    def add(self, key: str, status: LinkStatus = LinkStatus.OK, message: str = "") -> None:
         """Put down one link."""
-        self.links.append(Link(key, verdict, said))
+        self.links.append(Link(key, status, message))
         self.say(self.links[-1])
 
-    def judge(self, key: str, sound: bool, said: str) -> None:
-        """Put down a link that is ok, or damaged for the reason `said`."""
-        self.add(key, Verdict.OK if sound else Verdict.DAMAGED, "" if sound else said)
+    def judge(self, key: str, sound: bool, message: str) -> None:
+        """Put down a link that is ok, or damaged for the reason `message`."""
+        self.add(key, LinkStatus.OK if sound else LinkStatus.DAMAGED, "" if sound else message)
 
     def _raw(self) -> None:
         """Frozen source files: their folder is named by the hash of their names and hashes."""
         source = self.run.config.prep.source
         if not source.startswith("raw/"):
-            self.add(source, Verdict.SKIPPED, "a remote source; what was taken is the data set")
+            self.add(source, LinkStatus.SKIPPED, "a remote source; what was taken is the data set")
             return
         names = [f"{split}{suffix}" for split in SPLITS for suffix in SUFFIXES]
         there = [name for name in names if self.store.exists(f"{source}/{name}")]
         if not there:
-            self.add(source, Verdict.MISSING, "the source files are not in the store")
+            self.add(source, LinkStatus.MISSING, "the source files are not in the store")
             return
         listing = [[name, sha256_bytes(self.store.read(f"{source}/{name}"))] for name in there]
         whole = raw_prefix(sha256_bytes(canonical_json(listing))[:16]) == source
@@ -137,7 +137,7 @@ class Chain:
             return None
         claimed = (manifest.run, manifest.stage, manifest.config_sha256)
         if claimed != (self.run.id, str(stage), self.run.config.sha256):
-            self.add(key, Verdict.DAMAGED, "it belongs to another run, stage or configuration")
+            self.add(key, LinkStatus.DAMAGED, "it belongs to another run, stage or configuration")
         self._inputs(key, manifest.inputs)
         return manifest
 
@@ -147,10 +147,10 @@ class Chain:
         if manifest is None:
             return
         if self.seen[key] != prep.dataset_sha256:
-            self.add(key, Verdict.DAMAGED, "it is not the data set that prep finished with")
+            self.add(key, LinkStatus.DAMAGED, "it is not the data set that prep finished with")
         self._files(dataset_prefix(prep.dataset), manifest.files)
 
-    def _base(self, train: AdapterManifest | None) -> None:
+    def _base(self, train: TrainManifest | None) -> None:
         prefix = spec(self.run.config.model).base_prefix
         key = base_manifest_key(prefix)
         manifest = self._record(key, BaseManifest, "the base weights are not in the store")
@@ -158,15 +158,19 @@ class Chain:
             return
         if train is not None and train.base_sha256 != manifest.sha256:
             self.add(
-                key, Verdict.DAMAGED, "these are not the weights that the adapter was made for"
+                key, LinkStatus.DAMAGED, "these are not the weights that the adapter was made for"
             )
         if self.deep:
             self._files(prefix, manifest.files)
             return
         for file in manifest.files:
             there = self.store.exists(f"{prefix}/{file.name}")
-            said = "there, not hashed (DEEP=1 does)" if there else "not there"
-            self.add(f"{prefix}/{file.name}", Verdict.SKIPPED if there else Verdict.MISSING, said)
+            message = "there, not hashed (DEEP=1 does)" if there else "not there"
+            self.add(
+                f"{prefix}/{file.name}",
+                LinkStatus.SKIPPED if there else LinkStatus.MISSING,
+                message,
+            )
 
     def _commits(self) -> None:
         """The checkpoint log: each commit names the hash of the one before."""
@@ -180,11 +184,11 @@ class Chain:
             commit = self._record(key, Commit, "the log of commits has a gap here")
             if commit is not None:
                 if (commit.n, commit.previous) != (n, previous):
-                    self.add(key, Verdict.DAMAGED, f"it does not follow commit {n - 1}")
+                    self.add(key, LinkStatus.DAMAGED, f"it does not follow commit {n - 1}")
                 self._files(commit.prefix, commit.files, collectable=n <= last - KEPT_COMMITS)
             previous = self._digest(key) or ""
 
-    def _fits(self, evaluation: EvalManifest, train: AdapterManifest) -> None:
+    def _fits(self, evaluation: EvalManifest, train: TrainManifest) -> None:
         key = complete_key(self.run.id, Stage.EVAL)
         files = [file for file in train.files if file.name.startswith("adapter/")]
         adapter = sha256_bytes(canonical_json([[file.name, file.sha256] for file in files]))
@@ -195,7 +199,7 @@ class Chain:
         )
         for what, scored, trained in pairs:
             if scored != trained:
-                self.add(key, Verdict.DAMAGED, f"it scored another {what} than train made")
+                self.add(key, LinkStatus.DAMAGED, f"it scored another {what} than train made")
 
     def _reports(self) -> None:
         """Reports that name the run; found by listing, since nothing points at them."""
@@ -212,13 +216,13 @@ class Chain:
     def _record(self, key: str, kind: type[M], absent: str) -> M | None:
         """A sealed record, whose bytes must be the only ones that say what it says; None when it cannot be used."""
         if self._digest(key) is None:
-            self.add(key, Verdict.MISSING, absent)
+            self.add(key, LinkStatus.MISSING, absent)
             return None
         data = self.store.read(key)
         try:
             record = decode(kind, data, key)
         except StorageError as fault:
-            self.add(key, Verdict.DAMAGED, str(fault))
+            self.add(key, LinkStatus.DAMAGED, str(fault))
             return None
         self.judge(
             key, canonical_json(json.loads(data)) == data, "its bytes were written differently"
@@ -229,9 +233,11 @@ class Chain:
         for name, sha256 in sorted(inputs.items()):
             digest = self._digest(name)
             if digest is None:
-                self.add(name, Verdict.MISSING, f"{key} was made from it")
+                self.add(name, LinkStatus.MISSING, f"{key} was made from it")
             elif digest != sha256:
-                self.add(name, Verdict.DAMAGED, f"{key} was made from other bytes ({sha256[:12]})")
+                self.add(
+                    name, LinkStatus.DAMAGED, f"{key} was made from other bytes ({sha256[:12]})"
+                )
 
     def _digest(self, key: str) -> str | None:
         """sha256 of a record's bytes, None when it is not there."""
@@ -245,8 +251,8 @@ class Chain:
         for file in files:
             key = f"{prefix}/{file.name}"
             if not self.store.exists(key):
-                said = "collected: an older checkpoint" if collectable else "a record names it"
-                self.add(key, Verdict.SKIPPED if collectable else Verdict.MISSING, said)
+                message = "collected: an older checkpoint" if collectable else "a record names it"
+                self.add(key, LinkStatus.SKIPPED if collectable else LinkStatus.MISSING, message)
                 continue
             got = self._hash(key, file)
             self.judge(

@@ -18,13 +18,13 @@ from fingpt.models import spec
 from fingpt.record import FileRef, Frozen, sha256_bytes, sha256_file
 from fingpt.runs.ledger import require_run
 from fingpt.runs.manifest import (
-    AdapterManifest,
     BaseManifest,
     DatasetManifest,
     EvalManifest,
     PrepManifest,
     ReportManifest,
     StageManifest,
+    TrainManifest,
     decode,
 )
 from fingpt.runs.run import (
@@ -77,7 +77,7 @@ def _own(store: ObjectStore, run: Run, found: Found, *, adapter: bool) -> Iterat
     for key in [run_key(run.id), *(complete_key(run.id, stage) for stage in found)]:
         yield _record(store, key, key.removeprefix(prefix))
     for stage, manifest in found.items():
-        if isinstance(manifest, AdapterManifest | EvalManifest):
+        if isinstance(manifest, TrainManifest | EvalManifest):
             wanted = [f for f in manifest.files if adapter or not f.name.startswith(ADAPTER)]
             yield from _below(str(stage), wanted)
 

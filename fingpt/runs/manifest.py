@@ -109,7 +109,7 @@ class PrepManifest(StageManifest):
     dataset_sha256: str
 
 
-class AdapterManifest(StageManifest):
+class TrainManifest(StageManifest):
     """A trained LoRA adapter: `files` lie under the run's `train/` prefix (`adapter/…`, `metrics.jsonl`).
 
     Losses are mean negative log-likelihoods per supervised (answer) token, in nats. `exactness`: `bitwise` when

@@ -12,11 +12,11 @@ from math import ceil
 
 from fingpt.errors import StorageError
 from fingpt.runs.manifest import (
-    AdapterManifest,
     Commit,
     DatasetManifest,
     PrepManifest,
     StageManifest,
+    TrainManifest,
     decode,
 )
 from fingpt.runs.run import (
@@ -62,7 +62,7 @@ def progress(
     if stage is Stage.EVAL:
         return _evaluation(store, run)
     reached = _training(store, run)
-    if not isinstance(manifest, AdapterManifest):
+    if not isinstance(manifest, TrainManifest):
         return reached
     return replace(
         reached,

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import TypeVar
 
 from fingpt import log
-from fingpt.config import SiteConfig, pod_and_node, site_config
+from fingpt.config import Environment, pod_and_node, read_environment
 from fingpt.errors import (
     ConfigError,
     FingptError,
@@ -35,10 +35,10 @@ from fingpt.errors import (
 from fingpt.record import Frozen, sha256_bytes
 from fingpt.runs.attempt import claim
 from fingpt.runs.manifest import (
-    AdapterManifest,
     EvalManifest,
     PrepManifest,
     StageManifest,
+    TrainManifest,
     decode,
     encode,
 )
@@ -52,7 +52,7 @@ LAST_WORDS = Path("/dev/termination-log")
 
 KINDS: dict[Stage, type[StageManifest]] = {
     Stage.PREP: PrepManifest,
-    Stage.TRAIN: AdapterManifest,
+    Stage.TRAIN: TrainManifest,
     Stage.EVAL: EvalManifest,
 }
 
@@ -68,7 +68,7 @@ class Context:
     store: ObjectStore
     run: Run
     stage: Stage
-    site: SiteConfig
+    environment: Environment
     scratch: Path
     fence: Callable[[], None] = lambda: None
     inputs: dict[str, str] = field(default_factory=dict)
@@ -111,8 +111,8 @@ def run_stage(stage: Stage, uri: str, load_body: Callable[[], Body]) -> int:
     `load_body` imports the body, so that a stage that is complete already is skipped before anything heavy loads.
     """
     log.setup(stage=str(stage))
-    site = site_config()
-    return guarded(lambda: _frame(stage, uri, site, load_body), debug=site.debug)
+    environment = read_environment()
+    return guarded(lambda: _frame(stage, uri, environment, load_body), debug=environment.debug)
 
 
 def guarded(action: Callable[[], None], *, debug: bool) -> int:
@@ -123,8 +123,8 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
     except FingptError as fault:
         return _end(str(fault), fault.exit_code)
     except KeyboardInterrupt:
-        said = "Interrupted; what was committed stays, the same command resumes."
-        return _end(said, Interrupted.exit_code)
+        message = "Interrupted; what was committed stays, the same command resumes."
+        return _end(message, Interrupted.exit_code)
     except OSError as fault:
         known = _of_os(fault)
         return _end(str(known), known.exit_code)
@@ -139,12 +139,12 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
         )
 
 
-def _end(sentence: str, code: int) -> int:
+def _end(summary: str, code: int) -> int:
     """Say why the process ends; in a pod also where Kubernetes keeps it, for those who follow the Job."""
-    log.error(sentence, code=code)
+    log.error(summary, code=code)
     in_pod = bool(pod_and_node()[0])
     if in_pod and os.access(LAST_WORDS, os.W_OK):
-        LAST_WORDS.write_text(f"{sentence}\n", encoding="utf-8")
+        LAST_WORDS.write_text(f"{summary}\n", encoding="utf-8")
     return code
 
 
@@ -180,7 +180,7 @@ def finished(store: ObjectStore, run: Run, stage: Stage) -> StageManifest | None
     return manifest
 
 
-def _frame(stage: Stage, uri: str, site: SiteConfig, load_body: Callable[[], Body]) -> None:
+def _frame(stage: Stage, uri: str, environment: Environment, load_body: Callable[[], Body]) -> None:
     with _signals():
         store, run_id = locate(uri)
         run = load_run(store, run_id)
@@ -193,7 +193,7 @@ def _frame(stage: Stage, uri: str, site: SiteConfig, load_body: Callable[[], Bod
             # The attempt that was watched may have finished meanwhile.
             if _skips(store, run, stage):
                 return
-            context = Context(store, run, stage, site, scratch, attempt.check)
+            context = Context(store, run, stage, environment, scratch, attempt.check)
             manifest = body(context)
             attempt.check()
             _commit(store, complete_key(run.id, stage), encode(manifest))

@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from fingpt.errors import DataError, MissingInputError, StorageError
-from fingpt.runs.chain import Chain, Link, Verdict
+from fingpt.runs.chain import Chain, Link, LinkStatus
 from fingpt.runs.run import run_key
 from fingpt.runs.stage import load_run
 from fingpt.storage import ObjectStore
 
-__all__ = ["Link", "Verdict", "exit_code", "verify"]
+__all__ = ["Link", "LinkStatus", "exit_code", "verify"]
 
 
 def exit_code(links: Iterable[Link]) -> int:
     """74 when a link is damaged, else 66 when one is missing, else 0."""
-    verdicts = {link.verdict for link in links}
-    if Verdict.DAMAGED in verdicts:
+    statuses = {link.status for link in links}
+    if LinkStatus.DAMAGED in statuses:
         return StorageError.exit_code
-    return MissingInputError.exit_code if Verdict.MISSING in verdicts else 0
+    return MissingInputError.exit_code if LinkStatus.MISSING in statuses else 0
 
 
 def verify(
@@ -41,7 +41,7 @@ def verify(
     try:
         run = load_run(store, run_id)
     except (DataError, StorageError) as fault:
-        link = Link(key, Verdict.DAMAGED, str(fault))
+        link = Link(key, LinkStatus.DAMAGED, str(fault))
         say(link)
         return (link,)
     chain = Chain(store, run, deep, say)

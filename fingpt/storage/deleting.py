@@ -82,17 +82,17 @@ class S3Deleter:
     """Deletes in a bucket, object by object: not every store takes many at once."""
 
     def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
-        from fingpt.storage.s3_retry import PATIENCE_SECONDS, Patience
+        from fingpt.storage.s3_retry import PATIENCE_SECONDS, StoreRetry
 
         self._client, self._bucket = client, bucket
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
-        self._patience = Patience(client.meta.endpoint_url, PATIENCE_SECONDS)
+        self._retry = StoreRetry(client.meta.endpoint_url, PATIENCE_SECONDS)
 
     def found(self, prefix: str) -> Iterator[Found]:
         """Every object whose key starts with `prefix`."""
         token, more = "", True
         while more:
-            found, token = self._patience.call(
+            found, token = self._retry.call(
                 lambda token=token: self._page(self._prefix + check_prefix(prefix), token),  # type: ignore[misc]
                 "list",
                 f"s3://{self._bucket}/{self._prefix}{prefix}",
@@ -103,7 +103,7 @@ class S3Deleter:
     def delete(self, key: str) -> None:
         """Delete an object."""
         name = self._prefix + check_key(key)
-        self._patience.call(
+        self._retry.call(
             lambda: self._client.delete_object(Bucket=self._bucket, Key=name),
             "delete",
             f"s3://{self._bucket}/{name}",

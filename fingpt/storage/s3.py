@@ -34,7 +34,7 @@ from fingpt.storage.files import (
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.s3_client import make_client
 from fingpt.storage.s3_errors import code_of, status_of
-from fingpt.storage.s3_retry import PATIENCE_SECONDS, Patience
+from fingpt.storage.s3_retry import PATIENCE_SECONDS, StoreRetry
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -68,7 +68,7 @@ _CONFLICT, _PRECONDITION_FAILED = 409, 412
 
 
 class S3Store:
-    """Objects under `s3://bucket/prefix`; see ObjectStore for the contract, Patience for `patience_seconds`."""
+    """Objects under `s3://bucket/prefix`; see ObjectStore for the contract, StoreRetry for `patience_seconds`."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class S3Store:
         self._client = client
         self._bucket = bucket
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
-        self._patience = Patience(client.meta.endpoint_url, patience_seconds)
+        self._retry = StoreRetry(client.meta.endpoint_url, patience_seconds)
 
     @classmethod
     def connect(cls, bucket: str, prefix: str = "") -> S3Store:
@@ -269,4 +269,4 @@ class S3Store:
         )
 
     def _call(self, action: str, key: str, act: Callable[[], T]) -> T:
-        return self._patience.call(act, action, f"{self.uri}/{key}")
+        return self._retry.call(act, action, f"{self.uri}/{key}")

@@ -27,7 +27,7 @@ _LONGEST_PAUSE_SECONDS = 10.0
 _LOG = logging.getLogger(__name__)
 
 
-class Patience:
+class StoreRetry:
     """Repeats calls to `endpoint` for at most `seconds` after their first failure, with exponential full jitter.
 
     An endpoint that never answered anything is given up at once: then its address is wrong, and waiting helps nobody.
@@ -47,8 +47,8 @@ class Patience:
             except FAILURES as error:
                 self._answered |= isinstance(error, ClientError)
                 failure = in_words(error, action, where, self._endpoint)
-                patience = _HASTE_SECONDS if halt.HASTE.is_set() else self._seconds
-                end = end or time.monotonic() + patience
+                budget = _HASTE_SECONDS if halt.HASTE.is_set() else self._seconds
+                end = end or time.monotonic() + budget
                 hopeless = unreachable(error) and not self._answered
                 if not isinstance(failure, TransientError) or hopeless or time.monotonic() >= end:
                     raise failure from error

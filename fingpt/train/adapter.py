@@ -18,12 +18,12 @@ from safetensors.torch import load_file, save_file
 from fingpt.config import LoraConfig
 from fingpt.errors import DataError, DivergedError, MissingInputError
 from fingpt.models import ModelSpec
-from fingpt.train.engine import Resolved
+from fingpt.train.engine import ResolvedPrecision
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 
-_DTYPES: dict[Resolved, torch.dtype] = {
+_DTYPES: dict[ResolvedPrecision, torch.dtype] = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
     "fp32": torch.float32,
@@ -31,7 +31,7 @@ _DTYPES: dict[Resolved, torch.dtype] = {
 _PEFT_SECRETS = ("peft_version",)  # differs between images without meaning another adapter
 
 
-def load_base(folder: Path, precision: Resolved) -> Any:
+def load_base(folder: Path, precision: ResolvedPrecision) -> Any:
     """The frozen base model from a local folder of safetensors, with PyTorch's own attention.
 
     DataError when the folder holds no causal language model that transformers can read.

@@ -13,7 +13,7 @@ from fingpt.errors import DataError
 from fingpt.models import spec
 from fingpt.prompts.chat import template_sha256
 from fingpt.record import FileRef, canonical_json
-from fingpt.runs.manifest import AdapterManifest, BaseManifest, DatasetManifest, PrepManifest
+from fingpt.runs.manifest import BaseManifest, DatasetManifest, PrepManifest, TrainManifest
 from fingpt.runs.run import (
     Stage,
     base_manifest_key,
@@ -25,7 +25,7 @@ from fingpt.runs.run import (
 )
 from fingpt.runs.stage import Context
 from fingpt.storage import download_tree, upload_tree
-from fingpt.train.handoff import Summary, TrainJob
+from fingpt.train.handoff import Summary, TrainTask
 from fingpt.train.launch import run_trainer
 from fingpt.weights.base import fetch_base
 
@@ -33,17 +33,17 @@ _SPLITS = ("train.jsonl", "validation.jsonl", "test.jsonl")
 _TOKENIZER = "tokenizer.json"
 
 
-def body(ctx: Context) -> AdapterManifest:
+def body(ctx: Context) -> TrainManifest:
     """Train the run's adapter, or finish an interrupted training, and upload it.
 
     Raises DataError when inputs do not fit, and what `run_trainer` raises.
     """
     started = time.monotonic()
-    job = prepare(ctx)
+    task = prepare(ctx)
     fetched = time.monotonic()
-    summary = run_trainer(job)
+    summary = run_trainer(task)
     trained = time.monotonic()
-    files = _upload(ctx, job)
+    files = _upload(ctx, task)
     ended = time.monotonic()
     seconds = {
         "fetch": fetched - started,
@@ -51,11 +51,11 @@ def body(ctx: Context) -> AdapterManifest:
         "upload": ended - trained,
         "total": ended - started,
     }
-    return _manifest(ctx, job, summary, files, seconds)
+    return _manifest(ctx, task, summary, files, seconds)
 
 
-def prepare(ctx: Context) -> TrainJob:
-    """Download and verify data set and base, and write the job for the trainer."""
+def prepare(ctx: Context) -> TrainTask:
+    """Download and verify data set and base, and write the task for the trainer."""
     model = spec(ctx.run.config.model)
     prep = ctx.previous(Stage.PREP, PrepManifest)
     key = dataset_manifest_key(prep.dataset)
@@ -70,9 +70,9 @@ def prepare(ctx: Context) -> TrainJob:
     data = ctx.scratch / "data"
     splits = tuple(file for file in dataset.files if file.name in _SPLITS)
     download_tree(ctx.store, dataset_prefix(dataset.id), splits, data)
-    base_folder = fetch_base(ctx.store, model, ctx.site.cache)
+    base_folder = fetch_base(ctx.store, model, ctx.environment.cache)
     base = ctx.read(BaseManifest, base_manifest_key(model.base_prefix))
-    job = TrainJob(
+    task = TrainTask(
         run=ctx.run,
         store=ctx.store.uri,
         folder=folder,
@@ -88,8 +88,8 @@ def prepare(ctx: Context) -> TrainJob:
         attempt=_attempt(ctx),
         supervisor=os.getpid(),
     )
-    job.path.write_bytes(canonical_json(job))
-    return job
+    task.path.write_bytes(canonical_json(task))
+    return task
 
 
 def _attempt(ctx: Context) -> int:
@@ -108,24 +108,24 @@ def _tokenizer(base: BaseManifest) -> str:
     return found[0]
 
 
-def _upload(ctx: Context, job: TrainJob) -> tuple[FileRef, ...]:
+def _upload(ctx: Context, task: TrainTask) -> tuple[FileRef, ...]:
     """Adapter and metrics to the bucket; named relative to the stage's prefix."""
     prefix = stage_prefix(ctx.run.id, Stage.TRAIN)
-    adapter = upload_tree(ctx.store, job.adapter, f"{prefix}/{job.adapter.name}")
-    metrics = ctx.store.upload(job.metrics, f"{prefix}/{job.metrics.name}")
+    adapter = upload_tree(ctx.store, task.adapter, f"{prefix}/{task.adapter.name}")
+    metrics = ctx.store.upload(task.metrics, f"{prefix}/{task.metrics.name}")
     named = [
-        file.model_copy(update={"name": f"{job.adapter.name}/{file.name}"}) for file in adapter
+        file.model_copy(update={"name": f"{task.adapter.name}/{file.name}"}) for file in adapter
     ]
     return (*named, metrics)
 
 
 def _manifest(
     ctx: Context,
-    job: TrainJob,
+    task: TrainTask,
     summary: Summary,
     files: tuple[FileRef, ...],
     seconds: dict[str, float],
-) -> AdapterManifest:
+) -> TrainManifest:
     model = spec(ctx.run.config.model)
     log.event(
         "trained",
@@ -135,15 +135,15 @@ def _manifest(
         padding_share=round(summary.padding_share, 4),
         exactness=summary.exactness,
     )
-    return AdapterManifest.model_validate(
+    return TrainManifest.model_validate(
         {
             **ctx.identity(),
             **summary.model_dump(),
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "base": f"{model.base}@{model.revision}",
-            "base_sha256": job.context["base"],
-            "tokenizer_sha256": job.context["tokenizer"],
-            "template_sha256": job.context["template"],
+            "base_sha256": task.context["base"],
+            "tokenizer_sha256": task.context["tokenizer"],
+            "template_sha256": task.context["template"],
             "dataset": ctx.previous(Stage.PREP, PrepManifest).dataset,
             "files": files,
         }

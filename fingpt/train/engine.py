@@ -13,7 +13,7 @@ from typing import Any, Literal
 from fingpt.config import TrainConfig
 from fingpt.errors import DataError
 
-Resolved = Literal["bf16", "fp16", "fp32"]
+ResolvedPrecision = Literal["bf16", "fp16", "fp32"]
 
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
@@ -58,7 +58,13 @@ def plan_run(train: TrainConfig, rows: int) -> Plan:
 
 
 def trainer_arguments(
-    train: TrainConfig, plan: Plan, precision: Resolved, *, seed: int, cuda: bool, folder: Path
+    train: TrainConfig,
+    plan: Plan,
+    precision: ResolvedPrecision,
+    *,
+    seed: int,
+    cuda: bool,
+    folder: Path,
 ) -> dict[str, Any]:
     """Keyword arguments of `transformers.TrainingArguments`.
 

@@ -1,4 +1,4 @@
-"""What the supervisor and its trainer processes tell each other: a job, a stop file, one outcome per rank.
+"""What the supervisor and its trainer processes tell each other: a task, a stop file, one outcome per rank.
 
 Exit codes of launchers are not trusted (torchrun flattens them to 1), so a rank writes its outcome as a file, aside
 first and renamed. Imports no torch.
@@ -25,10 +25,10 @@ _BY_CODE: dict[int, type[FingptError]] = {
 }
 
 
-class TrainJob(Frozen):
+class TrainTask(Frozen):
     """One training, as handed to the trainer: paths are local and verified.
 
-    `folder`: scratch of this job. `base`: folder of the base weights. `data`: folder of the splits' JSONL files.
+    `folder`: scratch of this training. `base`: folder of the base weights. `data`: folder of the splits' JSONL files.
     `context`: hashes that a resume must match. `attempt`: number of the claim that it works under. `supervisor`:
     process id; the trainer ends when it is gone.
     """
@@ -44,8 +44,8 @@ class TrainJob(Frozen):
 
     @property
     def path(self) -> Path:
-        """Where the job itself is written."""
-        return self.folder / "job.json"
+        """Where the task itself is written."""
+        return self.folder / "task.json"
 
     @property
     def stop(self) -> Path:
@@ -91,7 +91,7 @@ class StepRecord(Frozen):
 
 
 class Summary(Frozen):
-    """What the trainer knows at the end and the adapter's manifest needs; fields as in AdapterManifest."""
+    """What the trainer knows at the end and the adapter's manifest needs; fields as in TrainManifest."""
 
     steps: int
     rows: int
@@ -125,9 +125,9 @@ class Outcome(Frozen):
         return _BY_CODE.get(self.code, FingptError)(self.message)
 
 
-def write_outcome(job: TrainJob, rank: int, outcome: Outcome) -> None:
+def write_outcome(task: TrainTask, rank: int, outcome: Outcome) -> None:
     """Leave `outcome` for the supervisor, whole or not at all."""
-    path = job.outcome(rank)
+    path = task.outcome(rank)
     aside = path.with_suffix(".part")
     with aside.open("wb") as file:
         file.write(canonical_json(outcome))
@@ -136,9 +136,9 @@ def write_outcome(job: TrainJob, rank: int, outcome: Outcome) -> None:
     aside.replace(path)
 
 
-def read_outcomes(job: TrainJob) -> list[Outcome]:
+def read_outcomes(task: TrainTask) -> list[Outcome]:
     """Outcomes of all ranks that left one, in order of rank."""
-    paths: Iterable[Path] = (job.outcome(rank) for rank in range(job.run.config.train.processes))
+    paths: Iterable[Path] = (task.outcome(rank) for rank in range(task.run.config.train.processes))
     return [Outcome.model_validate_json(path.read_bytes()) for path in paths if path.is_file()]
 
 

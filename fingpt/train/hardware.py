@@ -11,7 +11,7 @@ import torch
 
 from fingpt.config import Precision
 from fingpt.errors import SetupError
-from fingpt.train.engine import Resolved
+from fingpt.train.engine import ResolvedPrecision
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
@@ -36,7 +36,7 @@ def hardware(processes: int) -> dict[str, str]:
     return found
 
 
-def resolve_precision(wanted: Precision) -> Resolved:
+def resolve_precision(wanted: Precision) -> ResolvedPrecision:
     """`auto` is bf16 on GPUs that have it and fp32 elsewhere; SetupError when the device lacks what was asked for."""
     cuda = torch.cuda.is_available()
     if wanted == "auto":

@@ -15,7 +15,7 @@ import sys
 from fingpt import log
 from fingpt.config import child_environment
 from fingpt.errors import Interrupted, TransientError
-from fingpt.train.handoff import Outcome, Summary, TrainJob, read_outcomes
+from fingpt.train.handoff import Outcome, Summary, TrainTask, read_outcomes
 
 GRACE_SECONDS = 100.0
 """From a stop to the kill: to finish a step and commit a checkpoint, within the 120 s that a pod gets."""
@@ -23,29 +23,29 @@ GRACE_SECONDS = 100.0
 _BUG = 1
 
 
-def run_trainer(job: TrainJob) -> Summary:
+def run_trainer(task: TrainTask) -> Summary:
     """Run the trainer to its end and return what it measured.
 
     Raises the error that the trainer ended with. After SIGTERM or Ctrl-C (both KeyboardInterrupt here) that is
     Interrupted, saying what was saved; a trainer that cannot say it leaves the KeyboardInterrupt. TransientError when
     it was killed without a word (the usual reason is the kernel's out-of-memory killer).
     """
-    process = subprocess.Popen(command(job), env=environment(job), start_new_session=True)
+    process = subprocess.Popen(command(task), env=environment(task), start_new_session=True)
     try:
         code = process.wait()
     except KeyboardInterrupt:
-        _stop(process, job)
-        _raise_how_it_stopped(job)
+        _stop(process, task)
+        _raise_how_it_stopped(task)
         raise
     finally:
         _kill_group(process)
-    return verdict(job, code)
+    return trainer_result(task, code)
 
 
-def command(job: TrainJob) -> list[str]:
+def command(task: TrainTask) -> list[str]:
     """The trainer's command line."""
-    train = job.run.config.train
-    worker = ["-m", "fingpt.train.worker", str(job.path)]
+    train = task.run.config.train
+    worker = ["-m", "fingpt.train.worker", str(task.path)]
     if train.processes == 1 and train.zero_stage is None:
         return [sys.executable, *worker]
     ranks = f"--nproc-per-node={train.processes}"
@@ -53,7 +53,7 @@ def command(job: TrainJob) -> list[str]:
     return [sys.executable, *launcher, *worker]
 
 
-def environment(job: TrainJob) -> dict[str, str]:
+def environment(task: TrainTask) -> dict[str, str]:
     """The trainer's environment: no hub, no telemetry; one GPU for one process, or Trainer would split its batches."""
     own = child_environment(
         HF_HUB_OFFLINE="1",
@@ -62,25 +62,25 @@ def environment(job: TrainJob) -> dict[str, str]:
         TOKENIZERS_PARALLELISM="false",
         PYTHONUNBUFFERED="1",
     )
-    if job.run.config.train.processes == 1:
+    if task.run.config.train.processes == 1:
         own["CUDA_VISIBLE_DEVICES"] = own.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     return own
 
 
-def verdict(job: TrainJob, code: int) -> Summary:
+def trainer_result(task: TrainTask, code: int) -> Summary:
     """The summary that rank 0 left, or the error that explains best why there is none.
 
     A rank's own error comes before a bug, and a bug before a rank that was merely stopped: when one rank fails, the
     launcher stops the others.
     """
-    outcomes = read_outcomes(job)
+    outcomes = read_outcomes(task)
     failed = [outcome for outcome in outcomes if outcome.code]
     if failed:
         worst = min(failed, key=_rank_of_cause)
         if worst.code == _BUG:
             raise RuntimeError(worst.message)
         raise worst.error()
-    complete = len(outcomes) == job.run.config.train.processes
+    complete = len(outcomes) == task.run.config.train.processes
     if not complete or outcomes[0].summary is None:
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         raise TransientError(
@@ -90,9 +90,9 @@ def verdict(job: TrainJob, code: int) -> Summary:
     return outcomes[0].summary
 
 
-def _raise_how_it_stopped(job: TrainJob) -> None:
+def _raise_how_it_stopped(task: TrainTask) -> None:
     """Raise the trainer's own word for where it stopped, if it left one: it knows what was saved."""
-    for outcome in read_outcomes(job):
+    for outcome in read_outcomes(task):
         if outcome.code == Interrupted.exit_code:
             raise outcome.error() from None
 
@@ -101,10 +101,10 @@ def _rank_of_cause(outcome: Outcome) -> int:
     return {_BUG: 1, Interrupted.exit_code: 2}.get(outcome.code, 0)
 
 
-def _stop(process: subprocess.Popen[bytes], job: TrainJob) -> None:
+def _stop(process: subprocess.Popen[bytes], task: TrainTask) -> None:
     """Ask for a checkpoint and wait for it; a second signal or the end of the grace time ends the wait."""
     log.event("stopping after this step, to save a checkpoint", grace_seconds=GRACE_SECONDS)
-    job.stop.touch()
+    task.stop.touch()
     try:
         process.wait(timeout=GRACE_SECONDS)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):

@@ -27,8 +27,8 @@ from fingpt.train import adapter, hardware
 from fingpt.train.batching import Batching
 from fingpt.train.callbacks import Recorder, StopAndSave
 from fingpt.train.checkpoint import CheckpointLog, Resume
-from fingpt.train.engine import Plan, Resolved, plan_run, trainer_arguments
-from fingpt.train.handoff import Summary, TrainJob, read_records
+from fingpt.train.engine import Plan, ResolvedPrecision, plan_run, trainer_arguments
+from fingpt.train.handoff import Summary, TrainTask, read_records
 from fingpt.train.loop import AnswerTrainer, Hooks, TrainData
 from fingpt.train.tokenised import Tokenised, tokenise
 
@@ -45,10 +45,10 @@ class _Found(Frozen):
 class Session:
     """One rank's part of one training; `step` is the last optimizer step that is done."""
 
-    def __init__(self, job: TrainJob, rank: int, stopping: Callable[[], bool]) -> None:
-        self._job, self._rank, self._stopping = job, rank, stopping
-        self._train = job.run.config.train
-        self._spec = spec(job.run.config.model)
+    def __init__(self, task: TrainTask, rank: int, stopping: Callable[[], bool]) -> None:
+        self._task, self._rank, self._stopping = task, rank, stopping
+        self._train = task.run.config.train
+        self._spec = spec(task.run.config.model)
         self._seconds: dict[str, float] = {}
         self._trainer: AnswerTrainer | None = None
 
@@ -58,7 +58,7 @@ class Session:
         return 0 if self._trainer is None else self._trainer.state.global_step
 
     def run(self) -> Summary:
-        """Train to the last step, leave adapter and metrics in the job's folder, return what the manifest needs.
+        """Train to the last step, leave adapter and metrics in the task's folder, return what the manifest needs.
 
         Raises Interrupted after a stop (its checkpoint is committed), DivergedError on NaN, DataError when base, rows
         or checkpoint do not fit.
@@ -67,7 +67,7 @@ class Session:
         self._check_machine()
         self._honour_stop()
         with self._phase("tokenise"):
-            rows = tokenise(self._spec, self._job.base, self._job.data, self._train.max_tokens)
+            rows = tokenise(self._spec, self._task.base, self._task.data, self._train.max_tokens)
         self._honour_stop()
         plan = plan_run(self._train, len(rows.train))
         batching = self._batching(rows)
@@ -76,9 +76,9 @@ class Session:
                 self._train,
                 plan,
                 self._precision,
-                seed=self._job.run.config.seed,
+                seed=self._task.run.config.seed,
                 cuda=torch.cuda.is_available(),
-                folder=self._job.folder / "trainer",
+                folder=self._task.folder / "trainer",
             )
         )
         with self._phase("load"):
@@ -87,7 +87,7 @@ class Session:
         found = self._resume()
         self._announce(plan, batching, rows, found)
         with self._phase("train"), self._meter(plan) as meter:
-            recorder = Recorder(plan, rows.train, batching, self._job.metrics, meter)
+            recorder = Recorder(plan, rows.train, batching, self._task.metrics, meter)
             data = TrainData(rows.train, rows.evaluation, batching, rows.pad_id)
             trainer = AnswerTrainer(
                 model, arguments, data, self._hooks(), [recorder, StopAndSave(self._stopping)]
@@ -96,8 +96,8 @@ class Session:
             self._fit(trainer, plan, found, meter)
         with self._phase("save"):
             if self._rank == 0:
-                adapter.save_adapter(model, self._job.adapter)
-                adapter.check_adapter(self._job.adapter, start)
+                adapter.save_adapter(model, self._task.adapter)
+                adapter.check_adapter(self._task.adapter, start)
         return self._summary(plan, rows, batching, found, adapter.trainable_parameters(model))
 
     def _check_machine(self) -> None:
@@ -118,13 +118,13 @@ class Session:
             raise Interrupted("Stopped before the first step; the same command starts again.")
 
     @cached_property
-    def _precision(self) -> Resolved:
+    def _precision(self) -> ResolvedPrecision:
         return hardware.resolve_precision(self._train.precision)
 
     def _batching(self, rows: Tokenised) -> Batching:
         return Batching(
             lengths=tuple(len(row) for row in rows.train),
-            seed=self._job.run.config.seed,
+            seed=self._task.run.config.seed,
             batch_size=self._train.batch_size,
             accumulation=self._train.accumulation,
             processes=self._train.processes,
@@ -132,12 +132,12 @@ class Session:
 
     def _model(self) -> tuple[Any, dict[str, torch.Tensor]]:
         """The base with a fresh, seeded adapter, and the adapter's weights before training."""
-        seed = self._job.run.config.seed
+        seed = self._task.run.config.seed
         if self._train.deterministic:
             enable_full_determinism(seed)
         else:
             set_seed(seed)
-        base = adapter.load_base(self._job.base, self._precision)
+        base = adapter.load_base(self._task.base, self._precision)
         model = adapter.attach(base, self._train.lora, self._spec)
         if self._train.gradient_checkpointing:
             adapter.checkpoint_activations(model)
@@ -149,19 +149,19 @@ class Session:
             **hardware.versions(deepspeed=self._train.zero_stage is not None),
             **hardware.hardware(self._train.processes),
         }
-        store, run = open_store(self._job.store), self._job.run
+        store, run = open_store(self._task.store), self._task.run
         return CheckpointLog(
             store,
             run.id,
-            self._job.context,
+            self._task.context,
             canonical_json(machine).decode(),
-            Attempt(store, run.id, Stage.TRAIN, self._job.attempt).check,
+            Attempt(store, run.id, Stage.TRAIN, self._task.attempt).check,
         )
 
     def _resume(self) -> _Found:
         """Let rank 0 download the newest checkpoint, and tell every rank how far it goes."""
-        folder = self._job.folder / _RESUME
-        note = self._job.folder / "resume.json"
+        folder = self._task.folder / _RESUME
+        note = self._task.folder / "resume.json"
         if self._rank == 0:
             resume = self._log.newest(folder)
             if resume is not None:
@@ -175,12 +175,12 @@ class Session:
         return _Found.model_validate_json(note.read_bytes())
 
     def _keep_metrics(self, resume: Resume) -> None:
-        saved = resume.folder / self._job.metrics.name
+        saved = resume.folder / self._task.metrics.name
         if len(read_records(saved)) != resume.step:
             raise StorageError(
                 f"The checkpoint of step {resume.step} holds {len(read_records(saved))} step records."
             )
-        shutil.copyfile(saved, self._job.metrics)
+        shutil.copyfile(saved, self._task.metrics)
 
     def _hooks(self) -> Hooks:
         return Hooks(
@@ -190,7 +190,7 @@ class Session:
         )
 
     def _commit(self, step: int, folder: Path) -> None:
-        shutil.copyfile(self._job.metrics, folder / self._job.metrics.name)
+        shutil.copyfile(self._task.metrics, folder / self._task.metrics.name)
         started = time.monotonic()
         commit = self._log.commit(step, folder)
         spent = time.monotonic() - started
@@ -198,7 +198,7 @@ class Session:
         log.event("checkpoint committed", step=step, commit=commit.n, seconds=round(spent, 2))
 
     def _fit(self, trainer: AnswerTrainer, plan: Plan, found: _Found, meter: Meter | None) -> None:
-        folder = self._job.folder / _RESUME
+        folder = self._task.folder / _RESUME
         if meter is not None and found.step:
             meter.advance(found.step)
         if found.step:
@@ -248,7 +248,7 @@ class Session:
     def _summary(
         self, plan: Plan, rows: Tokenised, batching: Batching, found: _Found, trainable: int
     ) -> Summary:
-        records = read_records(self._job.metrics) if self._rank == 0 else []
+        records = read_records(self._task.metrics) if self._rank == 0 else []
         last = records[-plan.steps_per_epoch :]
         answers = sum(record.answer_tokens for record in last)
         epochs = plan.position(plan.total_steps)[0] + 1

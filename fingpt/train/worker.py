@@ -1,4 +1,4 @@
-"""The trainer process: `python -m fingpt.train.worker job.json`, once per rank.
+"""The trainer process: `python -m fingpt.train.worker task.json`, once per rank.
 
 Knows signals, its supervisor and how to leave an outcome; what it trains is in session. It uploads nothing but
 checkpoints and never reports success before the last step is committed.
@@ -20,7 +20,7 @@ from fingpt import log
 from fingpt.config import child_environment
 from fingpt.errors import DivergedError, FingptError
 from fingpt.storage.files import os_errors_in_words
-from fingpt.train.handoff import Outcome, TrainJob, write_outcome
+from fingpt.train.handoff import Outcome, TrainTask, write_outcome
 
 _WATCH_SECONDS = 0.5
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
@@ -28,35 +28,35 @@ _BUG = 1
 
 
 def main(path: str) -> int:
-    """Train the job at `path`; the returned exit code is also in the outcome, which alone counts."""
-    job = TrainJob.model_validate_json(Path(path).read_bytes())
+    """Train the task at `path`; the returned exit code is also in the outcome, which alone counts."""
+    task = TrainTask.model_validate_json(Path(path).read_bytes())
     rank = int(child_environment().get("RANK", "0"))  # set by torchrun
-    log.setup(stage="train", run=job.run.id, **({"rank": str(rank)} if rank else {}))
+    log.setup(stage="train", run=task.run.id, **({"rank": str(rank)} if rank else {}))
     # PEFT asks transformers for a property by its old name; nothing of ours can ask otherwise.
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_watch, args=(job.supervisor,), daemon=True).start()
-    sys.excepthook = _leave_bug(job, rank)
-    outcome = _run(job, rank, terminated)
-    write_outcome(job, rank, outcome)
+    threading.Thread(target=_watch, args=(task.supervisor,), daemon=True).start()
+    sys.excepthook = _leave_bug(task, rank)
+    outcome = _run(task, rank, terminated)
+    write_outcome(task, rank, outcome)
     return outcome.code
 
 
-def _run(job: TrainJob, rank: int, terminated: threading.Event) -> Outcome:
-    if job.run.config.train.zero_stage is None:
+def _run(task: TrainTask, rank: int, terminated: threading.Event) -> Outcome:
+    if task.run.config.train.zero_stage is None:
         # accelerate imports DeepSpeed wherever it is installed, which takes seconds and runs a linker.
         sys.modules["deepspeed"] = None  # type: ignore[assignment]
     import torch
 
-    if job.run.config.train.zero_stage is not None and not torch.cuda.is_available():
+    if task.run.config.train.zero_stage is not None and not torch.cuda.is_available():
         _deepspeed_on_cpu()
     from fingpt.train.session import Session
 
-    session = Session(job, rank, lambda: terminated.is_set() or job.stop.exists())
+    session = Session(task, rank, lambda: terminated.is_set() or task.stop.exists())
     try:
-        with os_errors_in_words(job.folder):
+        with os_errors_in_words(task.folder):
             return Outcome(code=0, step=session.step, summary=session.run())
     except torch.OutOfMemoryError as error:
         fault: FingptError = DivergedError(
@@ -76,11 +76,11 @@ def _deepspeed_on_cpu() -> None:
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
-def _leave_bug(job: TrainJob, rank: int) -> _Hook:
+def _leave_bug(task: TrainTask, rank: int) -> _Hook:
     def hook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
         sys.__excepthook__(kind, value, trace)
         text = f"the trainer (rank {rank}) met an unexpected {kind.__name__}: {value}"
-        write_outcome(job, rank, Outcome(code=_BUG, message=text[:2000]))
+        write_outcome(task, rank, Outcome(code=_BUG, message=text[:2000]))
 
     return hook
 

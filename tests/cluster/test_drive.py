@@ -6,7 +6,7 @@ import pytest
 
 from fingpt.cluster import drive, follow
 from fingpt.cluster.api.objects import Condition, ContainerState, JobState, PodState
-from fingpt.cluster.diagnosis.snapshot import Sight
+from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.follow import blocked
 from fingpt.cluster.job import job_name
 from fingpt.cluster.site import Images, Site
@@ -62,10 +62,10 @@ class Boundary:
         job = self.there[name]
         if not job.is_final():
             self.there[name] = replace(job, conditions=(self.run(name),))
-            return Sight(job=job)
+            return JobSnapshot(job=job)
         container = ContainerState("ended", "Error", "first\nThe rows are wrong.", 65)
         pod = PodState("pod", "1", RUN.id, stage, "", "Failed", "", "", "", "", "", container)
-        return Sight(job=job, pods=(pod,))
+        return JobSnapshot(job=job, pods=(pod,))
 
     def logs(self, pod, follow=False):
         return iter(())

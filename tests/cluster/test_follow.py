@@ -188,8 +188,8 @@ def test_a_person_stops_waiting_for_what_does_not_start_and_the_job_stays(
     assert "The Job stays" in str(caught.value)
     assert not [route for route, _, _ in api.requests if route.startswith("delete")]
     (line,) = [json.loads(text) for text in said() if "blocked: " in text]  # once, not every time
-    assert words in line["said"]
-    assert line["remedy"]
+    assert words in line["message"]
+    assert line["action"]
 
 
 @pytest.mark.parametrize("case", ["no_room", "quota_exceeded"])

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from fingpt.cluster.api.objects import JobState, PodState
-from fingpt.cluster.diagnosis.snapshot import Sight, State
+from fingpt.cluster.diagnosis.snapshot import JobSnapshot, State
 from fingpt.cluster.status import render, status
 from fingpt.runs.ledger import read_run
 from fingpt.runs.run import Stage
@@ -34,12 +34,12 @@ class Looker:
         self.asked.append(stage)
         said = self.jobs.get(stage)
         if said is None:
-            return Sight(complete=complete, now=NOW)
+            return JobSnapshot(complete=complete, now=NOW)
         job = JobState.of(
             {"metadata": {"name": f"{run_id}-{stage}"}, "status": said.get("job", {})}
         )
         pods = tuple(PodState.of(each) for each in said.get("pods", ()))
-        return Sight(job=job, pods=pods, complete=complete, now=NOW)
+        return JobSnapshot(job=job, pods=pods, complete=complete, now=NOW)
 
 
 def running(node="gpu-1") -> dict:
@@ -89,8 +89,8 @@ def test_without_a_cluster_the_bucket_says_how_it_stands(made, attempt, state, w
     made.attempt(Stage.TRAIN, 1, **attempt)
     why = seen(made).current.why
     assert why.state is state
-    assert words in why.sentence
-    assert why.said == attempt.get("message", "")
+    assert words in why.summary
+    assert why.message == attempt.get("message", "")
 
 
 def test_a_finished_run_asks_the_cluster_for_nothing(made):
@@ -130,7 +130,7 @@ def test_json_holds_what_the_screen_says(made):
     made.attempt(Stage.TRAIN, 1, code=70, message="NaN")
     data = json.loads(json.dumps(seen(made).as_json()))
     assert (data["run"], data["stage"], data["state"]) == (made.id, "train", "failed-permanent")
-    assert data["stages"][1]["why"]["said"] == "NaN"
+    assert data["stages"][1]["why"]["message"] == "NaN"
 
 
 def test_markup_in_words_of_others_is_shown_and_not_obeyed(made):
@@ -156,11 +156,11 @@ PENDING = {
 def test_before_a_stage_has_a_job_the_run_is_where_its_conductor_is(made):
     found = seen(made, Looker(drive={"pods": [running()]}))
     assert (found.current.stage, found.current.why.state) == ("prep", State.WAITING)
-    assert "drive runs and makes its Job next" in found.current.why.sentence
+    assert "drive runs and makes its Job next" in found.current.why.summary
     found = seen(made, Looker(drive={"pods": [PENDING]}))
     assert (found.current.stage, found.current.why.state) == ("prep", State.BLOCKED)
-    assert "Insufficient cpu" in found.current.why.said
-    assert "submit it again" not in found.current.why.remedy
+    assert "Insufficient cpu" in found.current.why.message
+    assert "submit it again" not in found.current.why.action
     # The conductor itself is shown as well.
     assert found.stages[-1].why.state is State.BLOCKED
 
@@ -169,10 +169,10 @@ def test_a_run_whose_conductor_has_its_base_made_is_where_that_job_is(made):
     looker = Looker(drive={"pods": [running()]}, mirror={"pods": [PENDING]})
     found = seen(made, looker)
     assert (found.current.stage, found.current.why.state) == ("prep", State.BLOCKED)
-    assert found.current.why.sentence.startswith("base weights come first")
+    assert found.current.why.summary.startswith("base weights come first")
     ended = {"conditions": [{"type": "Complete", "status": "True"}]}
     found = seen(made, Looker(drive={"pods": [running()]}, mirror={"job": ended}))
-    assert "makes its Job next" in found.current.why.sentence
+    assert "makes its Job next" in found.current.why.summary
 
 
 def test_between_two_stages_the_next_one_waits_for_its_conductor(made):
@@ -188,7 +188,7 @@ def test_a_conductor_that_failed_has_stopped_the_run(made):
     looker = Looker(drive={"job": {"conditions": [{**end, "message": said}]}})
     found = seen(made, looker)
     assert found.current.why.state is State.PERMANENT
-    assert "exit 77" in found.current.why.sentence
+    assert "exit 77" in found.current.why.summary
 
 
 def test_a_stage_that_failed_for_good_says_so_itself(made):
@@ -196,7 +196,7 @@ def test_a_stage_that_failed_for_good_says_so_itself(made):
     made.attempt(Stage.TRAIN, 1, code=70, message="NaN at step 3")
     found = seen(made, Looker(drive={"pods": [running()]}))
     assert found.current.why.state is State.PERMANENT
-    assert found.current.why.said == "NaN at step 3"
+    assert found.current.why.message == "NaN at step 3"
 
 
 def test_a_pod_that_watches_an_older_attempt_is_not_called_working(made):
@@ -204,7 +204,7 @@ def test_a_pod_that_watches_an_older_attempt_is_not_called_working(made):
     made.attempt(Stage.TRAIN, 1, code=None, at=NOW, pod="x-train-0")
     why = seen(made, Looker(train={"pods": [running()]})).current.why
     assert why.state is State.WAITING
-    assert "attempt 1 of pod x-train-0" in why.sentence
+    assert "attempt 1 of pod x-train-0" in why.summary
     made.attempt(Stage.TRAIN, 2, code=None, at=NOW, pod="x-train-1")
     assert seen(made, Looker(train={"pods": [running()]})).current.why.state is State.RUNNING
 

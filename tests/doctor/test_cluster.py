@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fingpt.cluster.api.objects import JobState, NodeState, Quota
-from fingpt.cluster.diagnosis.snapshot import Sight
+from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.site import Site
 from fingpt.doctor.checks import Grade, worst
 from fingpt.doctor.cluster import amount, cluster_checks
@@ -71,7 +71,7 @@ class Asked:
 
     def look_at(self, name):
         complete = {"conditions": [{"type": "Complete", "status": "True"}]}
-        return Sight(job=JobState.of({"metadata": {"name": name}, "status": complete}))
+        return JobSnapshot(job=JobState.of({"metadata": {"name": name}, "status": complete}))
 
     def can_i(self, verb, resource, group="", subresource=""):
         return f"{verb} {resource}" not in self.of["rights"]
@@ -175,7 +175,7 @@ def test_what_a_pod_would_wait_for_is_named(changes, name, grade, code, words):
     found = checks(store, **changes)
     check = found[name]
     assert (check.grade, check.code) == (grade, code)
-    assert words in f"{check.said} | {check.remedy}"
+    assert words in f"{check.message} | {check.action}"
     assert worst(found.values()) == code
 
 
@@ -195,9 +195,9 @@ def test_a_site_with_everything_is_held_against_labels_taints_and_queue():
     )
     good = checks("s3://bucket/forecasts", site=site, nodes=(fitting,))
     assert good["nodes"].grade is Grade.OK
-    assert "driver 580" in good["nodes"].said
+    assert "driver 580" in good["nodes"].message
     bare = checks("s3://bucket/forecasts", site=site, nodes=(node(),), queue=False)
-    assert "labels" in bare["nodes"].said
+    assert "labels" in bare["nodes"].message
     assert bare["queue"].grade is Grade.FAIL
 
 

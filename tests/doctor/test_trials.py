@@ -6,7 +6,7 @@ import pytest
 
 from fingpt.cluster.api.objects import Event, JobState, PodState
 from fingpt.cluster.diagnosis.explain import explain
-from fingpt.cluster.diagnosis.snapshot import Sight
+from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.site import Site
 from fingpt.doctor.checks import Grade
 from fingpt.doctor.trials import NOBODY_HAS, judge, trials, try_out
@@ -30,23 +30,25 @@ def resources(job: dict) -> dict:
     return pod_of(job)["containers"][0]["resources"]
 
 
-def sight(trial, *, said="", outcome="", reason="", code=None, message="", event="") -> Sight:
-    """A trial's Job and pod: `said` by the scheduler, or ended with `code`, or `event` said of the Job."""
+def snapshot(
+    trial, *, unscheduled="", outcome="", reason="", code=None, message="", event=""
+) -> JobSnapshot:
+    """A trial's Job and pod: `unscheduled` by the scheduler, or ended with `code`, or `event` said of the Job."""
     ended = {"type": outcome, "status": "True", "reason": reason, "message": "x"}
     job = {"metadata": {"name": trial.name}, "status": {"conditions": [ended] if outcome else []}}
     lacking = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
-    status: dict = {"phase": "Pending", "conditions": [{**lacking, "message": said}]}
+    status: dict = {"phase": "Pending", "conditions": [{**lacking, "message": unscheduled}]}
     if code is not None:
         state = {"terminated": {"exitCode": code, "reason": "Error", "message": message}}
         status = {"phase": "Failed", "containerStatuses": [{"state": state}]}
     pods = (PodState.of({"metadata": {"name": "p"}, "spec": {}, "status": status}),)
     about = {"involvedObject": {"kind": "Job", "name": trial.name}, "reason": "FailedCreate"}
     events = (Event.of({**about, "message": event}),) if event else ()
-    return Sight(job=JobState.of(job), pods=() if event else pods, events=events)
+    return JobSnapshot(job=JobState.of(job), pods=() if event else pods, events=events)
 
 
 def judged(trial, **seen):
-    found = sight(trial, **seen)
+    found = snapshot(trial, **seen)
     return judge(trial, found, explain(found))
 
 
@@ -139,10 +141,10 @@ ROOM = [
 
 @pytest.mark.parametrize(("said", "grade", "code", "words"), ROOM, ids=range(len(ROOM)))
 def test_the_scheduler_s_words_tell_whether_there_is_room(tried, said, grade, code, words):
-    check = judged(tried["room for train"], said=said)
+    check = judged(tried["room for train"], unscheduled=said)
     assert (check.grade, check.code) == (grade, code)
-    assert words in f"{check.said} | {check.remedy}"
-    assert NOBODY_HAS not in check.said
+    assert words in f"{check.message} | {check.action}"
+    assert NOBODY_HAS not in check.message
 
 
 SEEN = [
@@ -190,7 +192,7 @@ SEEN = [
 def test_what_became_of_a_trial_is_a_check(tried, seen, grade, code, words):
     check = judged(tried["image of prep"], **seen)
     assert (check.grade, check.code) == (grade, code)
-    assert words in f"{check.said} | {check.remedy}"
+    assert words in f"{check.message} | {check.action}"
 
 
 class Cluster:
@@ -222,7 +224,7 @@ class Cluster:
 
 def test_an_answer_ends_the_waiting_and_nothing_is_left(tried):
     image = tried["image of prep"]
-    cluster = Cluster(sight(image), sight(image, outcome="Complete"))
+    cluster = Cluster(snapshot(image), snapshot(image, outcome="Complete"))
     (check,) = cluster.try_out(image)
     assert (check.grade, cluster.seconds) == (Grade.OK, 1.0)
     assert cluster.jobs == set()
@@ -230,8 +232,8 @@ def test_an_answer_ends_the_waiting_and_nothing_is_left(tried):
 
 def test_what_blocks_for_a_moment_is_not_told(tried):
     image = tried["image of prep"]
-    passing = sight(image, event="exceeded quota: tight, x")
-    cluster = Cluster(passing, passing, sight(image, outcome="Complete"))
+    passing = snapshot(image, event="exceeded quota: tight, x")
+    cluster = Cluster(passing, passing, snapshot(image, outcome="Complete"))
     (check,) = cluster.try_out(image)
     assert check.grade is Grade.OK
     cluster = Cluster(passing)
@@ -241,10 +243,10 @@ def test_what_blocks_for_a_moment_is_not_told(tried):
 
 def test_after_half_a_minute_it_says_what_it_still_waits_for(tried):
     image = tried["image of prep"]
-    cluster = Cluster(sight(image))
+    cluster = Cluster(snapshot(image))
     (check,) = cluster.try_out(image)
     assert (check.grade, cluster.seconds) == (Grade.WARN, 30.0)
-    assert "scheduler has not looked" in check.said
+    assert "scheduler has not looked" in check.message
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), RuntimeError("a bug")])
@@ -257,7 +259,7 @@ def test_trials_are_deleted_however_it_ends(tried, stop):
 
 def test_a_refused_question_is_a_failed_check_and_the_others_go_on(tried):
     image, room = tried["image of prep"], tried["room for train"]
-    cluster = Cluster(PermissionDeniedError("no"), sight(room, said=ROOM[0][0]))
+    cluster = Cluster(PermissionDeniedError("no"), snapshot(room, unscheduled=ROOM[0][0]))
     first, second = cluster.try_out(image, room)
     assert (first.grade, first.code, second.grade) == (Grade.FAIL, 77, Grade.OK)
 
@@ -267,7 +269,7 @@ def test_a_job_that_cannot_be_made_is_a_failed_check(tried):
         def apply_job(self, job):
             raise TransientError("The namespace's quota leaves no room")
 
-    (check,) = Full(sight(tried["image of prep"])).try_out(tried["image of prep"])
+    (check,) = Full(snapshot(tried["image of prep"])).try_out(tried["image of prep"])
     assert (check.grade, check.code) == (Grade.FAIL, 75)
 
 

@@ -69,7 +69,7 @@ def test_when_its_jobs_are_gone_a_run_is_known_from_the_bucket_alone(run_lab, un
     until(60, "its pods are gone", lambda: not kubectl("get", "pods", *own, "-o", "name"))
     print(f"\nthe Jobs of {undisturbed.run.id} are deleted, as their time to live would")
     found = undisturbed.now()
-    print({each["stage"]: each["why"]["sentence"] for each in found["stages"]})
+    print({each["stage"]: each["why"]["summary"] for each in found["stages"]})
     assert [each["why"]["state"] for each in found["stages"]] == ["complete"] * 3
     (train,) = (each for each in found["stages"] if each["stage"] == "train")
     assert train["progress"]["done"] == train["progress"]["total"] == STEPS

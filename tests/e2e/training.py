@@ -65,7 +65,7 @@ class Seen:
         current = next(each for each in found["stages"] if each["stage"] == found["stage"])
         why = current["why"]
         line = f"{current['stage']}: {why['state']}: {why['sentence']}"
-        line += f" ({why['said']})" if why["said"] else ""
+        line += f" ({why['message']})" if why["message"] else ""
         if not self.lines or self.lines[-1][1] != line:
             self.lines.append((time.monotonic() - self.started, line, found))
 
@@ -209,7 +209,7 @@ class Training:
         assert self.adapter() == reference, "the adapter differs from the undisturbed run's"
         done = self.lab.command("verify", "--run", self.run.id, "--json")
         links = [json.loads(line) for line in done.stdout.splitlines()]
-        unsound = [each for each in links if each["verdict"] in ("missing", "damaged")]
+        unsound = [each for each in links if each["status"] in ("missing", "damaged")]
         print(f"verify: exit {done.returncode}, {len(links)} links, not ok: {unsound}")
         expected = 0 if self.complete(Stage.EVAL) else 66
         assert done.returncode == expected, done.stdout + done.stderr

@@ -12,16 +12,16 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from fingpt.config import EvalConfig, RunConfig, SiteConfig
+from fingpt.config import Environment, EvalConfig, RunConfig
 from fingpt.eval.metrics import Metrics
 from fingpt.prompts.chat import template_sha256
 from fingpt.prompts.examples import encode_jsonl
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.runs.manifest import (
-    AdapterManifest,
     BaseManifest,
     DatasetManifest,
     PrepManifest,
+    TrainManifest,
     encode,
 )
 from fingpt.runs.run import (
@@ -165,7 +165,7 @@ class World:
             "files": self.adapter,
             **changes,
         }
-        adapter = AdapterManifest(**who, stage="train", **fields)
+        adapter = TrainManifest(**who, stage="train", **fields)
         self.store.create(complete_key(run.id, Stage.TRAIN), encode(adapter))
         return run
 
@@ -173,7 +173,7 @@ class World:
         """What the stage's frame would hand to the body."""
         scratch = self.folder / name
         scratch.mkdir()
-        site = SiteConfig(store=self.store.uri, cache=self.folder / "cache")
+        site = Environment(store=self.store.uri, cache=self.folder / "cache")
         return Context(self.store, run, Stage.EVAL, site, scratch)
 
 

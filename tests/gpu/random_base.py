@@ -17,7 +17,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from fingpt import log
-from fingpt.config import site_config
+from fingpt.config import read_environment
 from fingpt.models import spec
 from fingpt.runs.manifest import BaseManifest, encode
 from fingpt.runs.run import base_manifest_key
@@ -54,7 +54,7 @@ def main() -> None:
     arguments = parser.parse_args()
     log.setup()
     model_spec = spec(arguments.model)
-    store = open_store(site_config().store)
+    store = open_store(read_environment().store)
     if store.exists(base_manifest_key(model_spec.base_prefix)):
         return
     torch.manual_seed(0)

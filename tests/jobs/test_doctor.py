@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from fingpt.config import RunConfig, SiteConfig
+from fingpt.config import Environment, RunConfig
 from fingpt.doctor.checks import Check, Grade, worst
 from fingpt.doctor.local import local_checks, main
 from fingpt.errors import PermissionDeniedError
@@ -29,12 +29,12 @@ def test_a_base_that_is_there_is_counted_and_one_with_a_hole_fails(store, tmp_pa
     made = MadeRun(store, tmp_path / "scratch")
     made.base()
     said = checks(command(tmp_path, "doctor", "--json"))["base weights of tiny-llama31"]
-    assert (said["grade"], said["said"][:7]) == ("ok", "3 files")
+    assert (said["grade"], said["message"][:7]) == ("ok", "3 files")
     (key,) = [key for key in store.keys("models/") if key.endswith("config.json")]
     (tmp_path / "store" / key).unlink()
     done = command(tmp_path, "doctor", "--json")
     assert done.returncode == 66
-    assert "config.json" in checks(done)["base weights of tiny-llama31"]["said"]
+    assert "config.json" in checks(done)["base weights of tiny-llama31"]["message"]
 
 
 def test_rows_that_are_not_there_fail_with_66(tmp_path):
@@ -48,7 +48,7 @@ def test_credentials_that_are_refused_fail_with_77_and_end_what_needs_the_store(
         def create(self, key, data):
             raise PermissionDeniedError("these credentials lack the permission")
 
-    config, site = RunConfig(model="tiny-llama31"), SiteConfig(store="", cache=tmp_path)
+    config, site = RunConfig(model="tiny-llama31"), Environment(store="", cache=tmp_path)
     found = list(local_checks(Refusing(tmp_path), config, site))
     assert worst(found) == 77
     assert [check.name for check in found if "disk" not in check.name] == ["store"]
@@ -61,7 +61,7 @@ def test_a_store_that_overwrites_fails_with_78(tmp_path):
             (tmp_path / key).write_bytes(data)
             return True
 
-    config, site = RunConfig(model="tiny-llama31"), SiteConfig(store="", cache=tmp_path)
+    config, site = RunConfig(model="tiny-llama31"), Environment(store="", cache=tmp_path)
     assert worst(local_checks(Lying(tmp_path), config, site)) == 78
 
 

@@ -20,7 +20,7 @@ def test_a_sound_run_exits_0_and_names_every_link(made, tmp_path):
     done = command(tmp_path, "verify", "--run", made.id, "--deep", "--json")
     assert done.returncode == 0, done.stderr
     links = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {link["verdict"] for link in links} == {"ok"}
+    assert {link["status"] for link in links} == {"ok"}
     assert links[0]["key"] == f"runs/{made.id}/run.json"
 
 

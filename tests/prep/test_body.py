@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.config import PrepConfig, RunConfig, SiteConfig
+from fingpt.config import Environment, PrepConfig, RunConfig
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
 from fingpt.prep.body import body
 from fingpt.prompts.examples import decode_jsonl
@@ -28,7 +28,7 @@ def prepare(store, tmp_path):
         frozen = freeze_source(store, config)
         scratch = tmp_path / "scratch"
         scratch.mkdir(exist_ok=True)
-        site = SiteConfig.model_construct(store=store.uri, cache=tmp_path / "cache")
+        site = Environment.model_construct(store=store.uri, cache=tmp_path / "cache")
         stage = body(Context(store, Run.of(frozen, {}), Stage.PREP, site, scratch))
         key = f"datasets/{stage.dataset}/manifest.json"
         data = store.read(key)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from fingpt.config import PrepConfig, RunConfig, SiteConfig
+from fingpt.config import Environment, PrepConfig, RunConfig
 from fingpt.models import spec
 from fingpt.prep.body import body
 from fingpt.prep.views import model_views
@@ -83,7 +83,7 @@ def test_a_second_model_gets_a_page_of_its_own_beside_the_first(
 ):
     rows = [row(s, n) for n in range(14) for s in ("AAA", "BBB")]
     prep = PrepConfig(source=str(write_parquet(rows, "rows.parquet")), test_weeks=4)
-    site = SiteConfig.model_construct(store=store.uri, cache=tmp_path / "cache")
+    site = Environment.model_construct(store=store.uri, cache=tmp_path / "cache")
 
     def prepare(key: str) -> Path:
         scratch = tmp_path / key

@@ -15,12 +15,12 @@ from fingpt.config import RunConfig
 from fingpt.prompts.examples import LABELS, Example, encode_jsonl
 from fingpt.report.score_arrays import ROUGES, SECTIONS, Rows
 from fingpt.runs.manifest import (
-    AdapterManifest,
     DatasetManifest,
     EvalManifest,
     Finding,
     ParserScores,
     RougeScores,
+    TrainManifest,
     VariantScores,
     encode,
 )
@@ -220,7 +220,7 @@ class World:
             "hardware": {"device": plan.device, "threads": "2"},
         }
 
-    def _adapter(self, run: Run, plan: Plan) -> AdapterManifest:
+    def _adapter(self, run: Run, plan: Plan) -> TrainManifest:
         rng = np.random.default_rng(plan.seed)
         curve = [
             {
@@ -233,7 +233,7 @@ class World:
         data = "\n".join(json.dumps(line) for line in curve).encode()
         ref = put(self.store, f"{stage_prefix(run.id, Stage.TRAIN)}/metrics.jsonl", data)
         total = plan.train_seconds
-        return AdapterManifest(
+        return TrainManifest(
             **self._shared(run, Stage.TRAIN, plan),
             seconds={
                 "fetch": 0.05 * total,

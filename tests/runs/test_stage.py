@@ -80,7 +80,7 @@ def test_a_flipped_byte_in_a_finished_stage_is_storage_corruption(store, uri, ca
 
 
 def context(store):
-    return frame.Context(store, RUN, Stage.TRAIN, frame.site_config(), None)
+    return frame.Context(store, RUN, Stage.TRAIN, frame.read_environment(), None)
 
 
 def test_a_missing_earlier_stage_says_which_and_how(store, uri, capsys):

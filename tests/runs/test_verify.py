@@ -10,7 +10,7 @@ from fingpt.errors import MissingInputError
 from fingpt.models import spec
 from fingpt.record import canonical_json
 from fingpt.runs.run import Stage, commit_key, complete_key, run_key
-from fingpt.runs.verify import Verdict, exit_code, verify
+from fingpt.runs.verify import LinkStatus, exit_code, verify
 from tests.made_run import MODEL, MadeRun
 
 DIARIES = ("/claims/", "/heartbeats/", "/attempts/")
@@ -28,13 +28,13 @@ def evidence(store) -> list[str]:
 def test_a_sound_run_has_only_sound_links(made, store):
     links = verify(store, made.id, deep=True)
     assert exit_code(links) == 0
-    assert {link.verdict for link in links} == {Verdict.OK}
+    assert {link.status for link in links} == {LinkStatus.OK}
     assert {link.key for link in links} == set(evidence(store))
 
 
 def test_without_deep_the_base_s_files_are_named_as_not_hashed(made, store):
     links = verify(store, made.id)
-    skipped = [link.key for link in links if link.verdict is Verdict.SKIPPED]
+    skipped = [link.key for link in links if link.status is LinkStatus.SKIPPED]
     assert exit_code(links) == 0
     assert sorted(skipped) == sorted(
         f"{spec(MODEL).base_prefix}/{name}"
@@ -72,7 +72,7 @@ def test_every_object_that_is_gone_is_named(made, store, tmp_path):
         links = verify(store, made.id, deep=True)
         assert exit_code(links) in (66, 74), key
         assert any(
-            link.verdict is not Verdict.OK
+            link.status is not LinkStatus.OK
             and (key in link.key or link.key in key or link.key.startswith("raw/"))
             for link in links
         ), key
@@ -85,21 +85,21 @@ def test_a_commit_that_was_resealed_after_a_change_breaks_the_chain(made, store,
     key = commit_key(made.id, 2)
     commit = decode(Commit, store.read(key), key)
     (tmp_path / "store" / key).write_bytes(encode(commit.model_copy(update={"step": 9})))
-    damaged = [link for link in verify(store, made.id) if link.verdict is Verdict.DAMAGED]
+    damaged = [link for link in verify(store, made.id) if link.status is LinkStatus.DAMAGED]
     assert [link.key for link in damaged] == [commit_key(made.id, 3)]
-    assert "commit 2" in damaged[0].said
+    assert "commit 2" in damaged[0].message
 
 
 def test_a_manifest_that_was_resealed_no_longer_is_what_its_readers_read(made, store, tmp_path):
-    from fingpt.runs.manifest import AdapterManifest, decode, encode
+    from fingpt.runs.manifest import TrainManifest, decode, encode
 
     key = complete_key(made.id, Stage.TRAIN)
-    manifest = decode(AdapterManifest, store.read(key), key)
+    manifest = decode(TrainManifest, store.read(key), key)
     better = manifest.model_copy(update={"eval_loss": 0.1})
     (tmp_path / "store" / key).write_bytes(encode(better))
-    damaged = [link for link in verify(store, made.id) if link.verdict is Verdict.DAMAGED]
+    damaged = [link for link in verify(store, made.id) if link.status is LinkStatus.DAMAGED]
     assert key in {link.key for link in damaged}
-    assert complete_key(made.id, Stage.EVAL) in damaged[0].said
+    assert complete_key(made.id, Stage.EVAL) in damaged[0].message
 
 
 def test_older_checkpoints_may_be_collected_and_the_newest_three_may_not(store, tmp_path):
@@ -123,11 +123,11 @@ def test_an_unfinished_run_says_which_stage_is_missing(store, tmp_path):
     made.base()
     links = verify(store, made.id)
     assert exit_code(links) == 66
-    missing = [link for link in links if link.verdict is Verdict.MISSING]
+    missing = [link for link in links if link.status is LinkStatus.MISSING]
     assert {link.key for link in missing} == {
         complete_key(made.id, stage) for stage in (Stage.TRAIN, Stage.EVAL)
     }
-    assert "has not finished" in missing[0].said
+    assert "has not finished" in missing[0].message
 
 
 def test_damage_outweighs_absence(store, tmp_path):
@@ -167,5 +167,5 @@ def test_a_record_with_the_same_content_in_other_bytes_is_damaged(made, store, t
     (key,) = [key for key in store.keys("reports/") if key.endswith("manifest.json")]
     path = tmp_path / "store" / key
     path.write_bytes(path.read_bytes().replace(b'":', b'": ', 1))
-    damaged = [link for link in verify(store, made.id) if link.verdict is Verdict.DAMAGED]
+    damaged = [link for link in verify(store, made.id) if link.status is LinkStatus.DAMAGED]
     assert [link.key for link in damaged] == [key]

@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from fingpt.config import RunConfig, TrainConfig, site_config
+from fingpt.config import RunConfig, TrainConfig, read_environment
 from fingpt.models import ModelSpec, spec
 from fingpt.prompts.examples import Example, encode_jsonl
 from fingpt.record import sha256_bytes
@@ -180,7 +180,7 @@ class World:
         """What the stage's frame would hand to the body."""
         scratch = self.folder / name
         scratch.mkdir()
-        return Context(self.store, run, Stage.TRAIN, site_config(), scratch)
+        return Context(self.store, run, Stage.TRAIN, read_environment(), scratch)
 
     def start(self, run: Run) -> subprocess.Popen[str]:
         """The train stage as its own process, in a session of its own."""

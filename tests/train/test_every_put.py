@@ -19,7 +19,7 @@ from uuid import uuid4
 import pytest
 
 from fingpt.runs.run import Run, Stage, commit_key, complete_key, run_key, run_prefix, stage_prefix
-from fingpt.runs.verify import Verdict, verify
+from fingpt.runs.verify import LinkStatus, verify
 from fingpt.storage.s3 import S3Store
 from fingpt.storage.s3_client import make_client
 from tests import s3_servers
@@ -82,7 +82,7 @@ class Lab:
         adapter = f"{stage_prefix(run.id, Stage.TRAIN)}/adapter/adapter_model.safetensors"
         assert self.store.read(adapter) == wanted
         links = verify(self.store, run.id, deep=True)
-        faults = [x for x in links if x.verdict in (Verdict.DAMAGED, Verdict.MISSING)]
+        faults = [x for x in links if x.trainer_result in (LinkStatus.DAMAGED, LinkStatus.MISSING)]
         assert [x.key for x in faults] == [complete_key(run.id, Stage.EVAL)], faults
         commits = [key for key in self.store.keys(run_prefix(run.id)) if "/commits/" in key]
         assert commits == [commit_key(run.id, n) for n in range(1, len(commits) + 1)]

@@ -10,8 +10,8 @@ from fingpt.config import RunConfig, TrainConfig
 from fingpt.errors import DataError, DivergedError, Interrupted, TransientError
 from fingpt.runs.run import Run
 from fingpt.train import launch
-from fingpt.train.handoff import Outcome, Summary, TrainJob, write_outcome
-from fingpt.train.launch import command, environment, run_trainer, verdict
+from fingpt.train.handoff import Outcome, Summary, TrainTask, write_outcome
+from fingpt.train.launch import command, environment, run_trainer, trainer_result
 
 SUMMARY = Summary(
     steps=1,
@@ -30,9 +30,9 @@ SUMMARY = Summary(
 )
 
 
-def job(folder: Path, processes: int = 1, **train) -> TrainJob:
+def task(folder: Path, processes: int = 1, **train) -> TrainTask:
     config = RunConfig(model="tiny-llama31", train=TrainConfig(processes=processes, **train))
-    return TrainJob(
+    return TrainTask(
         run=Run.of(config, {}),
         store="file:///nowhere",
         folder=folder,
@@ -44,8 +44,8 @@ def job(folder: Path, processes: int = 1, **train) -> TrainJob:
     )
 
 
-def left(folder: Path, *outcomes: Outcome | None) -> TrainJob:
-    made = job(folder, len(outcomes))
+def left(folder: Path, *outcomes: Outcome | None) -> TrainTask:
+    made = task(folder, len(outcomes))
     for rank, outcome in enumerate(outcomes):
         if outcome is not None:
             write_outcome(made, rank, outcome)
@@ -56,24 +56,24 @@ DONE = Outcome(code=0, summary=SUMMARY)
 
 
 def test_a_finished_trainer_gives_its_summary(tmp_path):
-    assert verdict(left(tmp_path, DONE), 0) == SUMMARY
+    assert trainer_result(left(tmp_path, DONE), 0) == SUMMARY
 
 
 @pytest.mark.parametrize("code", [0, 1, -9])
 def test_a_trainer_without_a_word_is_transient_whatever_its_code(tmp_path, code):
     with pytest.raises(TransientError, match="resumes"):
-        verdict(left(tmp_path, None), code)
+        trainer_result(left(tmp_path, None), code)
 
 
 def test_a_missing_rank_is_no_success(tmp_path):
     with pytest.raises(TransientError):
-        verdict(left(tmp_path, DONE, None), 0)
+        trainer_result(left(tmp_path, DONE, None), 0)
 
 
 @pytest.mark.parametrize(("code", "kind"), [(70, DivergedError), (65, DataError)])
 def test_a_flattened_exit_code_is_read_from_the_outcome(tmp_path, code, kind):
     with pytest.raises(kind, match="what happened"):
-        verdict(left(tmp_path, Outcome(code=code, message="what happened")), 1)
+        trainer_result(left(tmp_path, Outcome(code=code, message="what happened")), 1)
 
 
 def test_the_cause_is_told_before_its_consequences(tmp_path):
@@ -81,32 +81,32 @@ def test_the_cause_is_told_before_its_consequences(tmp_path):
     bug = Outcome(code=1, message="connection closed")
     cause = Outcome(code=70, message="NaN")
     with pytest.raises(DivergedError, match="NaN"):
-        verdict(left(tmp_path, stopped, bug, cause), 1)
+        trainer_result(left(tmp_path, stopped, bug, cause), 1)
     with pytest.raises(RuntimeError, match="connection"):
-        verdict(left(tmp_path, stopped, bug, stopped), 1)
+        trainer_result(left(tmp_path, stopped, bug, stopped), 1)
     with pytest.raises(Interrupted, match="stopped"):
-        verdict(left(tmp_path, stopped, stopped, DONE), 1)
+        trainer_result(left(tmp_path, stopped, stopped, DONE), 1)
 
 
 def test_one_process_sees_one_gpu(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    assert environment(job(tmp_path))["CUDA_VISIBLE_DEVICES"] == "3"
-    assert environment(job(tmp_path, 2))["CUDA_VISIBLE_DEVICES"] == "3,5"
+    assert environment(task(tmp_path))["CUDA_VISIBLE_DEVICES"] == "3"
+    assert environment(task(tmp_path, 2))["CUDA_VISIBLE_DEVICES"] == "3,5"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert environment(job(tmp_path))["CUDA_VISIBLE_DEVICES"] == "0"
+    assert environment(task(tmp_path))["CUDA_VISIBLE_DEVICES"] == "0"
 
 
 def test_the_trainer_works_offline(tmp_path):
-    assert environment(job(tmp_path))["HF_HUB_OFFLINE"] == "1"
+    assert environment(task(tmp_path))["HF_HUB_OFFLINE"] == "1"
 
 
 def test_several_processes_and_deepspeed_are_started_by_torchrun(tmp_path):
-    assert "torch.distributed.run" not in command(job(tmp_path))
-    assert "--nproc-per-node=2" in command(job(tmp_path, 2))
-    assert "--nproc-per-node=1" in command(job(tmp_path, zero_stage=1))
+    assert "torch.distributed.run" not in command(task(tmp_path))
+    assert "--nproc-per-node=2" in command(task(tmp_path, 2))
+    assert "--nproc-per-node=1" in command(task(tmp_path, zero_stage=1))
 
 
-def waiting(made: TrainJob, reaction: str) -> list[str]:
+def waiting(made: TrainTask, reaction: str) -> list[str]:
     """A trainer that says it is up, then waits for the stop file and reacts."""
     code = (
         "import sys, time, pathlib\n"
@@ -133,7 +133,7 @@ class Signal:
 
 @pytest.mark.parametrize("reaction", ["pass", "time.sleep(60)"])
 def test_a_stop_is_passed_on_and_its_wait_has_an_end(tmp_path, monkeypatch, reaction):
-    made = job(tmp_path)
+    made = task(tmp_path)
     real = launch.subprocess.Popen
     started = []
 
@@ -143,7 +143,7 @@ def test_a_stop_is_passed_on_and_its_wait_has_an_end(tmp_path, monkeypatch, reac
         monkeypatch.setattr(process, "wait", Signal(process))
         return process
 
-    monkeypatch.setattr(launch, "command", lambda job: waiting(job, reaction))
+    monkeypatch.setattr(launch, "command", lambda task: waiting(task, reaction))
     monkeypatch.setattr(launch, "GRACE_SECONDS", 0.5)
     monkeypatch.setattr(launch.subprocess, "Popen", popen)
     with pytest.raises(KeyboardInterrupt, match="SIGTERM"):

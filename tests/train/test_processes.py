@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from fingpt.record import sha256_file
-from fingpt.runs.manifest import AdapterManifest, decode
+from fingpt.runs.manifest import TrainManifest, decode
 from fingpt.runs.run import Run, Stage, complete_key, stage_prefix
 from fingpt.train.body import prepare
 from fingpt.train.handoff import StepRecord
@@ -28,7 +28,7 @@ COMMITTED = '"event": "checkpoint committed"'
 
 
 def wait_for(process: subprocess.Popen[str], said: str) -> None:
-    """Read the stage's log until it has `said` something."""
+    """Read the stage's log until it has `message` something."""
     seen = []
     for line in process.stderr:
         seen.append(line)
@@ -43,9 +43,9 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, text
 
 
-def manifest(world, run: Run) -> AdapterManifest:
+def manifest(world, run: Run) -> TrainManifest:
     key = complete_key(run.id, Stage.TRAIN)
-    return decode(AdapterManifest, world.store.read(key), key)
+    return decode(TrainManifest, world.store.read(key), key)
 
 
 def adapter_bytes(world, run: Run) -> bytes:
@@ -64,9 +64,9 @@ def undisturbed(tmp_path: Path, invent, base_folder, **train) -> bytes:
     folder = tmp_path / "undisturbed"
     folder.mkdir()
     world = invent.world(folder, base_folder)
-    job = prepare(world.context(world.run(**train)))
-    Session(job, 0, lambda: False).run()
-    return (job.adapter / "adapter_model.safetensors").read_bytes()
+    task = prepare(world.context(world.run(**train)))
+    Session(task, 0, lambda: False).run()
+    return (task.adapter / "adapter_model.safetensors").read_bytes()
 
 
 def test_the_stage_leaves_a_manifest_that_names_everything(world):
@@ -144,9 +144,9 @@ def test_a_checkpoint_is_committed_after_the_time_limit_too(world, monkeypatch):
     from fingpt.train.callbacks import StopAndSave
 
     monkeypatch.setattr(session, "StopAndSave", lambda stopping: StopAndSave(stopping, 0.0))
-    job = prepare(world.context(world.run(max_steps=3, save_every=100)))
-    Session(job, 0, lambda: False).run()
-    assert len(list(world.store.keys(f"runs/{job.run.id}/train/commits/"))) == 3
+    task = prepare(world.context(world.run(max_steps=3, save_every=100)))
+    Session(task, 0, lambda: False).run()
+    assert len(list(world.store.keys(f"runs/{task.run.id}/train/commits/"))) == 3
 
 
 @pytest.mark.parametrize("zero_stage", [None, 0, 2])

@@ -21,7 +21,7 @@ from fingpt.prompts.examples import decode_jsonl
 from fingpt.runs.manifest import Commit, decode
 from fingpt.runs.run import Stage, claim_key, commit_key
 from fingpt.train.body import prepare
-from fingpt.train.handoff import Summary, TrainJob, read_records
+from fingpt.train.handoff import Summary, TrainTask, read_records
 from fingpt.train.session import Session
 
 pytestmark = pytest.mark.usefixtures("torch_as_before")
@@ -32,16 +32,16 @@ class Attempts:
 
     def __init__(self, world) -> None:
         self.world, self._count = world, 0
-        self.job: TrainJob | None = None
+        self.task: TrainTask | None = None
 
     def __call__(self, stopping: Callable[[], bool] = lambda: False, **train) -> Summary:
         self._count += 1
         run = self.world.run(**train)
-        self.job = prepare(self.world.context(run, f"scratch-{self._count}"))
-        return Session(self.job, 0, stopping).run()
+        self.task = prepare(self.world.context(run, f"scratch-{self._count}"))
+        return Session(self.task, 0, stopping).run()
 
     def adapter(self) -> bytes:
-        return (self.job.adapter / "adapter_model.safetensors").read_bytes()
+        return (self.task.adapter / "adapter_model.safetensors").read_bytes()
 
 
 @pytest.fixture
@@ -88,20 +88,20 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(attempt, tmp_path, invent, base
     wanted = whole(eval_every=0.5)
     with pytest.raises(Interrupted, match="its checkpoint is committed"):
         attempt(after(looks), eval_every=0.5)
-    stopped_at = len(read_records(attempt.job.metrics))
+    stopped_at = len(read_records(attempt.task.metrics))
     summary = attempt(eval_every=0.5)
     assert 0 < summary.resumed == stopped_at < summary.steps
     assert attempt.adapter() == whole.adapter()
     assert (summary.train_loss, summary.eval_loss) == (wanted.train_loss, wanted.eval_loss)
-    losses = [[record.loss for record in read_records(a.job.metrics)] for a in (attempt, whole)]
+    losses = [[record.loss for record in read_records(a.task.metrics)] for a in (attempt, whole)]
     assert losses[0] == losses[1]
 
 
 def test_a_run_that_had_finished_gives_the_same_files_again(attempt):
     attempt(max_steps=3)
-    files = attempt.adapter(), attempt.job.metrics.read_bytes()
+    files = attempt.adapter(), attempt.task.metrics.read_bytes()
     assert attempt(max_steps=3).resumed == 3
-    assert (attempt.adapter(), attempt.job.metrics.read_bytes()) == files
+    assert (attempt.adapter(), attempt.task.metrics.read_bytes()) == files
 
 
 def test_a_damaged_checkpoint_costs_steps_and_not_the_result(
@@ -111,7 +111,7 @@ def test_a_damaged_checkpoint_costs_steps_and_not_the_result(
     whole()
     with pytest.raises(Interrupted):
         attempt(after(8))
-    store, run = attempt.world.store, attempt.job.run
+    store, run = attempt.world.store, attempt.task.run
     n = max(n for n in range(1, 9) if store.exists(commit_key(run.id, n)))
     commit = decode(Commit, store.read(commit_key(run.id, n)), "")
     path = tmp_path / "store" / commit.prefix / "optimizer.safetensors"
@@ -130,13 +130,13 @@ def test_neither_batch_nor_accumulation_changes_the_loss(
     attempt(**exact)
     twin = other(tmp_path, invent, base_folder)
     twin(**exact, batch_size=batch_size, accumulation=accumulation)
-    losses = [[r.loss for r in read_records(a.job.metrics)] for a in (attempt, twin)]
+    losses = [[r.loss for r in read_records(a.task.metrics)] for a in (attempt, twin)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_training_lowers_the_loss_and_every_step_is_recorded(attempt):
     summary = attempt(epochs=3, schedule="constant", eval_every=0.05)
-    records = read_records(attempt.job.metrics)
+    records = read_records(attempt.task.metrics)
     assert [record.step for record in records] == list(range(1, 13))
     assert records[-1].loss < records[0].loss
     assert records[-1].eval_loss == summary.eval_loss < records[0].eval_loss
@@ -151,14 +151,14 @@ def test_training_lowers_the_loss_and_every_step_is_recorded(attempt):
 
 def test_the_schedule_warms_up_and_falls(attempt):
     attempt(warmup_ratio=0.25, lr=0.01)
-    rates = [record.lr for record in read_records(attempt.job.metrics)]
+    rates = [record.lr for record in read_records(attempt.task.metrics)]
     assert rates[:3] == pytest.approx([0, 0.005, 0.01])
     assert rates[2:] == sorted(rates[2:], reverse=True)
 
 
 def test_nothing_is_pickled_into_the_store(attempt):
     attempt(max_steps=3)
-    prefix = f"runs/{attempt.job.run.id}/train"
+    prefix = f"runs/{attempt.task.run.id}/train"
     kinds = {key.rpartition(".")[2] for key in attempt.world.store.keys(prefix)}
     assert kinds == {"safetensors", "json", "jsonl"}
 
@@ -175,22 +175,22 @@ def test_nan_ends_the_run_and_names_the_examples(tmp_path, invent, base_folder, 
     attempt = Attempts(invent.world(tmp_path, folder))
     with pytest.raises(DivergedError, match="became NaN or Inf at step") as caught:
         attempt(batch_size=1, accumulation=1, lr=1e-4, eval_every=eval_every)
-    rows = decode_jsonl((attempt.job.data / f"{split}.jsonl").read_bytes())
+    rows = decode_jsonl((attempt.task.data / f"{split}.jsonl").read_bytes())
     (bad,) = [row.id for row in rows if "7" in row.user]
     # Training ran in batches of one, the evaluation in one batch of all its rows.
     named = str(caught.value).split("in examples ")[1].split(";")[0].split(", ")
     assert bad in named
     assert len(named) == (1 if split == "train" else len(rows))
-    assert not attempt.job.adapter.exists()
+    assert not attempt.task.adapter.exists()
 
 
 def test_the_final_adapter_is_that_of_the_last_commit(attempt):
     attempt(max_steps=3)
-    store, run = attempt.world.store, attempt.job.run
+    store, run = attempt.world.store, attempt.task.run
     n = max(n for n in range(1, 9) if store.exists(commit_key(run.id, n)))
     commit = decode(Commit, store.read(commit_key(run.id, n)), "")
     assert store.read(f"{commit.prefix}/adapter_model.safetensors") == attempt.adapter()
-    tensors = load_file(attempt.job.adapter / "adapter_model.safetensors")
+    tensors = load_file(attempt.task.adapter / "adapter_model.safetensors")
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
 
 
@@ -210,7 +210,7 @@ def test_gradient_checkpointing_changes_no_loss(attempt, tmp_path, invent, base_
     attempt(max_steps=2, lora={"dropout": 0})
     twin = other(tmp_path, invent, base_folder)
     twin(max_steps=2, lora={"dropout": 0}, gradient_checkpointing=True)
-    losses = [[r.loss for r in read_records(a.job.metrics)] for a in (attempt, twin)]
+    losses = [[r.loss for r in read_records(a.task.metrics)] for a in (attempt, twin)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
@@ -232,4 +232,4 @@ def test_what_cannot_work_here_is_said_before_training(attempt, settings, fault)
 def test_a_stop_before_the_first_step_is_honoured_without_one(attempt, looks):
     with pytest.raises(Interrupted, match="before the first step"):
         attempt(after(looks))
-    assert not attempt.job.metrics.exists()
+    assert not attempt.task.metrics.exists()

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from fingpt.runs.run import Run, Stage, complete_key, run_key, stage_prefix
-from fingpt.runs.verify import Verdict, verify
+from fingpt.runs.verify import LinkStatus, verify
 from fingpt.train.body import prepare
 from fingpt.train.handoff import StepRecord
 from fingpt.train.session import Session
@@ -47,9 +47,9 @@ class Campaign:
         self.hit: Counter[str] = Counter()
         self.finished, self._starts = 0, 0
         plain = self._new()
-        job = prepare(plain.context(self.run))
-        Session(job, 0, lambda: False).run()
-        self._wanted = (job.adapter / "adapter_model.safetensors").read_bytes()
+        task = prepare(plain.context(self.run))
+        Session(task, 0, lambda: False).run()
+        self._wanted = (task.adapter / "adapter_model.safetensors").read_bytes()
         self.world = self._new()
         self.finish()  # the first start of all waits for the imports
         begun = time.monotonic()
@@ -98,8 +98,8 @@ class Campaign:
         lines = store.read(f"{prefix}/metrics.jsonl").splitlines()
         steps = [StepRecord.model_validate_json(line).step for line in lines]
         assert steps == list(range(1, STEPS + 1))
-        unsound = {Verdict.DAMAGED, Verdict.MISSING}
-        faults = [x for x in verify(store, self.run.id, deep=True) if x.verdict in unsound]
+        unsound = {LinkStatus.DAMAGED, LinkStatus.MISSING}
+        faults = [x for x in verify(store, self.run.id, deep=True) if x.trainer_result in unsound]
         assert [x.key for x in faults] == [complete_key(self.run.id, Stage.EVAL)], faults
         self.finished += 1
         self.world = self._new()

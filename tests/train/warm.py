@@ -140,9 +140,9 @@ def _train(order: int) -> None:
     code = 1
     try:
         if text:
-            job, environment = json.loads(text)
+            task, environment = json.loads(text)
             _take(environment)
-            code = worker.main(job)
+            code = worker.main(task)
     except Exception:  # noqa: BLE001 - what an interpreter does with an exception that nobody caught
         sys.excepthook(*sys.exc_info())
     finally:

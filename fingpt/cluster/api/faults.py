@@ -53,7 +53,7 @@ class Call:
 
 def of_status(call: Call, status: int, body: str) -> FingptError:
     """The error for an HTTP status of the API server; `body` is its Status object, or whatever a proxy sent."""
-    said = _said(body)
+    message = _said(body)
     if status == 0:  # the client library's own word for a failed TLS handshake
         return _of_tls(call, body)
     if status == 401:
@@ -61,26 +61,26 @@ def of_status(call: Call, status: int, body: str) -> FingptError:
             f"The API server of {call.cluster} does not accept your credentials; log in again, "
             "then try `kubectl auth whoami`."
         )
-    if status == 403 and "exceeded quota" in said:
-        return TransientError(f"The namespace's quota leaves no room to {call}: {said}.")
+    if status == 403 and "exceeded quota" in message:
+        return TransientError(f"The namespace's quota leaves no room to {call}: {message}.")
     if status == 403:
         return PermissionDeniedError(
-            f"You may not {call}: {said or 'forbidden'}; ask its administrator for the Role 'fingpt-user' that the "
+            f"You may not {call}: {message or 'forbidden'}; ask its administrator for the Role 'fingpt-user' that the "
             "chart installs."
         )
-    if status == 400 and "waiting to start" in said:
-        return TransientError(f"There is no log yet: {said}.")
+    if status == 400 and "waiting to start" in message:
+        return TransientError(f"There is no log yet: {message}.")
     if status == 404:
-        return MissingInputError(f"Cannot {call}: {said or 'not found'}.")
+        return MissingInputError(f"Cannot {call}: {message or 'not found'}.")
     if status == 409:
-        return RunConflictError(f"Cannot {call}: {said or 'conflict'}.")
+        return RunConflictError(f"Cannot {call}: {message or 'conflict'}.")
     if status == 422:
-        return ConfigError(f"The cluster refuses to {call} as written: {said}.")
+        return ConfigError(f"The cluster refuses to {call} as written: {message}.")
     if status in TRANSIENT or status == GONE:
         return TransientError(
-            f"Cannot {call} for now (HTTP {status}{f': {said}' if said else ''}); the same command resumes."
+            f"Cannot {call} for now (HTTP {status}{f': {message}' if message else ''}); the same command resumes."
         )
-    return SetupError(f"Cannot {call}: HTTP {status}{f', {said}' if said else ''}.")
+    return SetupError(f"Cannot {call}: HTTP {status}{f', {message}' if message else ''}.")
 
 
 def restarts(error: Exception, *, granted: bool) -> bool:
@@ -183,12 +183,12 @@ def bad_kubeconfig(error: Exception) -> SetupError:
     )
 
 
-def _cut_off(said: str) -> bool:
-    return "EOF occurred" in said or "reset by peer" in said
+def _cut_off(message: str) -> bool:
+    return "EOF occurred" in message or "reset by peer" in message
 
 
-def _of_tls(call: Call, said: str) -> SetupError | TransientError:
-    if _cut_off(said):
+def _of_tls(call: Call, message: str) -> SetupError | TransientError:
+    if _cut_off(message):
         return TransientError(
             f"The API server of {call.cluster} ends connections before they are made, as when it restarts; "
             "the same command resumes."
@@ -215,9 +215,9 @@ def _of_tls(call: Call, said: str) -> SetupError | TransientError:
             "its certificate is not signed by the authority in your kubeconfig",
         ),
     ):
-        if word.lower() in said.lower():
+        if word.lower() in message.lower():
             return SetupError(f"The API server of {call.cluster} cannot be trusted: {meaning}.")
-    return SetupError(f"No TLS connection to the API server of {call.cluster}: {said[:200]}.")
+    return SetupError(f"No TLS connection to the API server of {call.cluster}: {message[:200]}.")
 
 
 def _said(body: str) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 
 from fingpt.cluster.api.client import Cluster
 from fingpt.cluster.api.objects import Condition, JobState, PodState
-from fingpt.cluster.diagnosis.snapshot import Sight
+from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.job import job_name
 from fingpt.errors import MissingInputError, PermissionDeniedError, SetupError
 
@@ -20,20 +20,20 @@ _KUEUE = {"group": "kueue.x-k8s.io", "version": "v1beta1"}
 class Observer(Cluster):
     """A Cluster with more questions."""
 
-    def look(self, run_id: str, stage: str, *, complete: bool | None) -> Sight:
+    def look(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
         """All that can be seen of a stage; `complete` is what the bucket says, None when it was not read."""
         pods = partial(self.pods, run_id, stage)
-        return self._sight(job_name(run_id, stage), pods, complete)
+        return self._snapshot(job_name(run_id, stage), pods, complete)
 
-    def look_at(self, name: str) -> Sight:
+    def look_at(self, name: str) -> JobSnapshot:
         """All that can be seen of a Job by its name, whoever's it is."""
         method, only = self._core.list_namespaced_pod, f"batch.kubernetes.io/job-name={name}"
         pods = partial(self._items, PodState.of, "pods", method, label_selector=only)
-        return self._sight(name, pods, None)
+        return self._snapshot(name, pods, None)
 
-    def _sight(
+    def _snapshot(
         self, name: str, list_pods: Callable[[], tuple[PodState, ...]], complete: bool | None
-    ) -> Sight:
+    ) -> JobSnapshot:
         """The Job's events come before its pods: a pod whose making was told, but that is not listed, is gone."""
         job = self.job(name)
         # An earlier Job of the same name has left events too.
@@ -42,7 +42,7 @@ class Observer(Cluster):
         pods = list_pods()
         for pod in pods[-2:]:
             events.extend(self.events(pod.name))
-        return Sight(
+        return JobSnapshot(
             job=job,
             pods=pods,
             events=tuple(sorted(events, key=lambda event: event.last)),
@@ -63,13 +63,13 @@ class Observer(Cluster):
             )
         except (MissingInputError, PermissionDeniedError, SetupError):
             return ""
-        said = [
+        messages = [
             condition.message
             for each in found["items"]
             for condition in map(Condition.of, (each.get("status") or {}).get("conditions") or ())
             if condition.message and not condition.true
         ]
-        return said[0] if said else ""
+        return messages[0] if messages else ""
 
     def has_secret(self, name: str) -> bool:
         """Whether a Secret is there. What it holds comes along and is thrown away at once."""

@@ -109,14 +109,14 @@ class ContainerState:
     @classmethod
     def of(cls, data: Json) -> Self:
         """Read one entry of status.containerStatuses."""
-        for state, said in (data.get("state") or {}).items():
+        for state, detail in (data.get("state") or {}).items():
             return cls(
                 state={"terminated": "ended"}.get(state, state),
-                reason=said.get("reason") or "",
-                message=(said.get("message") or "").strip(),
-                exit_code=said.get("exitCode"),
-                started=said.get("startedAt") or "",
-                ended=said.get("finishedAt") or "",
+                reason=detail.get("reason") or "",
+                message=(detail.get("message") or "").strip(),
+                exit_code=detail.get("exitCode"),
+                started=detail.get("startedAt") or "",
+                ended=detail.get("finishedAt") or "",
             )
         return cls(state="waiting")
 

@@ -57,7 +57,7 @@ def wait_out(
 
 
 @dataclass(slots=True)
-class Patience:
+class WatchBackoff:
     """Waits between tries, longer each time; gives up when nothing was heard for PATIENCE_SECONDS.
 
     An API server that restarts is away for a minute, a control plane that is upgraded for several.
@@ -89,12 +89,12 @@ class Patience:
 def until(final: Callable[[S], bool], states: Callable[[], Iterator[S]], what: str) -> Iterator[S]:
     """Every new state that `states()` gives, opened again whenever it ends, up to the first one that is final."""
     last: S | None = None
-    patience = Patience(what)
+    backoff = WatchBackoff(what)
     while True:
         silence: TransientError | None = None
         try:
             for state in states():
-                patience.heard()
+                backoff.heard()
                 if state != last:
                     yield state
                 last = state
@@ -102,26 +102,26 @@ def until(final: Callable[[S], bool], states: Callable[[], Iterator[S]], what: s
                     return
         except TransientError as error:
             silence = error
-        patience.pause(silence)
+        backoff.pause(silence)
 
 
 def lines(
     pod: Callable[[], PodState], log_of: Callable[[PodState], Iterator[str]], what: str
 ) -> Iterator[str]:
     """Every line that `log_of` the pod's state gives, opened again until it was read after the pod's end."""
-    patience = Patience(what)
+    backoff = WatchBackoff(what)
     while True:
         silence: TransientError | None = None
         try:
             state = pod()
-            patience.heard()
+            backoff.heard()
             if state.ended or state.container.state != "waiting":
                 yield from log_of(state)
             if state.ended:
                 return
         except TransientError as error:
             silence = error
-        patience.pause(silence)
+        backoff.pause(silence)
 
 
 @dataclass(slots=True)

@@ -12,16 +12,16 @@ from fingpt.cluster.api.objects import Condition, PodState
 from fingpt.cluster.diagnosis import patterns
 from fingpt.cluster.diagnosis.exits import OUT_OF_MEMORY, Exit, exit_of
 from fingpt.cluster.diagnosis.patterns import DISRUPTIONS, find
-from fingpt.cluster.diagnosis.snapshot import Explanation, Sight, State
+from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 
 _POLICY_CODE = re.compile(r"failed with exit code (\d+)")
 
 
 def pod_end(pod: PodState) -> Explanation:
     """How a pod that has ended, ended."""
-    code, said = pod.container.exit_code, pod.container.message or pod.message
+    code, message = pod.container.exit_code, pod.container.message or pod.message
     if pod.container.reason == "OOMKilled":
-        return _of_exit(OUT_OF_MEMORY, said)
+        return _of_exit(OUT_OF_MEMORY, message)
     if pod.disruption and code != 0:
         words = DISRUPTIONS.get(pod.disruption.reason, pod.disruption.reason)
         return Explanation(
@@ -31,25 +31,25 @@ def pod_end(pod: PodState) -> Explanation:
             "nothing: the next pod resumes by itself",
         )
     known = find(patterns.ENDED, f"{pod.reason} {pod.message}") if pod.reason else None
-    known = known or find(patterns.CONFIGURATION, said if code == 128 else "")
+    known = known or find(patterns.CONFIGURATION, message if code == 128 else "")
     if known:
-        return Explanation(State.RETRYABLE, known[0], pod.message or said, known[1])
+        return Explanation(State.RETRYABLE, known[0], pod.message or message, known[1])
     if code is None:
         return Explanation(State.RETRYABLE, f"ended: {pod.reason or pod.phase}", pod.message)
     if code == 76:
-        return _of_exit(exit_of(code), said, State.FENCED)
-    return _of_exit(exit_of(code), said, code=code)
+        return _of_exit(exit_of(code), message, State.FENCED)
+    return _of_exit(exit_of(code), message, code=code)
 
 
-def _of_exit(meaning: Exit, said: str, state: State | None = None, code: int = 0) -> Explanation:
+def _of_exit(meaning: Exit, message: str, state: State | None = None, code: int = 0) -> Explanation:
     state = state or (State.RETRYABLE if meaning.retried else State.PERMANENT)
     words = f"{meaning.word} (exit {code})" if code else meaning.word
-    return Explanation(state, words, last_sentence(said), meaning.action)
+    return Explanation(state, words, last_sentence(message), meaning.action)
 
 
-def last_sentence(said: str) -> str:
+def last_sentence(message: str) -> str:
     """The last line of what a container left; of a line of our log, which Kubernetes falls back to, its sentence."""
-    lines = said.strip().splitlines()
+    lines = message.strip().splitlines()
     if not lines:
         return ""
     try:
@@ -58,14 +58,14 @@ def last_sentence(said: str) -> str:
         return lines[-1]
 
 
-def job_end(sight: Sight, outcome: Condition) -> Explanation:
+def job_end(snapshot: JobSnapshot, outcome: Condition) -> Explanation:
     """How a Job that is Complete or Failed, ended; COMPLETE in the bucket was looked for before."""
     if outcome.type == "Complete":
-        if sight.complete is None:
+        if snapshot.complete is None:
             return Explanation(
                 State.COMPLETE,
                 "the Job is Complete; the bucket, which alone decides, was not read",
-                remedy="make verify RUN=… where the bucket can be reached",
+                action="make verify RUN=… where the bucket can be reached",
             )
         return Explanation(
             State.SILENT,
@@ -73,7 +73,7 @@ def job_end(sight: Sight, outcome: Condition) -> Explanation:
             outcome.message,
             "make logs RUN=… shows its last words; submit again, it resumes from the last commit",
         )
-    pods = [pod for pod in sight.pods if pod.ended]
+    pods = [pod for pod in snapshot.pods if pod.ended]
     last = pod_end(pods[-1]) if pods else None
     if outcome.reason == "DeadlineExceeded":
         return Explanation(
@@ -84,15 +84,15 @@ def job_end(sight: Sight, outcome: Condition) -> Explanation:
         )
     code = _POLICY_CODE.search(outcome.message)
     if code:
-        said = last.said if last else ""
+        message = last.message if last else ""
         return _of_exit(
-            exit_of(int(code[1])), said or outcome.message, State.PERMANENT, int(code[1])
+            exit_of(int(code[1])), message or outcome.message, State.PERMANENT, int(code[1])
         )
-    why = f"; last: {last.sentence}" if last else ""
+    why = f"; last: {last.summary}" if last else ""
     retries = "all retries are used up" if outcome.reason == "BackoffLimitExceeded" else "failed"
     return Explanation(
         State.PERMANENT,
         f"{retries}{why}",
-        (last.said if last else "") or outcome.message,
-        (last.remedy + "; " if last and last.remedy else "") + "then submit again; it resumes",
+        (last.message if last else "") or outcome.message,
+        (last.action + "; " if last and last.action else "") + "then submit again; it resumes",
     )

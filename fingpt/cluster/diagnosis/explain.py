@@ -12,8 +12,8 @@ from datetime import datetime
 from fingpt.cluster.api.objects import Event, PodState
 from fingpt.cluster.diagnosis import patterns
 from fingpt.cluster.diagnosis.endings import job_end, pod_end
-from fingpt.cluster.diagnosis.patterns import DISRUPTIONS, Remedy, find
-from fingpt.cluster.diagnosis.snapshot import Explanation, Sight, State
+from fingpt.cluster.diagnosis.patterns import DISRUPTIONS, Pattern, find
+from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 
 _STUCK_AFTER_SECONDS = 30.0
 _MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
@@ -26,70 +26,70 @@ _STUCK_REMEDY = (
 )
 
 
-def explain(sight: Sight) -> Explanation:
+def explain(snapshot: JobSnapshot) -> Explanation:
     """The state of one stage's Job."""
-    if sight.complete and (sight.job is None or sight.job.outcome):
+    if snapshot.complete and (snapshot.job is None or snapshot.job.outcome):
         return Explanation(State.COMPLETE, "COMPLETE is in the bucket")
-    if sight.job is None:
+    if snapshot.job is None:
         return Explanation(
             State.ABSENT,
             "the cluster has no Job for it: never submitted, cancelled, or past its time to live",
-            remedy="submit it again; it resumes from what the bucket holds",
+            action="submit it again; it resumes from what the bucket holds",
         )
-    if sight.job.outcome is not None:
-        return job_end(sight, sight.job.outcome)
-    if sight.job.suspended:
-        return _suspended(sight)
-    living = [pod for pod in sight.pods if not pod.ended]
+    if snapshot.job.outcome is not None:
+        return job_end(snapshot, snapshot.job.outcome)
+    if snapshot.job.suspended:
+        return _suspended(snapshot)
+    living = [pod for pod in snapshot.pods if not pod.ended]
     if living:
-        return _living(sight, living[-1])
-    return _between(sight)
+        return _living(snapshot, living[-1])
+    return _between(snapshot)
 
 
-def _suspended(sight: Sight) -> Explanation:
-    known = find(patterns.ADMISSION, sight.admission) if sight.admission else None
-    sentence, action = known or (
+def _suspended(snapshot: JobSnapshot) -> Explanation:
+    known = find(patterns.ADMISSION, snapshot.admission) if snapshot.admission else None
+    summary, action = known or (
         "suspended, as Kueue does until its queue admits it",
         "kubectl get workloads, and see that the LocalQueue of the site exists",
     )
-    blocked = known is not None and "room" not in sentence
+    blocked = known is not None and "room" not in summary
     return Explanation(
-        State.BLOCKED if blocked else State.WAITING, sentence, sight.admission, action
+        State.BLOCKED if blocked else State.WAITING, summary, snapshot.admission, action
     )
 
 
-def _between(sight: Sight) -> Explanation:
+def _between(snapshot: JobSnapshot) -> Explanation:
     """No pod is alive: none could be made, or the next one is not there yet."""
-    event = sight.newest(*_CREATED)
+    event = snapshot.newest(*_CREATED)
     if event is not None and event.reason == "FailedCreate":
         return _blocked(patterns.CREATION, event.message, "no pod can be created", event)
-    failed = sight.job.failed if sight.job else 0
-    if not sight.pods and (failed or event is not None):
+    failed = snapshot.job.failed if snapshot.job else 0
+    if not snapshot.pods and (failed or event is not None):
         return Explanation(
             State.RETRYABLE,
             "its pod was deleted; another pod follows, ten seconds to six minutes later",
-            remedy="nothing; the next pod resumes by itself",
+            action="nothing; the next pod resumes by itself",
         )
-    if not sight.pods:
+    if not snapshot.pods:
         return Explanation(State.WAITING, "the Job is new, its pod is not there yet")
-    last = sight.pods[-1]
+    last = snapshot.pods[-1]
     if last.phase == "Succeeded":
         return Explanation(State.RUNNING, f"pod {last.name} has ended well, its Job is about to")
     end = pod_end(last)
     if end.state is State.RETRYABLE:
         return Explanation(
             end.state,
-            f"{end.sentence}; failure {failed}, another pod follows",
-            end.said,
-            end.remedy,
+            f"{end.summary}; failure {failed}, another pod follows",
+            end.message,
+            end.action,
         )
     return end
 
 
-def _living(sight: Sight, pod: PodState) -> Explanation:
-    lost = sight.newest("NodeNotReady", about=pod.name) if _not_ready(pod) else None
+def _living(snapshot: JobSnapshot, pod: PodState) -> Explanation:
+    lost = snapshot.newest("NodeNotReady", about=pod.name) if _not_ready(pod) else None
     if pod.deleted:
-        return _deleted(sight, pod, lost)
+        return _deleted(snapshot, pod, lost)
     if lost is not None and pod.container.state == "running":
         return Explanation(
             State.STUCK,
@@ -104,13 +104,13 @@ def _living(sight: Sight, pod: PodState) -> Explanation:
     if pod.container.state == "ended":
         return Explanation(State.RUNNING, f"pod {pod.name} on node {pod.node} is about to end")
     if not pod.node:
-        return _unscheduled(sight, pod)
-    return _not_started(sight, pod)
+        return _unscheduled(snapshot, pod)
+    return _not_started(snapshot, pod)
 
 
-def _deleted(sight: Sight, pod: PodState, lost: Event | None) -> Explanation:
+def _deleted(snapshot: JobSnapshot, pod: PodState, lost: Event | None) -> Explanation:
     """`deleted` is when the grace period ends; a pod that outlives it is on a node that does not answer."""
-    overdue = (sight.now - datetime.fromisoformat(pod.deleted)).total_seconds()
+    overdue = (snapshot.now - datetime.fromisoformat(pod.deleted)).total_seconds()
     if lost or pod.reason == "NodeLost" or overdue > _STUCK_AFTER_SECONDS:
         ago = f"should have ended {overdue:.0f} s ago" if overdue > 0 else "is to end"
         return Explanation(
@@ -140,41 +140,44 @@ def _not_ready(pod: PodState) -> bool:
     return any(each.type == "Ready" and not each.true for each in pod.conditions)
 
 
-def _unscheduled(sight: Sight, pod: PodState) -> Explanation:
+def _unscheduled(snapshot: JobSnapshot, pod: PodState) -> Explanation:
     condition = next((each for each in pod.conditions if each.type == "PodScheduled"), None)
-    event = sight.newest("FailedScheduling", about=pod.name)
-    said = (condition.message if condition else "") or (event.message if event else "")
-    if not said:
+    event = snapshot.newest("FailedScheduling", about=pod.name)
+    message = (condition.message if condition else "") or (event.message if event else "")
+    if not message:
         return Explanation(State.WAITING, "the scheduler has not looked at the pod yet")
-    return unscheduled(said, event)
+    return unscheduled(message, event)
 
 
-def unscheduled(said: str, event: Event | None = None) -> Explanation:
+def unscheduled(message: str, event: Event | None = None) -> Explanation:
     """What the scheduler's words for a pod that no node takes mean."""
-    return _blocked(patterns.SCHEDULING, said, "no node can take the pod", event)
+    return _blocked(patterns.SCHEDULING, message, "no node can take the pod", event)
 
 
-def _not_started(sight: Sight, pod: PodState) -> Explanation:
+def _not_started(snapshot: JobSnapshot, pod: PodState) -> Explanation:
     """Scheduled, but the kubelet has not started the container."""
-    reason, said = pod.container.reason, pod.container.message
+    reason, message = pod.container.reason, pod.container.message
     if reason in IMAGE_FAULTS:
-        pull = sight.newest("Failed", "ErrImageNeverPull", "InspectFailed", about=pod.name)
+        pull = snapshot.newest("Failed", "ErrImageNeverPull", "InspectFailed", about=pod.name)
         words = [
             event
-            for event in sight.events
+            for event in snapshot.events
             if event.name == pod.name and event.message.startswith("Failed to pull")
         ]
-        said = words[-1].message if words else said
-        return _blocked(patterns.PULLING, said, "the image cannot be pulled", pull)
+        message = words[-1].message if words else message
+        return _blocked(patterns.PULLING, message, "the image cannot be pulled", pull)
     if reason and reason not in ("ContainerCreating", "PodInitializing"):
-        event = sight.newest("Failed", about=pod.name)
+        event = snapshot.newest("Failed", about=pod.name)
         return _blocked(
-            patterns.CONFIGURATION, said, f"the container cannot start ({reason})", event
+            patterns.CONFIGURATION, message, f"the container cannot start ({reason})", event
         )
-    mount = sight.newest(*_MOUNTS, about=pod.name)
+    mount = snapshot.newest(*_MOUNTS, about=pod.name)
     if mount is not None:
         return _blocked(patterns.CONFIGURATION, mount.message, "the pod cannot be set up", mount)
-    pull, pulled = sight.newest("Pulling", about=pod.name), sight.newest("Pulled", about=pod.name)
+    pull, pulled = (
+        snapshot.newest("Pulling", about=pod.name),
+        snapshot.newest("Pulled", about=pod.name),
+    )
     if pull is not None and pulled is None:
         return Explanation(
             State.STARTING, f"node {pod.node} pulls the image", pull.message, "", 1, pull.last
@@ -183,8 +186,8 @@ def _not_started(sight: Sight, pod: PodState) -> Explanation:
 
 
 def _blocked(
-    table: Sequence[Remedy], said: str, otherwise: str, event: Event | None
+    table: Sequence[Pattern], message: str, otherwise: str, event: Event | None
 ) -> Explanation:
-    sentence, action = find(table, said) or (otherwise, "its own words say why; kubectl describe")
+    summary, action = find(table, message) or (otherwise, "its own words say why; kubectl describe")
     times, last = (event.count, event.last) if event else (0, "")
-    return Explanation(State.BLOCKED, sentence, said, action, times, last)
+    return Explanation(State.BLOCKED, summary, message, action, times, last)

@@ -12,26 +12,26 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Remedy:
-    """Words that match `pattern` mean `sentence`; `action` is what to do. Both may use the pattern's named groups."""
+class Pattern:
+    """Words that match `pattern` mean `summary`; `action` is what to do. Both may use the pattern's named groups."""
 
     pattern: re.Pattern[str]
-    sentence: str
+    summary: str
     action: str
 
 
-def find(table: Sequence[Remedy], said: str) -> tuple[str, str] | None:
-    """Sentence and action of the first row whose words are in `said`; a second match adds its action."""
-    found = [(row, match) for row in table if (match := row.pattern.search(said))]
+def find(table: Sequence[Pattern], message: str) -> tuple[str, str] | None:
+    """Sentence and action of the first row whose words are in `message`; a second match adds its action."""
+    found = [(row, match) for row in table if (match := row.pattern.search(message))]
     if not found:
         return None
     row, match = found[0]
     actions = dict.fromkeys(row.action.format(**match.groupdict()) for row, match in found[:2])
-    return row.sentence.format(**match.groupdict()), " Or: ".join(actions)
+    return row.summary.format(**match.groupdict()), " Or: ".join(actions)
 
 
-def _row(pattern: str, sentence: str, action: str) -> Remedy:
-    return Remedy(re.compile(pattern, re.IGNORECASE), sentence, action)
+def _row(pattern: str, summary: str, action: str) -> Pattern:
+    return Pattern(re.compile(pattern, re.IGNORECASE), summary, action)
 
 
 _VALUES = "in the chart's values (helm upgrade --reuse-values), then submit again"

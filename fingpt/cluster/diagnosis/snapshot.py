@@ -32,18 +32,21 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`said` is the cluster's own text, word for word; `times` and `last` tell how often and when it was said last."""
+    """`summary` is ours, `message` the cluster's own text word for word, `action` what a person can do.
+
+    `times` and `last` tell how often and when the message came last.
+    """
 
     state: State
-    sentence: str
-    said: str = ""
-    remedy: str = ""
+    summary: str
+    message: str = ""
+    action: str = ""
     times: int = 0
     last: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class JobSnapshot:
     """What was seen of one stage: its Job, its pods (oldest first), what was said of them (oldest first).
 
     `complete`: whether COMPLETE is in the bucket, None when the bucket could not be read. `admission`: what a queue

@@ -34,20 +34,20 @@ def test_a_pod_whose_making_was_told_is_looked_for_afterwards(api, observer):
     api.say("list jobs", listed(JOB))
     api.say("list events", listed(MADE))
     api.say("list pods", listed())
-    sight = observer.look("run", "prep", complete=False)
+    snapshot = observer.look("run", "prep", complete=False)
     assert [route for route, _, _ in api.requests[-3:]] == ["list jobs", "list events", "list pods"]
-    assert explain(sight).state is State.RETRYABLE
+    assert explain(snapshot).state is State.RETRYABLE
 
 
 def test_a_job_is_looked_at_by_name_whoever_s_it_is(api, observer):
     api.say("list jobs", listed(JOB))
     api.say("list events", listed())
     api.say("list pods", listed({"metadata": {"name": "p"}, "status": {"phase": "Running"}}))
-    sight = observer.look_at("run-prep")
+    snapshot = observer.look_at("run-prep")
     queries = {route: query for route, query, _ in api.requests}
     assert queries["list pods"]["labelSelector"] == "batch.kubernetes.io/job-name=run-prep"
-    assert [pod.name for pod in sight.pods] == ["p"]
-    assert sight.complete is None
+    assert [pod.name for pod in snapshot.pods] == ["p"]
+    assert snapshot.complete is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fingpt.cluster.api import stream
-from fingpt.cluster.api.stream import NewLines, Patience
+from fingpt.cluster.api.stream import NewLines, WatchBackoff
 from fingpt.errors import TransientError
 
 
@@ -36,11 +36,11 @@ def test_nothing_heard_yet_means_asking_for_everything():
 def test_pauses_grow_to_a_bound_and_shrink_when_an_answer_comes(monkeypatch):
     slept: list[float] = []
     monkeypatch.setattr(stream.time, "sleep", slept.append)
-    patience = Patience("Job x")
+    backoff = WatchBackoff("Job x")
     for _ in range(7):
-        patience.pause(TransientError("away."))
-    patience.heard()
-    patience.pause()
+        backoff.pause(TransientError("away."))
+    backoff.heard()
+    backoff.pause()
     assert slept == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 0.5]
 
 
@@ -48,8 +48,8 @@ def test_patience_ends_with_the_last_error(monkeypatch):
     clock = iter([0.0, 599.0, 601.0])
     monkeypatch.setattr(stream.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(stream.time, "sleep", lambda _: None)
-    patience = Patience("Job x")
-    patience.pause(TransientError("first"))
-    patience.pause(TransientError("second"))
+    backoff = WatchBackoff("Job x")
+    backoff.pause(TransientError("first"))
+    backoff.pause(TransientError("second"))
     with pytest.raises(TransientError, match="third"):
-        patience.pause(TransientError("third"))
+        backoff.pause(TransientError("third"))

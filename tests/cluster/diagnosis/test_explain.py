@@ -12,7 +12,7 @@ from fingpt import errors
 from fingpt.cluster.api.objects import Event, JobState, PodState
 from fingpt.cluster.diagnosis.exits import EXITS
 from fingpt.cluster.diagnosis.explain import explain
-from fingpt.cluster.diagnosis.snapshot import Sight, State
+from fingpt.cluster.diagnosis.snapshot import JobSnapshot, State
 from fingpt.errors import FingptError
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
@@ -84,7 +84,9 @@ def event(reason: str, message: str, *, about: str = POD, count: int = 3) -> Eve
 
 
 def see(job_state=None, pods=(), events=(), **more):
-    return explain(Sight(job=job_state, pods=tuple(pods), events=tuple(events), now=NOW, **more))
+    return explain(
+        JobSnapshot(job=job_state, pods=tuple(pods), events=tuple(events), now=NOW, **more)
+    )
 
 
 NOT_SCHEDULED = [
@@ -145,10 +147,10 @@ def test_a_pod_that_no_node_takes_shows_the_scheduler_s_words_and_what_to_do(sai
         ],
     )
     found = see(job(active=1), [pending], [event("FailedScheduling", said, count=7)])
-    assert (found.state, found.said, found.times) == (State.BLOCKED, said, 7)
+    assert (found.state, found.message, found.times) == (State.BLOCKED, said, 7)
     for word in words:
-        assert word in f"{found.sentence} | {found.remedy}"
-    assert "None" not in found.sentence + found.remedy
+        assert word in f"{found.summary} | {found.action}"
+    assert "None" not in found.summary + found.action
 
 
 def test_the_control_plane_s_own_taint_is_never_the_reason():
@@ -167,7 +169,7 @@ def test_the_control_plane_s_own_taint_is_never_the_reason():
             )
         ],
     )
-    assert "taint" not in found.sentence
+    assert "taint" not in found.summary
 
 
 NOT_STARTED = [
@@ -244,10 +246,10 @@ def test_a_container_that_cannot_start_shows_the_kubelet_s_words_and_what_to_do(
     found = see(job(active=1), [pod(state=state)], [said] if said else [])
     assert found.state is State.BLOCKED
     verbatim = [said.message if said else "", next(iter(state.values())).get("message")]
-    assert found.said
-    assert found.said in verbatim
+    assert found.message
+    assert found.message in verbatim
     for word in words:
-        assert word in f"{found.sentence} | {found.remedy}"
+        assert word in f"{found.summary} | {found.action}"
 
 
 NOT_CREATED = [
@@ -294,10 +296,10 @@ NOT_CREATED = [
 @pytest.mark.parametrize(("said", "words"), NOT_CREATED, ids=range(len(NOT_CREATED)))
 def test_a_pod_that_may_not_be_made_shows_the_refusal_word_for_word(said, words):
     found = see(job(), (), [event("FailedCreate", said, about=JOB)])
-    assert (found.state, found.said) == (State.BLOCKED, said)
+    assert (found.state, found.message) == (State.BLOCKED, said)
     for word in words:
-        assert word in f"{found.sentence} | {found.remedy}"
-    assert "None" not in found.sentence + found.remedy
+        assert word in f"{found.summary} | {found.action}"
+    assert "None" not in found.summary + found.action
 
 
 def test_a_refusal_that_is_over_is_not_shown():
@@ -316,14 +318,14 @@ def test_between_a_deleted_pod_and_its_successor_the_job_is_not_new():
     created = event("SuccessfulCreate", "Created pod: x", about=JOB)
     for found in (see(job(), (), [created]), see(job(failed=1))):
         assert found.state is State.RETRYABLE
-        assert "another pod follows" in found.sentence
+        assert "another pod follows" in found.summary
     assert see(job()).state is State.WAITING
 
 
 def test_words_that_nobody_foresaw_are_shown_all_the_same():
     found = see(job(), (), [event("FailedCreate", "the moon is in the wrong house", about=JOB)])
-    assert found.said == "the moon is in the wrong house"
-    assert found.remedy
+    assert found.message == "the moon is in the wrong house"
+    assert found.action
 
 
 QUEUES = [
@@ -344,8 +346,8 @@ QUEUES = [
 @pytest.mark.parametrize(("said", "state", "words"), QUEUES, ids=range(len(QUEUES)))
 def test_a_suspended_job_says_what_its_queue_says(said, state, words):
     found = see(job({"type": "Suspended"}, suspend=True), admission=said)
-    assert (found.state, found.said) == (state, said)
-    assert words in found.sentence
+    assert (found.state, found.message) == (state, said)
+    assert words in found.summary
 
 
 @pytest.mark.parametrize(
@@ -362,8 +364,8 @@ def test_a_suspended_job_says_what_its_queue_says(said, state, words):
 def test_a_disruption_says_by_whom_and_that_it_costs_nothing(reason, words):
     found = see(job(), [dead(143, **disrupted(reason))])
     assert found.state is State.DISRUPTED
-    assert words in found.sentence
-    assert "costs no retry" in found.sentence
+    assert words in found.summary
+    assert "costs no retry" in found.summary
     leaving = pod(phase="Running", state={"running": {}}, deleted=at(100), **disrupted(reason))
     assert see(job(active=1), [leaving]).state is State.DISRUPTED
 
@@ -372,9 +374,9 @@ def test_a_disruption_says_by_whom_and_that_it_costs_nothing(reason, words):
 def test_a_failure_that_is_retried_says_how_many_there_were(code):
     found = see(job(failed=2), [dead(code, message='{"event": "why"}')])
     assert found.state is State.RETRYABLE
-    assert "failure 2" in found.sentence
-    assert found.said == "why", "of a line of our log its sentence is shown"
-    assert see(job(failed=2), [dead(code, message="plain\nlast")]).said == "last"
+    assert "failure 2" in found.summary
+    assert found.message == "why", "of a line of our log its sentence is shown"
+    assert see(job(failed=2), [dead(code, message="plain\nlast")]).message == "last"
 
 
 @pytest.mark.parametrize("code", [64, 65, 66, 70, 73, 77, 78])
@@ -382,11 +384,11 @@ def test_a_verdict_is_permanent_and_carries_the_stage_s_own_last_words(code):
     message = f"Container train for pod forecasts/{POD} failed with exit code {code} matching FailJob rule at index 0"
     found = see(failed("PodFailurePolicy", message), [dead(code, message="first\nwhy it ended")])
     assert found.state is State.PERMANENT
-    assert f"exit {code}" in found.sentence
-    assert found.said == "why it ended"
-    assert found.remedy
+    assert f"exit {code}" in found.summary
+    assert found.message == "why it ended"
+    assert found.action
     # Where the pod is gone, the Job's own message still says it.
-    assert f"exit {code}" in see(failed("PodFailurePolicy", message)).sentence
+    assert f"exit {code}" in see(failed("PodFailurePolicy", message)).summary
 
 
 def test_retries_that_are_used_up_are_permanent_and_name_the_last_failure():
@@ -395,34 +397,34 @@ def test_retries_that_are_used_up_are_permanent_and_name_the_last_failure():
         [dead(75, message="the store was away")],
     )
     assert found.state is State.PERMANENT
-    assert "used up" in found.sentence
-    assert found.said == "the store was away"
+    assert "used up" in found.summary
+    assert found.message == "the store was away"
 
 
 def test_a_deadline_is_named_with_the_setting():
     found = see(failed("DeadlineExceeded", "Job was active longer than specified deadline"))
     assert found.state is State.PERMANENT
-    assert "deadlineSeconds" in found.remedy
+    assert "deadlineSeconds" in found.action
 
 
 def test_out_of_memory_is_told_from_a_plain_kill():
     found = see(job(failed=1), [dead(137, reason="OOMKilled")])
-    assert "OOMKilled" in found.sentence
-    assert "memory" in found.remedy
-    assert "OOMKilled" not in see(job(failed=1), [dead(137)]).sentence
+    assert "OOMKilled" in found.summary
+    assert "memory" in found.action
+    assert "OOMKilled" not in see(job(failed=1), [dead(137)]).summary
 
 
 def test_a_full_disk_names_the_volume():
     said = 'Usage of EmptyDir volume "scratch" exceeds the limit "20Gi". '
     found = see(job(failed=1), [pod(phase="Failed", state=None, reason="Evicted", message=said)])
-    assert "local disk" in found.sentence
-    assert found.said == said
+    assert "local disk" in found.summary
+    assert found.message == said
 
 
 def test_a_fenced_pod_is_no_failure():
     found = see(job(failed=1), [dead(76, message="Attempt 1 was taken over")])
     assert found.state is State.FENCED
-    assert "nothing" in found.remedy
+    assert "nothing" in found.action
 
 
 def test_a_pod_that_outlives_its_grace_is_on_a_stuck_node():
@@ -434,9 +436,9 @@ def test_a_pod_that_outlives_its_grace_is_on_a_stuck_node():
     )
     found = see(job(active=1, terminating=1), [lost])
     assert found.state is State.STUCK
-    assert "gpu-1" in found.sentence
-    assert "delete node gpu-1" in found.remedy
-    assert f"delete pod {POD} --force" in found.remedy
+    assert "gpu-1" in found.summary
+    assert "delete node gpu-1" in found.action
+    assert f"delete pod {POD} --force" in found.action
 
 
 def test_a_running_pod_on_a_silent_node_is_not_called_running():
@@ -467,8 +469,8 @@ def test_a_pod_that_is_deleted_on_a_silent_node_is_stuck_before_its_grace_is_ove
     )
     found = see(job(active=1), [lost], [event("NodeNotReady", "Node is not ready")])
     assert found.state is State.STUCK
-    assert "does not answer" in found.sentence
-    assert "ago" not in found.sentence
+    assert "does not answer" in found.summary
+    assert "ago" not in found.summary
     # On a node that answers the same pod saves a checkpoint.
     assert see(job(active=1), [lost]).state is State.DISRUPTED
 
@@ -482,7 +484,7 @@ def test_only_a_pod_that_has_started_is_said_to_save_a_checkpoint():
     for state, saves in (({"running": {}}, True), (waiting("ImagePullBackOff"), False)):
         for more in ({}, disrupted("EvictionByEvictionAPI")):
             found = see(job(active=1), [pod(phase="Pending", state=state, deleted=at(9), **more)])
-            assert ("checkpoint" in found.sentence) is saves
+            assert ("checkpoint" in found.summary) is saves
 
 
 def test_a_job_that_is_complete_without_complete_in_the_bucket_is_a_silent_failure():
@@ -491,7 +493,7 @@ def test_a_job_that_is_complete_without_complete_in_the_bucket_is_a_silent_failu
     assert see(complete, complete=True).state is State.COMPLETE
     unread = see(complete, complete=None)
     assert unread.state is State.COMPLETE
-    assert "not read" in unread.sentence
+    assert "not read" in unread.summary
 
 
 def test_the_bucket_has_the_last_word_on_success():
@@ -504,14 +506,14 @@ def test_the_newest_pod_counts():
     running = pod("run-train-b", phase="Running", state={"running": {}})
     found = see(job(active=1, failed=1), [dead(75), running])
     assert found.state is State.RUNNING
-    assert "gpu-1" in found.sentence
+    assert "gpu-1" in found.summary
 
 
 def test_a_pull_that_goes_on_is_starting_and_not_a_hang():
     pulling = event("Pulling", 'Pulling image "registry.example/fingpt-train:1"')
     found = see(job(active=1), [pod(state=waiting("ContainerCreating"))], [pulling])
     assert found.state is State.STARTING
-    assert "pulls" in found.sentence
+    assert "pulls" in found.summary
     assert found.last
 
 
@@ -545,8 +547,8 @@ def test_a_container_that_has_ended_a_second_before_its_pod_is_not_one_that_cann
             "containerStatuses": [{"state": {"terminated": terminated}}],
         },
     }
-    seen = explain(Sight(job=JobState.of({}), pods=(PodState.of(ending),)))
-    assert (seen.state, seen.sentence) == (State.RUNNING, "pod x-1 on node gpu-1 is about to end")
+    seen = explain(JobSnapshot(job=JobState.of({}), pods=(PodState.of(ending),)))
+    assert (seen.state, seen.summary) == (State.RUNNING, "pod x-1 on node gpu-1 is about to end")
 
 
 def test_a_pod_that_has_ended_well_a_second_before_its_job_has_not_failed():
@@ -558,6 +560,6 @@ def test_a_pod_that_has_ended_well_a_second_before_its_job_has_not_failed():
             "containerStatuses": [{"state": {"terminated": terminated}}],
         },
     }
-    seen = explain(Sight(job=JobState.of({}), pods=(PodState.of(ended),)))
+    seen = explain(JobSnapshot(job=JobState.of({}), pods=(PodState.of(ended),)))
     assert seen.state is State.RUNNING
-    assert "ended well" in seen.sentence
+    assert "ended well" in seen.summary
