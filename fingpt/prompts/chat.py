@@ -1,29 +1,26 @@
-r"""Example × ModelSpec × tokenizer → token ids; the only place where chat templates are applied.
+"""Example × ModelSpec × tokenizer → token ids; the only place where chat templates are applied.
 
-Marks of a template become their special ids; content (system, user, answer) is encoded as plain text, so that a tag
-inside the news never becomes a mark. Training and generation use the same prompt ids:
+A template's special tokens become their ids; content (system, user, answer) is encoded as plain text, so that a tag
+inside the news never becomes a special token. Training and generation use the same prompt ids. What each family's
+prompt looks like: llama31.py, deepseek_r1.py.
 
-- llama31: the template of Llama-3.1-8B-Instruct with its knowledge line and the fixed date 26 Jul 2024; system and
-  user text trimmed, as the template does.
-- deepseek-r1: no system turn (the vendor advises against one): the system text opens the user turn. The references
-  hold no reasoning, so the prompt itself ends with an empty reasoning block, `<think>\n\n</think>\n\n`: masked in
-  training, given in generation, and in neither left to the model.
-
-A prompt that is too long loses whole news items, the oldest first, never its instruction, introduction or answer.
+A prompt that is too long loses whole news items, the oldest first (news.py), never its instruction, introduction or
+answer.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fingpt.errors import DataError, MissingInputError
 from fingpt.models import Family, ModelSpec
+from fingpt.prompts import deepseek_r1, llama31
 from fingpt.prompts.examples import Example
 from fingpt.prompts.news import count_news, drop_oldest_news
+from fingpt.prompts.template import Piece, SpecialToken, Template
 from fingpt.record import canonical_json, sha256_bytes
 
 if TYPE_CHECKING:
@@ -32,14 +29,10 @@ if TYPE_CHECKING:
 IGNORED = -100
 """Label of a position that the loss leaves out."""
 
-_LLAMA_PREAMBLE = "\n\nCutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """One special token of a template, by its text."""
-
-    token: str
+_TEMPLATES: dict[Family, Template] = {
+    "llama31": llama31.prompt,
+    "deepseek-r1": deepseek_r1.prompt,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +49,12 @@ class Rendered:
         return self.prompt_ids + self.answer_ids
 
 
-def _llama_prompt(system: str, user: str) -> tuple[Mark | str, ...]:
-    head, end, turn = Mark("<|start_header_id|>"), Mark("<|end_header_id|>"), Mark("<|eot_id|>")
-    return (
-        *(Mark("<|begin_of_text|>"), head, "system", end, _LLAMA_PREAMBLE + system.strip(), turn),
-        *(head, "user", end, "\n\n" + user.strip(), turn),
-        *(head, "assistant", end, "\n\n"),
-    )
-
-
-def _deepseek_prompt(system: str, user: str) -> tuple[Mark | str, ...]:
-    return (
-        *(Mark("<｜begin▁of▁sentence｜>"), Mark("<｜User｜>")),
-        f"{system}\n\n{user}" if system else user,
-        *(Mark("<｜Assistant｜>"), Mark("<think>"), "\n\n", Mark("</think>"), "\n\n"),
-    )
-
-
-_PROMPTS: dict[Family, Callable[[str, str], tuple[Mark | str, ...]]] = {
-    "llama31": _llama_prompt,
-    "deepseek-r1": _deepseek_prompt,
-}
-
-
 def _added_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int | None:
     found = tokenizer.get_added_vocab().get(token)
     return None if found is None else int(found)
 
 
-def _mark_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+def _special_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, token: str) -> int:
     found = _added_id(tokenizer, token)
     if found is None:
         raise DataError(
@@ -95,7 +65,7 @@ def _mark_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, token: str) ->
 
 
 def _encode(
-    spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, pieces: tuple[Mark | str, ...]
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, pieces: tuple[Piece, ...]
 ) -> tuple[int, ...]:
     from tokenizers import Tokenizer
 
@@ -108,8 +78,8 @@ def _encode(
         plain.normalizer = backend.normalizer
     ids: list[int] = []
     for piece in pieces:
-        if isinstance(piece, Mark):
-            ids.append(_mark_id(spec, tokenizer, piece.token))
+        if isinstance(piece, SpecialToken):
+            ids.append(_special_id(spec, tokenizer, piece.token))
         else:
             ids.extend(plain.encode(piece, add_special_tokens=False).ids)
     return tuple(ids)
@@ -122,7 +92,7 @@ def render_prompt(
 
     DataError when the prompt does not fit even without any news, or does not hold exactly one BOS.
     """
-    build = _PROMPTS[spec.family]
+    build = _TEMPLATES[spec.family]
 
     def ids(dropped: int) -> tuple[int, ...]:
         user = drop_oldest_news(example.user, dropped) if dropped else example.user
@@ -141,7 +111,7 @@ def render_prompt(
                 f"with all {items} news items dropped, but only {max(0, max_tokens)} fit beside the answer; "
                 "raise train.max_tokens."
             )
-    bos = _mark_id(spec, tokenizer, _bos(spec))
+    bos = _special_id(spec, tokenizer, _bos(spec))
     if prompt.count(bos) != 1 or prompt[0] != bos:
         raise DataError(
             f"The prompt of {example.symbol} {example.period} holds {prompt.count(bos)} BOS ids instead of one in "
@@ -163,7 +133,7 @@ def render(
         raise DataError(
             f"Example {example.symbol} {example.period} ({example.id[:12]}) has an empty answer: nothing to learn."
         )
-    answer_ids = _encode(spec, tokenizer, (answer, Mark(spec.stop_tokens[0])))
+    answer_ids = _encode(spec, tokenizer, (answer, SpecialToken(spec.stop_tokens[0])))
     prompt_ids, dropped = render_prompt(spec, tokenizer, example, max_tokens - len(answer_ids))
     return Rendered(prompt_ids, answer_ids, dropped)
 
@@ -175,7 +145,7 @@ def labels(rendered: Rendered) -> tuple[int, ...]:
 
 def stop_ids(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
     """Ids that end an answer in generation; the first is the one that is trained."""
-    first = _mark_id(spec, tokenizer, spec.stop_tokens[0])
+    first = _special_id(spec, tokenizer, spec.stop_tokens[0])
     others = (_added_id(tokenizer, token) for token in spec.stop_tokens[1:])
     return (first, *(found for found in others if found is not None))
 
@@ -190,27 +160,29 @@ def pad_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> int:
 
 
 def _bos(spec: ModelSpec) -> str:
-    first = _PROMPTS[spec.family]("", "")[0]
-    assert isinstance(first, Mark)
+    first = _TEMPLATES[spec.family]("", "")[0]
+    assert isinstance(first, SpecialToken)
     return first.token
 
 
 def template_sha256(spec: ModelSpec) -> str:
-    """Hex sha256 of the family's template with placeholders: changes when any mark or fixed text does."""
+    """Hex sha256 of the family's template with placeholders: changes when any special token or fixed text does."""
     pieces = (
-        *_PROMPTS[spec.family]("{system}", "{user}"),
+        *_TEMPLATES[spec.family]("{system}", "{user}"),
         "{answer}",
-        Mark(spec.stop_tokens[0]),
+        SpecialToken(spec.stop_tokens[0]),
     )
     return sha256_bytes(
-        canonical_json([{"mark": p.token} if isinstance(p, Mark) else {"text": p} for p in pieces])
+        canonical_json(
+            [{"mark": p.token} if isinstance(p, SpecialToken) else {"text": p} for p in pieces]
+        )
     )
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The fast tokenizer of a base folder, from `tokenizer.json` alone.
 
-    Neither code nor settings of the model's repository are used: marks and pads come from the model table.
+    Neither code nor settings of the model's repository are used: stop and pad tokens come from the model table.
     MissingInputError when the file is not there.
     """
     from transformers import PreTrainedTokenizerFast

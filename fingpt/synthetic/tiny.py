@@ -33,7 +33,7 @@ LLAMA_PATTERN = (
 )
 """How Llama-3 cuts text into words before its BPE: numbers in groups of three digits."""
 
-MARKS: dict[Family, tuple[str, ...]] = {
+SPECIAL_TOKENS: dict[Family, tuple[str, ...]] = {
     "llama31": (
         *("<|begin_of_text|>", "<|end_of_text|>", "<|finetune_right_pad_id|>"),
         *("<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>"),
@@ -93,7 +93,7 @@ def prose(row: Row) -> str:
 
 
 def build_tokenizer(spec: ModelSpec, texts: Sequence[str], path: Path) -> None:
-    """Train a byte-level BPE on `texts`, add the family's marks, write tokenizer.json to `path`."""
+    """Train a byte-level BPE on `texts`, add the family's special tokens, write tokenizer.json to `path`."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -104,14 +104,14 @@ def build_tokenizer(spec: ModelSpec, texts: Sequence[str], path: Path) -> None:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    marks = MARKS[spec.family]
+    tokens = SPECIAL_TOKENS[spec.family]
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - len(marks),
+        vocab_size=VOCABULARY - len(tokens),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_special_tokens([AddedToken(mark, normalized=False) for mark in marks])
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in tokens])
     tokenizer.save(str(path))
 
 
@@ -147,7 +147,7 @@ def _new_model(spec: ModelSpec, tokenizer: Any, recipe: Recipe) -> Any:
             num_key_value_heads=1,
             max_position_embeddings=16_384,
             tie_word_embeddings=True,
-            bos_token_id=tokenizer.convert_tokens_to_ids(MARKS[spec.family][0]),
+            bos_token_id=tokenizer.convert_tokens_to_ids(SPECIAL_TOKENS[spec.family][0]),
             eos_token_id=list(stops),
             pad_token_id=chat.pad_id(spec, tokenizer),
         )
