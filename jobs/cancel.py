@@ -26,7 +26,7 @@ def main(run: Annotated[str, typer.Option(help="run id")]) -> None:
                 f"The store {environment.store} is a folder, so run {run} is a process of this machine: press Ctrl-C"
                 " there."
             )
-        from fingpt.cluster.api.client import Cluster
+        from fingpt.cluster.api.cluster import Cluster
 
         cluster = Cluster.connect(environment.namespace)
         # The conductor first: while it lives, it would miss the Jobs of its stages.

@@ -55,14 +55,14 @@ def _checks(config: RunConfig, environment: Environment) -> Iterator[Check]:
     yield from local_checks(store, config, environment)
     if store.uri.startswith("file:"):
         return
-    from fingpt.cluster.api.lookup import Observer
+    from fingpt.cluster.api.cluster import Cluster
     from fingpt.doctor.cluster import cluster_checks
     from fingpt.runs.run import Run
 
     try:
-        observer = Observer.connect(environment.namespace)
+        cluster = Cluster.connect(environment.namespace)
         yield from cluster_checks(
-            observer, lambda there: Run.of(config, there.images.model_dump()), store.uri
+            cluster, lambda there: Run.of(config, there.images.model_dump()), store.uri
         )
     except FingptError as fault:
         yield failed("cluster", fault)

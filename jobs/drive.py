@@ -30,10 +30,10 @@ def main(
         if local:
             run_locally(store, frozen, list(Stage))
             return
-        from fingpt.cluster.api.lookup import Observer
+        from fingpt.cluster.api.cluster import Cluster
         from fingpt.cluster.drive import conduct
 
-        cluster = Observer.connect()
+        cluster = Cluster.connect()
         conduct(cluster, store, frozen, cluster.site())
 
     sys.exit(guarded(action, debug=read_environment().debug))

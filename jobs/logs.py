@@ -34,7 +34,7 @@ def main(
                 for line in diary(store, frozen, stage):
                     typer.echo(line)
             return
-        from fingpt.cluster.api.client import Cluster
+        from fingpt.cluster.api.cluster import Cluster
 
         for line in run_log(Cluster.connect(environment.namespace), store, frozen, follow=follow):
             typer.echo(line)

@@ -14,7 +14,8 @@ import typer
 from rich.console import Console
 
 from fingpt import log
-from fingpt.cluster.status import Looks, render, status
+from fingpt.cluster.api.protocol import ClusterApi
+from fingpt.cluster.status import render, status
 from fingpt.config import Environment, read_environment
 from fingpt.errors import FingptError
 from fingpt.runs.ledger import newest_run, read_run
@@ -36,11 +37,11 @@ def main(
     def action() -> None:
         store = open_store(environment.store)
         record = read_run(store, run or newest_run(store))
-        observer: Looks | None = None
+        cluster: ClusterApi | None = None
         where = ""
         if not bucket_only and not store.uri.startswith("file:"):
-            observer, where = _observer(environment)
-        found = status(record, store.uri, datetime.now(UTC), observer, where)
+            cluster, where = _connect(environment)
+        found = status(record, store.uri, datetime.now(UTC), cluster, where)
         if as_json:
             typer.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=1))
             return
@@ -50,15 +51,15 @@ def main(
     sys.exit(guarded(action, debug=environment.debug))
 
 
-def _observer(environment: Environment) -> tuple[Looks | None, str]:
-    from fingpt.cluster.api.lookup import Observer
+def _connect(environment: Environment) -> tuple[ClusterApi | None, str]:
+    from fingpt.cluster.api.cluster import Cluster
 
     try:
-        observer = Observer.connect(environment.namespace)
+        cluster = Cluster.connect(environment.namespace)
     except FingptError as fault:
         log.warning(f"The bucket alone is shown: {fault}")
         return None, ""
-    return observer, f"namespace {observer.namespace} of {observer.where}"
+    return cluster, f"namespace {cluster.namespace} of {cluster.where}"
 
 
 if __name__ == "__main__":

@@ -110,9 +110,9 @@ def bring_base(store: ObjectStore, model: ModelSpec, mode: Mode) -> None:
             mirror.bring(model.key, read_environment())
         return
     from fingpt.cluster import submission
-    from fingpt.cluster.api.lookup import Observer
+    from fingpt.cluster.api.cluster import Cluster
 
-    cluster = Observer.connect(read_environment().namespace)
+    cluster = Cluster.connect(read_environment().namespace)
     if mode is Mode.DRY_RUN:
         typer.echo(submission.dry_run_base(model, cluster.site()))
         return
@@ -126,9 +126,9 @@ def _here(store: ObjectStore, mode: Mode) -> bool:
 
 def _in_cluster(store: ObjectStore, config: RunConfig, stages: list[Stage], mode: Mode) -> None:
     from fingpt.cluster import submission
-    from fingpt.cluster.api.lookup import Observer
+    from fingpt.cluster.api.cluster import Cluster
 
-    cluster = Observer.connect(read_environment().namespace)
+    cluster = Cluster.connect(read_environment().namespace)
     cluster_site = cluster.site()
     dry = mode is Mode.DRY_RUN
     run = submission.freeze(store, config, cluster_site, dry=dry)

@@ -47,6 +47,11 @@ CHAT_USERS = {"prep", "train", "eval", "synthetic"}
 # Rooms beside the stages that need a stage's libraries once they are called.
 EXTRAS_OF = {"prompts": ("train",), "synthetic": ("train", "prep"), "weights": ("prep",)}
 
+# Where the kubernetes library is known: how it is configured, how it is called, its reading of quantities.
+CLIENT_MODULES = {
+    f"fingpt/cluster/api/{name}.py" for name in ("kubeconfig", "transport", "objects")
+}
+
 # A laptop that submits, watches and collects has none of these.
 HEAVY = (
     "torch transformers tokenizers peft accelerate deepspeed datasets evaluate pyarrow pandas numpy "
@@ -56,7 +61,7 @@ LIGHT = (
     "fingpt.errors fingpt.record fingpt.log fingpt.models fingpt.prompts.examples fingpt.config fingpt.prompts.chat "
     "fingpt.runs.manifest fingpt.runs.run fingpt.runs.stage fingpt.runs.local fingpt.runs.freeze "
     "jobs.submit jobs.drive jobs.prep jobs.train jobs.eval jobs.status jobs.logs jobs.cancel "
-    "jobs.list jobs.verify jobs.doctor jobs.prune jobs.collect fingpt.runs.collect"
+    "fingpt.cluster.api.protocol jobs.list jobs.verify jobs.doctor jobs.prune jobs.collect fingpt.runs.collect"
 ).split()
 
 
@@ -128,11 +133,11 @@ def found(pattern: str) -> list[str]:
     ]
 
 
-def test_no_module_is_longer_than_300_lines() -> None:
+def test_no_module_is_longer_than_400_lines() -> None:
     lengths = {
         relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES
     }
-    assert {name: lines for name, lines in lengths.items() if lines > 300} == {}
+    assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
 
 
 def test_no_function_is_longer_than_60_lines_or_takes_more_than_6_parameters() -> None:
@@ -192,9 +197,7 @@ def test_only_the_s3_modules_import_boto3_and_only_the_cluster_client_imports_ku
     assert [
         name for name in importers("boto3", "botocore") if not name.startswith("fingpt/storage/s3")
     ] == []
-    assert [
-        name for name in importers("kubernetes") if name != "fingpt/cluster/api/client.py"
-    ] == []
+    assert [name for name in importers("kubernetes") if name not in CLIENT_MODULES] == []
 
 
 def test_an_extra_names_every_library_that_its_modules_import() -> None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from fingpt import log
-from fingpt.cluster.api.objects import JobState
-from fingpt.cluster.follow import Follows, GivesUp, Work, finish, unpullable
+from fingpt.cluster.api.protocol import ClusterApi
+from fingpt.cluster.follow import GivesUp, Work, finish, unpullable
 from fingpt.cluster.job import (
     DRIVE,
     MIRROR,
@@ -29,19 +29,6 @@ from fingpt.storage import ObjectStore
 from fingpt.weights.base import read_base_manifest
 
 DELETION_SECONDS = 120.0
-
-
-class Jobs(Follows, Protocol):
-    """What this module asks of the API server; `fingpt.cluster.api.lookup.Observer` gives it."""
-
-    def job(self, name: str) -> JobState | None:
-        """The Job of that name, None when there is none."""
-
-    def apply_job(self, job: dict[str, Any]) -> bool:
-        """Create a Job; False when the very same is there already."""
-
-    def delete_job(self, name: str) -> bool:
-        """Delete a Job and its pods."""
 
 
 def plan(run: Run, names: Sequence[str], site: Site, store_uri: str) -> list[dict[str, Any]]:
@@ -78,7 +65,7 @@ def require_inputs(store: ObjectStore, run: Run, stages: Sequence[Stage]) -> Non
 
 
 def start(
-    cluster: Jobs,
+    cluster: ClusterApi,
     job: dict[str, Any],
     *,
     since: str = "",
@@ -126,7 +113,7 @@ def run_work(store: ObjectStore, run: Run) -> Work:
 
 
 def bring_base(
-    cluster: Jobs,
+    cluster: ClusterApi,
     store: ObjectStore,
     model: ModelSpec,
     site: Site,
@@ -142,7 +129,7 @@ def bring_base(
     finish(cluster, Work(model.key, MIRROR, key, lambda: store.exists(key)), gives_up)
 
 
-def conduct(cluster: Jobs, store: ObjectStore, run: Run, site: Site) -> None:
+def conduct(cluster: ClusterApi, store: ObjectStore, run: Run, site: Site) -> None:
     """Carry out every stage of `run` as Jobs, one after the other, skipping what is complete.
 
     A stage that failed for good under this conductor stays failed: the conductor's own retries, which are for API

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Protocol
 
 from fingpt import log
 from fingpt.cluster.api import faults
 from fingpt.cluster.api.objects import JobState, PodState
+from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.api.stream import WatchBackoff
 from fingpt.cluster.diagnosis.exits import exit_of
 from fingpt.cluster.diagnosis.explain import IMAGE_FAULTS, explain
@@ -35,21 +35,6 @@ START_SECONDS = 900.0
 """How long something may keep a Job from starting before whoever follows it gives up."""
 
 _LAST_LINES_SECONDS = 10.0
-
-
-class Follows(Protocol):
-    """What this module asks of the API server; `fingpt.cluster.api.lookup.Observer` gives it."""
-
-    namespace: str
-
-    def look(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
-        """All that can be seen of a Job."""
-
-    def watch_job(self, name: str) -> Iterator[JobState]:
-        """Every state of a Job up to its end."""
-
-    def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
-        """The lines of a pod's log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +65,7 @@ def unpullable(snapshot: JobSnapshot, _: Explanation) -> bool:
     return any(not pod.ended and pod.container.reason in IMAGE_FAULTS for pod in snapshot.pods)
 
 
-def finish(cluster: Follows, work: Work, gives_up: GivesUp) -> None:
+def finish(cluster: ClusterApi, work: Work, gives_up: GivesUp) -> None:
     """Follow a Job to its end and believe the bucket.
 
     Raises StageFailedError with the pod's exit code and its last sentence, DivergedError when the Job says Complete and
@@ -97,7 +82,7 @@ def finish(cluster: Follows, work: Work, gives_up: GivesUp) -> None:
         )
 
 
-def follow(cluster: Follows, work: Work, gives_up: GivesUp) -> JobSnapshot:
+def follow(cluster: ClusterApi, work: Work, gives_up: GivesUp) -> JobSnapshot:
     """Show what the Job says and waits for until it has ended; returns the last look at it.
 
     StartTimeoutError when `gives_up` held for START_SECONDS without a break, and the Job is left as it is.
@@ -107,14 +92,14 @@ def follow(cluster: Follows, work: Work, gives_up: GivesUp) -> JobSnapshot:
         return _follow(cluster, work, gives_up, relay)
 
 
-def _follow(cluster: Follows, work: Work, gives_up: GivesUp, relay: _Relay) -> JobSnapshot:
+def _follow(cluster: ClusterApi, work: Work, gives_up: GivesUp, relay: _Relay) -> JobSnapshot:
     backoff = WatchBackoff(f"Job {work.job}")
     message: tuple[object, ...] = ()
     hopeless_since: float | None = None
     looks = 0
     while True:
         try:
-            snapshot = cluster.look(work.instance, work.component, complete=None)
+            snapshot = cluster.stage_snapshot(work.instance, work.component, complete=None)
         except TransientError as error:
             backoff.pause(error)
             continue
@@ -189,7 +174,7 @@ def _until_it_changes(states: Iterator[JobState], before: JobState) -> None:
 class _Relay:
     """Passes on the lines of pods, one pod after the other, each once."""
 
-    def __init__(self, cluster: Follows) -> None:
+    def __init__(self, cluster: ClusterApi) -> None:
         self._cluster = cluster
         self._shown: set[str] = set()
         self._thread: threading.Thread | None = None

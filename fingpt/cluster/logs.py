@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
-from fingpt.cluster.api.objects import JobState, PodState
+from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.job import job_name
 from fingpt.errors import MissingInputError, TransientError
 from fingpt.runs.ledger import attempts
@@ -21,21 +20,8 @@ NEXT_STAGE_SECONDS = 300.0
 """How long a conductor may take to the Job of its first stage (a tiny base is made before) or of the next one."""
 
 
-class Logs(Protocol):
-    """What this module asks of the API server; `fingpt.cluster.api.client.Cluster` gives it."""
-
-    def job(self, name: str) -> JobState | None:
-        """The Job of that name, None when there is none."""
-
-    def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
-        """Pods of a run's stage, oldest first."""
-
-    def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
-        """The lines of a pod's log."""
-
-
 def run_log(
-    cluster: Logs,
+    cluster: ClusterApi,
     store: ObjectStore,
     run: Run,
     *,
@@ -72,7 +58,7 @@ def diary(store: ObjectStore, run: Run, stage: Stage) -> Iterator[str]:
 
 
 def _stage_log(
-    cluster: Logs,
+    cluster: ClusterApi,
     run: Run,
     stage: Stage,
     *,
@@ -97,13 +83,13 @@ def _stage_log(
         waited += POLL_SECONDS if job is None else 0.0
 
 
-def _is_conducted(cluster: Logs, run: Run) -> bool:
+def _is_conducted(cluster: ClusterApi, run: Run) -> bool:
     """Whether a conductor is alive, which makes the Job of the next stage."""
     conductor = cluster.job(job_name(run.id, "drive"))
     return conductor is not None and not conductor.is_final()
 
 
-def _pod_log(cluster: Logs, pod: str, *, follow: bool) -> Iterator[str]:
+def _pod_log(cluster: ClusterApi, pod: str, *, follow: bool) -> Iterator[str]:
     try:
         yield from cluster.logs(pod, follow)
     except MissingInputError:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.diagnosis.endings import pod_end
 from fingpt.cluster.diagnosis.exits import exit_of
 from fingpt.cluster.diagnosis.explain import explain
@@ -22,13 +23,6 @@ from fingpt.cluster.job import DRIVE, MIRROR
 from fingpt.runs.ledger import AttemptRecord, RunRecord, StageRecord, seconds_since
 from fingpt.runs.progress import Progress
 from fingpt.runs.run import Stage
-
-
-class Looks(Protocol):
-    """Who looks at the cluster: `fingpt.cluster.api.lookup.Observer`."""
-
-    def look(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
-        """All that can be seen of a stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +60,21 @@ class Status:
 
 
 def status(
-    record: RunRecord, store: str, now: datetime, observer: Looks | None = None, where: str = ""
+    record: RunRecord, store: str, now: datetime, cluster: ClusterApi | None = None, where: str = ""
 ) -> Status:
-    """Put a run's record and what an observer sees of it together; the cluster is asked up to the current stage."""
+    """Put a run's record and what the cluster shows of it together; the cluster is asked up to the current stage."""
     snapshot = conductor = None
-    if observer and not record.complete:
-        snapshot = observer.look(record.run.id, record.current.stage, complete=False)
-        conductor = observer.look(record.run.id, DRIVE, complete=None)
+    if cluster and not record.complete:
+        snapshot = cluster.stage_snapshot(record.run.id, record.current.stage, complete=False)
+        conductor = cluster.stage_snapshot(record.run.id, DRIVE, complete=None)
     stages = [
         _stage(each, snapshot if each is record.current else None, now) for each in record.stages
     ]
-    if observer and snapshot and conductor and conductor.job:
+    if cluster and snapshot and conductor and conductor.job:
         drive = StageStatus(DRIVE, explain(conductor), node=_node(conductor))
         if snapshot.job is None:
             current = list(Stage).index(record.current.stage)
-            base = observer.look(record.run.config.model, MIRROR, complete=None)
+            base = cluster.stage_snapshot(record.run.config.model, MIRROR, complete=None)
             stages[current] = _conducted(stages[current], drive.why, base)
         stages.append(drive)
     return Status(record.run.id, record.run.config.model, store, where, tuple(stages))

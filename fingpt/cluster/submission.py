@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from fingpt import log
 from fingpt.cluster import drive
-from fingpt.cluster.api.lookup import Observer
+from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.follow import blocked, finish
 from fingpt.cluster.job import DRIVE, to_yaml
 from fingpt.cluster.site import Site
@@ -42,7 +42,7 @@ def freeze(store: ObjectStore, config: RunConfig, site: Site, *, dry: bool) -> R
 
 
 def submit(
-    cluster: Observer, store: ObjectStore, run: Run, stages: Sequence[Stage], *, follow: bool
+    cluster: ClusterApi, store: ObjectStore, run: Run, stages: Sequence[Stage], *, follow: bool
 ) -> None:
     """Create the Job of one stage, or of drive for all of them, and follow it when asked.
 
@@ -66,7 +66,7 @@ def submit(
         finish(cluster, work, blocked)
 
 
-def bring_base(cluster: Observer, store: ObjectStore, model: ModelSpec) -> None:
+def bring_base(cluster: ClusterApi, store: ObjectStore, model: ModelSpec) -> None:
     """Bring base weights into the bucket by a Job of the cluster, and follow it; one under way is followed as it is."""
     site = cluster.site()
     require_same_store(site, store)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from fingpt.cluster.api.objects import NodeState, Quota
+from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.job import build_job, load_template
 from fingpt.cluster.site import Site
 from fingpt.doctor.checks import Check, Grade, failed, passed
-from fingpt.doctor.trials import ROOM, Tries, trials, try_out
+from fingpt.doctor.trials import ROOM, trials, try_out
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, SetupError
 from fingpt.runs.run import Run
 
@@ -48,60 +49,34 @@ _SUFFIXES = {
 _QUANTITY = re.compile(r"([0-9.]+)([a-zA-Z]{0,2})")
 
 
-class Asked(Tries, Protocol):
-    """Who is asked: `fingpt.cluster.api.lookup.Observer`."""
-
-    namespace: str
-    where: str
-
-    def version(self) -> str:
-        """The API server's version."""
-
-    def site(self) -> Site:
-        """The site's settings."""
-
-    def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
-        """Whether this user may."""
-
-    def nodes(self) -> tuple[NodeState, ...]:
-        """All nodes."""
-
-    def quotas(self) -> tuple[Quota, ...]:
-        """The namespace's quotas."""
-
-    def has_secret(self, name: str) -> bool:
-        """Whether a Secret is there."""
-
-    def has_queue(self, name: str) -> bool | None:
-        """Whether a LocalQueue is there; None where the cluster has no Kueue."""
-
-
-def cluster_checks(asked: Asked, run: Callable[[Site], Run], store: str) -> Iterator[Check]:
+def cluster_checks(cluster: ClusterApi, run: Callable[[Site], Run], store: str) -> Iterator[Check]:
     """Every check of the cluster; `run` makes the run that a site's images would compute, `store` is ours here."""
-    yield passed("API server", f"{asked.where}, {asked.version()}, namespace {asked.namespace}")
-    rights = _rights(asked)
+    yield passed(
+        "API server", f"{cluster.where}, {cluster.version()}, namespace {cluster.namespace}"
+    )
+    rights = _rights(cluster)
     yield rights
     try:
-        site = asked.site()
+        site = cluster.site()
     except FingptError as fault:
         yield failed("settings", fault)
         return
     yield _same_store(site, store)
     for name, key in ((site.s3_secret, "credentials"), (site.hub_secret, "token")):
         if name:
-            yield _secret(asked, name, key)
+            yield _secret(cluster, name, key)
     if site.queue:
-        yield _queue(asked, site.queue)
+        yield _queue(cluster, site.queue)
     frozen = run(site)
     wanted = _wanted(frozen, site)
     for name, look in (
-        ("nodes", lambda: _nodes(asked.nodes(), site, wanted)),
-        ("quota", lambda: _quota(asked.quotas(), wanted)),
+        ("nodes", lambda: _nodes(cluster.nodes(), site, wanted)),
+        ("quota", lambda: _quota(cluster.quotas(), wanted)),
     ):
         unseen = Check(name, Grade.OK, f"you may not look, as it should be; {ROOM} tells")
         yield _guard(unseen, look)
     if rights.grade is Grade.OK:
-        yield from try_out(asked, list(trials(frozen, site, secrets.token_hex(4))))
+        yield from try_out(cluster, list(trials(frozen, site, secrets.token_hex(4))))
 
 
 def _guard(unseen: Check, act: Callable[[], Check]) -> Check:
@@ -114,12 +89,12 @@ def _guard(unseen: Check, act: Callable[[], Check]) -> Check:
         return failed(unseen.name, fault)
 
 
-def _rights(asked: Asked) -> Check:
+def _rights(cluster: ClusterApi) -> Check:
     try:
         lacking = [
             f"{verb} {resource}{f'/{sub}' if sub else ''}"
             for verb, resource, group, sub in RIGHTS
-            if not asked.can_i(verb, resource, group, sub)
+            if not cluster.can_i(verb, resource, group, sub)
         ]
     except FingptError as fault:
         return failed("rights", fault)
@@ -128,7 +103,7 @@ def _rights(asked: Asked) -> Check:
     return Check(
         "rights",
         Grade.FAIL,
-        f"you may not {', '.join(lacking)} in namespace {asked.namespace}",
+        f"you may not {', '.join(lacking)} in namespace {cluster.namespace}",
         "have the Role fingpt-user bound to you (users in the chart's values)",
         PermissionDeniedError.exit_code,
     )
@@ -146,11 +121,11 @@ def _same_store(site: Site, store: str) -> Check:
     )
 
 
-def _secret(asked: Asked, name: str, key: str) -> Check:
+def _secret(cluster: ClusterApi, name: str, key: str) -> Check:
     title = f"Secret {name}"
     try:
-        if asked.can_i("get", "secrets") and not asked.has_secret(name):
-            command = f"kubectl create secret generic {name} -n {asked.namespace}"
+        if cluster.can_i("get", "secrets") and not cluster.has_secret(name):
+            command = f"kubectl create secret generic {name} -n {cluster.namespace}"
             return Check(
                 title,
                 Grade.FAIL,
@@ -158,7 +133,7 @@ def _secret(asked: Asked, name: str, key: str) -> Check:
                 f"{command} --from-file={key}=FILE",
                 MissingInputError.exit_code,
             )
-        if asked.can_i("get", "secrets"):
+        if cluster.can_i("get", "secrets"):
             return passed(title, "is there")
     except FingptError as fault:
         return failed(title, fault)
@@ -166,9 +141,9 @@ def _secret(asked: Asked, name: str, key: str) -> Check:
     return Check(title, Grade.OK, f"you may not look, as it should be; {tells} tells")
 
 
-def _queue(asked: Asked, name: str) -> Check:
+def _queue(cluster: ClusterApi, name: str) -> Check:
     def look() -> Check:
-        there = asked.has_queue(name)
+        there = cluster.has_queue(name)
         if there:
             return passed("queue", f"LocalQueue {name} is there")
         if there is None:
@@ -177,7 +152,7 @@ def _queue(asked: Asked, name: str) -> Check:
         return Check(
             "queue",
             Grade.FAIL,
-            f"LocalQueue {name} is not in namespace {asked.namespace}",
+            f"LocalQueue {name} is not in namespace {cluster.namespace}",
             "create it, or correct queue.name in the chart's values",
             SetupError.exit_code,
         )

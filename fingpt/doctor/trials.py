@@ -11,9 +11,10 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from fingpt import log
+from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.diagnosis.explain import explain, unscheduled
 from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.cluster.job import COMPONENT, INSTANCE, PROJECT, build_job, load_template
@@ -40,19 +41,6 @@ _MOST = {**_LITTLE, "cpu": "1"}  # Python's start takes a tenth of a core too lo
 _PASSES = re.compile(r"exceeded quota|Insufficient|Too many pods|limits pulls", re.IGNORECASE)
 _OURS = re.compile(rf"(?P<nodes>\d+) Insufficient {NOBODY_HAS}(, )?")
 _LACKS = re.compile(r"(?P<nodes>\d+) (Insufficient [\w./-]+|Too many pods)")
-
-
-class Tries(Protocol):
-    """Who carries them out: `fingpt.cluster.api.lookup.Observer`."""
-
-    def apply_job(self, job: dict[str, Any]) -> bool:
-        """Create a Job."""
-
-    def delete_job(self, name: str) -> bool:
-        """Delete a Job and its pods."""
-
-    def look_at(self, name: str) -> JobSnapshot:
-        """All that can be seen of a Job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +95,7 @@ def _job(run: Run, stage: Stage, site: Site, token: str, name: str = "") -> dict
 
 
 def try_out(
-    cluster: Tries,
+    cluster: ClusterApi,
     tried: list[Trial],
     *,
     seconds: float = WAIT_SECONDS,
@@ -135,7 +123,7 @@ def try_out(
 
 
 def _answers(
-    cluster: Tries,
+    cluster: ClusterApi,
     open_: list[Trial],
     seconds: float,
     sleep: Callable[[float], None],
@@ -147,7 +135,7 @@ def _answers(
     while open_:
         for each in list(open_):
             try:
-                snapshot = cluster.look_at(each.name)
+                snapshot = cluster.job_snapshot(each.name)
             except FingptError as fault:
                 seen[each.title] = failed(each.title, fault)
                 open_.remove(each)
@@ -166,7 +154,7 @@ def _answers(
     return seen
 
 
-def _delete(cluster: Tries, name: str) -> None:
+def _delete(cluster: ClusterApi, name: str) -> None:
     try:
         cluster.delete_job(name)
     except FingptError as fault:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fingpt.cluster.api import stream
-from fingpt.cluster.api.client import Cluster
+from fingpt.cluster.api.cluster import Cluster
 from fingpt.cluster.site import Site
 from tests.cluster.api_server import ApiServer, serving, write_kubeconfig
 from tests.cluster.sites import full_site_data, site_data

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fingpt.cluster import drive, follow
-from fingpt.cluster.api.objects import Condition, ContainerState, JobState, PodState
+from fingpt.cluster.api.objects import Condition, ContainerState, PodState
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.follow import blocked
 from fingpt.cluster.job import job_name
@@ -16,6 +16,7 @@ from fingpt.models import spec
 from fingpt.runs.manifest import PrepManifest, encode
 from fingpt.runs.run import Run, Stage, base_manifest_key, complete_key, run_key
 from fingpt.weights.base import publish_base
+from tests.cluster.fake_cluster import FakeCluster, job_state
 
 IMAGES = Images(prep="p:1", train="t:1", eval="e:1")
 SITE = Site(store="s3://bucket/prefix", images=IMAGES)
@@ -27,37 +28,19 @@ FAILED = Condition("Failed", True, "PodFailurePolicy", "a pod failed with exit c
 EARLY, LATE = "2030-01-01T00:00:00Z", "2030-01-01T01:00:00Z"
 
 
-def job_state(name, *conditions, uid="1", created=""):
-    return JobState(name, uid, RUN.id, "prep", created, False, 0, 0, 0, 0, {}, conditions)
-
-
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.0)
 
 
-class Boundary:
-    """The API server as far as `drive` asks: Jobs by name; `run` decides what each new one becomes."""
+class Boundary(FakeCluster):
+    """A cluster where `run` decides what becomes of each new Job."""
 
     def __init__(self, run=lambda name: COMPLETE):
-        self.there, self.made, self.deleted, self.run = {}, [], [], run
+        super().__init__()
+        self.run = run
 
-    def job(self, name):
-        return self.there.get(name)
-
-    def apply_job(self, job):
-        name = job["metadata"]["name"]
-        if name in self.there:
-            return False
-        self.made.append(name)
-        self.there[name] = job_state(name, uid=f"new-{len(self.made)}")
-        return True
-
-    def delete_job(self, name):
-        self.deleted.append(name)
-        return self.there.pop(name, None) is not None
-
-    def look(self, run_id, stage, *, complete):
+    def stage_snapshot(self, run_id, stage, *, complete):
         name = job_name(run_id, stage)
         job = self.there[name]
         if not job.is_final():
@@ -66,9 +49,6 @@ class Boundary:
         container = ContainerState("ended", "Error", "first\nThe rows are wrong.", 65)
         pod = PodState("pod", "1", RUN.id, stage, "", "Failed", "", "", "", "", "", container)
         return JobSnapshot(job=job, pods=(pod,))
-
-    def logs(self, pod, follow=False):
-        return iter(())
 
 
 def make_base(store):
@@ -106,7 +86,7 @@ def test_a_job_under_way_is_left_alone():
     cluster = Boundary()
     drive.start(cluster, the_job(Stage.PREP))
     drive.start(cluster, the_job(Stage.PREP))
-    assert len(cluster.made) == 1
+    assert len(cluster.created) == 1
     assert not cluster.deleted
 
 
@@ -115,7 +95,7 @@ def test_a_job_that_ended_is_removed_and_made_again():
     name = job["metadata"]["name"]
     cluster.there[name] = job_state(name, FAILED)
     drive.start(cluster, job)
-    assert (cluster.deleted, cluster.made) == ([name], [name])
+    assert (cluster.deleted, cluster.created) == ([name], [name])
 
 
 def test_a_job_that_does_not_go_away_is_given_up():
@@ -150,7 +130,7 @@ def test_a_stage_that_is_complete_gets_no_job(store):
     cluster = Boundary(run=lambda _: FAILED)
     with pytest.raises(StageFailedError):
         drive.conduct(cluster, store, RUN, SITE)
-    assert cluster.made == [f"{RUN.id}-train"]
+    assert cluster.created == [f"{RUN.id}-train"]
 
 
 def test_a_tiny_base_that_is_missing_is_made_before_the_stages(store):
@@ -160,7 +140,7 @@ def test_a_tiny_base_that_is_missing_is_made_before_the_stages(store):
     cluster = Boundary(carry_out)
     with pytest.raises(StageFailedError):
         drive.conduct(cluster, store, RUN, SITE)
-    assert cluster.made == ["mirror-tiny-llama31", f"{RUN.id}-prep"]
+    assert cluster.created == ["mirror-tiny-llama31", f"{RUN.id}-prep"]
     assert store.exists(base_manifest_key(TINY.base_prefix))
 
 
@@ -168,14 +148,14 @@ def test_a_base_that_failed_stops_the_run_with_its_own_code(store):
     cluster = Boundary(run=lambda _: FAILED)
     with pytest.raises(StageFailedError, match="The rows are wrong") as caught:
         drive.conduct(cluster, store, RUN, SITE)
-    assert (cluster.made, caught.value.exit_code) == (["mirror-tiny-llama31"], 65)
+    assert (cluster.created, caught.value.exit_code) == (["mirror-tiny-llama31"], 65)
 
 
 def test_the_base_of_a_full_size_model_is_not_fetched_by_the_way(store):
     cluster = Boundary(run=lambda _: FAILED)
     with pytest.raises(StageFailedError):
         drive.conduct(cluster, store, LARGE, SITE)
-    assert cluster.made == [f"{LARGE.id}-prep"]
+    assert cluster.created == [f"{LARGE.id}-prep"]
 
 
 @pytest.mark.parametrize(("created", "again"), [(EARLY, True), (LATE, False)])
@@ -187,21 +167,21 @@ def test_a_stage_that_failed_under_this_conductor_is_not_tried_again(store, crea
     cluster.there[name] = job_state(name, FAILED, created=created)
     with pytest.raises(StageFailedError):
         drive.conduct(cluster, store, RUN, SITE)
-    assert cluster.made == ([name] if again else [])
+    assert cluster.created == ([name] if again else [])
 
 
 def test_base_weights_that_are_there_get_no_job(store):
     make_base(store)
     cluster = Boundary()
     drive.bring_base(cluster, store, TINY, SITE, blocked)
-    assert cluster.made == []
+    assert cluster.created == []
 
 
 def test_a_base_s_job_under_way_is_followed_and_not_made_again(store):
     cluster = Boundary(run=lambda _: make_base(store))
     cluster.there["mirror-tiny-llama31"] = job_state("mirror-tiny-llama31")
     drive.bring_base(cluster, store, TINY, SITE, blocked)
-    assert cluster.made == []
+    assert cluster.created == []
 
 
 def test_missing_inputs_are_all_named_before_any_pod(store):

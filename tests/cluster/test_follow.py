@@ -10,7 +10,7 @@ import pytest
 from fingpt import log
 from fingpt.cluster import follow
 from fingpt.cluster.api import stream
-from fingpt.cluster.api.lookup import Observer
+from fingpt.cluster.api.cluster import Cluster
 from fingpt.cluster.diagnosis.explain import explain
 from fingpt.cluster.follow import Work, blocked, finish, unpullable
 from fingpt.errors import (
@@ -73,12 +73,12 @@ def failed_by(code):
 
 @pytest.fixture
 def cluster(api, kubeconfig, monkeypatch):
-    """An observer of an API server in this process, where nothing is said of pods and nobody waits long."""
+    """A client of an API server in this process, where nothing is said of pods and nobody waits long."""
     monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.01)
     api.say("list pods", listed())
     api.say("list events", listed())
-    return Observer.connect(kubeconfig=kubeconfig)
+    return Cluster.connect(kubeconfig=kubeconfig)
 
 
 @pytest.fixture
@@ -311,4 +311,4 @@ def test_what_was_said_of_an_earlier_job_of_the_same_name_is_not_said_of_this_on
     event = {"reason": "FailedCreate", "message": QUOTA, "lastTimestamp": last}
     api.say("list jobs", listed(made))
     api.say("list events", listed(event))
-    assert explain(cluster.look("run-1", "train", complete=None)).state == state
+    assert explain(cluster.stage_snapshot("run-1", "train", complete=None)).state == state

@@ -8,20 +8,22 @@ from fingpt.cluster.api.objects import JobState, PodState
 from fingpt.cluster.logs import run_log
 from fingpt.errors import MissingInputError, TransientError
 from fingpt.runs.run import Stage
+from tests.cluster.fake_cluster import FakeCluster
 from tests.made_run import MadeRun
 
 ENDED = {"conditions": [{"type": "Complete", "status": "True"}]}
 
 
-class Cluster:
+class Cluster(FakeCluster):
     """Jobs by stage as a sequence of states, pods by stage with their lines."""
 
     def __init__(self, jobs=None, pods=None) -> None:
-        self.jobs, self.lines, self.looks = jobs or {}, pods or {}, dict.fromkeys(jobs or {}, 0)
+        super().__init__()
+        self.states, self.lines, self.looks = jobs or {}, pods or {}, dict.fromkeys(jobs or {}, 0)
 
     def job(self, name):
         stage = name.rpartition("-")[2]
-        states = self.jobs.get(stage)
+        states = self.states.get(stage)
         if not states:
             return None
         state = states[min(self.looks[stage], len(states) - 1)]

@@ -14,6 +14,7 @@ from fingpt.cluster.diagnosis.snapshot import JobSnapshot, State
 from fingpt.cluster.status import render, status
 from fingpt.runs.ledger import read_run
 from fingpt.runs.run import Stage
+from tests.cluster.fake_cluster import FakeCluster
 from tests.made_run import MadeRun
 
 NOW = datetime.now(UTC)
@@ -24,15 +25,16 @@ def made(store, tmp_path) -> MadeRun:
     return MadeRun(store, tmp_path)
 
 
-class Looker:
+class Looker(FakeCluster):
     """A cluster that shows one Job."""
 
     def __init__(self, **jobs: dict) -> None:
-        self.jobs, self.asked = jobs, []
+        super().__init__()
+        self.shown, self.asked = jobs, []
 
-    def look(self, run_id, stage, *, complete):
+    def stage_snapshot(self, run_id, stage, *, complete):
         self.asked.append(stage)
-        said = self.jobs.get(stage)
+        said = self.shown.get(stage)
         if said is None:
             return JobSnapshot(complete=complete, now=NOW)
         job = JobState.of(

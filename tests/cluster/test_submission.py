@@ -7,7 +7,7 @@ import yaml
 
 from fingpt.cluster import drive, follow, submission
 from fingpt.cluster.api import stream
-from fingpt.cluster.api.lookup import Observer
+from fingpt.cluster.api.cluster import Cluster
 from fingpt.cluster.site import Site
 from fingpt.config import RunConfig
 from fingpt.errors import ConfigError, Interrupted, MissingInputError, StageFailedError
@@ -58,7 +58,7 @@ def cluster(api: ApiServer, kubeconfig, monkeypatch):
     api.say("list events", NOTHING)
     api.say("list jobs", NOTHING, listed())
     api.say("create jobs", answer({}, 201))
-    return Observer.connect(kubeconfig=kubeconfig)
+    return Cluster.connect(kubeconfig=kubeconfig)
 
 
 @pytest.fixture

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fingpt.cluster.api.objects import JobState, NodeState, Quota
+from fingpt.cluster.api.objects import Condition, NodeState, Quota
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.site import Site
 from fingpt.doctor.checks import Grade, worst
 from fingpt.doctor.cluster import amount, cluster_checks
 from fingpt.errors import PermissionDeniedError, SetupError
+from tests.cluster.fake_cluster import FakeCluster, job_state
 from tests.cluster.sites import full_site_data, run_of, site_data
 
 BIG = {"cpu": "64", "memory": "512Gi", "ephemeral-storage": "900Gi", "nvidia.com/gpu": "8"}
@@ -27,13 +28,11 @@ def node(**changes) -> NodeState:
     return NodeState(**{**plain, **changes})
 
 
-class Asked:
+class Changed(FakeCluster):
     """A cluster where all is well, but for what a test changes."""
 
-    namespace, where = "forecasts", "context 'x'"
-    made: tuple | list = ()
-
     def __init__(self, **changes) -> None:
+        super().__init__()
         self.of = {
             "site": Site.of(site_data()),
             "rights": set(),
@@ -43,9 +42,6 @@ class Asked:
             "queue": True,
             **changes,
         }
-
-    def version(self):
-        return "v1.35.4"
 
     def site(self):
         return self._give("site")
@@ -62,16 +58,8 @@ class Asked:
     def has_queue(self, name):
         return self._give("queue")
 
-    def apply_job(self, job):
-        self.made = [*self.made, job["metadata"]["name"]]
-        return True
-
-    def delete_job(self, name):
-        return True
-
-    def look_at(self, name):
-        complete = {"conditions": [{"type": "Complete", "status": "True"}]}
-        return JobSnapshot(job=JobState.of({"metadata": {"name": name}, "status": complete}))
+    def job_snapshot(self, name):
+        return JobSnapshot(job=job_state(name, Condition("Complete", True)))
 
     def can_i(self, verb, resource, group="", subresource=""):
         return f"{verb} {resource}" not in self.of["rights"]
@@ -84,7 +72,7 @@ class Asked:
 
 
 def checks(store="s3://bucket", **changes):
-    found = cluster_checks(Asked(**changes), lambda site: run_of("llama31"), store)
+    found = cluster_checks(Changed(**changes), lambda site: run_of("llama31"), store)
     return {check.name: check for check in found}
 
 
@@ -181,9 +169,9 @@ def test_what_a_pod_would_wait_for_is_named(changes, name, grade, code, words):
 
 def test_whoever_may_not_make_jobs_gets_no_trials():
     for lacking, names in ((set(), 4), ({"create jobs"}, 0), ({"delete jobs"}, 0)):
-        asked = Asked(rights=lacking)
-        list(cluster_checks(asked, lambda site: run_of("llama31"), "s3://bucket"))
-        assert len(asked.made) == names
+        cluster = Changed(rights=lacking)
+        list(cluster_checks(cluster, lambda site: run_of("llama31"), "s3://bucket"))
+        assert len(cluster.created) == names
 
 
 def test_a_site_with_everything_is_held_against_labels_taints_and_queue():

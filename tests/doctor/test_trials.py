@@ -11,6 +11,7 @@ from fingpt.cluster.site import Site
 from fingpt.doctor.checks import Grade
 from fingpt.doctor.trials import NOBODY_HAS, judge, trials, try_out
 from fingpt.errors import PermissionDeniedError, TransientError
+from tests.cluster.fake_cluster import FakeCluster
 from tests.cluster.sites import IMAGES, full_site_data, run_of
 
 TOKEN = "0a1b2c3d"
@@ -195,21 +196,14 @@ def test_what_became_of_a_trial_is_a_check(tried, seen, grade, code, words):
     assert words in f"{check.message} | {check.action}"
 
 
-class Cluster:
-    """A cluster where every Job is `state`; an exception among the answers is raised."""
+class Answering(FakeCluster):
+    """A cluster where Jobs are as one answer after the other says; an exception among them is raised."""
 
     def __init__(self, *answers) -> None:
-        self.answers, self.jobs, self.seconds = list(answers), set(), 0.0
+        super().__init__()
+        self.answers, self.seconds = list(answers), 0.0
 
-    def apply_job(self, job):
-        self.jobs.add(job["metadata"]["name"])
-        return True
-
-    def delete_job(self, name):
-        self.jobs.discard(name)
-        return True
-
-    def look_at(self, name):
+    def job_snapshot(self, name):
         given = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(given, BaseException):
             raise given
@@ -224,26 +218,26 @@ class Cluster:
 
 def test_an_answer_ends_the_waiting_and_nothing_is_left(tried):
     image = tried["image of prep"]
-    cluster = Cluster(snapshot(image), snapshot(image, outcome="Complete"))
+    cluster = Answering(snapshot(image), snapshot(image, outcome="Complete"))
     (check,) = cluster.try_out(image)
     assert (check.grade, cluster.seconds) == (Grade.OK, 1.0)
-    assert cluster.jobs == set()
+    assert cluster.there == {}
 
 
 def test_what_blocks_for_a_moment_is_not_told(tried):
     image = tried["image of prep"]
     passing = snapshot(image, event="exceeded quota: tight, x")
-    cluster = Cluster(passing, passing, snapshot(image, outcome="Complete"))
+    cluster = Answering(passing, passing, snapshot(image, outcome="Complete"))
     (check,) = cluster.try_out(image)
     assert check.grade is Grade.OK
-    cluster = Cluster(passing)
+    cluster = Answering(passing)
     (check,) = cluster.try_out(image)
     assert (check.grade, cluster.seconds) == (Grade.WARN, 3.0)
 
 
 def test_after_half_a_minute_it_says_what_it_still_waits_for(tried):
     image = tried["image of prep"]
-    cluster = Cluster(snapshot(image))
+    cluster = Answering(snapshot(image))
     (check,) = cluster.try_out(image)
     assert (check.grade, cluster.seconds) == (Grade.WARN, 30.0)
     assert "scheduler has not looked" in check.message
@@ -251,21 +245,21 @@ def test_after_half_a_minute_it_says_what_it_still_waits_for(tried):
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), RuntimeError("a bug")])
 def test_trials_are_deleted_however_it_ends(tried, stop):
-    cluster = Cluster(stop)
+    cluster = Answering(stop)
     with pytest.raises(type(stop)):
         cluster.try_out(*tried.values())
-    assert cluster.jobs == set()
+    assert cluster.there == {}
 
 
 def test_a_refused_question_is_a_failed_check_and_the_others_go_on(tried):
     image, room = tried["image of prep"], tried["room for train"]
-    cluster = Cluster(PermissionDeniedError("no"), snapshot(room, unscheduled=ROOM[0][0]))
+    cluster = Answering(PermissionDeniedError("no"), snapshot(room, unscheduled=ROOM[0][0]))
     first, second = cluster.try_out(image, room)
     assert (first.grade, first.code, second.grade) == (Grade.FAIL, 77, Grade.OK)
 
 
 def test_a_job_that_cannot_be_made_is_a_failed_check(tried):
-    class Full(Cluster):
+    class Full(Answering):
         def apply_job(self, job):
             raise TransientError("The namespace's quota leaves no room")
 

@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 90.0
 _START_TRAIN = """
 import sys
 from fingpt.cluster import drive
-from fingpt.cluster.api.client import Cluster
+from fingpt.cluster.api.cluster import Cluster
 from fingpt.config import site_config
 from fingpt.runs.stage import load_run
 from fingpt.storage import open_store

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from fingpt.cluster import drive
-from fingpt.cluster.api.lookup import Observer
+from fingpt.cluster.api.cluster import Cluster
 from fingpt.models import spec
 from fingpt.runs.ledger import run_ids
 from fingpt.runs.run import Stage, complete_key
@@ -44,7 +44,7 @@ with serving(HubServer("{MODEL.base}", "{MODEL.revision}", repository(), gated=T
 
 def start_mirror(lab: RunLab) -> None:
     """The mirror's Job as it is submitted, with a hub of its own."""
-    cluster = Observer.connect(lab.namespace)
+    cluster = Cluster.connect(lab.namespace)
     job = drive.plan_base(MODEL, cluster.site())
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]

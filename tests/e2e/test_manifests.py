@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fingpt.cluster.api.client import Cluster
+from fingpt.cluster.api.cluster import Cluster
 from fingpt.cluster.job import build_base_job, build_job, load_template, to_yaml
 from fingpt.cluster.site import Site
 from fingpt.errors import MissingInputError, RunConflictError, SetupError

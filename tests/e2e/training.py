@@ -17,8 +17,7 @@ from functools import cached_property
 from itertools import count
 from typing import Any
 
-from fingpt.cluster.api.client import Cluster
-from fingpt.cluster.api.lookup import Observer
+from fingpt.cluster.api.cluster import Cluster
 from fingpt.cluster.job import job_name
 from fingpt.cluster.status import status
 from fingpt.cluster.submission import freeze
@@ -166,9 +165,9 @@ class Training:
 
     def now(self) -> dict[str, Any]:
         """What `python -m jobs.status --run … --json` prints, without the second that a start takes."""
-        observer = Observer.connect(self.lab.namespace)
+        cluster = Cluster.connect(self.lab.namespace)
         record = read_run(self.lab.store, self.run.id)
-        return status(record, self.lab.store.uri, datetime.now(UTC), observer, "e2e").as_json()
+        return status(record, self.lab.store.uri, datetime.now(UTC), cluster, "e2e").as_json()
 
     def watch(self) -> None:
         """Note what status says, about once a second, until the training is left."""

@@ -10,7 +10,9 @@ from itertools import islice
 import pytest
 
 from fingpt.cluster.api import stream
-from fingpt.cluster.api.client import Cluster, current_context
+from fingpt.cluster.api.cluster import Cluster
+from fingpt.cluster.diagnosis.explain import explain
+from fingpt.cluster.diagnosis.snapshot import State
 from fingpt.errors import (
     ConfigError,
     MissingInputError,
@@ -92,19 +94,12 @@ def test_without_a_kubeconfig_and_outside_a_pod_the_error_says_so(tmp_path, monk
     nowhere = str(tmp_path / "none")
     with pytest.raises(SetupError, match=r"There is no kubeconfig.*LOCAL=1"):
         Cluster.connect(kubeconfig=nowhere)
-    assert current_context(nowhere) is None
-
-
-def test_the_current_context_is_known_without_asking_anybody(kubeconfig, api):
-    assert current_context(kubeconfig) == "there"
-    assert api.requests == []
 
 
 def test_a_kubeconfig_without_a_current_context_says_how_to_choose_one(tmp_path, api):
     path = write_kubeconfig(tmp_path / "config", api.url, **{"current-context": ""})
     with pytest.raises(SetupError, match="kubectl config use-context"):
         Cluster.connect(kubeconfig=path)
-    assert current_context(path) is None
 
 
 @pytest.mark.parametrize(
@@ -524,3 +519,54 @@ def test_an_abandoned_watch_closes_its_connection(cluster, api):
 
 def pod_json_answer(phase: str):
     return answer(pod_json(phase))
+
+
+# Snapshots and what only doctor asks
+
+PREP = {"metadata": {"name": "run-prep", "uid": "u1"}, "status": {}}
+CREATED = {
+    "involvedObject": {"kind": "Job", "name": "run-prep"},
+    "reason": "SuccessfulCreate",
+    "message": "Created pod: run-prep-1",
+}
+
+
+def test_events_are_read_before_pods(api, cluster):
+    """The other way round a pod made in between would be taken for a deleted one."""
+    api.say("list jobs", listed(PREP))
+    api.say("list events", listed(CREATED))
+    api.say("list pods", listed())
+    snapshot = cluster.stage_snapshot("run", "prep", complete=False)
+    assert [route for route, _, _ in api.requests[-3:]] == ["list jobs", "list events", "list pods"]
+    assert explain(snapshot).state is State.RETRYABLE
+
+
+def test_a_snapshot_by_name_needs_no_labels_of_ours(api, cluster):
+    api.say("list jobs", listed(PREP))
+    api.say("list events", listed())
+    api.say("list pods", listed({"metadata": {"name": "p"}, "status": {"phase": "Running"}}))
+    snapshot = cluster.job_snapshot("run-prep")
+    queries = {route: query for route, query, _ in api.requests}
+    assert queries["list pods"]["labelSelector"] == "batch.kubernetes.io/job-name=run-prep"
+    assert [pod.name for pod in snapshot.pods] == ["p"]
+    assert snapshot.complete is None
+
+
+@pytest.mark.parametrize(
+    ("said", "there"),
+    [
+        (answer({"metadata": {"name": "line"}}), True),
+        (refusal(404, 'localqueues.kueue.x-k8s.io "line" not found'), False),
+        (refusal(404, "the server could not find the requested resource"), None),
+        (answer("404 page not found\n", 404), None),
+    ],
+)
+def test_a_queue_is_there_or_not_or_the_cluster_has_no_kueue(api, cluster, said, there):
+    api.say("get localqueues", said)
+    assert cluster.has_queue("line") is there
+
+
+def test_a_queue_that_one_may_not_see_is_a_missing_right(api, cluster):
+    api.say("get localqueues", refusal(403, "forbidden"))
+    with pytest.raises(PermissionDeniedError):
+        cluster.has_queue("line")

@@ -1,0 +1,258 @@
+"""The client: every question that the project asks of a cluster, answered by the records of objects.py.
+
+What a Job contains is job.py's affair, what its state means to a person is diagnosis/'s, how a request is sent is
+transport.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Self, TypeVar
+
+from fingpt.cluster.api import faults, objects, stream
+from fingpt.cluster.api.kubeconfig import load_connection
+from fingpt.cluster.api.objects import Condition, Event, JobState, Json, NodeState, PodState, Quota
+from fingpt.cluster.api.transport import Method, Transport
+from fingpt.cluster.diagnosis.snapshot import JobSnapshot
+from fingpt.cluster.job import identity, job_name, selector
+from fingpt.cluster.site import CONFIG_MAP, Site
+from fingpt.errors import (
+    MissingInputError,
+    PermissionDeniedError,
+    RunConflictError,
+    SetupError,
+    TransientError,
+)
+
+T = TypeVar("T")
+
+_KUEUE = {"group": "kueue.x-k8s.io", "version": "v1beta1"}
+
+
+class Cluster:
+    """`protocol.ClusterApi` over an API server."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._api = transport
+        self.namespace = transport.namespace
+        self.where = transport.where
+
+    @classmethod
+    def connect(
+        cls, namespace: str = "", context: str | None = None, kubeconfig: str | None = None
+    ) -> Self:
+        """The cluster of the current (or named) kube context, or the one that this pod runs in.
+
+        The namespace is the context's, or this pod's, unless named. Raises SetupError when there is no usable
+        kubeconfig or nobody answers, PermissionDeniedError when the credentials are not accepted. In a pod an API
+        server that does not answer is a TransientError: it comes back, and the pod's retry finds it.
+        """
+        connection = load_connection(context, kubeconfig)
+        cluster = cls(Transport(connection, namespace or connection.namespace))
+        try:
+            cluster.version()
+        except TransientError as error:
+            if connection.in_pod:
+                raise
+            raise SetupError(str(error)) from None
+        return cluster
+
+    def version(self) -> str:
+        """The API server's version, such as v1.35.4."""
+        return str(
+            self._api.ask_cluster("get", "/version", self._api.version.get_code)["gitVersion"]
+        )
+
+    def site(self) -> Site:
+        """The settings that the chart installed; SetupError with the command when it did not."""
+        method = self._api.core.read_namespaced_config_map
+        try:
+            found = self._api.ask("get", "configmaps", method, CONFIG_MAP)
+        except MissingInputError:
+            raise faults.no_chart(self.namespace) from None
+        where = f"ConfigMap {CONFIG_MAP} of namespace '{self.namespace}'"
+        return Site.of(found.get("data") or {}, where)
+
+    def apply_job(self, job: dict[str, Any]) -> bool:
+        """Create a Job; False when the very same is there already, whatever became of it.
+
+        Raises RunConflictError when a Job of that name stands for another configuration or other weights.
+        """
+        name, wanted = job["metadata"]["name"], identity(job["metadata"]["annotations"])
+        try:
+            self._api.ask("create", "jobs", self._api.batch.create_namespaced_job, body=job)
+            return True
+        except RunConflictError:
+            found = self.job(name)
+        there = identity(found.annotations) if found else ""
+        if there != wanted:
+            raise faults.other_configuration(name, self.namespace, there, wanted)
+        return False
+
+    def delete_job(self, name: str) -> bool:
+        """Delete a Job and its pods, which get their SIGTERM and grace; False when there is none."""
+        method = self._api.batch.delete_namespaced_job
+        try:
+            self._api.ask("delete", "jobs", method, name, propagation_policy="Background")
+        except MissingInputError:
+            return False
+        return True
+
+    def job(self, name: str) -> JobState | None:
+        """The Job of that name, None when there is none (never made, deleted, or past its time to live)."""
+        return self._list_job(name)[0]
+
+    def jobs(self, run_id: str = "") -> tuple[JobState, ...]:
+        """All of our Jobs in the namespace, or those of one run."""
+        method = self._api.batch.list_namespaced_job
+        return self._items(JobState.of, "jobs", method, label_selector=selector(run_id))
+
+    def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
+        """The pods of our Jobs, of one run, or of one of its stages, oldest first."""
+        method = self._api.core.list_namespaced_pod
+        pods = self._items(PodState.of, "pods", method, label_selector=selector(run_id, stage))
+        return tuple(sorted(pods, key=lambda pod: (pod.created, pod.name)))
+
+    def events(self, name: str) -> tuple[Event, ...]:
+        """The events of about the last hour that concern objects of that name, oldest first."""
+        method, about = self._api.core.list_namespaced_event, f"involvedObject.name={name}"
+        events = self._items(Event.of, "events", method, field_selector=about)
+        return tuple(sorted(events, key=lambda event: event.last))
+
+    def watch_job(self, name: str) -> Iterator[JobState]:
+        """Every state of a Job that can be seen, from now to its end; the last one has an outcome.
+
+        Lists, then watches from there; whatever ends the watch (time, a dropped connection, 410 Gone) starts over with
+        a list, so no final state is missed. Raises MissingInputError when the Job is not there (any more),
+        TransientError when the API server stays silent.
+        """
+        return stream.until(JobState.is_final, lambda: self._states(name), f"Job {name}")
+
+    def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
+        """The lines of a pod's log, each once; with `follow` until the pod ends, over dropped connections.
+
+        Raises MissingInputError when the pod is not there (any more), TransientError when its container has not started
+        and `follow` is off, or when the API server stays silent.
+        """
+        new = stream.NewLines()
+        if not follow:
+            return self._log_lines(pod, new, follow=False)
+        method = self._api.core.read_namespaced_pod
+        return stream.lines(
+            lambda: PodState.of(self._api.ask("get", "pods", method, pod)),
+            lambda state: self._log_lines(pod, new, follow=not state.ended),
+            what=f"log of pod {pod}",
+        )
+
+    def stage_snapshot(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
+        """Job, pods and events of a stage; `complete` is what the bucket says, None when it was not read."""
+        pods = partial(self.pods, run_id, stage)
+        return self._snapshot(job_name(run_id, stage), pods, complete)
+
+    def job_snapshot(self, name: str) -> JobSnapshot:
+        """The same of a Job by its name, whatever its labels are."""
+        method, only = self._api.core.list_namespaced_pod, f"batch.kubernetes.io/job-name={name}"
+        pods = partial(self._items, PodState.of, "pods", method, label_selector=only)
+        return self._snapshot(name, pods, None)
+
+    def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
+        """Whether this user may, by the API server's own judgement."""
+        method = self._api.access.create_self_subject_access_review
+        body = objects.access_review(self.namespace, verb, resource, group, subresource)
+        found = self._api.ask_cluster("create", "selfsubjectaccessreviews", method, body=body)
+        return bool(found["status"]["allowed"])
+
+    def nodes(self) -> tuple[NodeState, ...]:
+        """All nodes; PermissionDeniedError for users of the chart's Role, who may see their namespace only."""
+        found = self._api.ask_cluster("list", "nodes", self._api.core.list_node)
+        return tuple(map(NodeState.of, found["items"]))
+
+    def quotas(self) -> tuple[Quota, ...]:
+        """The namespace's quotas."""
+        method = self._api.core.list_namespaced_resource_quota
+        return self._items(Quota.of, "resourcequotas", method)
+
+    def has_secret(self, name: str) -> bool:
+        """Whether a Secret is there. What it holds comes along and is thrown away at once."""
+        try:
+            self._api.ask("get", "secrets", self._api.core.read_namespaced_secret, name)
+        except MissingInputError:
+            return False
+        return True
+
+    def has_queue(self, name: str) -> bool | None:
+        """Whether Kueue's LocalQueue is there; None where the cluster has no Kueue."""
+        method = self._api.custom.get_namespaced_custom_object
+        try:
+            self._api.ask("get", "localqueues", method, **_KUEUE, plural="localqueues", name=name)
+        except MissingInputError as fault:
+            return False if f'"{name}" not found' in str(fault) else None
+        return True
+
+    def _snapshot(
+        self, name: str, list_pods: Callable[[], tuple[PodState, ...]], complete: bool | None
+    ) -> JobSnapshot:
+        """The Job's events are read before its pods: a pod that was created, but is not listed, is then gone."""
+        job = self.job(name)
+        # An earlier Job of the same name has left events too.
+        since = job.created.rstrip("Z") if job is not None else ""
+        events = [event for event in self.events(name) if event.last >= since]
+        pods = list_pods()
+        for pod in pods[-2:]:
+            events.extend(self.events(pod.name))
+        return JobSnapshot(
+            job=job,
+            pods=pods,
+            events=tuple(sorted(events, key=lambda event: event.last)),
+            complete=complete,
+            admission=self._admission(job) if job is not None and job.suspended else "",
+        )
+
+    def _admission(self, job: JobState) -> str:
+        """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""
+        method = self._api.custom.list_namespaced_custom_object
+        only = f"kueue.x-k8s.io/job-uid={job.uid}"
+        options = {**_KUEUE, "plural": "workloads", "label_selector": only}
+        try:
+            found = self._api.ask("list", "workloads", method, **options)
+        except (MissingInputError, PermissionDeniedError, SetupError):
+            return ""
+        messages = (
+            condition.message
+            for each in found["items"]
+            for condition in map(Condition.of, (each.get("status") or {}).get("conditions") or ())
+            if condition.message and not condition.true
+        )
+        return next(messages, "")
+
+    def _states(self, name: str) -> Iterator[JobState]:
+        """One list and one watch; ends when the watch does."""
+        state, version = self._list_job(name)
+        if state is None:
+            raise faults.no_job(name, self.namespace)
+        yield state
+        method, only = self._api.batch.list_namespaced_job, f"metadata.name={name}"
+        for change, found in self._api.watch("jobs", method, version, field_selector=only):
+            if change == "DELETED":
+                return  # the list that follows says what is there now
+            yield JobState.of(found)
+
+    def _list_job(self, name: str) -> tuple[JobState | None, str]:
+        """The Job and the version of the list, from which a watch misses nothing."""
+        method, only = self._api.batch.list_namespaced_job, f"metadata.name={name}"
+        found = self._api.ask("list", "jobs", method, field_selector=only)
+        return next(map(JobState.of, found["items"]), None), found["metadata"]["resourceVersion"]
+
+    def _log_lines(self, pod: str, new: stream.NewLines, *, follow: bool) -> Iterator[str]:
+        options = {"follow": follow, "timestamps": True, "since_seconds": new.since_seconds()}
+        method = self._api.core.read_namespaced_pod_log
+        for stamped in self._api.lines("get", "pods/log", method, name=pod, **options):
+            line = new.take(stamped)
+            if line is not None:
+                yield line
+
+    def _items(
+        self, read: Callable[[Json], T], resource: str, method: Method, **options: Any
+    ) -> tuple[T, ...]:
+        return tuple(map(read, self._api.ask("list", resource, method, **options)["items"]))

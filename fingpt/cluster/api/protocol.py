@@ -1,0 +1,82 @@
+"""What the project asks of a cluster: `cluster.Cluster` answers it from an API server, tests from memory.
+
+Importing it loads no client library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from fingpt.cluster.api.objects import JobState, NodeState, PodState, Quota
+from fingpt.cluster.diagnosis.snapshot import JobSnapshot
+from fingpt.cluster.site import Site
+
+
+class ClusterApi(Protocol):
+    """One namespace of one cluster, as one user; `where` is how messages call the cluster.
+
+    Every method raises one of fingpt/errors.py: PermissionDeniedError for what this user may not, TransientError when
+    the API server does not answer in time.
+    """
+
+    namespace: str
+    where: str
+
+    def version(self) -> str:
+        """The API server's version, such as v1.35.4."""
+
+    def site(self) -> Site:
+        """The settings that the chart installed; SetupError with the command when it did not."""
+
+    def apply_job(self, job: dict[str, Any]) -> bool:
+        """Create a Job; False when the very same is there already, whatever became of it.
+
+        Raises RunConflictError when a Job of that name stands for another configuration or other weights.
+        """
+
+    def delete_job(self, name: str) -> bool:
+        """Delete a Job and its pods, which get their SIGTERM and grace; False when there is none."""
+
+    def job(self, name: str) -> JobState | None:
+        """The Job of that name, None when there is none (never made, deleted, or past its time to live)."""
+
+    def jobs(self, run_id: str = "") -> tuple[JobState, ...]:
+        """All of our Jobs in the namespace, or those of one run."""
+
+    def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
+        """The pods of our Jobs, of one run, or of one of its stages, oldest first."""
+
+    def watch_job(self, name: str) -> Iterator[JobState]:
+        """Every state of a Job that can be seen, from now to its end; the last one has an outcome.
+
+        Raises MissingInputError when the Job is not there (any more).
+        """
+
+    def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
+        """The lines of a pod's log, each once; with `follow` until the pod ends, over dropped connections.
+
+        Raises MissingInputError when the pod is not there (any more), TransientError when its container has not started
+        and `follow` is off.
+        """
+
+    def stage_snapshot(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
+        """Job, pods and events of a stage; `complete` is what the bucket says, None when it was not read."""
+
+    def job_snapshot(self, name: str) -> JobSnapshot:
+        """The same of a Job by its name, whatever its labels are."""
+
+    def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
+        """Whether this user may, by the API server's own judgement."""
+
+    def nodes(self) -> tuple[NodeState, ...]:
+        """All nodes; users of the chart's Role may not list them."""
+
+    def quotas(self) -> tuple[Quota, ...]:
+        """The namespace's quotas."""
+
+    def has_secret(self, name: str) -> bool:
+        """Whether a Secret is there."""
+
+    def has_queue(self, name: str) -> bool | None:
+        """Whether Kueue's LocalQueue is there; None where the cluster has no Kueue."""

@@ -1,0 +1,84 @@
+"""A cluster in memory, for tests that need no API server: Jobs by name, and answers that a test sets or overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fingpt.cluster.api.objects import JobState, NodeState, PodState, Quota
+from fingpt.cluster.api.protocol import ClusterApi
+from fingpt.cluster.diagnosis.snapshot import JobSnapshot
+from fingpt.cluster.job import job_name
+from fingpt.cluster.site import Site
+from tests.cluster.sites import site_data
+
+
+def job_state(name: str, *conditions: Any, uid: str = "1", created: str = "") -> JobState:
+    """A Job without pods; `conditions` are Condition records."""
+    return JobState(name, uid, "run", "prep", created, False, 0, 0, 0, 0, {}, conditions)
+
+
+class FakeCluster(ClusterApi):
+    """Where all is well and nothing runs. `there` holds the Jobs, `created` and `deleted` the names, in order."""
+
+    namespace = "forecasts"
+    where = "context 'there'"
+
+    def __init__(self) -> None:
+        self.there: dict[str, JobState] = {}
+        self.created: list[str] = []
+        self.deleted: list[str] = []
+
+    def version(self) -> str:
+        return "v1.35.4"
+
+    def site(self) -> Site:
+        return Site.of(site_data())
+
+    def apply_job(self, job: dict[str, Any]) -> bool:
+        name = job["metadata"]["name"]
+        if name in self.there:
+            return False
+        self.created.append(name)
+        self.there[name] = job_state(name, uid=f"new-{len(self.created)}")
+        return True
+
+    def delete_job(self, name: str) -> bool:
+        self.deleted.append(name)
+        return self.there.pop(name, None) is not None
+
+    def job(self, name: str) -> JobState | None:
+        return self.there.get(name)
+
+    def jobs(self, run_id: str = "") -> tuple[JobState, ...]:
+        return tuple(self.there.values())
+
+    def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
+        return ()
+
+    def watch_job(self, name: str) -> Iterator[JobState]:
+        return iter([self.there[name]])
+
+    def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
+        return iter(())
+
+    def stage_snapshot(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
+        return JobSnapshot(job=self.job(job_name(run_id, stage)), complete=complete)
+
+    def job_snapshot(self, name: str) -> JobSnapshot:
+        return JobSnapshot(job=self.job(name))
+
+    def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
+        return True
+
+    def nodes(self) -> tuple[NodeState, ...]:
+        return ()
+
+    def quotas(self) -> tuple[Quota, ...]:
+        return ()
+
+    def has_secret(self, name: str) -> bool:
+        return True
+
+    def has_queue(self, name: str) -> bool | None:
+        return True
