@@ -5,12 +5,12 @@ Asks, and says where it may not look. What it creates are the short-lived Jobs o
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
-from fingpt.cluster.api.objects import NodeState, Quota
+from fingpt.cluster.api.objects import NodeState, Quota, parse_quantity
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.job import build_job, load_template
 from fingpt.cluster.site import Site
@@ -32,21 +32,6 @@ RIGHTS = (
 """What submit, status, logs and cancel need: verb, resource, API group, subresource."""
 
 _DRIVER_LABELS = ("nvidia.com/cuda.driver-version.full", "nvidia.com/cuda.driver.major")
-_SUFFIXES = {
-    "m": 1e-3,
-    "": 1.0,
-    "k": 1e3,
-    "M": 1e6,
-    "G": 1e9,
-    "T": 1e12,
-    "P": 1e15,
-    "Ki": 2.0**10,
-    "Mi": 2.0**20,
-    "Gi": 2.0**30,
-    "Ti": 2.0**40,
-    "Pi": 2.0**50,
-}
-_QUANTITY = re.compile(r"([0-9.]+)([a-zA-Z]{0,2})")
 
 
 def cluster_checks(cluster: ClusterApi, run: Callable[[Site], Run], store: str) -> Iterator[Check]:
@@ -174,7 +159,7 @@ def _nodes(nodes: tuple[NodeState, ...], site: Site, wanted: Mapping[str, str]) 
     labelled = [n for n in usable if site.node_selector.items() <= dict(n.labels).items()]
     open_ = [node for node in labelled if not _repelled(node, site)]
     large = [node for node in open_ if _fits(node.allocatable, wanted)]
-    text = ", ".join(f"{amount} {name}" for name, amount in wanted.items())
+    text = ", ".join(f"{number} {name}" for name, number in wanted.items())
     if large:
         drivers = {n.labels[label] for n in large for label in _DRIVER_LABELS if label in n.labels}
         driver = f", driver {', '.join(sorted(drivers))}" if drivers else ""
@@ -194,10 +179,10 @@ def _nodes(nodes: tuple[NodeState, ...], site: Site, wanted: Mapping[str, str]) 
 def _too_small(nodes: list[NodeState], wanted: Mapping[str, str]) -> Check:
     """Says what not even one node has; where each amount is somewhere, that none has all of them."""
     most = {
-        name: max((node.allocatable.get(name, "0") for node in nodes), key=amount)
+        name: max((node.allocatable.get(name, "0") for node in nodes), key=parse_quantity)
         for name in wanted
     }
-    lacking = [name for name in wanted if amount(most[name]) < amount(wanted[name])]
+    lacking = [name for name in wanted if parse_quantity(most[name]) < parse_quantity(wanted[name])]
     words = ", ".join(f"{wanted[name]} {name} (at most {most[name]})" for name in lacking)
     why = f"train wants {words or ', '.join(f'{n} {name}' for name, n in wanted.items())}"
     gpus = any("/" in name for name in lacking)
@@ -230,7 +215,10 @@ def _tolerated(taint: str, site: Site) -> bool:
 
 
 def _fits(offered: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return all(amount(offered.get(name, "0")) >= amount(text) for name, text in wanted.items())
+    return all(
+        parse_quantity(offered.get(name, "0")) >= parse_quantity(text)
+        for name, text in wanted.items()
+    )
 
 
 def _quota(quotas: tuple[Quota, ...], wanted: Mapping[str, str]) -> Check:
@@ -238,13 +226,13 @@ def _quota(quotas: tuple[Quota, ...], wanted: Mapping[str, str]) -> Check:
     tight, never = [], False
     for quota in quotas:
         for name, hard in quota.hard.items():
-            needed = {"pods": 1.0, "count/jobs.batch": 1.0}.get(name, 0.0)
+            needed = Decimal(name in ("pods", "count/jobs.batch"))
             bare = name.removeprefix("requests.").removeprefix("limits.")
-            needed = needed or amount(wanted.get(bare, "0"))
+            needed = needed or parse_quantity(wanted.get(bare, "0"))
             used = quota.used.get(name, "0")
-            if needed and amount(used) + needed > amount(hard):
+            if needed and parse_quantity(used) + needed > parse_quantity(hard):
                 tight.append(f"{quota.name}: {name} {used} of {hard} used")
-                never = never or needed > amount(hard)
+                never = never or needed > parse_quantity(hard)
     if not tight:
         return passed("quota", f"{len(quotas)} quotas leave room for train" if quotas else "none")
     if never:
@@ -261,11 +249,3 @@ def _quota(quotas: tuple[Quota, ...], wanted: Mapping[str, str]) -> Check:
         f"a pod of train would have to wait ({'; '.join(tight)})",
         "wait for other runs to end, cancel one, or have the quota raised",
     )
-
-
-def amount(quantity: str) -> float:
-    """A Kubernetes quantity such as 500m, 4 or 16Gi as a number; 0 for what is none."""
-    match = _QUANTITY.fullmatch(quantity)
-    if match is None or match[2] not in _SUFFIXES:
-        return 0.0
-    return float(match[1]) * _SUFFIXES[match[2]]

@@ -8,7 +8,7 @@ from fingpt.cluster.api.objects import Condition, NodeState, Quota
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.site import Site
 from fingpt.doctor.checks import Grade, worst
-from fingpt.doctor.cluster import amount, cluster_checks
+from fingpt.doctor.cluster import cluster_checks
 from fingpt.errors import PermissionDeniedError, SetupError
 from tests.cluster.fake_cluster import FakeCluster, job_state
 from tests.cluster.sites import full_site_data, run_of, site_data
@@ -187,11 +187,3 @@ def test_a_site_with_everything_is_held_against_labels_taints_and_queue():
     bare = checks("s3://bucket/forecasts", site=site, nodes=(node(),), queue=False)
     assert "labels" in bare["nodes"].message
     assert bare["queue"].grade is Grade.FAIL
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [("500m", 0.5), ("4", 4), ("16Gi", 16 * 2**30), ("1.5k", 1500), ("x", 0), ("", 0)],
-)
-def test_quantities_are_numbers(text, number):
-    assert amount(text) == number

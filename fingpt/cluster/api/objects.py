@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Self
 
 from fingpt.cluster.job import COMPONENT, INSTANCE
@@ -252,6 +253,17 @@ class Quota:
             hard=status.get("hard") or {},
             used=status.get("used") or {},
         )
+
+
+def parse_quantity(text: str) -> Decimal:
+    """A Kubernetes quantity such as 500m, 4 or 16Gi as a number; 0 for what is none."""
+    from kubernetes.utils import quantity
+
+    try:
+        number: Decimal = quantity.parse_quantity(text)
+    except ValueError:
+        return Decimal(0)
+    return number if number.is_finite() else Decimal(0)
 
 
 def access_review(
