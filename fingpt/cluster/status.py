@@ -15,9 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fingpt.cluster.api.protocol import ClusterApi
-from fingpt.cluster.diagnosis.endings import pod_end
 from fingpt.cluster.diagnosis.exits import exit_of
-from fingpt.cluster.diagnosis.explain import explain
+from fingpt.cluster.diagnosis.explain import exit_state, explain, pod_end
 from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.cluster.job import DRIVE, MIRROR
 from fingpt.runs.ledger import AttemptRecord, RunRecord, StageRecord, seconds_since
@@ -92,11 +91,9 @@ def from_bucket(stage: StageRecord, now: datetime) -> Explanation:
     if last is None:
         return Explanation(State.ABSENT, "no attempt has begun")
     if last.code is not None:
-        meaning = exit_of(last.code)
-        state = State.RETRYABLE if meaning.retried else State.PERMANENT
-        state = State.FENCED if last.code == 76 else state
-        again = meaning.action if state is State.PERMANENT else "the same command resumes"
-        return Explanation(state, f"{meaning.word} (exit {last.code})", last.message, again)
+        meaning, state = exit_of(last.code), exit_state(last.code)
+        action = meaning.action if state is State.PERMANENT else "the same command resumes"
+        return Explanation(state, f"{meaning.summary} (exit {last.code})", last.message, action)
     return _without_ending(last, now)
 
 
@@ -176,9 +173,9 @@ def _watching(record: StageRecord, snapshot: JobSnapshot) -> Explanation | None:
 def _past(record: StageRecord, snapshot: JobSnapshot | None) -> Iterator[str]:
     for attempt in record.attempts:
         if attempt.code is not None and not (record.complete and attempt is record.last):
-            word = exit_of(attempt.code).word
+            summary = exit_of(attempt.code).summary
             message = f": {attempt.message}" if attempt.message else ""
-            yield f"attempt {attempt.number}: {word} (exit {attempt.code}){message}"
+            yield f"attempt {attempt.number}: {summary} (exit {attempt.code}){message}"
         elif attempt is not record.last:
             yield f"attempt {attempt.number}: killed, it left no ending"
     for pod in snapshot.pods if snapshot else ():

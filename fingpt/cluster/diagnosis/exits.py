@@ -1,18 +1,38 @@
-"""What each exit code of a stage means to a person, and whether the Job tries again by itself.
+"""What each exit code means, what to do about it, and whether the Job starts another pod by itself.
 
-The codes are those of fingpt/errors.py, the retries those of `podFailurePolicy` in k8s/.
+Codes are those of fingpt/errors.py, retries those of `podFailurePolicy` in k8s/; docs/operations.md publishes both.
 """
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
+
+from fingpt.errors import (
+    ConfigError,
+    DataError,
+    DivergedError,
+    FencedError,
+    FingptError,
+    Interrupted,
+    MissingInputError,
+    PermissionDeniedError,
+    RunConflictError,
+    SetupError,
+    StartTimeoutError,
+    StorageError,
+    TransientError,
+)
+
+KILLED = 128 + signal.SIGKILL
+"""The exit code of a process that was killed; nobody raises it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """An exit code of a stage: what it is called, what to do; `retried` when the Job starts another pod by itself."""
+    """The meaning of an exit code; `retried` when the Job starts another pod by itself."""
 
-    word: str
+    summary: str
     action: str
     retried: bool = False
 
@@ -22,25 +42,43 @@ _MANUAL = "then give the same command again; it resumes"
 
 EXITS: dict[int, Exit] = {
     0: Exit("ended well", ""),
-    1: Exit("unexpected error, a bug", "run again with FINGPT_DEBUG=1 and report it", True),
-    64: Exit("configuration or command line is wrong", "correct what it names and submit again"),
-    65: Exit("data, template or base do not fit", "make prep again, or mirror the base again"),
-    66: Exit("an input is missing", "make what it names (make prep, make mirror), " + _MANUAL),
-    69: Exit("could not start in time", "see what the pod was waiting for: make status"),
-    70: Exit(
+    FingptError.exit_code: Exit(
+        "unexpected error, a bug", "run again with FINGPT_DEBUG=1 and report it", True
+    ),
+    ConfigError.exit_code: Exit(
+        "configuration or command line is wrong", "correct what it names and submit again"
+    ),
+    DataError.exit_code: Exit(
+        "data, template or base do not fit", "make prep again, or mirror the base again"
+    ),
+    MissingInputError.exit_code: Exit(
+        "an input is missing", "make what it names (make prep, make mirror), " + _MANUAL
+    ),
+    StartTimeoutError.exit_code: Exit(
+        "could not start in time", "see what the pod was waiting for: make status"
+    ),
+    DivergedError.exit_code: Exit(
         "training diverged or ran out of GPU memory",
         "lower train.lr, or train.batch_size and train.max_tokens; that is a new run",
     ),
-    73: Exit("the run's id belongs to another configuration", "use another store or namespace"),
-    74: Exit(
+    RunConflictError.exit_code: Exit(
+        "the run's id belongs to another configuration", "use another store or namespace"
+    ),
+    StorageError.exit_code: Exit(
         "stored bytes are damaged, or a disk is full", "make verify RUN=… names the object", True
     ),
-    75: Exit("interrupted, or something outside failed for now", _AGAIN, True),
-    76: Exit("fenced: another attempt owns the run", "nothing; the other attempt goes on", True),
-    77: Exit("credentials or permissions refuse", "correct the Secret or the rights, " + _MANUAL),
-    78: Exit("the environment is unfit", "make doctor says what, " + _MANUAL),
-    137: Exit("killed (SIGKILL)", _AGAIN, True),
-    143: Exit("stopped by SIGTERM, in good order", _AGAIN, True),
+    TransientError.exit_code: Exit(
+        "interrupted, or something outside failed for now", _AGAIN, True
+    ),
+    FencedError.exit_code: Exit(
+        "fenced: another attempt owns the run", "nothing; the other attempt goes on", True
+    ),
+    PermissionDeniedError.exit_code: Exit(
+        "credentials or permissions refuse", "correct the Secret or the rights, " + _MANUAL
+    ),
+    SetupError.exit_code: Exit("the environment is unfit", "make doctor says what, " + _MANUAL),
+    KILLED: Exit("killed (SIGKILL)", _AGAIN, True),
+    Interrupted.exit_code: Exit("stopped by SIGTERM, in good order", _AGAIN, True),
 }
 
 OUT_OF_MEMORY = Exit(

@@ -1,29 +1,31 @@
-"""Why a stage's Job is where it is: one word, one sentence, the cluster's own words, and a remedy.
+"""Why a stage's Job is in its state, or how it ended: state, summary, the cluster's own message, and what to do.
 
-Pure: records of objects.py in, an Explanation out. The words are told apart by what a person must do: a disruption
-costs nothing, a retry comes by itself, a permanent failure does not, and a Job without COMPLETE has not succeeded.
+Pure: records of objects.py in, an Explanation out. States differ in what a person must do: a disruption costs nothing,
+a retry comes by itself, a permanent failure does not, and a Job without COMPLETE has not succeeded. A container's
+termination message is the stage's own error, so it is shown before Kubernetes' message.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from fingpt.cluster.api.objects import Event, PodState
+from fingpt.cluster.api.objects import Condition, Event, PodState
 from fingpt.cluster.diagnosis import patterns
-from fingpt.cluster.diagnosis.endings import job_end, pod_end
+from fingpt.cluster.diagnosis.exits import OUT_OF_MEMORY, exit_of
 from fingpt.cluster.diagnosis.patterns import DISRUPTIONS, Pattern, find
 from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
+from fingpt.errors import FencedError
 
-_STUCK_AFTER_SECONDS = 30.0
-_MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
-_CREATED = ("FailedCreate", "SuccessfulCreate")
 IMAGE_FAULTS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 
-_STUCK_REMEDY = (
-    "if that machine is certainly off: kubectl delete node {node}, or kubectl delete pod {pod} --force; a second "
-    "trainer cannot harm the run, the bucket's claims fence the older one"
-)
+_STUCK_AFTER_SECONDS = 30.0
+_NOT_STARTED = 128  # the container runtime's exit code for a container that it could not start
+_MOUNTS = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
+_CREATED = ("FailedCreate", "SuccessfulCreate")
+_POLICY_CODE = re.compile(r"failed with exit code (\d+)")
 
 
 def explain(snapshot: JobSnapshot) -> Explanation:
@@ -37,7 +39,7 @@ def explain(snapshot: JobSnapshot) -> Explanation:
             action="submit it again; it resumes from what the bucket holds",
         )
     if snapshot.job.outcome is not None:
-        return job_end(snapshot, snapshot.job.outcome)
+        return _job_end(snapshot, snapshot.job.outcome)
     if snapshot.job.suspended:
         return _suspended(snapshot)
     living = [pod for pod in snapshot.pods if not pod.ended]
@@ -46,15 +48,106 @@ def explain(snapshot: JobSnapshot) -> Explanation:
     return _between(snapshot)
 
 
+def pod_end(pod: PodState) -> Explanation:
+    """How a pod that has ended, ended."""
+    code, message = pod.container.exit_code, pod.container.message or pod.message
+    if pod.container.reason == "OOMKilled":
+        memory = OUT_OF_MEMORY
+        return Explanation(State.RETRYABLE, memory.summary, last_message(message), memory.action)
+    if pod.disruption and code != 0:
+        return Explanation(
+            State.DISRUPTED,
+            f"{_disrupted_by(pod.disruption)}; this costs no retry",
+            pod.disruption.message,
+            "nothing: the next pod resumes by itself",
+        )
+    known = find(patterns.ENDED, f"{pod.reason} {pod.message}") if pod.reason else None
+    known = known or find(patterns.CONFIGURATION, message if code == _NOT_STARTED else "")
+    if known:
+        return Explanation(State.RETRYABLE, known[0], pod.message or message, known[1])
+    if code is None:
+        return Explanation(State.RETRYABLE, f"ended: {pod.reason or pod.phase}", pod.message)
+    return _of_exit(code, message, exit_state(code))
+
+
+def exit_state(code: int) -> State:
+    """The state that a stage is in after an attempt with that exit code."""
+    if code == FencedError.exit_code:
+        return State.FENCED
+    return State.RETRYABLE if exit_of(code).retried else State.PERMANENT
+
+
+def last_message(text: str) -> str:
+    """The last line that a container wrote; of a line of our log, which Kubernetes falls back to, its event."""
+    lines = text.strip().splitlines()
+    if not lines:
+        return ""
+    try:
+        return str(json.loads(lines[-1])["event"])
+    except (ValueError, KeyError, TypeError):
+        return lines[-1]
+
+
+def unscheduled(message: str, event: Event | None = None) -> Explanation:
+    """What the scheduler's message about a pod that no node takes means."""
+    return _blocked(patterns.SCHEDULING, message, "no node can take the pod", event)
+
+
+def _of_exit(code: int, message: str, state: State) -> Explanation:
+    meaning = exit_of(code)
+    summary = f"{meaning.summary} (exit {code})" if code else meaning.summary
+    return Explanation(state, summary, last_message(message), meaning.action)
+
+
+def _disrupted_by(condition: Condition) -> str:
+    return DISRUPTIONS.get(condition.reason, condition.reason)
+
+
 def _suspended(snapshot: JobSnapshot) -> Explanation:
-    known = find(patterns.ADMISSION, snapshot.admission) if snapshot.admission else None
-    summary, action = known or (
+    message = snapshot.admission
+    if known := find(patterns.ADMISSION, message):
+        return Explanation(State.BLOCKED, known[0], message, known[1])
+    summary, action = find(patterns.QUEUEING, message) or (
         "suspended, as Kueue does until its queue admits it",
         "kubectl get workloads, and see that the LocalQueue of the site exists",
     )
-    blocked = known is not None and "room" not in summary
+    return Explanation(State.WAITING, summary, message, action)
+
+
+def _job_end(snapshot: JobSnapshot, outcome: Condition) -> Explanation:
+    """How a Job that is Complete or Failed, ended; COMPLETE in the bucket was looked for before."""
+    if outcome.type == "Complete":
+        if snapshot.complete is None:
+            return Explanation(
+                State.COMPLETE,
+                "the Job is Complete; the bucket, which alone decides, was not read",
+                action="make verify RUN=… where the bucket can be reached",
+            )
+        return Explanation(
+            State.SILENT,
+            "the Job is Complete, but there is no COMPLETE in the bucket: nothing was finished",
+            outcome.message,
+            "make logs RUN=… shows its last lines; submit again, it resumes from the last commit",
+        )
+    pods = [pod for pod in snapshot.pods if pod.ended]
+    last = pod_end(pods[-1]) if pods else None
+    if outcome.reason == "DeadlineExceeded":
+        return Explanation(
+            State.PERMANENT,
+            "the Job was active longer than the site allows (deadlineSeconds)",
+            outcome.message,
+            "raise deadlineSeconds in the chart's values, submit again; it resumes",
+        )
+    if code := _POLICY_CODE.search(outcome.message):
+        message = (last.message if last else "") or outcome.message
+        return _of_exit(int(code[1]), message, State.PERMANENT)
+    why = f"; last: {last.summary}" if last else ""
+    retries = "all retries are used up" if outcome.reason == "BackoffLimitExceeded" else "failed"
     return Explanation(
-        State.BLOCKED if blocked else State.WAITING, summary, snapshot.admission, action
+        State.PERMANENT,
+        f"{retries}{why}",
+        (last.message if last else "") or outcome.message,
+        (last.action + "; " if last and last.action else "") + "then submit again; it resumes",
     )
 
 
@@ -95,7 +188,7 @@ def _living(snapshot: JobSnapshot, pod: PodState) -> Explanation:
             State.STUCK,
             f"node {pod.node} does not answer; the pod may still be running there",
             lost.message,
-            "wait five minutes, Kubernetes then gives the pod up; " + _stuck_remedy(pod),
+            "wait five minutes, Kubernetes then gives the pod up; " + _stuck_action(pod),
             lost.count,
             lost.last,
         )
@@ -118,22 +211,25 @@ def _deleted(snapshot: JobSnapshot, pod: PodState, lost: Event | None) -> Explan
             f"pod {pod.name} {ago}; its node {pod.node} does not answer, and no other pod starts until this one is "
             "gone",
             pod.message or (pod.disruption.message if pod.disruption else ""),
-            _stuck_remedy(pod),
+            _stuck_action(pod),
         )
     saves = " and saves a checkpoint" if pod.container.state == "running" else ""
     if pod.disruption:
-        words = DISRUPTIONS.get(pod.disruption.reason, pod.disruption.reason)
+        cause = _disrupted_by(pod.disruption)
         return Explanation(
             State.DISRUPTED,
-            f"pod {pod.name} is being disrupted ({words}){saves}; another pod follows",
+            f"pod {pod.name} is being disrupted ({cause}){saves}; another pod follows",
             pod.disruption.message,
             "nothing: this costs no retry",
         )
     return Explanation(State.STOPPING, f"pod {pod.name} is being deleted{saves}")
 
 
-def _stuck_remedy(pod: PodState) -> str:
-    return _STUCK_REMEDY.format(node=pod.node, pod=pod.name)
+def _stuck_action(pod: PodState) -> str:
+    return (
+        f"if that machine is certainly off: kubectl delete node {pod.node}, or kubectl delete pod {pod.name} --force; "
+        "a second trainer cannot harm the run, the bucket's claims fence the older one"
+    )
 
 
 def _not_ready(pod: PodState) -> bool:
@@ -149,22 +245,17 @@ def _unscheduled(snapshot: JobSnapshot, pod: PodState) -> Explanation:
     return unscheduled(message, event)
 
 
-def unscheduled(message: str, event: Event | None = None) -> Explanation:
-    """What the scheduler's words for a pod that no node takes mean."""
-    return _blocked(patterns.SCHEDULING, message, "no node can take the pod", event)
-
-
 def _not_started(snapshot: JobSnapshot, pod: PodState) -> Explanation:
     """Scheduled, but the kubelet has not started the container."""
     reason, message = pod.container.reason, pod.container.message
     if reason in IMAGE_FAULTS:
         pull = snapshot.newest("Failed", "ErrImageNeverPull", "InspectFailed", about=pod.name)
-        words = [
-            event
+        pulls = [
+            event.message
             for event in snapshot.events
             if event.name == pod.name and event.message.startswith("Failed to pull")
         ]
-        message = words[-1].message if words else message
+        message = pulls[-1] if pulls else message
         return _blocked(patterns.PULLING, message, "the image cannot be pulled", pull)
     if reason and reason not in ("ContainerCreating", "PodInitializing"):
         event = snapshot.newest("Failed", about=pod.name)
@@ -188,6 +279,6 @@ def _not_started(snapshot: JobSnapshot, pod: PodState) -> Explanation:
 def _blocked(
     table: Sequence[Pattern], message: str, otherwise: str, event: Event | None
 ) -> Explanation:
-    summary, action = find(table, message) or (otherwise, "its own words say why; kubectl describe")
+    summary, action = find(table, message) or (otherwise, "the message says why; kubectl describe")
     times, last = (event.count, event.last) if event else (0, "")
     return Explanation(State.BLOCKED, summary, message, action, times, last)

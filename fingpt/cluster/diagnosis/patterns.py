@@ -1,7 +1,7 @@
-"""What the scheduler, kubelet, quota and admission say, and what a person can do about it.
+"""What messages of the scheduler, kubelet, quota and admission mean for a run, and what a person can do about them.
 
-Tables only. The words on the left are Kubernetes' own, as recorded from a real cluster; what they mean for a run stands
-beside them. Exit codes are in exits.py; reading a cluster's state with both is explain.py's affair.
+Tables only. The expressions match Kubernetes' messages as recorded from a real cluster. Exit codes are in exits.py;
+explain.py reads a Job's state with both.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Words that match `pattern` mean `summary`; `action` is what to do. Both may use the pattern's named groups."""
+    """A message that `regex` matches means `summary`; `action` is what to do. Both may use its named groups."""
 
-    pattern: re.Pattern[str]
+    regex: re.Pattern[str]
     summary: str
     action: str
 
 
 def find(table: Sequence[Pattern], message: str) -> tuple[str, str] | None:
-    """Sentence and action of the first row whose words are in `message`; a second match adds its action."""
-    found = [(row, match) for row in table if (match := row.pattern.search(message))]
+    """Summary and action of the first row that matches `message`; a second match adds its action."""
+    found = [(row, match) for row in table if (match := row.regex.search(message))]
     if not found:
         return None
     row, match = found[0]
@@ -206,7 +206,7 @@ CREATION = (
     _row(
         r'admission webhook "(?P<name>[^"]+)" denied',
         "the cluster's policy {name} refuses the pod",
-        "its own words say why; ask the cluster's administrator",
+        "the message says why; ask the cluster's administrator",
     ),
 )
 
@@ -221,6 +221,9 @@ ADMISSION = (
         "the queue cannot admit anything",
         "ask whoever runs Kueue: kubectl get clusterqueues",
     ),
+)
+
+QUEUEING = (
     _row(
         r"insufficient|quota|flavor|waiting",
         "the queue has no room yet",
