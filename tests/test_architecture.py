@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from fingpt import errors
 from fingpt.config import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,6 +47,13 @@ CHAT_USERS = {"prep", "train", "eval", "synthetic"}
 
 # Rooms beside the stages that need a stage's libraries once they are called.
 EXTRAS_OF = {"prompts": ("train",), "synthetic": ("train", "prep"), "weights": ("prep",)}
+
+# 1 and 0 are everybody's; what is left belongs to one class of fingpt/errors.py each.
+EXIT_CODES = {
+    kind.exit_code
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.FingptError)
+} - {1}
 
 # Where the kubernetes library is known: how it is configured, how it is called, its reading of quantities.
 CLIENT_MODULES = {
@@ -253,6 +261,32 @@ def test_only_the_stage_frame_catches_everything() -> None:
         )
     }
     assert catchers - {"fingpt/runs/stage.py"} == set()
+
+
+def literal_exit_codes(node: ast.AST) -> list[ast.expr]:
+    """Exit codes that `node` writes as numbers: returned, listed, or beside a name that speaks of codes or exits."""
+    children = node.keys if isinstance(node, ast.Dict) else ast.iter_child_nodes(node)
+    codes = [
+        each for each in children if isinstance(each, ast.Constant) and each.value in EXIT_CODES
+    ]
+    if isinstance(node, ast.Return | ast.Dict):
+        return [*codes]
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
+        return [*codes] if len(codes) > 1 else []
+    named = ast.Compare | ast.Call | ast.keyword | ast.Assign | ast.AnnAssign
+    about = isinstance(node, named) and re.search(r"(?<!en)(?<!de)code\b|exit", ast.unparse(node))
+    return [*codes] if about else []
+
+
+def test_an_exit_code_is_written_as_a_number_in_the_error_tree_alone() -> None:
+    bare = [
+        f"{relative(path)}:{each.lineno}: {ast.unparse(each)}"
+        for path in MODULES
+        if path != ROOT / "fingpt/errors.py"
+        for node in ast.walk(tree(path))
+        for each in literal_exit_codes(node)
+    ]
+    assert bare == []
 
 
 def test_submitting_and_collecting_loads_no_heavy_library() -> None:

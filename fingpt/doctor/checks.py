@@ -1,6 +1,6 @@
 """A check of doctor: one line with its grade, and the exit code of all of them together.
 
-Knows nothing of what is checked; that is probes.py's and cluster/probes.py's affair.
+What is checked is the affair of local.py, cluster.py and trials.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fingpt.errors import FingptError
+from fingpt.errors import (
+    ConfigError,
+    DataError,
+    DivergedError,
+    FingptError,
+    MissingInputError,
+    PermissionDeniedError,
+    RunConflictError,
+    SetupError,
+    StartTimeoutError,
+    StorageError,
+    TransientError,
+)
 
 
 class Grade(StrEnum):
@@ -31,11 +43,26 @@ class Check:
     code: int = 0
 
 
+_WORST_FIRST = (
+    SetupError,
+    PermissionDeniedError,
+    StorageError,
+    RunConflictError,
+    DivergedError,
+    StartTimeoutError,
+    MissingInputError,
+    DataError,
+    ConfigError,
+    TransientError,
+    FingptError,
+)
+
+
 def worst(checks: Iterable[Check]) -> int:
     """The exit code of the worst failure: environment before permission before what is merely missing; 0 when none."""
-    order = (78, 77, 74, 73, 70, 69, 66, 65, 64, 75, 1)
     codes = {check.code for check in checks if check.grade is Grade.FAIL}
-    return next((code for code in order if code in codes), max(codes, default=0))
+    ranked = (error.exit_code for error in _WORST_FIRST)
+    return next((code for code in ranked if code in codes), max(codes, default=0))
 
 
 def passed(name: str, message: str) -> Check:
@@ -44,7 +71,7 @@ def passed(name: str, message: str) -> Check:
 
 
 def failed(name: str, fault: FingptError) -> Check:
-    """A check that raised; the error's own sentence holds the remedy."""
+    """A check that raised; the error's own message says what to do."""
     return Check(name, Grade.FAIL, str(fault), code=fault.exit_code)
 
 

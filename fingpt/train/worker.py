@@ -18,7 +18,7 @@ from types import TracebackType
 
 from fingpt import log
 from fingpt.config import child_environment
-from fingpt.errors import DivergedError, FingptError
+from fingpt.errors import DivergedError, FingptError, TransientError
 from fingpt.storage.files import os_errors_in_words
 from fingpt.train.handoff import Outcome, TrainTask, write_outcome
 
@@ -89,7 +89,7 @@ def _watch(supervisor: int) -> None:
     """End this process soon after its supervisor has gone: nobody would read what it does."""
     while _alive(supervisor):
         time.sleep(_WATCH_SECONDS)
-    os._exit(75)
+    os._exit(TransientError.exit_code)
 
 
 def _alive(process: int) -> bool:

@@ -6,14 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import yaml
 
-from fingpt import errors
 from fingpt.cluster.api.objects import Event, JobState, PodState
-from fingpt.cluster.diagnosis.exits import EXITS
 from fingpt.cluster.diagnosis.explain import explain
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot, State
-from fingpt.errors import FingptError
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 JOB, POD = "run-train", "run-train-x7k2p"
@@ -515,26 +511,6 @@ def test_a_pull_that_goes_on_is_starting_and_not_a_hang():
     assert found.state is State.STARTING
     assert "pulls" in found.summary
     assert found.last
-
-
-def test_every_exit_code_of_the_project_has_its_meaning():
-    codes = {
-        kind.exit_code
-        for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, FingptError)
-    }
-    assert codes <= set(EXITS)
-
-
-@pytest.mark.parametrize("stage", ["prep", "train", "eval", "drive"])
-def test_what_is_called_permanent_is_what_the_job_does_not_retry(stage):
-    manifest = yaml.safe_load((ROOT / "k8s" / f"{stage}.yaml").read_text("utf-8"))
-    rules = manifest["spec"]["podFailurePolicy"]["rules"]
-    (final,) = [rule["onExitCodes"]["values"] for rule in rules if rule["action"] == "FailJob"]
-    permanent = {code for code, meaning in EXITS.items() if code and not meaning.retried}
-    assert permanent - {69} == set(final) - {
-        69
-    }  # 69 is of those who wait for a stage: drive, the submitter
 
 
 def test_a_container_that_has_ended_a_second_before_its_pod_is_not_one_that_cannot_start():
