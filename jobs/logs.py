@@ -27,11 +27,11 @@ def main(
         store = open_store(environment.store)
         require_run(store, run)
         frozen = load_run(store, run)
-        from fingpt.cluster.logs import diary, run_log
+        from fingpt.cluster.logs import attempt_log, run_log
 
         if store.uri.startswith("file:"):
             for stage in Stage:
-                for line in diary(store, frozen, stage):
+                for line in attempt_log(store, frozen, stage):
                     typer.echo(line)
             return
         from fingpt.cluster.api.cluster import Cluster

@@ -1,1 +1,1 @@
-"""Runs as Jobs of a Kubernetes cluster: what a site is, what its Jobs look like, and the client that asks for them."""
+"""Runs as Jobs of a Kubernetes cluster: settings, Jobs, the client, and what their states mean."""

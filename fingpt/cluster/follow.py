@@ -1,7 +1,7 @@
-"""Following a Job to its end: what its pods say, why none runs, and as what it ended.
+"""Follow a Job to its end: relay its pods' logs, explain why no pod runs, and turn its end into a result or an error.
 
-While no pod runs, the Job is looked at every few seconds and explained; while one runs, it is watched. A pod's lines
-come by a thread of their own: a node that does not answer must not hide what becomes of the Job. Changes nothing.
+While no pod runs, the Job is polled and explained; while one runs, it is watched. Logs come in a thread of their own,
+because a node that does not answer must not hide what becomes of the Job. Changes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from fingpt import log
 from fingpt.cluster.api import faults
-from fingpt.cluster.api.objects import JobState, PodState
+from fingpt.cluster.api.objects import ContainerPhase, JobState, PodState
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.api.stream import WatchBackoff
 from fingpt.cluster.diagnosis.exits import exit_of
@@ -30,9 +30,9 @@ from fingpt.errors import (
 )
 
 POLL_SECONDS = 2.0
-MAX_POLL_SECONDS = 10.0  # what waits for hours in a queue is looked at less often
+MAX_POLL_SECONDS = 10.0  # a Job that waits for hours in a queue is polled less often
 START_SECONDS = 900.0
-"""How long something may keep a Job from starting before whoever follows it gives up."""
+"""How long a Job may be kept from starting before whoever follows it gives up."""
 
 _LAST_LINES_SECONDS = 10.0
 
@@ -56,19 +56,19 @@ GivesUp = Callable[[JobSnapshot, Explanation], bool]
 
 
 def blocked(_: JobSnapshot, why: Explanation) -> bool:
-    """What a person at a terminal need not wait for: nothing goes on before somebody acts."""
+    """For a person at a terminal: give up when somebody has to act."""
     return why.state is State.BLOCKED
 
 
 def unpullable(snapshot: JobSnapshot, _: Explanation) -> bool:
-    """What a conductor does not wait for: an image. Room, quota, Secrets and nodes come, and Jobs then go on."""
+    """For drive: give up on images only. Capacity, quota, Secrets and nodes come, and Jobs then go on."""
     return any(not pod.ended and pod.container.reason in IMAGE_FAULTS for pod in snapshot.pods)
 
 
 def finish(cluster: ClusterApi, work: Work, gives_up: GivesUp) -> None:
-    """Follow a Job to its end and believe the bucket.
+    """Follow a Job to its end, and check that its result is in the bucket.
 
-    Raises StageFailedError with the pod's exit code and its last sentence, DivergedError when the Job says Complete and
+    Raises StageFailedError with the pod's exit code and its last message, DivergedError when the Job is Complete and
     the bucket holds no result, and what `follow` raises.
     """
     snapshot = follow(cluster, work, gives_up)
@@ -77,72 +77,72 @@ def finish(cluster: ClusterApi, work: Work, gives_up: GivesUp) -> None:
         raise fault
     if not work.done():
         raise DivergedError(
-            f"Job {work.job} says Complete, but {work.result} is not in the store: a silent failure; its last lines "
-            "say what it did. Give the same command again."
+            f"Job {work.job} is Complete, but {work.result} is not in the store: a silent failure. See its last lines, "
+            "then give the same command again."
         )
 
 
 def follow(cluster: ClusterApi, work: Work, gives_up: GivesUp) -> JobSnapshot:
-    """Show what the Job says and waits for until it has ended; returns the last look at it.
+    """Log the Job's states and its pods' lines until it has ended; returns its last snapshot.
 
     StartTimeoutError when `gives_up` held for START_SECONDS without a break, and the Job is left as it is.
     MissingInputError when the Job is gone, TransientError when the API server stays silent.
     """
-    with closing(_Relay(cluster)) as relay:
-        return _follow(cluster, work, gives_up, relay)
+    with closing(_PodLogs(cluster)) as logs:
+        return _follow(cluster, work, gives_up, logs)
 
 
-def _follow(cluster: ClusterApi, work: Work, gives_up: GivesUp, relay: _Relay) -> JobSnapshot:
+def _follow(cluster: ClusterApi, work: Work, gives_up: GivesUp, logs: _PodLogs) -> JobSnapshot:
     backoff = WatchBackoff(f"Job {work.job}")
-    message: tuple[object, ...] = ()
-    hopeless_since: float | None = None
-    looks = 0
+    logged: Explanation | None = None
+    blocked_since: float | None = None
+    polls = 0
     while True:
         try:
             snapshot = cluster.stage_snapshot(work.instance, work.component, complete=None)
         except TransientError as error:
             backoff.pause(error)
             continue
-        backoff.heard()
+        backoff.reset()
         if snapshot.job is None:
             raise faults.no_job(work.job, cluster.namespace)
-        relay.show(snapshot.pods)
+        logs.follow(snapshot.pods)
         if snapshot.job.is_final():
-            relay.end()
+            logs.drain()
             return snapshot
         why = explain(snapshot)
-        if message != (why.state, why.message):
-            message = (why.state, why.message)
-            _say(work, why)
+        if logged is None or (logged.state, logged.message) != (why.state, why.message):
+            logged = why
+            _log_state(work, why)
         now = time.monotonic()
-        hopeless_since = (hopeless_since or now) if gives_up(snapshot, why) else None
-        if hopeless_since is not None and now - hopeless_since >= START_SECONDS:
-            raise _too_late(work, why)
+        blocked_since = (blocked_since or now) if gives_up(snapshot, why) else None
+        if blocked_since is not None and now - blocked_since >= START_SECONDS:
+            raise _start_timeout(work, why)
         if why.state is State.RUNNING:
-            looks = 0
-            _until_it_changes(cluster.watch_job(work.job), snapshot.job)
+            polls = 0
+            _wait_for_change(cluster.watch_job(work.job), snapshot.job)
         else:
-            looks += 1
-            time.sleep(min(POLL_SECONDS * (1 + looks / 30), MAX_POLL_SECONDS))
+            polls += 1
+            time.sleep(min(POLL_SECONDS * (1 + polls / 30), MAX_POLL_SECONDS))
 
 
 def failure(snapshot: JobSnapshot, work: Work) -> StageFailedError | None:
-    """Why an ended Job failed, in the pod's own last sentence where that is a verdict; None when it did not fail."""
+    """Why an ended Job failed, by the pod's own last message where its code is final; None when it did not fail."""
     outcome = snapshot.job.outcome if snapshot.job else None
     if outcome is None or outcome.type != "Failed":
         return None
     codes = [pod.container.exit_code for pod in snapshot.pods if pod.container.exit_code]
     code = codes[-1] if codes else TransientError.exit_code
     why = explain(snapshot)
-    verdict = bool(codes) and bool(why.message) and not exit_of(code).retried
-    if verdict and work.component == DRIVE:
-        # It speaks of its stage, whose code it ends with.
+    final = bool(codes) and bool(why.message) and not exit_of(code).retried
+    if final and work.component == DRIVE:
+        # Its message is its stage's error already, and its code that stage's.
         return StageFailedError(why.message, code)
-    reason = why.message if verdict else f"{why.summary} ({why.message or outcome.reason})"
+    reason = why.message if final else f"{why.summary} ({why.message or outcome.reason})"
     return StageFailedError.of(work.component, code, reason)
 
 
-def _say(work: Work, why: Explanation) -> None:
+def _log_state(work: Work, why: Explanation) -> None:
     fields = {"message": why.message, "action": why.action}
     log.event(
         f"{why.state}: {why.summary}",
@@ -151,7 +151,7 @@ def _say(work: Work, why: Explanation) -> None:
     )
 
 
-def _too_late(work: Work, why: Explanation) -> StartTimeoutError:
+def _start_timeout(work: Work, why: Explanation) -> StartTimeoutError:
     message = f" ({why.message})" if why.message else ""
     action = f" {why.action[:1].upper()}{why.action[1:]}." if why.action else ""
     return StartTimeoutError(
@@ -160,8 +160,8 @@ def _too_late(work: Work, why: Explanation) -> StartTimeoutError:
     )
 
 
-def _until_it_changes(states: Iterator[JobState], before: JobState) -> None:
-    """Return with the first state in which a pod has come or gone, or which is the last."""
+def _wait_for_change(states: Iterator[JobState], before: JobState) -> None:
+    """Return at the first state in which a pod has come or gone, or which is final."""
 
     def counts(state: JobState) -> tuple[object, ...]:
         return state.uid, state.suspended, state.active, state.failed, state.terminating
@@ -171,44 +171,46 @@ def _until_it_changes(states: Iterator[JobState], before: JobState) -> None:
             return
 
 
-class _Relay:
-    """Passes on the lines of pods, one pod after the other, each once."""
+class _PodLogs:
+    """Writes the lines of pods to our log, one pod after the other, each once, in a thread."""
 
     def __init__(self, cluster: ClusterApi) -> None:
         self._cluster = cluster
-        self._shown: set[str] = set()
+        self._followed: set[str] = set()
         self._thread: threading.Thread | None = None
-        self._speaking = threading.Lock()
+        self._writing = threading.Lock()
         self._closed = False
 
-    def show(self, pods: tuple[PodState, ...]) -> None:
-        """Begin with pods that have started and were not shown yet."""
+    def follow(self, pods: tuple[PodState, ...]) -> None:
+        """Start with the pods that run or have ended and are new."""
         for pod in pods:
-            if pod.uid in self._shown or (pod.container.state == "waiting" and not pod.ended):
+            if pod.uid in self._followed or (
+                pod.container.phase is ContainerPhase.WAITING and not pod.ended
+            ):
                 continue
-            self._shown.add(pod.uid)
-            self.end()
-            self._thread = threading.Thread(target=self._pass_on, args=(pod.name,), daemon=True)
+            self._followed.add(pod.uid)
+            self.drain()
+            self._thread = threading.Thread(target=self._relay, args=(pod.name,), daemon=True)
             self._thread.start()
 
-    def end(self) -> None:
-        """Give the last pod's last lines some time to come."""
+    def drain(self) -> None:
+        """Wait some seconds for the last lines of the last pod."""
         if self._thread is not None:
             self._thread.join(_LAST_LINES_SECONDS)
 
     def close(self) -> None:
-        """Say nothing more: a thread that writes while the process ends makes it abort."""
-        with self._speaking:
+        """Write nothing more: a thread that writes while the process ends makes it abort."""
+        with self._writing:
             self._closed = True
 
-    def _pass_on(self, pod: str) -> None:
+    def _relay(self, pod: str) -> None:
         try:
             for line in self._cluster.logs(pod, follow=True):
-                self._say(log.relay, line)
+                self._write(log.relay, line)
         except FingptError as fault:
-            self._say(log.warning, f"No more lines of pod {pod}: {fault}")
+            self._write(log.warning, f"No more lines of pod {pod}: {fault}")
 
-    def _say(self, say: Callable[[str], None], line: str) -> None:
-        with self._speaking:
+    def _write(self, write: Callable[[str], None], line: str) -> None:
+        with self._writing:
             if not self._closed:
-                say(line)
+                write(line)

@@ -1,4 +1,4 @@
-"""A run's stage or a model's base weights, and a manifest of k8s/, become a Job: YAML owns the shape, this the values.
+"""Build the Job of a stage, of drive or of base weights: its shape is a manifest of k8s/, its values are set here.
 
 Pure but for `load_template`, which reads a file. It decides nothing about security, volumes or retries, and never talks
 to a cluster; what it returns is what `DRY_RUN=1` prints and what the client sends.
@@ -34,7 +34,7 @@ QUEUE = "kueue.x-k8s.io/queue-name"
 MAX_NAME = 63
 
 DRIVE, MIRROR = "drive", "mirror"
-"""What is no stage: the conductor of a run, and what brings base weights, whose `instance` is a model."""
+"""Components that are no stage: drive runs a run's stages, mirror gets base weights, and its `instance` is a model."""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
@@ -65,8 +65,8 @@ def build_job(
     The image is the one that the run was frozen with: an upgrade of the site in between makes a new run, never a run
     computed by two codes. Raises ConfigError when a name is too long or the run was frozen with local code.
     """
-    marks = {CONFIG_SHA256: run.config.sha256, RUN_URI: uri}
-    job = _marked(template, (run.id, stage_name, run.config.model), marks)
+    annotations = {CONFIG_SHA256: run.config.sha256, RUN_URI: uri}
+    job = _named_job(template, (run.id, stage_name, run.config.model), annotations)
     container = job["spec"]["template"]["spec"]["containers"][0]
     container["image"] = _image(run, stage_name)
     container["args"] = ["--run", uri]
@@ -75,36 +75,36 @@ def build_job(
 
 
 def build_base_job(model: ModelSpec, template: dict[str, Any], site: Site) -> dict[str, Any]:
-    """The Job that brings `model`'s base weights into the bucket: from the hub, or made, where the model is tiny.
+    """The Job that puts `model`'s base weights into the bucket: from the hub, or made, where the model is tiny.
 
-    It belongs to no run; the site's images do it, and the weights are the same for every image.
+    It belongs to no run, so it uses the site's images.
     """
-    marks = {BASE: f"{model.base}@{model.revision}"}
-    job = _marked(template, (model.key, MIRROR, model.key), marks)
+    annotations = {BASE: f"{model.base}@{model.revision}"}
+    job = _named_job(template, (model.key, MIRROR, model.key), annotations)
     container = job["spec"]["template"]["spec"]["containers"][0]
     container["image"] = site.images.train if model.tiny else site.images.prep
     container["args"] = ["--model", model.key]
     if model.tiny:
         container["command"] = [*container["command"][:-1], "jobs.tiny"]
-        site = site.model_copy(update={"hub_secret": ""})  # what needs no token gets none
+        site = site.model_copy(update={"hub_secret": ""})  # needs no token
     _set_site(job, MIRROR, site, 0)
     return job
 
 
 def identity(annotations: Mapping[str, str]) -> str:
-    """What a Job stands for: a configuration's sha256, or base weights; two Jobs of one name must agree in it."""
+    """What a Job computes: a configuration's sha256, or base weights; two Jobs of one name must agree in it."""
     return annotations.get(CONFIG_SHA256) or annotations.get(BASE, "")
 
 
-def _marked(
-    template: dict[str, Any], who: tuple[str, str, str], marks: Mapping[str, str]
+def _named_job(
+    template: dict[str, Any], owner: tuple[str, str, str], annotations: Mapping[str, str]
 ) -> dict[str, Any]:
-    """A copy of the template with the name and labels of `who` (instance, component, model) and annotations `marks`."""
+    """A copy of the template with name and labels of `owner` (instance, component, model), and annotations."""
     # Through JSON, so that the template stays as it is and parts that YAML anchors share become separate.
     job: dict[str, Any] = json.loads(json.dumps(template))
-    instance, component, model = who
+    instance, component, model = owner
     job["metadata"]["name"] = job_name(instance, component)
-    job["metadata"].setdefault("annotations", {}).update(marks)
+    job["metadata"].setdefault("annotations", {}).update(annotations)
     labels = {INSTANCE: instance, COMPONENT: component, MODEL: model}
     for metadata in (job["metadata"], job["spec"]["template"].setdefault("metadata", {})):
         metadata.setdefault("labels", {}).update(labels)
@@ -166,7 +166,7 @@ def _image(run: Run, stage_name: str) -> str:
 
 
 def _deadline(stage_name: str, site: Site, job: dict[str, Any]) -> int:
-    """The site's, but for a conductor: it outlives all its stages, whatever its file says."""
+    """The site's; drive's is at least that of all its stages together."""
     if stage_name != DRIVE:
         return site.deadline_seconds
     return max(int(job["spec"]["activeDeadlineSeconds"]), len(Stage) * site.deadline_seconds)

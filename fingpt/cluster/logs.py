@@ -1,6 +1,6 @@
-"""The log of a run as one stream: over the pods of a stage, over the stages, and where to look once pods are gone.
+"""The log of a run as one stream: over a stage's pods, over the stages, and the bucket's attempts once pods are gone.
 
-Reads only. A log is comfort; what counts of a run is in the bucket, and the last lines here say where.
+Reads only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from fingpt.cluster.api.protocol import ClusterApi
-from fingpt.cluster.job import job_name
+from fingpt.cluster.job import DRIVE, job_name
 from fingpt.errors import MissingInputError, TransientError
 from fingpt.runs.ledger import attempts
 from fingpt.runs.run import Run, Stage, complete_key, stage_prefix
@@ -17,7 +17,7 @@ from fingpt.storage import ObjectStore
 
 POLL_SECONDS = 2.0
 NEXT_STAGE_SECONDS = 300.0
-"""How long a conductor may take to the Job of its first stage (a tiny base is made before) or of the next one."""
+"""How long drive may take to create the Job of its first stage (after that of a tiny base) or of the next one."""
 
 
 def run_log(
@@ -30,7 +30,7 @@ def run_log(
 ) -> Iterator[str]:
     """Every line of every pod of the run, stage after stage; `follow` waits for what is still to come.
 
-    A stage that failed for good ends it. Lines of our own begin with `# `.
+    It ends with a stage that is not complete. Our own lines begin with `# `.
     """
     for stage in Stage:
         shown = 0
@@ -38,18 +38,18 @@ def run_log(
             shown += 1
             yield line
         if not shown:
-            yield from diary(store, run, stage)
+            yield from attempt_log(store, run, stage)
         if not store.exists(complete_key(run.id, stage)):
             return
 
 
-def diary(store: ObjectStore, run: Run, stage: Stage) -> Iterator[str]:
-    """What the bucket keeps of a stage whose pods are gone."""
+def attempt_log(store: ObjectStore, run: Run, stage: Stage) -> Iterator[str]:
+    """What the bucket has of a stage whose pods are gone: how its attempts ended."""
     prefix = f"{store.uri}/{stage_prefix(run.id, stage)}"
     if not store.exists(complete_key(run.id, stage)) and not attempts(store, run.id, stage):
-        yield f"# {stage}: nothing has begun; neither the cluster nor the bucket has a word of it"
+        yield f"# {stage}: has not begun: there is no pod and no attempt"
         return
-    yield f"# {stage}: no pod of it is left; the bucket keeps how its attempts ended under {prefix}/attempts/"
+    yield f"# {stage}: its pods are gone; its attempts are under {prefix}/attempts/"
     for attempt in attempts(store, run.id, stage):
         ending = "left no ending" if attempt.code is None else f"exit {attempt.code}"
         yield f"# {stage}: attempt {attempt.number} from {attempt.started}: {ending} {attempt.message}".rstrip()
@@ -74,19 +74,19 @@ def _stage_log(
                 seen.add(pod.uid)
                 yield f"# {stage}: pod {pod.name} on node {pod.node or '(none yet)'}"
                 yield from _pod_log(cluster, pod.name, follow=follow)
-        conducted = job is None and follow and not seen and _is_conducted(cluster, run)
+        driven = job is None and follow and not seen and _is_driven(cluster, run)
         if not follow or (job is not None and job.is_final()):
             return
-        if job is None and (not conducted or waited >= NEXT_STAGE_SECONDS):
+        if job is None and (not driven or waited >= NEXT_STAGE_SECONDS):
             return
         sleep(POLL_SECONDS)
         waited += POLL_SECONDS if job is None else 0.0
 
 
-def _is_conducted(cluster: ClusterApi, run: Run) -> bool:
-    """Whether a conductor is alive, which makes the Job of the next stage."""
-    conductor = cluster.job(job_name(run.id, "drive"))
-    return conductor is not None and not conductor.is_final()
+def _is_driven(cluster: ClusterApi, run: Run) -> bool:
+    """Whether drive is alive, which creates the Job of the next stage."""
+    drive = cluster.job(job_name(run.id, DRIVE))
+    return drive is not None and not drive.is_final()
 
 
 def _pod_log(cluster: ClusterApi, pod: str, *, follow: bool) -> Iterator[str]:

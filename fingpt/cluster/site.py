@@ -1,6 +1,6 @@
-"""What a cluster's administrator has decided, as the chart wrote it into a ConfigMap: which bucket, which images.
+"""The settings of one installation, which the chart writes into a ConfigMap: which bucket, which images, which nodes.
 
-Says nothing of what a run computes; that is the RunConfig. The bytes of Secrets never come near it, only their names.
+Nothing that a run computes: that is the RunConfig. Of Secrets it holds the names only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NameOrNone = Annotated[
         "expected the name of a Kubernetes object, or nothing",
     ),
 ]
-Stored = Annotated[
+StoreUri = Annotated[
     str, _matches(_STORE, "expected s3://bucket or s3://bucket/prefix, without a final slash")
 ]
 
@@ -78,7 +78,7 @@ class StageResources(Frozen):
 
 
 class Toleration(Frozen):
-    """A taint that our pods put up with; the fields are Kubernetes' own."""
+    """A toleration of our pods; the fields are Kubernetes' own."""
 
     key: str | None = None
     operator: Literal["Exists", "Equal"] | None = None
@@ -99,7 +99,7 @@ class Site(Frozen):
 
     model_config = ConfigDict(alias_generator=to_camel)
 
-    store: Stored
+    store: StoreUri
     endpoint: str = ""
     region: str = "us-east-1"
     s3_secret: NameOrNone = ""
@@ -120,12 +120,12 @@ class Site(Frozen):
 
     @classmethod
     def of(cls, data: Mapping[str, str], where: str = f"ConfigMap {CONFIG_MAP}") -> Self:
-        """Read the ConfigMap's data; ConfigError with one sentence that names every faulty key of `where`."""
+        """Read the ConfigMap's data; ConfigError names every faulty key of `where`."""
         values = {key: _decoded(key, text, where) for key, text in data.items()}
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            faults = "; ".join(dict.fromkeys(_sentence(dict(fault)) for fault in error.errors()))
+            faults = "; ".join(dict.fromkeys(_describe(dict(fault)) for fault in error.errors()))
             raise ConfigError(
                 f"{where}: {faults}; correct the chart's values and run helm upgrade."
             ) from None
@@ -154,7 +154,7 @@ def _decoded(key: str, text: str, where: str) -> Any:
         ) from None
 
 
-def _sentence(fault: dict[str, Any]) -> str:
+def _describe(fault: dict[str, Any]) -> str:
     loc = [str(part) for part in fault["loc"]]
     path = ".".join(loc)
     if fault["type"] == "extra_forbidden":

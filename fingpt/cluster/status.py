@@ -1,6 +1,6 @@
-"""Status: what the bucket and, where there is one, the cluster say of a run, put together on one screen or as JSON.
+"""The status of a run from the bucket and, where there is one, the cluster; on one screen or as JSON.
 
-The bucket says how far a run is, the cluster why it does not go on. Neither is changed, and either may be absent.
+The bucket says how far a run is, the cluster why it does not go on. Reads only; the cluster may be absent.
 """
 
 from __future__ import annotations
@@ -54,27 +54,27 @@ class Status:
         return next(waiting, self.stages[-1])
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data with the fields' own names; `state` repeats the current stage's word."""
+        """Plain data with the fields' own names; `state` and `stage` are those of the current stage."""
         return {**asdict(self), "state": str(self.current.why.state), "stage": self.current.stage}
 
 
 def status(
     record: RunRecord, store: str, now: datetime, cluster: ClusterApi | None = None, where: str = ""
 ) -> Status:
-    """Put a run's record and what the cluster shows of it together; the cluster is asked up to the current stage."""
-    snapshot = conductor = None
+    """Join a run's record with the cluster's view; of the cluster only the current stage and drive are asked for."""
+    snapshot = driver = None
     if cluster and not record.complete:
         snapshot = cluster.stage_snapshot(record.run.id, record.current.stage, complete=False)
-        conductor = cluster.stage_snapshot(record.run.id, DRIVE, complete=None)
+        driver = cluster.stage_snapshot(record.run.id, DRIVE, complete=None)
     stages = [
         _stage(each, snapshot if each is record.current else None, now) for each in record.stages
     ]
-    if cluster and snapshot and conductor and conductor.job:
-        drive = StageStatus(DRIVE, explain(conductor), node=_node(conductor))
+    if cluster and snapshot and driver and driver.job:
+        drive = StageStatus(DRIVE, explain(driver), node=_node(driver))
         if snapshot.job is None:
             current = list(Stage).index(record.current.stage)
             base = cluster.stage_snapshot(record.run.config.model, MIRROR, complete=None)
-            stages[current] = _conducted(stages[current], drive.why, base)
+            stages[current] = _driven(stages[current], drive.why, base)
         stages.append(drive)
     return Status(record.run.id, record.run.config.model, store, where, tuple(stages))
 
@@ -98,28 +98,28 @@ def from_bucket(stage: StageRecord, now: datetime) -> Explanation:
 
 
 def _without_ending(last: AttemptRecord, now: datetime) -> Explanation:
-    heard = seconds_since(last.beat or last.started, now)
-    ago = f"{_duration(heard)} ago" if heard is not None else "at an unknown time"
+    seconds = seconds_since(last.beat or last.started, now)
+    ago = f"{_duration(seconds)} ago" if seconds is not None else "at an unknown time"
     where = f" on {last.node}" if last.node else ""
-    words = {
+    found = {
         "working": (State.RUNNING, f"attempt {last.number} works{where}, last heartbeat {ago}", ""),
         "died": (
             State.RETRYABLE,
-            f"attempt {last.number} was killed{where}, it left no ending",
+            f"attempt {last.number} was killed{where} and left no ending",
             "the same command resumes",
         ),
         "silent": (
             State.RETRYABLE,
-            f"attempt {last.number}{where} gave its last heartbeat {ago} and left no ending: killed, or cut off",
-            "the same command resumes; if it still lives, that one stops and says so",
+            f"attempt {last.number}{where} had its last heartbeat {ago} and left no ending: killed, or cut off",
+            "the same command resumes; it stops if that attempt is still alive",
         ),
         "unknown": (
             State.RUNNING,
             f"attempt {last.number}{where} has left no ending: it works, or was killed",
-            "the same command resumes; if it still lives, that one stops and says so",
+            "the same command resumes; it stops if that attempt is still alive",
         ),
     }
-    state, summary, action = words[last.state(now)]
+    state, summary, action = found[last.state(now)]
     return Explanation(state, summary, action=action)
 
 
@@ -128,7 +128,7 @@ def _stage(record: StageRecord, snapshot: JobSnapshot | None, now: datetime) -> 
     if why.state is State.ABSENT and record.attempts:
         why = from_bucket(record, now)
     if snapshot and why.state is State.RUNNING:
-        why = _watching(record, snapshot) or why
+        why = _waiting_for_claim(record, snapshot) or why
     last = record.last
     return StageStatus(
         stage=str(record.stage),
@@ -141,31 +141,32 @@ def _stage(record: StageRecord, snapshot: JobSnapshot | None, now: datetime) -> 
     )
 
 
-def _conducted(stage: StageStatus, drive: Explanation, base: JobSnapshot) -> StageStatus:
-    """A stage that has no Job yet, or no more, is where its conductor is, unless it works or has ended elsewhere.
+def _driven(stage: StageStatus, drive: Explanation, base: JobSnapshot) -> StageStatus:
+    """A stage without a Job has drive's state, unless it runs or has ended elsewhere.
 
-    A conductor that has a tiny model's base weights made first is where their Job is.
+    While drive waits for a tiny model's base weights, it has the state of their Job.
     """
     if drive.state is State.RUNNING and base.job is not None and base.job.outcome is None:
         why = explain(base)
         return replace(stage, why=replace(why, summary=f"base weights come first: {why.summary}"))
     if drive.state is State.RUNNING and stage.why.state in (State.ABSENT, State.RETRYABLE):
-        words = "drive runs and makes its Job next"
-        return replace(stage, why=Explanation(State.WAITING, words))
+        return replace(stage, why=Explanation(State.WAITING, "drive runs and creates its Job next"))
     if stage.why.state is not State.ABSENT or drive.state is State.COMPLETE:
         return stage
-    return replace(stage, why=replace(drive, summary=f"drive makes its Job: {drive.summary}"))
+    return replace(
+        stage, why=replace(drive, summary=f"drive has to create its Job: {drive.summary}")
+    )
 
 
-def _watching(record: StageRecord, snapshot: JobSnapshot) -> Explanation | None:
-    """What a pod does that runs but has not claimed its stage, while the last claim of another pod has no ending."""
+def _waiting_for_claim(record: StageRecord, snapshot: JobSnapshot) -> Explanation | None:
+    """The state of a pod that runs but has not claimed its stage, while another pod's last claim has no ending."""
     last, pod = record.last, snapshot.pods[-1].name if snapshot.pods else ""
     if last is None or last.code is not None or not pod or last.pod in ("", pod):
         return None
     return Explanation(
         State.WAITING,
-        f"pod {pod} watches for 30 s whether attempt {last.number} of pod {last.pod} is alive, since that left no "
-        "ending; it then takes over, or leaves the run to it",
+        f"pod {pod} checks for 30 s whether attempt {last.number} of pod {last.pod}, which left no ending, is alive; "
+        "then it takes over, or stops",
         action="nothing; it goes on by itself",
     )
 
@@ -177,7 +178,7 @@ def _past(record: StageRecord, snapshot: JobSnapshot | None) -> Iterator[str]:
             message = f": {attempt.message}" if attempt.message else ""
             yield f"attempt {attempt.number}: {summary} (exit {attempt.code}){message}"
         elif attempt is not record.last:
-            yield f"attempt {attempt.number}: killed, it left no ending"
+            yield f"attempt {attempt.number}: killed, left no ending"
     for pod in snapshot.pods if snapshot else ():
         if pod.ended and pod.phase == "Failed":
             end = pod_end(pod)
@@ -189,7 +190,7 @@ def _node(snapshot: JobSnapshot) -> str:
 
 
 def render(found: Status) -> RenderableType:
-    """One screen: a table of the stages, then why the current one is where it is, in whole sentences."""
+    """One screen: a table of the stages, then why the current one is in its state, and what to do."""
     table = Table(title=f"{found.run}  ({found.cluster or 'bucket only'})", title_justify="left")
     for name in ("stage", "state", "attempt", "done", "loss", "left", "last commit", "node"):
         table.add_column(name, no_wrap=name in ("stage", "state"))
@@ -212,13 +213,13 @@ def _cells(each: StageStatus) -> Sequence[str]:
 
 
 def _lines(found: Status) -> Iterator[Text]:
-    troubled = [each for each in found.stages if each.why.action and each is not found.current]
-    for each in (found.current, *troubled):
+    others = [each for each in found.stages if each.why.action and each is not found.current]
+    for each in (found.current, *others):
         why = each.why
         yield _plain(f"{each.stage}: {why.state}: {why.summary}")
         if why.message:
-            often = f"  (said {why.times} times, last {why.last})" if why.times else ""
-            yield _plain(f"  its words: {why.message}{often}")
+            often = f"  ({why.times} times, last {why.last})" if why.times else ""
+            yield _plain(f"  message: {why.message}{often}")
         if why.action:
             yield _plain(f"  what to do: {why.action}".replace("RUN=…", f"RUN={found.run}"))
     for each in found.stages:
@@ -227,9 +228,9 @@ def _lines(found: Status) -> Iterator[Text]:
     yield _plain(f"store: {found.store}")
 
 
-def _plain(words: str) -> Text:
-    """Words of others for a terminal: markup stays text, control characters are shown and not obeyed."""
-    return Text("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in words))
+def _plain(text: str) -> Text:
+    """Text from elsewhere for a terminal: markup stays text, control characters are shown and not obeyed."""
+    return Text("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text))
 
 
 def _duration(seconds: float) -> str:

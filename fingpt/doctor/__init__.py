@@ -1,1 +1,1 @@
-"""Checks before anything is spent: store, disk, weights and rows here; rights, room and images in the cluster."""
+"""Checks before a run: store, disk, weights and rows on this machine; rights, capacity and images in the cluster."""

@@ -59,7 +59,7 @@ _WORST_FIRST = (
 
 
 def worst(checks: Iterable[Check]) -> int:
-    """The exit code of the worst failure: environment before permission before what is merely missing; 0 when none."""
+    """The exit code of the worst failure, 0 when there is none: environment before permission before missing inputs."""
     codes = {check.code for check in checks if check.grade is Grade.FAIL}
     ranked = (error.exit_code for error in _WORST_FIRST)
     return next((code for code in ranked if code in codes), max(codes, default=0))
@@ -75,8 +75,8 @@ def failed(name: str, fault: FingptError) -> Check:
     return Check(name, Grade.FAIL, str(fault), code=fault.exit_code)
 
 
-def tried(name: str, message: str, act: Callable[[], object]) -> Check:
-    """`act`, as a check: ok with `message`, or the error that it raised."""
+def checked(name: str, message: str, act: Callable[[], object]) -> Check:
+    """`act` as a check: ok with `message`, or the error that it raised."""
     try:
         act()
     except FingptError as fault:

@@ -1,6 +1,6 @@
-"""What a cluster can tell before a run takes a GPU: rights, settings, Secrets, nodes, taints, quota.
+"""Checks of the cluster: permissions, settings, Secrets, queue, nodes, quota, and the Jobs of trials.py.
 
-Asks, and says where it may not look. What it creates are the short-lived Jobs of trials.py, where the user may.
+Creates nothing but those Jobs, and only where the user may. A line says what the user may not read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.job import build_job, load_template
 from fingpt.cluster.site import Site
 from fingpt.doctor.checks import Check, Grade, failed, passed
-from fingpt.doctor.trials import ROOM, trials, try_out
+from fingpt.doctor.trials import ROOM, run_trials, trials
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, SetupError
 from fingpt.runs.run import Run
 
@@ -35,7 +35,7 @@ _DRIVER_LABELS = ("nvidia.com/cuda.driver-version.full", "nvidia.com/cuda.driver
 
 
 def cluster_checks(cluster: ClusterApi, run: Callable[[Site], Run], store: str) -> Iterator[Check]:
-    """Every check of the cluster; `run` makes the run that a site's images would compute, `store` is ours here."""
+    """All checks of the cluster; `run` gives the run for a site's images, `store` is this command's."""
     yield passed(
         "API server", f"{cluster.where}, {cluster.version()}, namespace {cluster.namespace}"
     )
@@ -53,25 +53,25 @@ def cluster_checks(cluster: ClusterApi, run: Callable[[Site], Run], store: str) 
     if site.queue:
         yield _queue(cluster, site.queue)
     frozen = run(site)
-    wanted = _wanted(frozen, site)
+    wanted = _train_requests(frozen, site)
     for name, look in (
         ("nodes", lambda: _nodes(cluster.nodes(), site, wanted)),
         ("quota", lambda: _quota(cluster.quotas(), wanted)),
     ):
-        unseen = Check(name, Grade.OK, f"you may not look, as it should be; {ROOM} tells")
-        yield _guard(unseen, look)
+        unread = Check(name, Grade.OK, f"you may not list these, and need not; see '{ROOM}'")
+        yield _if_allowed(unread, look)
     if rights.grade is Grade.OK:
-        yield from try_out(cluster, list(trials(frozen, site, secrets.token_hex(4))))
+        yield from run_trials(cluster, list(trials(frozen, site, secrets.token_hex(4))))
 
 
-def _guard(unseen: Check, act: Callable[[], Check]) -> Check:
-    """A check that this user may not be allowed to make; it is `unseen` then."""
+def _if_allowed(unread: Check, act: Callable[[], Check]) -> Check:
+    """The check that `act` makes; `unread` when the user may not read what it needs."""
     try:
         return act()
     except PermissionDeniedError:
-        return unseen
+        return unread
     except FingptError as fault:
-        return failed(unseen.name, fault)
+        return failed(unread.name, fault)
 
 
 def _rights(cluster: ClusterApi) -> Check:
@@ -122,8 +122,8 @@ def _secret(cluster: ClusterApi, name: str, key: str) -> Check:
             return passed(title, "is there")
     except FingptError as fault:
         return failed(title, fault)
-    tells = "make mirror" if key == "token" else "image of prep"
-    return Check(title, Grade.OK, f"you may not look, as it should be; {tells} tells")
+    user = "make mirror" if key == "token" else "'image of prep'"
+    return Check(title, Grade.OK, f"you may not read Secrets, and need not; see {user}")
 
 
 def _queue(cluster: ClusterApi, name: str) -> Check:
@@ -142,23 +142,23 @@ def _queue(cluster: ClusterApi, name: str) -> Check:
             SetupError.exit_code,
         )
 
-    unseen = "you may not look; status says what a Job waits for"
-    return _guard(Check("queue", Grade.WARN, unseen), look)
+    unread = "you may not read queues; status says what a Job waits for"
+    return _if_allowed(Check("queue", Grade.WARN, unread), look)
 
 
-def _wanted(run: Run, site: Site) -> dict[str, str]:
-    """What the hungriest stage asks for."""
+def _train_requests(run: Run, site: Site) -> dict[str, str]:
+    """What a training pod requests, which is the most of all stages."""
     job = build_job(run, "train", load_template("train"), site, "s3://bucket/runs/x/run.json")
     container: dict[str, Any] = job["spec"]["template"]["spec"]["containers"][0]
     return dict(container["resources"]["requests"])
 
 
 def _nodes(nodes: tuple[NodeState, ...], site: Site, wanted: Mapping[str, str]) -> Check:
-    """Whether a node is there that could take a training pod if it were empty."""
+    """Whether a node could take a training pod if it were empty."""
     usable = [node for node in nodes if node.ready and node.schedulable]
     labelled = [n for n in usable if site.node_selector.items() <= dict(n.labels).items()]
-    open_ = [node for node in labelled if not _repelled(node, site)]
-    large = [node for node in open_ if _fits(node.allocatable, wanted)]
+    tolerated = [node for node in labelled if not _untolerated(node, site)]
+    large = [node for node in tolerated if _fits(node.allocatable, wanted)]
     text = ", ".join(f"{number} {name}" for name, number in wanted.items())
     if large:
         drivers = {n.labels[label] for n in large for label in _DRIVER_LABELS if label in n.labels}
@@ -168,23 +168,23 @@ def _nodes(nodes: tuple[NodeState, ...], site: Site, wanted: Mapping[str, str]) 
         why, action = "no node is ready", "kubectl get nodes"
     elif not labelled:
         why, action = "no node has the labels of nodeSelector", "correct nodeSelector"
-    elif not open_:
-        taints = sorted({taint for node in labelled for taint in _repelled(node, site)})
+    elif not tolerated:
+        taints = sorted({taint for node in labelled for taint in _untolerated(node, site)})
         why, action = f"taints keep our pods off: {', '.join(taints)}", "set tolerations"
     else:
-        return _too_small(open_, wanted)
+        return _too_small(tolerated, wanted)
     return Check("nodes", Grade.FAIL, why, f"{action} in the chart's values", SetupError.exit_code)
 
 
 def _too_small(nodes: list[NodeState], wanted: Mapping[str, str]) -> Check:
-    """Says what not even one node has; where each amount is somewhere, that none has all of them."""
+    """Names the resources of which no node has enough; all of them where no single node has all."""
     most = {
         name: max((node.allocatable.get(name, "0") for node in nodes), key=parse_quantity)
         for name in wanted
     }
     lacking = [name for name in wanted if parse_quantity(most[name]) < parse_quantity(wanted[name])]
-    words = ", ".join(f"{wanted[name]} {name} (at most {most[name]})" for name in lacking)
-    why = f"train wants {words or ', '.join(f'{n} {name}' for name, n in wanted.items())}"
+    short = ", ".join(f"{wanted[name]} {name} (at most {most[name]})" for name in lacking)
+    why = f"train requests {short or ', '.join(f'{n} {name}' for name, n in wanted.items())}"
     gpus = any("/" in name for name in lacking)
     lower = "train.processes" if gpus else "resources.train in the chart's values"
     return Check(
@@ -196,8 +196,8 @@ def _too_small(nodes: list[NodeState], wanted: Mapping[str, str]) -> Check:
     )
 
 
-def _repelled(node: NodeState, site: Site) -> list[str]:
-    """The node's taints that our pods do not put up with."""
+def _untolerated(node: NodeState, site: Site) -> list[str]:
+    """The node's taints that our pods do not tolerate."""
     return [taint for taint in node.taints if not _tolerated(taint, site)]
 
 
@@ -222,7 +222,7 @@ def _fits(offered: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
 
 
 def _quota(quotas: tuple[Quota, ...], wanted: Mapping[str, str]) -> Check:
-    """Whether one training pod more would pass every quota, and if not, whether it ever could."""
+    """Whether one more training pod would fit into every quota, and if not, whether it ever could."""
     tight, never = [], False
     for quota in quotas:
         for name, hard in quota.hard.items():

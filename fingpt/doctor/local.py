@@ -1,8 +1,7 @@
-"""What can be known before a run is begun: store, disk, base weights and rows, here on this machine.
+"""Checks on this machine: store, disk, base weights and rows.
 
-Each probe is one line: ok, a warning, or a failure with its exit code and what to do. Of the cluster's side see
-cluster.py. Probing a store leaves a few objects of some bytes under `probe/`, which prune removes.
-As a program (`python -m fingpt.doctor.local`) it tries the store alone: doctor runs it in a pod, with what pods have.
+Probing a store leaves a few objects of some bytes under `probe/`, which prune removes.
+`python -m fingpt.doctor.local` probes the store alone: doctor runs it in a pod, with a pod's network and credentials.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from fingpt import log
 from fingpt.config import Environment, RunConfig, read_environment
-from fingpt.doctor.checks import Check, Grade, failed, passed, tried
+from fingpt.doctor.checks import Check, Grade, checked, failed, passed
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError
 from fingpt.models import ModelSpec, spec
 from fingpt.runs.freeze import SAMPLE, source_files
@@ -25,17 +24,17 @@ from fingpt.storage.files import free_bytes
 from fingpt.weights.base import read_base_manifest
 
 SCRATCH_BYTES = 2 << 30
-"""Free space below which a stage's temporary files are in doubt."""
+"""Free space that a stage's temporary files need."""
 
 BASE_BYTES = 17 << 30
-"""What base weights of eight billion parameters take, where no manifest says it better."""
+"""The size of base weights of eight billion parameters."""
 
 
 def local_checks(
     store: ObjectStore, config: RunConfig, environment: Environment
 ) -> Iterator[Check]:
-    """Everything that this machine can tell; a store that fails ends the checks that need it."""
-    store_check = tried(
+    """All checks of this machine; those that need the store are left out where it fails."""
+    store_check = checked(
         "store",
         f"{store.uri}: readable, writable, exactly one of several writers wins",
         lambda: probe(store),
@@ -100,7 +99,7 @@ def rows_check(store: ObjectStore, config: RunConfig) -> Check:
     """Whether the configuration's rows can be found; remote sources are left to prep."""
     name, source = "rows", config.prep.source
     if source.startswith(("s3://", "hub:")):
-        return Check(name, Grade.WARN, f"{source} is read by prep, it was not looked at")
+        return Check(name, Grade.WARN, f"{source} is read by prep and was not checked")
     if source.startswith("raw/"):
         there = next(iter(store.keys(f"{source}/")), None)
         if there is None:
@@ -122,7 +121,7 @@ def disk_check(name: str, path: Path, needed: int) -> Check:
         free = free_bytes(path)
         total = shutil.disk_usage(next(each for each in (path, *path.parents) if each.exists()))
     except OSError as fault:
-        return Check(name, Grade.WARN, f"{path} cannot be looked at: {fault.strerror}")
+        return Check(name, Grade.WARN, f"{path} cannot be read: {fault.strerror}")
     message = f"{free / 1e9:.1f} of {total.total / 1e9:.1f} GB free for {path}"
     if free >= needed:
         return passed(name, message)
@@ -135,7 +134,7 @@ def disk_check(name: str, path: Path, needed: int) -> Check:
 
 
 def main() -> int:
-    """Try the store that this process's environment names, by its own credentials; the exit code says how it went."""
+    """Probe the store that this process's environment names, with its credentials; returns the exit code."""
     log.setup()
     environment = read_environment()
     return guarded(lambda: probe(open_store(environment.store)), debug=environment.debug)

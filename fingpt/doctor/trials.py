@@ -1,8 +1,8 @@
-"""Jobs of some seconds that show what a run's pods would meet: image pull, Secret, store, and room for training.
+"""Jobs of some seconds that test what a run's pods need: image pull, Secret, store, and room for training.
 
 Each is a stage's own Job under another name: same account, security, Secrets and placement. Three run the images,
-without GPUs. The fourth asks for all that train does and for one thing more, which no node has: the scheduler then says
-what else would be lacking, and never places it, so nothing is taken. All are deleted when the answers are there.
+without GPUs. The fourth requests all that train does and one resource more, which no node has: the scheduler then says
+what else is lacking, and never places it, so nothing is taken. All are deleted at the end.
 """
 
 from __future__ import annotations
@@ -28,28 +28,30 @@ OWNER = "fingpt-doctor"
 
 ROOM = "room for train"
 
-NOBODY_HAS = "fingpt-jobs/doctor"
-"""The resource that no node offers."""
+ABSENT_RESOURCE = "fingpt-jobs/doctor"
+"""The resource that no node has."""
 
 WAIT_SECONDS = 30.0
-_LIFE_SECONDS = 120  # a Job that nobody deleted ends by then, and is gone as long after
-_SURE_SECONDS = 3.0  # what blocks a pod for a moment only is nothing to tell
+_LIFE_SECONDS = (
+    120  # a Job that could not be deleted ends after this time, and is gone after twice as long
+)
+_BLOCKED_SECONDS = 3.0  # a pod that is blocked for a shorter time is not reported
 _POLL_SECONDS = 1.0
-_LITTLE = {"cpu": "100m", "memory": "256Mi", "ephemeral-storage": "256Mi"}
-_MOST = {**_LITTLE, "cpu": "1"}  # Python's start takes a tenth of a core too long
+_REQUESTS = {"cpu": "100m", "memory": "256Mi", "ephemeral-storage": "256Mi"}
+_LIMITS = {**_REQUESTS, "cpu": "1"}  # with a tenth of a core Python starts too slowly
 
-_PASSES = re.compile(r"exceeded quota|Insufficient|Too many pods|limits pulls", re.IGNORECASE)
-_OURS = re.compile(rf"(?P<nodes>\d+) Insufficient {NOBODY_HAS}(, )?")
-_LACKS = re.compile(r"(?P<nodes>\d+) (Insufficient [\w./-]+|Too many pods)")
+_TEMPORARY = re.compile(r"exceeded quota|Insufficient|Too many pods|limits pulls", re.IGNORECASE)
+_ABSENT = re.compile(rf"(?P<nodes>\d+) Insufficient {ABSENT_RESOURCE}(, )?")
+_LACKING = re.compile(r"(?P<nodes>\d+) (Insufficient [\w./-]+|Too many pods)")
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A Job to be tried; `title` is doctor's word for it, `good` what it shows when it ends well."""
+    """A Job to run; `title` names its check, `success` is the check's message when it succeeds."""
 
     title: str
     job: dict[str, Any]
-    good: str
+    success: str
 
     @property
     def name(self) -> str:
@@ -65,22 +67,22 @@ def trials(run: Run, site: Site, token: str) -> Iterator[Trial]:
         pod = job["spec"]["template"]["spec"]
         pod.pop("runtimeClassName", None)
         container = pod["containers"][0]
-        container["resources"] = {"requests": dict(_LITTLE), "limits": dict(_MOST)}
+        container["resources"] = {"requests": dict(_REQUESTS), "limits": dict(_LIMITS)}
         container["args"] = ["--help"]
-        good = f"{container['image']} was pulled and starts"
+        success = f"{container['image']} was pulled and starts"
         if stage is Stage.PREP:
             container["command"] = ["tini", "--", "python", "-m", "fingpt.doctor.local"]
-            good += f"; from its pod {site.store} is readable and writable"
-        yield Trial(f"image of {stage}", job, good)
+            success += f"; from its pod {site.store} is readable and writable"
+        yield Trial(f"image of {stage}", job, success)
     job = _job(run, Stage.TRAIN, site.model_copy(update={"queue": ""}), token, "room")
     resources = job["spec"]["template"]["spec"]["containers"][0]["resources"]
     for amounts in resources.values():
-        amounts[NOBODY_HAS] = "1"
+        amounts[ABSENT_RESOURCE] = "1"
     yield Trial(ROOM, job, "the scheduler would place its pod now")
 
 
 def _job(run: Run, stage: Stage, site: Site, token: str, name: str = "") -> dict[str, Any]:
-    """The stage's Job under a name and owner of its own, that fails at once and is soon gone."""
+    """The stage's Job under a name and labels of its own, without retries and with a short life."""
     uri = f"{site.store}/{run_key(run.id)}"
     job = build_job(run, stage, load_template(stage), site, uri)
     spec, owner = job["spec"], {PROJECT: OWNER, INSTANCE: token, COMPONENT: "trial"}
@@ -94,64 +96,64 @@ def _job(run: Run, stage: Stage, site: Site, token: str, name: str = "") -> dict
     return job
 
 
-def try_out(
+def run_trials(
     cluster: ClusterApi,
-    tried: list[Trial],
+    wanted: list[Trial],
     *,
     seconds: float = WAIT_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Check]:
-    """Create all of them, wait until each has an answer or the time is over, delete all, and give what they showed."""
-    log.event("trying images, Secret and room by Jobs of some seconds", jobs=len(tried))
-    seen: dict[str, Check] = {}
-    made: list[Trial] = []
+    """Create all Jobs, wait until each has shown its result or the time is over, and delete all; one check for each."""
+    log.event("testing images, Secret and room with Jobs of some seconds", jobs=len(wanted))
+    checks: dict[str, Check] = {}
+    created: list[Trial] = []
     try:
-        for each in tried:
-            made.append(each)
+        for each in wanted:
+            created.append(each)
             try:
                 cluster.apply_job(each.job)
             except FingptError as fault:
-                seen[each.title] = failed(each.title, fault)
-        seen |= _answers(
-            cluster, [each for each in made if each.title not in seen], seconds, sleep, clock
+                checks[each.title] = failed(each.title, fault)
+        checks |= _results(
+            cluster, [each for each in created if each.title not in checks], seconds, sleep, clock
         )
     finally:
-        for each in made:
+        for each in created:
             _delete(cluster, each.name)
-    yield from (seen[each.title] for each in tried)
+    yield from (checks[each.title] for each in wanted)
 
 
-def _answers(
+def _results(
     cluster: ClusterApi,
-    open_: list[Trial],
+    pending: list[Trial],
     seconds: float,
     sleep: Callable[[float], None],
     clock: Callable[[], float],
 ) -> dict[str, Check]:
-    seen: dict[str, Check] = {}
+    checks: dict[str, Check] = {}
     since: dict[str, tuple[str, float]] = {}
     end = clock() + seconds
-    while open_:
-        for each in list(open_):
+    while pending:
+        for each in list(pending):
             try:
                 snapshot = cluster.job_snapshot(each.name)
             except FingptError as fault:
-                seen[each.title] = failed(each.title, fault)
-                open_.remove(each)
+                checks[each.title] = failed(each.title, fault)
+                pending.remove(each)
                 continue
             why = explain(snapshot)
-            words, first = since.get(each.title, ("", clock()))
-            if words != why.summary:
+            summary, first = since.get(each.title, ("", clock()))
+            if summary != why.summary:
                 first = clock()
             since[each.title] = (why.summary, first)
-            sure = why.state is State.BLOCKED and clock() - first >= _SURE_SECONDS
-            if sure or clock() >= end or (snapshot.job is not None and snapshot.job.outcome):
-                seen[each.title] = judge(each, snapshot, why)
-                open_.remove(each)
-        if open_:
+            blocked = why.state is State.BLOCKED and clock() - first >= _BLOCKED_SECONDS
+            if blocked or clock() >= end or (snapshot.job is not None and snapshot.job.outcome):
+                checks[each.title] = check_of(each, snapshot, why)
+                pending.remove(each)
+        if pending:
             sleep(_POLL_SECONDS)
-    return seen
+    return checks
 
 
 def _delete(cluster: ClusterApi, name: str) -> None:
@@ -159,28 +161,28 @@ def _delete(cluster: ClusterApi, name: str) -> None:
         cluster.delete_job(name)
     except FingptError as fault:
         log.warning(
-            f"Job {name} could not be deleted; it goes by itself in minutes", why=str(fault)
+            f"Job {name} could not be deleted; it is removed by itself in minutes", why=str(fault)
         )
 
 
-def judge(trial: Trial, snapshot: JobSnapshot, why: Explanation) -> Check:
-    """What a trial shows."""
-    if NOBODY_HAS in why.message:
+def check_of(trial: Trial, snapshot: JobSnapshot, why: Explanation) -> Check:
+    """What a trial's snapshot means."""
+    if ABSENT_RESOURCE in why.message:
         return _room(trial, why)
     if why.state is State.COMPLETE:
-        return passed(trial.title, trial.good)
+        return passed(trial.title, trial.success)
     message = f"{why.summary}: {why.message}" if why.message else why.summary
     if why.state is State.BLOCKED:
         return _blocked(trial, message, why.action)
     code = snapshot.pods[-1].container.exit_code if snapshot.pods else None
-    if code:  # its own sentence ends with what to do, but cannot know whose Secret it had
+    if code:  # its own message says what to do, but cannot know whose Secret it had
         own = why.message and code != PermissionDeniedError.exit_code
         return Check(trial.title, Grade.FAIL, message, "" if own else why.action, code)
-    return Check(trial.title, Grade.WARN, f"no answer yet: {message}", "doctor again, it goes on")
+    return Check(trial.title, Grade.WARN, f"no answer yet: {message}", "run doctor again")
 
 
 def _blocked(trial: Trial, message: str, action: str) -> Check:
-    if _PASSES.search(message):
+    if _TEMPORARY.search(message):
         return Check(trial.title, Grade.WARN, f"it would have to wait: {message}", action)
     lacks_secret = re.search(r'secret "[^"]+" not found', message)
     code = MissingInputError.exit_code if lacks_secret else SetupError.exit_code
@@ -188,15 +190,16 @@ def _blocked(trial: Trial, message: str, action: str) -> Check:
 
 
 def _room(trial: Trial, why: Explanation) -> Check:
-    """The scheduler's words without what was asked for in order not to be placed.
+    """What the scheduler's message says beside the absent resource.
 
-    It counts, of the nodes that pods of ours may use at all, how many lack what; a node that lacks only ours has room.
+    It counts, among the nodes that our pods may use, how many lack which resource; a node that lacks only the absent
+    one has room.
     """
-    ours = _OURS.search(why.message)
-    nodes = int(ours["nodes"]) if ours else 0
-    rest = _OURS.sub("", why.message).partition(". ")[0].strip("., ")
-    lacking = sum(int(match["nodes"]) for match in _LACKS.finditer(rest))
+    absent = _ABSENT.search(why.message)
+    nodes = int(absent["nodes"]) if absent else 0
+    rest = _ABSENT.sub("", why.message).partition(". ")[0].strip("., ")
+    lacking = sum(int(match["nodes"]) for match in _LACKING.finditer(rest))
     if nodes > lacking:
-        return passed(trial.title, trial.good)
+        return passed(trial.title, trial.success)
     found = unscheduled(rest)
     return _blocked(trial, f"{found.summary}: {rest}", found.action)

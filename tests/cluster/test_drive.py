@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fingpt.cluster import drive, follow
-from fingpt.cluster.api.objects import Condition, ContainerState, PodState
+from fingpt.cluster.api.objects import Condition, ContainerPhase, ContainerState, PodState
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.follow import blocked
 from fingpt.cluster.job import job_name
@@ -46,7 +46,9 @@ class Boundary(FakeCluster):
         if not job.is_final():
             self.there[name] = replace(job, conditions=(self.run(name),))
             return JobSnapshot(job=job)
-        container = ContainerState("ended", "Error", "first\nThe rows are wrong.", 65)
+        container = ContainerState(
+            ContainerPhase.TERMINATED, "Error", "first\nThe rows are wrong.", 65
+        )
         pod = PodState("pod", "1", RUN.id, stage, "", "Failed", "", "", "", "", "", container)
         return JobSnapshot(job=job, pods=(pod,))
 
@@ -159,7 +161,7 @@ def test_the_base_of_a_full_size_model_is_not_fetched_by_the_way(store):
 
 
 @pytest.mark.parametrize(("created", "again"), [(EARLY, True), (LATE, False)])
-def test_a_stage_that_failed_under_this_conductor_is_not_tried_again(store, created, again):
+def test_a_stage_that_failed_under_this_drive_job_is_not_tried_again(store, created, again):
     make_base(store)
     cluster = Boundary(run=lambda _: FAILED)
     name = f"{RUN.id}-prep"

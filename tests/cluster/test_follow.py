@@ -73,7 +73,7 @@ def failed_by(code):
 
 @pytest.fixture
 def cluster(api, kubeconfig, monkeypatch):
-    """A client of an API server in this process, where nothing is said of pods and nobody waits long."""
+    """A client of an API server in this process, without pods and events, with short waits."""
     monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.01)
     api.say("list pods", listed())
@@ -82,7 +82,7 @@ def cluster(api, kubeconfig, monkeypatch):
 
 
 @pytest.fixture
-def said(capsys):
+def written(capsys):
     """What was written to stderr until now, one JSON object or plain line each."""
     log.setup()
 
@@ -96,14 +96,16 @@ def events(texts):
     return [json.loads(text)["event"] for text in texts if text.startswith("{")]
 
 
-def test_a_job_s_lines_are_passed_on_and_its_end_is_believed_to_the_bucket(api, cluster, said):
+def test_a_job_s_lines_are_passed_on_and_its_result_is_looked_for_in_the_bucket(
+    api, cluster, written
+):
     api.say("list jobs", listed(job()), listed(job(active=1)), listed(job("Complete")))
     api.say("list pods", listed(), listed(RUNNING), listed(ended()))
     api.say("watch jobs", lines({"type": "MODIFIED", "object": job("Complete")}))
     api.say("get pods", answer(RUNNING), answer(ended()))
     api.say("get log", lines("2030-01-01T00:00:01Z one", "2030-01-01T00:00:02Z two"))
     finish(cluster, work(), blocked)
-    texts = said()
+    texts = written()
     assert [text for text in texts if text in ("one", "two")] == ["one", "two"]
     assert any(event.startswith("waiting: the Job is new") for event in events(texts))
     assert any(event.startswith("running: pod pod-1 runs on node gpu-1") for event in events(texts))
@@ -112,7 +114,7 @@ def test_a_job_s_lines_are_passed_on_and_its_end_is_believed_to_the_bucket(api, 
         finish(cluster, work(done=False), blocked)
 
 
-def test_a_failed_stage_ends_with_its_pod_s_code_and_own_last_sentence(api, cluster):
+def test_a_failed_stage_ends_with_its_pod_s_code_and_own_last_message(api, cluster):
     api.say("list jobs", listed(failed_by(65)))
     api.say("list pods", listed(ended(65, "first\nThe rows are wrong.", "Failed")))
     with pytest.raises(StageFailedError) as caught:
@@ -121,16 +123,16 @@ def test_a_failed_stage_ends_with_its_pod_s_code_and_own_last_sentence(api, clus
     assert caught.value.exit_code == 65
 
 
-def test_a_conductor_s_sentence_is_its_stage_s_and_is_not_wrapped_again(api, cluster):
-    sentence = "Stage train ended with exit code 65: The rows are wrong."
+def test_drive_s_message_is_its_stage_s_and_is_not_wrapped_again(api, cluster):
+    message = "Stage train ended with exit code 65: The rows are wrong."
     api.say("list jobs", listed(failed_by(65)))
-    api.say("list pods", listed(ended(65, sentence, "Failed")))
+    api.say("list pods", listed(ended(65, message, "Failed")))
     with pytest.raises(StageFailedError) as caught:
         finish(cluster, work(component="drive"), blocked)
-    assert (str(caught.value), caught.value.exit_code) == (sentence, 65)
+    assert (str(caught.value), caught.value.exit_code) == (message, 65)
 
 
-def test_used_up_retries_are_said_with_what_the_last_pod_died_of(api, cluster):
+def test_used_up_retries_are_reported_with_what_the_last_pod_died_of(api, cluster):
     api.say("list jobs", listed(job("Failed", "BackoffLimitExceeded", "no more", failed=7)))
     killed = ended(137, "step 7", "Failed")
     killed["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] = "OOMKilled"
@@ -177,7 +179,7 @@ def quota_exceeded(api):
     ],
 )
 def test_a_person_stops_waiting_for_what_does_not_start_and_the_job_stays(
-    api, cluster, monkeypatch, request, said, case, words
+    api, cluster, monkeypatch, request, written, case, words
 ):
     request.getfixturevalue(case)
     monkeypatch.setattr(follow, "START_SECONDS", 0.1)
@@ -187,13 +189,15 @@ def test_a_person_stops_waiting_for_what_does_not_start_and_the_job_stays(
     assert words in str(caught.value)
     assert "The Job stays" in str(caught.value)
     assert not [route for route, _, _ in api.requests if route.startswith("delete")]
-    (line,) = [json.loads(text) for text in said() if "blocked: " in text]  # once, not every time
+    (line,) = [
+        json.loads(text) for text in written() if "blocked: " in text
+    ]  # once, not every time
     assert words in line["message"]
     assert line["action"]
 
 
 @pytest.mark.parametrize("case", ["no_room", "quota_exceeded"])
-def test_a_conductor_waits_for_room_as_long_as_it_takes(api, cluster, monkeypatch, request, case):
+def test_drive_waits_for_room_as_long_as_it_takes(api, cluster, monkeypatch, request, case):
     request.getfixturevalue(case)
     monkeypatch.setattr(follow, "START_SECONDS", 0.0)
     waiting = api.script["list jobs"][0]
@@ -202,7 +206,7 @@ def test_a_conductor_waits_for_room_as_long_as_it_takes(api, cluster, monkeypatc
     assert api.asked("list jobs") == 21
 
 
-def test_a_conductor_does_not_wait_for_an_image_forever(
+def test_drive_does_not_wait_for_an_image_forever(
     api, cluster, monkeypatch, image_cannot_be_pulled
 ):
     monkeypatch.setattr(follow, "START_SECONDS", 0.1)
@@ -222,7 +226,7 @@ def test_the_time_to_start_counts_anew_after_every_start(api, cluster, monkeypat
 
 @pytest.mark.parametrize("pods", [(), (RUNNING,)], ids=["while it waits", "while it is watched"])
 def test_an_api_server_that_is_away_for_a_while_does_not_end_the_following(
-    api, cluster, said, pods
+    api, cluster, written, pods
 ):
     away = [hang_up] * 9  # more than one request's own tries
     api.say("list jobs", listed(job(active=1)), *away, listed(job("Complete")))
@@ -231,7 +235,7 @@ def test_an_api_server_that_is_away_for_a_while_does_not_end_the_following(
     api.say("get log", lines("2030-01-01T00:00:01Z one"))
     api.say("watch jobs", hang_up)
     finish(cluster, work(), blocked)
-    assert any("answers again" in event for event in events(said()))
+    assert any("answers again" in event for event in events(written()))
 
 
 def test_a_watch_that_is_dropped_or_too_old_is_opened_again(api, cluster):
@@ -246,7 +250,7 @@ def test_a_watch_that_is_dropped_or_too_old_is_opened_again(api, cluster):
 
 
 def test_every_pod_s_lines_come_once_and_a_log_that_cannot_be_read_hides_nothing(
-    api, cluster, said
+    api, cluster, written
 ):
     first, second = ended(75, "x", "Failed"), pod("pod-2", phase="Running", running={})
     api.say("list jobs", listed(job(active=1, failed=1)), listed(job("Complete")))
@@ -255,18 +259,18 @@ def test_every_pod_s_lines_come_once_and_a_log_that_cannot_be_read_hides_nothing
     api.say("get pods", answer(first), answer(ended(name="pod-2")))
     api.say("get log", lines("2030-01-01T00:00:01Z one"), refusal(404, "no such pod"))
     finish(cluster, work(), blocked)
-    texts = said()
+    texts = written()
     assert texts.count("one") == 1
     assert any("No more lines of pod pod-2" in event for event in events(texts))
 
 
-def test_a_job_that_was_cancelled_meanwhile_is_said_to_be_gone(api, cluster):
+def test_a_job_that_was_cancelled_meanwhile_is_reported_as_gone(api, cluster):
     api.say("list jobs", listed(job()), listed())
     with pytest.raises(MissingInputError, match=r"no Job run-1-train in .* it was deleted"):
         finish(cluster, work(), blocked)
 
 
-def test_nothing_is_said_of_a_pod_once_the_following_has_ended(api, cluster, said):
+def test_no_line_of_a_pod_is_written_once_the_following_has_ended(api, cluster, written):
     """Else its thread may be writing while the process ends, which aborts the process."""
     over = threading.Event()
 
@@ -284,9 +288,9 @@ def test_nothing_is_said_of_a_pod_once_the_following_has_ended(api, cluster, sai
         finish(cluster, work(), blocked)
     over.set()
     for thread in threading.enumerate():
-        if "_pass_on" in thread.name:
+        if "_relay" in thread.name:
             thread.join(10)
-    assert "and two" not in said()
+    assert "and two" not in written()
 
 
 def test_a_refusal_ends_the_following(api, cluster):
@@ -303,9 +307,7 @@ def test_a_refusal_ends_the_following(api, cluster):
         ("2030-01-01T12:00:00Z", "blocked"),
     ],
 )
-def test_what_was_said_of_an_earlier_job_of_the_same_name_is_not_said_of_this_one(
-    api, cluster, last, state
-):
+def test_events_of_an_earlier_job_of_the_same_name_are_not_used(api, cluster, last, state):
     made = job()
     made["metadata"]["creationTimestamp"] = "2030-01-01T12:00:00Z"
     event = {"reason": "FailedCreate", "message": QUOTA, "lastTimestamp": last}

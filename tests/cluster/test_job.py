@@ -139,7 +139,7 @@ def test_a_job_without_gpus_has_neither_their_resource_nor_their_runtime_class(f
     assert pod_of(built(run_of("llama31"), "train", full_site))["runtimeClassName"] == "nvidia"
 
 
-def test_a_conductor_stands_in_no_queue_and_outlives_its_stages(full_site):
+def test_drive_stands_in_no_queue_and_outlives_its_stages(full_site):
     drive = built(run_of("llama31"), "drive", full_site)
     assert "kueue.x-k8s.io/queue-name" not in drive["metadata"]["labels"]
     long = Site.of(site_data(deadlineSeconds="900000"))
@@ -227,7 +227,7 @@ def test_selectors_narrow_from_all_to_one_stage():
     ("text", "words"),
     [(None, "is not in"), ("a: [", "is not valid YAML"), ("kind: Pod", "must hold one Job")],
 )
-def test_a_broken_manifest_is_one_sentence(tmp_path, text, words):
+def test_a_broken_manifest_is_one_error(tmp_path, text, words):
     if text is not None:
         (tmp_path / "train.yaml").write_text(text)
     with pytest.raises(SetupError, match=words):

@@ -38,10 +38,10 @@ class Cluster(FakeCluster):
     def logs(self, pod, follow=False):
         for lines in self.lines.values():
             if pod in lines:
-                said = lines[pod]
-                if isinstance(said, Exception):
-                    raise said
-                yield from said
+                given = lines[pod]
+                if isinstance(given, Exception):
+                    raise given
+                yield from given
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_each_line_s_pod_and_node_are_named(made):
     assert lines[0].startswith("# prep: pod p1")
 
 
-def test_the_next_stage_is_waited_for_while_a_conductor_lives(made):
+def test_the_next_stage_is_waited_for_while_drive_lives(made):
     made.prep()
     cluster = Cluster(
         jobs={"drive": [{"active": 1}], "train": [None, None, {"active": 1}, ENDED]},

@@ -1,4 +1,4 @@
-"""The ConfigMap's strings become a Site, or one sentence per fault."""
+"""The ConfigMap's strings become a Site, or one error that names every fault."""
 
 from __future__ import annotations
 

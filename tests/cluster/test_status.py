@@ -25,7 +25,7 @@ def made(store, tmp_path) -> MadeRun:
     return MadeRun(store, tmp_path)
 
 
-class Looker(FakeCluster):
+class Showing(FakeCluster):
     """A cluster that shows one Job."""
 
     def __init__(self, **jobs: dict) -> None:
@@ -34,13 +34,13 @@ class Looker(FakeCluster):
 
     def stage_snapshot(self, run_id, stage, *, complete):
         self.asked.append(stage)
-        said = self.shown.get(stage)
-        if said is None:
+        given = self.shown.get(stage)
+        if given is None:
             return JobSnapshot(complete=complete, now=NOW)
         job = JobState.of(
-            {"metadata": {"name": f"{run_id}-{stage}"}, "status": said.get("job", {})}
+            {"metadata": {"name": f"{run_id}-{stage}"}, "status": given.get("job", {})}
         )
-        pods = tuple(PodState.of(each) for each in said.get("pods", ()))
+        pods = tuple(PodState.of(each) for each in given.get("pods", ()))
         return JobSnapshot(job=job, pods=pods, complete=complete, now=NOW)
 
 
@@ -69,7 +69,7 @@ def test_a_running_stage_shows_step_loss_time_left_commit_and_node(made):
     made.commit(8)
     made.attempt(Stage.TRAIN, 1, code=75, message="the store was away")
     made.attempt(Stage.TRAIN, 2, code=None, at=NOW)
-    text = screen(seen(made, Looker(train={"pods": [running()]}), "namespace x"))
+    text = screen(seen(made, Showing(train={"pods": [running()]}), "namespace x"))
     for words in ("8 of 12", "1.9200", "≥ 2 s", "2 (step 8)", "gpu-1", "running", "namespace x"):
         assert words in text, words
     assert "attempt 1: interrupted" in text
@@ -96,35 +96,35 @@ def test_without_a_cluster_the_bucket_says_how_it_stands(made, attempt, state, w
 
 
 def test_a_finished_run_asks_the_cluster_for_nothing(made):
-    looker = Looker()
-    assert seen(made.whole(), looker).current.why.state is State.COMPLETE
-    assert looker.asked == []
+    cluster = Showing()
+    assert seen(made.whole(), cluster).current.why.state is State.COMPLETE
+    assert cluster.asked == []
 
 
 def test_a_job_that_is_complete_without_complete_is_a_silent_failure_on_the_screen(made):
     made.prep()
     complete = {"conditions": [{"type": "Complete", "status": "True"}]}
-    found = seen(made, Looker(train={"job": complete}))
+    found = seen(made, Showing(train={"job": complete}))
     assert found.current.why.state is State.SILENT
     assert f"make logs RUN={made.id}" in screen(found)
 
 
 def test_a_run_of_this_machine_is_seen_although_the_cluster_has_no_job(made):
     made.attempt(Stage.PREP, 1, code=None, at=NOW)
-    assert seen(made, Looker()).current.why.state is State.RUNNING
+    assert seen(made, Showing()).current.why.state is State.RUNNING
 
 
-def test_a_conductor_that_does_not_start_is_shown(made):
-    found = seen(made, Looker(drive={"job": {"failed": 0}}))
+def test_a_drive_job_that_does_not_start_is_shown(made):
+    found = seen(made, Showing(drive={"job": {"failed": 0}}))
     assert found.stages[-1].stage == "drive"
     assert found.stages[-1].why.state is State.WAITING
 
 
-def test_only_the_current_stage_and_the_conductor_are_asked_for(made):
+def test_only_the_current_stage_and_drive_are_asked_for(made):
     made.prep()
-    looker = Looker()
-    seen(made, looker)
-    assert looker.asked == ["train", "drive"]
+    cluster = Showing()
+    seen(made, cluster)
+    assert cluster.asked == ["train", "drive"]
 
 
 def test_json_holds_what_the_screen_says(made):
@@ -135,7 +135,7 @@ def test_json_holds_what_the_screen_says(made):
     assert data["stages"][1]["why"]["message"] == "NaN"
 
 
-def test_markup_in_words_of_others_is_shown_and_not_obeyed(made):
+def test_markup_in_messages_is_shown_and_not_obeyed(made):
     made.prep()
     made.attempt(Stage.TRAIN, 1, code=70, message="[red]no[/red] \x1b[2J", node="[b]n[/b]")
     text = screen(seen(made))
@@ -155,40 +155,40 @@ PENDING = {
 }
 
 
-def test_before_a_stage_has_a_job_the_run_is_where_its_conductor_is(made):
-    found = seen(made, Looker(drive={"pods": [running()]}))
+def test_before_a_stage_has_a_job_it_has_the_state_of_drive(made):
+    found = seen(made, Showing(drive={"pods": [running()]}))
     assert (found.current.stage, found.current.why.state) == ("prep", State.WAITING)
-    assert "drive runs and makes its Job next" in found.current.why.summary
-    found = seen(made, Looker(drive={"pods": [PENDING]}))
+    assert "drive runs and creates its Job next" in found.current.why.summary
+    found = seen(made, Showing(drive={"pods": [PENDING]}))
     assert (found.current.stage, found.current.why.state) == ("prep", State.BLOCKED)
     assert "Insufficient cpu" in found.current.why.message
     assert "submit it again" not in found.current.why.action
-    # The conductor itself is shown as well.
+    # Drive itself is shown as well.
     assert found.stages[-1].why.state is State.BLOCKED
 
 
-def test_a_run_whose_conductor_has_its_base_made_is_where_that_job_is(made):
-    looker = Looker(drive={"pods": [running()]}, mirror={"pods": [PENDING]})
-    found = seen(made, looker)
+def test_while_drive_waits_for_base_weights_the_run_has_their_job_s_state(made):
+    cluster = Showing(drive={"pods": [running()]}, mirror={"pods": [PENDING]})
+    found = seen(made, cluster)
     assert (found.current.stage, found.current.why.state) == ("prep", State.BLOCKED)
     assert found.current.why.summary.startswith("base weights come first")
     ended = {"conditions": [{"type": "Complete", "status": "True"}]}
-    found = seen(made, Looker(drive={"pods": [running()]}, mirror={"job": ended}))
-    assert "makes its Job next" in found.current.why.summary
+    found = seen(made, Showing(drive={"pods": [running()]}, mirror={"job": ended}))
+    assert "creates its Job next" in found.current.why.summary
 
 
-def test_between_two_stages_the_next_one_waits_for_its_conductor(made):
+def test_between_two_stages_the_next_one_waits_for_drive(made):
     made.prep()
     made.attempt(Stage.TRAIN, 1, code=143, message="SIGTERM honoured")
-    found = seen(made, Looker(drive={"pods": [running()]}))
+    found = seen(made, Showing(drive={"pods": [running()]}))
     assert (found.current.stage, found.current.why.state) == ("train", State.WAITING)
 
 
-def test_a_conductor_that_failed_has_stopped_the_run(made):
+def test_a_drive_job_that_failed_has_stopped_the_run(made):
     end = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}
-    said = "Container drive for pod x/y failed with exit code 77 matching FailJob rule at index 0"
-    looker = Looker(drive={"job": {"conditions": [{**end, "message": said}]}})
-    found = seen(made, looker)
+    given = "Container drive for pod x/y failed with exit code 77 matching FailJob rule at index 0"
+    cluster = Showing(drive={"job": {"conditions": [{**end, "message": given}]}})
+    found = seen(made, cluster)
     assert found.current.why.state is State.PERMANENT
     assert "exit 77" in found.current.why.summary
 
@@ -196,22 +196,22 @@ def test_a_conductor_that_failed_has_stopped_the_run(made):
 def test_a_stage_that_failed_for_good_says_so_itself(made):
     made.prep()
     made.attempt(Stage.TRAIN, 1, code=70, message="NaN at step 3")
-    found = seen(made, Looker(drive={"pods": [running()]}))
+    found = seen(made, Showing(drive={"pods": [running()]}))
     assert found.current.why.state is State.PERMANENT
     assert found.current.why.message == "NaN at step 3"
 
 
-def test_a_pod_that_watches_an_older_attempt_is_not_called_working(made):
+def test_a_pod_that_checks_an_older_attempt_is_not_called_running(made):
     made.prep()
     made.attempt(Stage.TRAIN, 1, code=None, at=NOW, pod="x-train-0")
-    why = seen(made, Looker(train={"pods": [running()]})).current.why
+    why = seen(made, Showing(train={"pods": [running()]})).current.why
     assert why.state is State.WAITING
     assert "attempt 1 of pod x-train-0" in why.summary
     made.attempt(Stage.TRAIN, 2, code=None, at=NOW, pod="x-train-1")
-    assert seen(made, Looker(train={"pods": [running()]})).current.why.state is State.RUNNING
+    assert seen(made, Showing(train={"pods": [running()]})).current.why.state is State.RUNNING
 
 
 def test_a_pod_after_an_attempt_with_an_ending_starts_at_once(made):
     made.prep()
     made.attempt(Stage.TRAIN, 1, code=143, at=NOW, pod="x-train-0")
-    assert seen(made, Looker(train={"pods": [running()]})).current.why.state is State.RUNNING
+    assert seen(made, Showing(train={"pods": [running()]})).current.why.state is State.RUNNING

@@ -106,14 +106,14 @@ def test_a_run_is_frozen_before_its_job_is_made_and_not_waited_for(api, cluster,
         ("tiny-llama31", [Stage.EVAL], "make train MODEL=tiny-llama31"),
     ],
 )
-def test_what_is_missing_is_said_before_any_job(api, cluster, bucket, model, stages, words):
+def test_what_is_missing_is_reported_before_any_job(api, cluster, bucket, model, stages, words):
     frozen = submission.freeze(bucket, RunConfig(model=model), cluster.site(), dry=False)
     with pytest.raises(MissingInputError, match=words):
         submission.submit(cluster, bucket, frozen, stages, follow=False)
     assert created(api) == []
 
 
-def test_ctrl_c_leaves_the_conductor_alone_and_says_how_to_come_back(
+def test_ctrl_c_leaves_the_drive_job_alone_and_says_how_to_come_back(
     api, cluster, bucket, run, monkeypatch
 ):
     monkeypatch.setattr(follow.time, "sleep", ctrl_c)

@@ -89,7 +89,7 @@ def test_where_all_is_well_every_check_is_ok():
         ({"site": SetupError("no ConfigMap")}, "settings", Grade.FAIL, 78, "no ConfigMap"),
         ({"store": "s3://other"}, "settings", Grade.WARN, 0, "STORE=s3://bucket"),
         ({"secret": False}, "Secret s3-keys", Grade.FAIL, 66, "kubectl create secret"),
-        ({"rights": {"get secrets"}}, "Secret s3-keys", Grade.OK, 0, "may not look"),
+        ({"rights": {"get secrets"}}, "Secret s3-keys", Grade.OK, 0, "may not read Secrets"),
         ({"nodes": ()}, "nodes", Grade.FAIL, 78, "no node is ready"),
         ({"nodes": (node(ready=False),)}, "nodes", Grade.FAIL, 78, "no node is ready"),
         (
@@ -113,7 +113,7 @@ def test_where_all_is_well_every_check_is_ok():
             78,
             "48Gi memory (at most 32Gi) | lower resources.train",
         ),
-        ({"nodes": PermissionDeniedError("no")}, "nodes", Grade.OK, 0, "room for train tells"),
+        ({"nodes": PermissionDeniedError("no")}, "nodes", Grade.OK, 0, "room for train"),
         (
             {
                 "quotas": (

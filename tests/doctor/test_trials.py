@@ -9,7 +9,7 @@ from fingpt.cluster.diagnosis.explain import explain
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.site import Site
 from fingpt.doctor.checks import Grade
-from fingpt.doctor.trials import NOBODY_HAS, judge, trials, try_out
+from fingpt.doctor.trials import ABSENT_RESOURCE, check_of, run_trials, trials
 from fingpt.errors import PermissionDeniedError, TransientError
 from tests.cluster.fake_cluster import FakeCluster
 from tests.cluster.sites import IMAGES, full_site_data, run_of
@@ -34,7 +34,7 @@ def resources(job: dict) -> dict:
 def snapshot(
     trial, *, unscheduled="", outcome="", reason="", code=None, message="", event=""
 ) -> JobSnapshot:
-    """A trial's Job and pod: `unscheduled` by the scheduler, or ended with `code`, or `event` said of the Job."""
+    """A trial's Job and pod: `unscheduled` by the scheduler, or ended with `code`, or `event` about the Job."""
     ended = {"type": outcome, "status": "True", "reason": reason, "message": "x"}
     job = {"metadata": {"name": trial.name}, "status": {"conditions": [ended] if outcome else []}}
     lacking = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
@@ -50,7 +50,7 @@ def snapshot(
 
 def judged(trial, **seen):
     found = snapshot(trial, **seen)
-    return judge(trial, found, explain(found))
+    return check_of(trial, found, explain(found))
 
 
 def test_images_are_run_as_a_stage_s_pod_but_without_gpus_queue_and_cache(tried):
@@ -78,7 +78,7 @@ def test_room_is_asked_for_with_all_that_train_wants_and_what_no_node_has(tried)
             "memory": "96Gi",
             "ephemeral-storage": "80Gi",
             "nvidia.com/mig-3g.40gb": "1",
-            NOBODY_HAS: "1",
+            ABSENT_RESOURCE: "1",
         }
     assert pod_of(job)["runtimeClassName"] == "nvidia"
     assert "weights" in str(pod_of(job)["volumes"])
@@ -102,9 +102,9 @@ HELPLESS = (
     "scheduling."
 )
 ROOM = [
-    (f"0/1 nodes are available: 1 Insufficient {NOBODY_HAS}.{HELPLESS}", Grade.OK, 0, "now"),
+    (f"0/1 nodes are available: 1 Insufficient {ABSENT_RESOURCE}.{HELPLESS}", Grade.OK, 0, "now"),
     (
-        f"0/1 nodes are available: 1 Insufficient {NOBODY_HAS}, 1 Insufficient nvidia.com/gpu.{HELPLESS}",
+        f"0/1 nodes are available: 1 Insufficient {ABSENT_RESOURCE}, 1 Insufficient nvidia.com/gpu.{HELPLESS}",
         Grade.WARN,
         0,
         "0/1 nodes are available: 1 Insufficient nvidia.com/gpu",
@@ -112,7 +112,7 @@ ROOM = [
     (
         (
             "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, "
-            f"1 Insufficient nvidia.com/gpu, 2 Insufficient {NOBODY_HAS}."
+            f"1 Insufficient nvidia.com/gpu, 2 Insufficient {ABSENT_RESOURCE}."
         ),
         Grade.OK,
         0,
@@ -120,7 +120,10 @@ ROOM = [
     ),
     (
         # One node lacks CPU, the other GPUs: neither has room.
-        f"0/2 nodes are available: 1 Insufficient cpu, 1 Insufficient nvidia.com/gpu, 2 Insufficient {NOBODY_HAS}.",
+        (
+            "0/2 nodes are available: 1 Insufficient cpu, 1 Insufficient nvidia.com/gpu, "
+            f"2 Insufficient {ABSENT_RESOURCE}."
+        ),
         Grade.WARN,
         0,
         "nvidia.com/gpu free",
@@ -140,12 +143,12 @@ ROOM = [
 ]
 
 
-@pytest.mark.parametrize(("said", "grade", "code", "words"), ROOM, ids=range(len(ROOM)))
-def test_the_scheduler_s_words_tell_whether_there_is_room(tried, said, grade, code, words):
-    check = judged(tried["room for train"], unscheduled=said)
+@pytest.mark.parametrize(("message", "grade", "code", "words"), ROOM, ids=range(len(ROOM)))
+def test_the_scheduler_s_message_tells_whether_there_is_room(tried, message, grade, code, words):
+    check = judged(tried["room for train"], unscheduled=message)
     assert (check.grade, check.code) == (grade, code)
     assert words in f"{check.message} | {check.action}"
-    assert NOBODY_HAS not in check.message
+    assert ABSENT_RESOURCE not in check.message
 
 
 SEEN = [
@@ -212,14 +215,14 @@ class Answering(FakeCluster):
     def sleep(self, seconds):
         self.seconds += seconds
 
-    def try_out(self, *tried):
-        return list(try_out(self, list(tried), sleep=self.sleep, clock=lambda: self.seconds))
+    def run(self, *tried):
+        return list(run_trials(self, list(tried), sleep=self.sleep, clock=lambda: self.seconds))
 
 
 def test_an_answer_ends_the_waiting_and_nothing_is_left(tried):
     image = tried["image of prep"]
     cluster = Answering(snapshot(image), snapshot(image, outcome="Complete"))
-    (check,) = cluster.try_out(image)
+    (check,) = cluster.run(image)
     assert (check.grade, cluster.seconds) == (Grade.OK, 1.0)
     assert cluster.there == {}
 
@@ -228,17 +231,17 @@ def test_what_blocks_for_a_moment_is_not_told(tried):
     image = tried["image of prep"]
     passing = snapshot(image, event="exceeded quota: tight, x")
     cluster = Answering(passing, passing, snapshot(image, outcome="Complete"))
-    (check,) = cluster.try_out(image)
+    (check,) = cluster.run(image)
     assert check.grade is Grade.OK
     cluster = Answering(passing)
-    (check,) = cluster.try_out(image)
+    (check,) = cluster.run(image)
     assert (check.grade, cluster.seconds) == (Grade.WARN, 3.0)
 
 
 def test_after_half_a_minute_it_says_what_it_still_waits_for(tried):
     image = tried["image of prep"]
     cluster = Answering(snapshot(image))
-    (check,) = cluster.try_out(image)
+    (check,) = cluster.run(image)
     assert (check.grade, cluster.seconds) == (Grade.WARN, 30.0)
     assert "scheduler has not looked" in check.message
 
@@ -247,14 +250,14 @@ def test_after_half_a_minute_it_says_what_it_still_waits_for(tried):
 def test_trials_are_deleted_however_it_ends(tried, stop):
     cluster = Answering(stop)
     with pytest.raises(type(stop)):
-        cluster.try_out(*tried.values())
+        cluster.run(*tried.values())
     assert cluster.there == {}
 
 
 def test_a_refused_question_is_a_failed_check_and_the_others_go_on(tried):
     image, room = tried["image of prep"], tried["room for train"]
     cluster = Answering(PermissionDeniedError("no"), snapshot(room, unscheduled=ROOM[0][0]))
-    first, second = cluster.try_out(image, room)
+    first, second = cluster.run(image, room)
     assert (first.grade, first.code, second.grade) == (Grade.FAIL, 77, Grade.OK)
 
 
@@ -263,7 +266,7 @@ def test_a_job_that_cannot_be_made_is_a_failed_check(tried):
         def apply_job(self, job):
             raise TransientError("The namespace's quota leaves no room")
 
-    (check,) = Full(snapshot(tried["image of prep"])).try_out(tried["image of prep"])
+    (check,) = Full(snapshot(tried["image of prep"])).run(tried["image of prep"])
     assert (check.grade, check.code) == (Grade.FAIL, 75)
 
 

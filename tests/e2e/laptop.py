@@ -126,7 +126,7 @@ class Laptop:
         print(f"doctor after {took:.1f} s: exit {done.returncode} {done.stderr}")
         for check in checks.values():
             if check["grade"] != "ok":
-                print(f"  {check['grade']} {check['name']}: {check['said']} | {check['remedy']}")
+                print(f"  {check['grade']} {check['name']}: {check['message']} | {check['action']}")
         assert took < LIMIT_SECONDS
         return done.returncode, checks
 

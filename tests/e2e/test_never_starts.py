@@ -82,7 +82,7 @@ def rows() -> tuple[str, str]:
 
 def says(found: dict[str, str], *words: str) -> None:
     """The sentence, the cluster's own words and the remedy hold all of `words`."""
-    text = f"{found.get('sentence', '')} | {found['said']} | {found['remedy']}"
+    text = f"{found.get('summary', '')} | {found['message']} | {found['action']}"
     for word in words:
         assert word in text, f"{word!r} is not in {text!r}"
 

@@ -1,4 +1,4 @@
-"""Whole runs: conductors come and go, the API server too, and no stage is done twice."""
+"""Whole runs: drive's pods come and go, the API server too, and no stage is done twice."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.e2e.training import running
 pytestmark = pytest.mark.e2e
 
 
-def test_a_conductor_may_be_deleted_and_its_job_too(run_lab, reference):
+def test_drive_s_pod_may_be_deleted_and_its_job_too(run_lab, reference):
     with running(run_lab, "drive's pod is deleted, then its Job, while `make run` follows") as one:
         one.trains()
-        first = one.conductor()
+        first = one.drive_pod()
         one.say(f"kubectl delete pod {first}")
         kubectl("delete", "pod", first, "-n", run_lab.namespace, "--wait=false")
         trainer = one.pod()
-        until(60, "another conductor runs", lambda: one.conductor() not in ("", first))
+        until(60, "another pod of drive runs", lambda: one.drive_pod() not in ("", first))
         one.say(f"kubectl delete job {one.drive}")
         kubectl("delete", "job", one.drive, "-n", run_lab.namespace)
         code, said = one.follow()

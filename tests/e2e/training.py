@@ -63,7 +63,7 @@ class Seen:
     def note(self, found: dict[str, Any]) -> None:
         current = next(each for each in found["stages"] if each["stage"] == found["stage"])
         why = current["why"]
-        line = f"{current['stage']}: {why['state']}: {why['sentence']}"
+        line = f"{current['stage']}: {why['state']}: {why['summary']}"
         line += f" ({why['message']})" if why["message"] else ""
         if not self.lines or self.lines[-1][1] != line:
             self.lines.append((time.monotonic() - self.started, line, found))
@@ -129,7 +129,7 @@ class Training:
         name: str = self.pods()[-1]["metadata"]["name"]
         return name
 
-    def conductor(self) -> str:
+    def drive_pod(self) -> str:
         """The drive pod that runs and is not being deleted; empty when there is none."""
         found = [
             each["metadata"]["name"]

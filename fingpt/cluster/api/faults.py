@@ -1,6 +1,6 @@
-"""What a cluster's refusal or silence means to a person: one sentence and an exit code per case.
+"""Which of fingpt/errors.py a refusal or failure of the API server is, with the message that a person reads.
 
-Pure: takes what the client caught, returns the error to raise.
+Pure: takes what transport.py caught, returns the error to raise.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from fingpt.errors import (
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 GONE = 410
 
-# What the client library raises, beside its own, on one broken kubeconfig or another.
+# What the client library raises for broken kubeconfigs, beside its own ConfigException.
 BROKEN_KUBECONFIG = (YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What was asked: `verb` and `resource` as RBAC spells them, and of which namespace and cluster."""
+    """A request: `verb` and `resource` as RBAC spells them, in a namespace of a cluster."""
 
     verb: str
     resource: str
@@ -53,8 +53,8 @@ class Call:
 
 def of_status(call: Call, status: int, body: str) -> FingptError:
     """The error for an HTTP status of the API server; `body` is its Status object, or whatever a proxy sent."""
-    message = _said(body)
-    if status == 0:  # the client library's own word for a failed TLS handshake
+    message = _server_message(body)
+    if status == 0:  # how the client library reports a failed TLS handshake
         return _of_tls(call, body)
     if status == 401:
         return PermissionDeniedError(
@@ -83,21 +83,21 @@ def of_status(call: Call, status: int, body: str) -> FingptError:
     return SetupError(f"Cannot {call}: HTTP {status}{f', {message}' if message else ''}.")
 
 
-def restarts(error: Exception, *, granted: bool) -> bool:
-    """Whether the API server is likely to be restarting, and not to refuse.
+def is_restart(error: Exception, *, granted: bool) -> bool:
+    """Whether the API server is probably restarting, rather than refusing.
 
-    What stands in front of it (a load balancer, kind's port) ends connections in the middle of their handshake, and for
-    its first seconds it does not know its own rules and forbids what it has `granted` before.
+    A load balancer (or kind's port) in front of it then ends connections during the TLS handshake, and in its first
+    seconds the server has not read its RBAC rules and forbids what it has `granted` before.
     """
     cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
     status = getattr(error, "status", None)
     if status == 403:
-        return granted and " cannot " in _said(str(getattr(error, "body", "") or ""))
+        return granted and " cannot " in _server_message(str(getattr(error, "body", "") or ""))
     return (isinstance(cause, SSLError) or status == 0) and _cut_off(str(cause))
 
 
 def of_transport(call: Call, error: HTTPError | ValueError) -> FingptError:
-    """The error for a connection that could not be made or broke; only a handshake that was cut off can heal."""
+    """The error for a connection that could not be made, or broke."""
     if isinstance(error, ValueError) and not isinstance(error, HTTPError):
         return no_json(call)
     cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
@@ -127,15 +127,14 @@ def of_transport(call: Call, error: HTTPError | ValueError) -> FingptError:
 
 
 def no_json(call: Call) -> TransientError:
-    """Something that is no API server has answered, or half an answer came."""
+    """The answer is not an API server's, or is cut short."""
     return TransientError(
-        f"The request to {call} was answered with something that is no JSON, perhaps by a proxy in between: "
-        "check HTTPS_PROXY, or try again."
+        f"The answer to {call} is not JSON; perhaps a proxy sent it: check HTTPS_PROXY, or try again."
     )
 
 
 def no_job(name: str, namespace: str) -> MissingInputError:
-    """A Job that was there, or was said to be."""
+    """A Job that should be there is not."""
     return MissingInputError(
         f"There is no Job {name} in namespace '{namespace}': it was deleted, or its time to live is over; "
         "what its run has reached is in the bucket."
@@ -143,15 +142,15 @@ def no_job(name: str, namespace: str) -> MissingInputError:
 
 
 def other_configuration(name: str, namespace: str, there: str, wanted: str) -> RunConflictError:
-    """A Job's name is taken; `there` and `wanted` are what the two Jobs stand for (see job.identity)."""
+    """A Job's name is taken; `there` and `wanted` are what the two Jobs compute (see job.identity)."""
     return RunConflictError(
-        f"Job {name} stands for another configuration ({there or 'unknown'}, yours {wanted}); "
+        f"Job {name} belongs to another configuration ({there or 'unknown'}, yours {wanted}); "
         f"nothing was changed: kubectl delete job {name} -n {namespace}, or use another namespace."
     )
 
 
 def no_chart(namespace: str) -> SetupError:
-    """The namespace was never set up for us."""
+    """The chart is not installed in the namespace."""
     return SetupError(
         f"Namespace '{namespace}' has no ConfigMap 'fingpt-jobs'; install the chart: "
         f"helm install fingpt helm/fingpt-jobs -n {namespace} --set store.uri=s3://bucket/prefix "
@@ -168,7 +167,7 @@ def no_kubeconfig() -> SetupError:
 
 
 def no_context() -> SetupError:
-    """There is a kubeconfig, but no cluster in it is chosen."""
+    """The kubeconfig chooses no cluster."""
     return SetupError(
         "The kubeconfig has no current context; choose one: kubectl config get-contexts, "
         "then kubectl config use-context NAME."
@@ -176,7 +175,7 @@ def no_context() -> SetupError:
 
 
 def bad_kubeconfig(error: Exception) -> SetupError:
-    """The kubeconfig names no usable cluster; says which part of it is wrong."""
+    """The kubeconfig is broken; the message says where."""
     first = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
     return SetupError(
         f"The kubeconfig cannot be used: {first}; compare with what `kubectl config view` says."
@@ -190,7 +189,7 @@ def _cut_off(message: str) -> bool:
 def _of_tls(call: Call, message: str) -> SetupError | TransientError:
     if _cut_off(message):
         return TransientError(
-            f"The API server of {call.cluster} ends connections before they are made, as when it restarts; "
+            f"The API server of {call.cluster} ends connections during the TLS handshake, as when it restarts; "
             "the same command resumes."
         )
     for word, meaning in (
@@ -220,8 +219,8 @@ def _of_tls(call: Call, message: str) -> SetupError | TransientError:
     return SetupError(f"No TLS connection to the API server of {call.cluster}: {message[:200]}.")
 
 
-def _said(body: str) -> str:
-    """The server's own sentence."""
+def _server_message(body: str) -> str:
+    """The server's own message."""
     try:
         status = json.loads(body)
         return str(status["message"]).strip().rstrip(".")

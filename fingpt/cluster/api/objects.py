@@ -1,14 +1,15 @@
-"""What the cluster's API said, as small frozen records: only the fields that somebody here reads.
+"""Kubernetes objects as small frozen records, with only the fields that are read here.
 
-Pure: each record is read from the API's JSON by its `of`. Unknown or absent fields are empty, never an error, because
-another server version may say more or less.
+Pure: each record is read from the API's JSON by its `of`. Absent fields are empty, never an error, because server
+versions differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Self
 
 from fingpt.cluster.job import COMPONENT, INSTANCE
@@ -44,7 +45,7 @@ def _conditions(status: Json) -> tuple[Condition, ...]:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A Job; `run_id` and `stage` are what its labels say, `uid` tells it from a later one of the same name."""
+    """A Job; `run_id` and `stage` come from its labels, `uid` tells it from a later one of the same name."""
 
     name: str
     uid: str
@@ -92,15 +93,22 @@ class JobState:
         return self.outcome is not None
 
 
+class ContainerPhase(StrEnum):
+    """Kubernetes' names of the states of a container."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    TERMINATED = "terminated"
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """The main container: waiting (`reason` says for what), running, or ended with `exit_code`.
+    """The main container: waiting (`reason` says for what), running, or terminated with `exit_code`.
 
-    `message` is the kubelet's word while waiting and the termination message at the end. An `exit_code` of None means
-    that it has not ended.
+    `message` is the kubelet's while waiting and the termination message at the end. `exit_code` is None until then.
     """
 
-    state: str
+    phase: ContainerPhase
     reason: str = ""
     message: str = ""
     exit_code: int | None = None
@@ -110,16 +118,19 @@ class ContainerState:
     @classmethod
     def of(cls, data: Json) -> Self:
         """Read one entry of status.containerStatuses."""
-        for state, detail in (data.get("state") or {}).items():
+        states = data.get("state") or {}
+        for phase in ContainerPhase:
+            if (detail := states.get(phase)) is None:
+                continue
             return cls(
-                state={"terminated": "ended"}.get(state, state),
+                phase=phase,
                 reason=detail.get("reason") or "",
                 message=(detail.get("message") or "").strip(),
                 exit_code=detail.get("exitCode"),
                 started=detail.get("startedAt") or "",
                 ended=detail.get("finishedAt") or "",
             )
-        return cls(state="waiting")
+        return cls(ContainerPhase.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +180,7 @@ class PodState:
 
     @property
     def disruption(self) -> Condition | None:
-        """Why it was disrupted (drain, preemption, lost node …), None when it was not."""
+        """The cause of its disruption (drain, preemption, lost node …), None when there was none."""
         return next(
             (each for each in self.conditions if each.type == "DisruptionTarget" and each.true),
             None,
@@ -178,7 +189,7 @@ class PodState:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a controller, the scheduler or a kubelet said of the object `kind`/`name`, `count` times up to `last`."""
+    """An Event of the object `kind`/`name`, reported `count` times, at `last` for the last time."""
 
     kind: str
     name: str
@@ -190,7 +201,7 @@ class Event:
 
     @classmethod
     def of(cls, data: Json) -> Self:
-        """Read a v1 Event, as old and new reporters write it."""
+        """Read a v1 Event, as old and new reporting components write it."""
         about, series = data.get("involvedObject") or {}, data.get("series") or {}
         created = (data.get("metadata") or {}).get("creationTimestamp") or ""
         return cls(
@@ -209,7 +220,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """A node: whether it takes pods, its taints as `key=value:effect`, its labels, and what it can give to pods."""
+    """A node; taints are `key=value:effect`, `allocatable` is resource → quantity."""
 
     name: str
     ready: bool
@@ -238,7 +249,7 @@ class NodeState:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A ResourceQuota of the namespace: limits and what is used of them, both resource → quantity."""
+    """A ResourceQuota of the namespace: limits and usage, both resource → quantity."""
 
     name: str
     hard: Mapping[str, str]
@@ -259,8 +270,9 @@ def parse_quantity(text: str) -> Decimal:
     """A Kubernetes quantity such as 500m, 4 or 16Gi as a number; 0 for what is none."""
     from kubernetes.utils import quantity
 
+    parse: Callable[[str], Decimal] = quantity.parse_quantity  # has no types
     try:
-        number: Decimal = quantity.parse_quantity(text)
+        number = parse(text)
     except ValueError:
         return Decimal(0)
     return number if number.is_finite() else Decimal(0)
@@ -269,7 +281,7 @@ def parse_quantity(text: str) -> Decimal:
 def access_review(
     namespace: str, verb: str, resource: str, group: str, subresource: str
 ) -> dict[str, Any]:
-    """The question whether whoever asks may do that; the answer is its status.allowed."""
+    """A SelfSubjectAccessReview; the answer is in its status.allowed."""
     return {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",

@@ -1,4 +1,4 @@
-"""How often a request is sent again, and how a stream is followed over its interruptions without losing or repeating.
+"""How often a request is sent again, and how watches and logs go on after interruptions, without loss or repetition.
 
 Never talks to the API server itself: it is given what opens a stream.
 """
@@ -14,20 +14,20 @@ from urllib3.util import Retry
 
 from fingpt import log
 from fingpt.cluster.api.faults import TRANSIENT
-from fingpt.cluster.api.objects import PodState
+from fingpt.cluster.api.objects import ContainerPhase, PodState
 from fingpt.errors import TransientError
 
 S = TypeVar("S")
 
-BACKOFF_SECONDS = 0.5  # doubles with every try in vain, up to
+BACKOFF_SECONDS = 0.5  # doubles with every failed try, up to
 MAX_PAUSE_SECONDS = 10.0
 PATIENCE_SECONDS = 600.0  # how long a stream outlives an API server that does not answer
-AWAY_SECONDS = 30.0  # how long one request waits for an API server that restarts
+RESTART_SECONDS = 30.0  # how long one request waits for an API server that restarts
 MAX_RETRY_AFTER_SECONDS = 30  # whatever the server asks for
 
 
 def retry() -> Retry:
-    """Tries for what can pass within a minute: every request of ours may safely be sent twice."""
+    """Retries of what can pass within a minute: every request of ours may safely be sent twice."""
     return Retry(
         total=6,
         connect=2,
@@ -35,7 +35,7 @@ def retry() -> Retry:
         other=0,
         allowed_methods=None,
         status_forcelist=TRANSIENT,
-        raise_on_status=False,  # the last answer's own words come with the error
+        raise_on_status=False,  # the last answer's message comes with the error
         backoff_factor=BACKOFF_SECONDS,
         backoff_max=MAX_PAUSE_SECONDS,
         retry_after_max=MAX_RETRY_AFTER_SECONDS,
@@ -45,8 +45,8 @@ def retry() -> Retry:
 def wait_out(
     act: Callable[[], S], kinds: tuple[type[Exception], ...], passes: Callable[[Exception], bool]
 ) -> S:
-    """The result of `act`, tried again for AWAY_SECONDS while its error is of `kinds` and `passes`."""
-    end = time.monotonic() + AWAY_SECONDS
+    """The result of `act`, tried again for RESTART_SECONDS while its error is of `kinds` and `passes`."""
+    end = time.monotonic() + RESTART_SECONDS
     while True:
         try:
             return act()
@@ -58,7 +58,7 @@ def wait_out(
 
 @dataclass(slots=True)
 class WatchBackoff:
-    """Waits between tries, longer each time; gives up when nothing was heard for PATIENCE_SECONDS.
+    """Waits between tries, longer each time; gives up when no answer came for PATIENCE_SECONDS.
 
     An API server that restarts is away for a minute, a control plane that is upgraded for several.
     """
@@ -67,7 +67,7 @@ class WatchBackoff:
     silent_since: float | None = None
     tries: int = 0
 
-    def heard(self) -> None:
+    def reset(self) -> None:
         """An answer came: the next interruption starts with short pauses again."""
         if self.silent_since is not None:
             log.event("the API server answers again", following=self.what)
@@ -94,7 +94,7 @@ def until(final: Callable[[S], bool], states: Callable[[], Iterator[S]], what: s
         silence: TransientError | None = None
         try:
             for state in states():
-                backoff.heard()
+                backoff.reset()
                 if state != last:
                     yield state
                 last = state
@@ -114,8 +114,8 @@ def lines(
         silence: TransientError | None = None
         try:
             state = pod()
-            backoff.heard()
-            if state.ended or state.container.state != "waiting":
+            backoff.reset()
+            if state.ended or state.container.phase is not ContainerPhase.WAITING:
                 yield from log_of(state)
             if state.ended:
                 return
@@ -126,14 +126,14 @@ def lines(
 
 @dataclass(slots=True)
 class NewLines:
-    """Lets every line of a log through once, though each reconnection sends some of the past again.
+    """Drops the lines of a log that were seen before: each reconnection sends some of them again.
 
     Lines carry the time at which the container wrote them (RFC 3339 with a fraction of up to nine digits).
     """
 
     newest: str = ""
     at_newest: set[str] = field(default_factory=set)
-    heard_at: float | None = None
+    newest_at: float | None = None
 
     def take(self, stamped: str) -> str | None:
         """The line without its time, None when it was seen before."""
@@ -145,14 +145,14 @@ class NewLines:
             self.newest = time_key
             self.at_newest.clear()
         self.at_newest.add(line)
-        self.heard_at = time.monotonic()
+        self.newest_at = time.monotonic()
         return line
 
     def since_seconds(self) -> int | None:
         """How far back a reconnection must ask, by this machine's own clock; None for everything."""
-        if self.heard_at is None:
+        if self.newest_at is None:
             return None
-        return int(time.monotonic() - self.heard_at) + 30
+        return int(time.monotonic() - self.newest_at) + 30
 
 
 def _sortable(stamp: str) -> str:

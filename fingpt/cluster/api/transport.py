@@ -41,7 +41,7 @@ class Transport:
         self.namespace = namespace
         self.where = connection.where
         connection.settings.retries = stream.retry()
-        # What failed is said once, by the error; the library would print every try.
+        # The error reports a failure once; the library would log every try.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         api = client.ApiClient(connection.settings)
         self.access = client.AuthorizationV1Api(api)
@@ -90,7 +90,7 @@ class Transport:
         answer = stream.wait_out(
             lambda: method(*names, **{**_UNREAD, **options}),
             (ApiException, HTTPError),
-            lambda error: faults.restarts(error, granted=call in self._granted),
+            lambda error: faults.is_restart(error, granted=call in self._granted),
         )
         self._granted.add(call)
         return answer

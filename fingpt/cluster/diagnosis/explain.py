@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from fingpt.cluster.api.objects import Condition, Event, PodState
+from fingpt.cluster.api.objects import Condition, ContainerPhase, Event, PodState
 from fingpt.cluster.diagnosis import patterns
 from fingpt.cluster.diagnosis.exits import OUT_OF_MEMORY, exit_of
 from fingpt.cluster.diagnosis.patterns import DISRUPTIONS, Pattern, find
@@ -183,7 +183,7 @@ def _living(snapshot: JobSnapshot, pod: PodState) -> Explanation:
     lost = snapshot.newest("NodeNotReady", about=pod.name) if _not_ready(pod) else None
     if pod.deleted:
         return _deleted(snapshot, pod, lost)
-    if lost is not None and pod.container.state == "running":
+    if lost is not None and pod.container.phase is ContainerPhase.RUNNING:
         return Explanation(
             State.STUCK,
             f"node {pod.node} does not answer; the pod may still be running there",
@@ -192,9 +192,9 @@ def _living(snapshot: JobSnapshot, pod: PodState) -> Explanation:
             lost.count,
             lost.last,
         )
-    if pod.container.state == "running":
+    if pod.container.phase is ContainerPhase.RUNNING:
         return Explanation(State.RUNNING, f"pod {pod.name} runs on node {pod.node}")
-    if pod.container.state == "ended":
+    if pod.container.phase is ContainerPhase.TERMINATED:
         return Explanation(State.RUNNING, f"pod {pod.name} on node {pod.node} is about to end")
     if not pod.node:
         return _unscheduled(snapshot, pod)
@@ -213,7 +213,7 @@ def _deleted(snapshot: JobSnapshot, pod: PodState, lost: Event | None) -> Explan
             pod.message or (pod.disruption.message if pod.disruption else ""),
             _stuck_action(pod),
         )
-    saves = " and saves a checkpoint" if pod.container.state == "running" else ""
+    saves = " and saves a checkpoint" if pod.container.phase is ContainerPhase.RUNNING else ""
     if pod.disruption:
         cause = _disrupted_by(pod.disruption)
         return Explanation(

@@ -1,7 +1,4 @@
-"""What was seen of one stage on the cluster, and the record that says what it means.
-
-Records only: explain.py turns the one into the other, status.py fills the first and shows the second.
-"""
+"""Records: a snapshot of one Job with its pods and events, and the explanation that explain.py derives from it."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from fingpt.cluster.api.objects import Event, JobState, PodState
 
 
 class State(StrEnum):
-    """What a stage's Job is doing."""
+    """The state of a stage's Job; docs/operations.md lists what each means."""
 
     ABSENT = "absent"
     WAITING = "waiting"
@@ -32,9 +29,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`summary` is ours, `message` the cluster's own text word for word, `action` what a person can do.
+    """`summary` is ours, `message` the cluster's own text verbatim, `action` what a person can do.
 
-    `times` and `last` tell how often and when the message came last.
+    `times` and `last`: how often the message came, and when last.
     """
 
     state: State
@@ -47,10 +44,10 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
-    """What was seen of one stage: its Job, its pods (oldest first), what was said of them (oldest first).
+    """One Job, its pods and their events, each oldest first.
 
-    `complete`: whether COMPLETE is in the bucket, None when the bucket could not be read. `admission`: what a queue
-    says of the Job.
+    `complete`: whether COMPLETE is in the bucket, None when the bucket was not read. `admission`: the message of the
+    queue that holds the Job back.
     """
 
     job: JobState | None = None

@@ -1,4 +1,4 @@
-"""The client against an API server in this process: what it asks, what it makes of answers, refusals and silence."""
+"""The client against an API server in this process: its requests, and what it makes of answers and failures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ clusters: [{name: c, cluster: {server: "https://127.0.0.1", certificate-authorit
 def job_json(
     *conditions: str, version: str = "1", uid: str = "u1", sha: str = SHA, **status
 ) -> dict:
-    said = [{"type": each, "status": "True", "reason": "Because"} for each in conditions]
+    given = [{"type": each, "status": "True", "reason": "Because"} for each in conditions]
     return {
         "kind": "Job",
         "metadata": {
@@ -54,7 +54,7 @@ def job_json(
             "resourceVersion": version,
             "annotations": {"fingpt-jobs/config-sha256": sha},
         },
-        "status": {"conditions": said, **status},
+        "status": {"conditions": given, **status},
     }
 
 
@@ -119,7 +119,7 @@ def test_a_kubeconfig_without_a_current_context_says_how_to_choose_one(tmp_path,
         "\x00\x01",
     ],
 )
-def test_a_broken_kubeconfig_is_one_sentence(tmp_path, text):
+def test_a_broken_kubeconfig_is_one_error(tmp_path, text):
     path = tmp_path / "config"
     path.write_text(text)
     with pytest.raises(SetupError) as caught:
@@ -197,7 +197,7 @@ def test_an_exhausted_quota_is_not_a_missing_right(cluster, api):
         cluster.apply_job(job_json())
 
 
-def test_an_invalid_job_repeats_the_server_s_words(cluster, api):
+def test_an_invalid_job_repeats_the_server_s_message(cluster, api):
     api.say("create jobs", refusal(422, "spec.parallelism: Invalid value"))
     with pytest.raises(ConfigError, match=r"spec\.parallelism: Invalid value"):
         cluster.apply_job(job_json())
@@ -279,7 +279,7 @@ def test_what_passes_is_tried_again(cluster, api, trouble):
     assert api.asked("list jobs") == 3
 
 
-def test_what_does_not_pass_ends_with_the_server_s_words(cluster, api):
+def test_what_does_not_pass_ends_with_the_server_s_message(cluster, api):
     api.say("list jobs", refusal(503, "storage is (re)initializing"))
     with pytest.raises(TransientError, match=r"HTTP 503: storage is .*same command resumes"):
         cluster.job(JOB)
@@ -301,8 +301,8 @@ def test_a_right_that_was_there_before_is_waited_for(cluster, api):
     assert api.asked("list jobs") == 4
 
 
-def test_a_right_that_stays_away_ends_in_a_sentence(cluster, api, monkeypatch):
-    monkeypatch.setattr(stream, "AWAY_SECONDS", 0.05)
+def test_a_right_that_stays_away_is_an_error(cluster, api, monkeypatch):
+    monkeypatch.setattr(stream, "RESTART_SECONDS", 0.05)
     forbidden = refusal(403, 'User "ann" cannot list resource "jobs"')
     api.say("list jobs", listed(job_json()), forbidden)
     assert cluster.job(JOB) is not None
@@ -314,7 +314,7 @@ def test_a_right_that_stays_away_ends_in_a_sentence(cluster, api, monkeypatch):
 def test_a_handshake_that_is_cut_off_is_tried_again(tmp_path, monkeypatch):
     """What stands in front of a server that restarts takes connections and ends them."""
     monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(stream, "AWAY_SECONDS", 0.5)
+    monkeypatch.setattr(stream, "RESTART_SECONDS", 0.5)
     taken = []
 
     def cut() -> None:
@@ -329,7 +329,7 @@ def test_a_handshake_that_is_cut_off_is_tried_again(tmp_path, monkeypatch):
         path = write_kubeconfig(
             tmp_path / "config", f"https://127.0.0.1:{listener.getsockname()[1]}"
         )
-        with pytest.raises(SetupError, match="ends connections before they are made"):
+        with pytest.raises(SetupError, match="ends connections during the TLS handshake"):
             Cluster.connect(kubeconfig=path)
         listener.shutdown(socket.SHUT_RDWR)
     assert len(taken) > 2
@@ -344,7 +344,7 @@ def test_a_busy_server_is_asked_again_when_it_says(cluster, api):
 
 def test_an_answer_of_a_proxy_is_no_traceback(cluster, api):
     api.say("list jobs", answer("<html>login</html>"))
-    with pytest.raises(TransientError, match="no JSON"):
+    with pytest.raises(TransientError, match="not JSON"):
         cluster.job(JOB)
 
 
@@ -495,7 +495,7 @@ def test_the_log_of_a_container_that_has_not_started_is_not_there_yet(cluster, a
         list(cluster.logs("pod"))
 
 
-def test_the_log_of_a_pod_that_is_gone_ends_in_a_sentence(cluster, api):
+def test_the_log_of_a_pod_that_is_gone_is_an_error(cluster, api):
     with pytest.raises(MissingInputError):
         list(cluster.logs("pod", follow=True))
 
@@ -553,7 +553,7 @@ def test_a_snapshot_by_name_needs_no_labels_of_ours(api, cluster):
 
 
 @pytest.mark.parametrize(
-    ("said", "there"),
+    ("given", "there"),
     [
         (answer({"metadata": {"name": "line"}}), True),
         (refusal(404, 'localqueues.kueue.x-k8s.io "line" not found'), False),
@@ -561,8 +561,8 @@ def test_a_snapshot_by_name_needs_no_labels_of_ours(api, cluster):
         (answer("404 page not found\n", 404), None),
     ],
 )
-def test_a_queue_is_there_or_not_or_the_cluster_has_no_kueue(api, cluster, said, there):
-    api.say("get localqueues", said)
+def test_a_queue_is_there_or_not_or_the_cluster_has_no_kueue(api, cluster, given, there):
+    api.say("get localqueues", given)
     assert cluster.has_queue("line") is there
 
 

@@ -39,7 +39,7 @@ def test_pauses_grow_to_a_bound_and_shrink_when_an_answer_comes(monkeypatch):
     backoff = WatchBackoff("Job x")
     for _ in range(7):
         backoff.pause(TransientError("away."))
-    backoff.heard()
+    backoff.reset()
     backoff.pause()
     assert slept == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 0.5]
 

@@ -1,4 +1,4 @@
-"""Every state of a Job by its word, with the cluster's own text and a remedy; shapes as a real cluster sent them."""
+"""Every state of a Job, with the cluster's own message and what to do; objects as a real cluster sent them."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ NOT_SCHEDULED = [
 ]
 
 
-@pytest.mark.parametrize(("said", "words"), NOT_SCHEDULED, ids=range(len(NOT_SCHEDULED)))
-def test_a_pod_that_no_node_takes_shows_the_scheduler_s_words_and_what_to_do(said, words):
+@pytest.mark.parametrize(("message", "words"), NOT_SCHEDULED, ids=range(len(NOT_SCHEDULED)))
+def test_a_pod_that_no_node_takes_shows_the_scheduler_s_message_and_what_to_do(message, words):
     pending = pod(
         node="",
         conditions=[
@@ -138,12 +138,12 @@ def test_a_pod_that_no_node_takes_shows_the_scheduler_s_words_and_what_to_do(sai
                 "type": "PodScheduled",
                 "status": "False",
                 "reason": "Unschedulable",
-                "message": said,
+                "message": message,
             }
         ],
     )
-    found = see(job(active=1), [pending], [event("FailedScheduling", said, count=7)])
-    assert (found.state, found.message, found.times) == (State.BLOCKED, said, 7)
+    found = see(job(active=1), [pending], [event("FailedScheduling", message, count=7)])
+    assert (found.state, found.message, found.times) == (State.BLOCKED, message, 7)
     for word in words:
         assert word in f"{found.summary} | {found.action}"
     assert "None" not in found.summary + found.action
@@ -237,11 +237,13 @@ NOT_STARTED = [
 ]
 
 
-@pytest.mark.parametrize(("state", "said", "words"), NOT_STARTED, ids=range(len(NOT_STARTED)))
-def test_a_container_that_cannot_start_shows_the_kubelet_s_words_and_what_to_do(state, said, words):
-    found = see(job(active=1), [pod(state=state)], [said] if said else [])
+@pytest.mark.parametrize(("state", "about", "words"), NOT_STARTED, ids=range(len(NOT_STARTED)))
+def test_a_container_that_cannot_start_shows_the_kubelet_s_message_and_what_to_do(
+    state, about, words
+):
+    found = see(job(active=1), [pod(state=state)], [about] if about else [])
     assert found.state is State.BLOCKED
-    verbatim = [said.message if said else "", next(iter(state.values())).get("message")]
+    verbatim = [about.message if about else "", next(iter(state.values())).get("message")]
     assert found.message
     assert found.message in verbatim
     for word in words:
@@ -289,10 +291,10 @@ NOT_CREATED = [
 ]
 
 
-@pytest.mark.parametrize(("said", "words"), NOT_CREATED, ids=range(len(NOT_CREATED)))
-def test_a_pod_that_may_not_be_made_shows_the_refusal_word_for_word(said, words):
-    found = see(job(), (), [event("FailedCreate", said, about=JOB)])
-    assert (found.state, found.message) == (State.BLOCKED, said)
+@pytest.mark.parametrize(("message", "words"), NOT_CREATED, ids=range(len(NOT_CREATED)))
+def test_a_pod_that_may_not_be_made_shows_the_refusal_word_for_word(message, words):
+    found = see(job(), (), [event("FailedCreate", message, about=JOB)])
+    assert (found.state, found.message) == (State.BLOCKED, message)
     for word in words:
         assert word in f"{found.summary} | {found.action}"
     assert "None" not in found.summary + found.action
@@ -318,7 +320,7 @@ def test_between_a_deleted_pod_and_its_successor_the_job_is_not_new():
     assert see(job()).state is State.WAITING
 
 
-def test_words_that_nobody_foresaw_are_shown_all_the_same():
+def test_an_unknown_message_is_shown_all_the_same():
     found = see(job(), (), [event("FailedCreate", "the moon is in the wrong house", about=JOB)])
     assert found.message == "the moon is in the wrong house"
     assert found.action
@@ -339,10 +341,10 @@ QUEUES = [
 ]
 
 
-@pytest.mark.parametrize(("said", "state", "words"), QUEUES, ids=range(len(QUEUES)))
-def test_a_suspended_job_says_what_its_queue_says(said, state, words):
-    found = see(job({"type": "Suspended"}, suspend=True), admission=said)
-    assert (found.state, found.message) == (state, said)
+@pytest.mark.parametrize(("message", "state", "words"), QUEUES, ids=range(len(QUEUES)))
+def test_a_suspended_job_says_what_its_queue_says(message, state, words):
+    found = see(job({"type": "Suspended"}, suspend=True), admission=message)
+    assert (found.state, found.message) == (state, message)
     assert words in found.summary
 
 
@@ -371,12 +373,12 @@ def test_a_failure_that_is_retried_says_how_many_there_were(code):
     found = see(job(failed=2), [dead(code, message='{"event": "why"}')])
     assert found.state is State.RETRYABLE
     assert "failure 2" in found.summary
-    assert found.message == "why", "of a line of our log its sentence is shown"
+    assert found.message == "why", "of a line of our log the event is shown"
     assert see(job(failed=2), [dead(code, message="plain\nlast")]).message == "last"
 
 
 @pytest.mark.parametrize("code", [64, 65, 66, 70, 73, 77, 78])
-def test_a_verdict_is_permanent_and_carries_the_stage_s_own_last_words(code):
+def test_a_verdict_is_permanent_and_carries_the_stage_s_own_last_message(code):
     message = f"Container train for pod forecasts/{POD} failed with exit code {code} matching FailJob rule at index 0"
     found = see(failed("PodFailurePolicy", message), [dead(code, message="first\nwhy it ended")])
     assert found.state is State.PERMANENT
@@ -411,10 +413,10 @@ def test_out_of_memory_is_told_from_a_plain_kill():
 
 
 def test_a_full_disk_names_the_volume():
-    said = 'Usage of EmptyDir volume "scratch" exceeds the limit "20Gi". '
-    found = see(job(failed=1), [pod(phase="Failed", state=None, reason="Evicted", message=said)])
+    message = 'Usage of EmptyDir volume "scratch" exceeds the limit "20Gi". '
+    found = see(job(failed=1), [pod(phase="Failed", state=None, reason="Evicted", message=message)])
     assert "local disk" in found.summary
-    assert found.message == said
+    assert found.message == message
 
 
 def test_a_fenced_pod_is_no_failure():
@@ -476,7 +478,7 @@ def test_a_pod_that_is_being_deleted_by_hand_is_stopping():
     assert found.state is State.STOPPING
 
 
-def test_only_a_pod_that_has_started_is_said_to_save_a_checkpoint():
+def test_only_a_pod_that_has_started_saves_a_checkpoint():
     for state, saves in (({"running": {}}, True), (waiting("ImagePullBackOff"), False)):
         for more in ({}, disrupted("EvictionByEvictionAPI")):
             found = see(job(active=1), [pod(phase="Pending", state=state, deleted=at(9), **more)])
