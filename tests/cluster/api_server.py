@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 NAMESPACE = "forecasts"
+JOB = "llama31-0a1b2c3d-train"
+SHA = "a" * 64
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -65,6 +67,27 @@ def lines(*each: Any, broken: bool = False) -> Answer:
             handler.wfile.write(b"0\r\n\r\n")
 
     return send
+
+
+def listed(*items: dict[str, Any], version: str = "10") -> Answer:
+    """A list of objects."""
+    return answer({"metadata": {"resourceVersion": version}, "items": list(items)})
+
+
+def job_json(
+    *conditions: str, version: str = "1", uid: str = "u1", sha: str = SHA, **status
+) -> dict:
+    given = [{"type": each, "status": "True", "reason": "Because"} for each in conditions]
+    return {
+        "kind": "Job",
+        "metadata": {
+            "name": JOB,
+            "uid": uid,
+            "resourceVersion": version,
+            "annotations": {"fingpt-jobs/config-sha256": sha},
+        },
+        "status": {"conditions": given, **status},
+    }
 
 
 @dataclass

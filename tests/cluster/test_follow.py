@@ -20,7 +20,7 @@ from fingpt.errors import (
     StageFailedError,
     StartTimeoutError,
 )
-from tests.cluster.api_server import answer, hang_up, lines, refusal
+from tests.cluster.api_server import answer, hang_up, lines, listed, refusal
 
 NAME = "run-1-train"
 QUOTA = "exceeded quota: small, requested: pods=1"
@@ -53,10 +53,6 @@ def pod(name="pod-1", phase="Pending", node="gpu-1", conditions=(), **state):
             "containerStatuses": [{"state": state or {"waiting": {}}}],
         },
     }
-
-
-def listed(*items):
-    return answer({"metadata": {"resourceVersion": "7"}, "items": list(items)})
 
 
 RUNNING = pod(phase="Running", running={})

@@ -14,19 +14,20 @@ from fingpt.errors import ConfigError, Interrupted, MissingInputError, StageFail
 from fingpt.models import spec
 from fingpt.runs.run import Run, Stage, run_key
 from fingpt.weights.base import publish_base
-from tests.cluster.api_server import ApiServer, answer
+from tests.cluster.api_server import ApiServer, answer, listed
 from tests.cluster.sites import IMAGES, site_data
 
 TINY, LARGE = spec("tiny-llama31"), spec("llama31")
-NOTHING = answer({"metadata": {"resourceVersion": "7"}, "items": []})
+NOTHING = listed()
 
 
-def listed(*conditions, uid="u1"):
-    job = {"metadata": {"name": "x", "uid": uid}, "status": {"conditions": list(conditions)}}
-    return answer({"metadata": {"resourceVersion": "7"}, "items": [job]})
+def one_job(*conditions, uid="u1"):
+    return listed(
+        {"metadata": {"name": "x", "uid": uid}, "status": {"conditions": list(conditions)}}
+    )
 
 
-FAILED = listed(
+FAILED = one_job(
     {"type": "Failed", "status": "True", "message": "failed with exit code 77 matching"}, uid="u2"
 )
 
@@ -56,7 +57,7 @@ def cluster(api: ApiServer, kubeconfig, monkeypatch):
     api.say("get configmaps", answer({"data": site_data()}))
     api.say("list pods", NOTHING)
     api.say("list events", NOTHING)
-    api.say("list jobs", NOTHING, listed())
+    api.say("list jobs", NOTHING, one_job())
     api.say("create jobs", answer({}, 201))
     return Cluster.connect(kubeconfig=kubeconfig)
 
@@ -136,7 +137,7 @@ def test_the_mirror_is_followed_to_its_own_exit_code(api, cluster, bucket):
         "status": {"phase": "Failed", "containerStatuses": [{"state": state}]},
     }
     api.say("list pods", answer({"items": [ended]}))
-    api.say("list jobs", NOTHING, listed(), FAILED)
+    api.say("list jobs", NOTHING, one_job(), FAILED)
     with pytest.raises(StageFailedError, match="The licence is not accepted") as caught:
         submission.bring_base(cluster, bucket, LARGE)
     assert (created(api), caught.value.exit_code) == (["mirror-llama31"], 77)
@@ -146,7 +147,7 @@ def test_a_mirror_under_way_is_followed_and_left_alone_on_ctrl_c(api, cluster, b
     monkeypatch.setattr(follow.time, "sleep", ctrl_c)
     marks = drive.plan_base(LARGE, cluster.site())["metadata"]["annotations"]
     there = {"metadata": {"name": "mirror-llama31", "uid": "u1", "annotations": marks}}
-    api.say("list jobs", answer({"metadata": {"resourceVersion": "7"}, "items": [there]}))
+    api.say("list jobs", listed(there))
     api.say("create jobs", answer({"kind": "Status", "reason": "AlreadyExists"}, 409))
     with pytest.raises(Interrupted, match="Come back with the same command"):
         submission.bring_base(cluster, bucket, LARGE)

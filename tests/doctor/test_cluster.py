@@ -167,6 +167,13 @@ def test_what_a_pod_would_wait_for_is_named(changes, name, grade, code, words):
     assert worst(found.values()) == code
 
 
+def test_the_settings_are_read_once():
+    cluster, reads = Changed(), []
+    cluster.site = lambda: reads.append("site") or Site.of(site_data())
+    list(cluster_checks(cluster, lambda site: run_of("llama31"), "s3://bucket"))
+    assert reads == ["site"]
+
+
 def test_whoever_may_not_make_jobs_gets_no_trials():
     for lacking, names in ((set(), 4), ({"create jobs"}, 0), ({"delete jobs"}, 0)):
         cluster = Changed(rights=lacking)

@@ -139,7 +139,7 @@ def test_no_role_reaches_secrets_shells_or_changes(helm):
 
 def test_drive_may_do_all_that_the_client_asks_of_its_own_namespace(helm):
     client = (CHART.parents[1] / "fingpt/cluster/api/cluster.py").read_text(encoding="utf-8")
-    asked = set(re.findall(r'_api\.(?:ask|lines)\(\s*"(\w+)", "([a-z/]+)"', client))
+    asked = set(re.findall(r'_api\.(?:request|lines)\(\s*"(\w+)", "([a-z/]+)"', client))
     asked |= {("list", name) for name in re.findall(r'_items,? ?\(?[\w.]+, "(\w+)"', client)}
     asked |= {("watch", name) for name in re.findall(r'_api\.watch\("(\w+)"', client)}
     assert ("create", "jobs") in asked

@@ -61,27 +61,24 @@ class Cluster:
     def version(self) -> str:
         """The API server's version, such as v1.35.4."""
         return str(
-            self._api.ask_cluster("get", "/version", self._api.version.get_code)["gitVersion"]
+            self._api.request_cluster("get", "/version", self._api.version.get_code)["gitVersion"]
         )
 
     def site(self) -> Site:
         """The settings that the chart installed; SetupError with the command when it did not."""
         method = self._api.core.read_namespaced_config_map
         try:
-            found = self._api.ask("get", "configmaps", method, CONFIG_MAP)
+            found = self._api.request("get", "configmaps", method, CONFIG_MAP)
         except MissingInputError:
             raise faults.no_chart(self.namespace) from None
         where = f"ConfigMap {CONFIG_MAP} of namespace '{self.namespace}'"
         return Site.of(found.get("data") or {}, where)
 
     def apply_job(self, job: dict[str, Any]) -> bool:
-        """Create a Job; False when the very same is there already, whatever became of it.
-
-        Raises RunConflictError when a Job of that name stands for another configuration or other weights.
-        """
+        """Create a Job; False when the very same is there already, whatever became of it."""
         name, wanted = job["metadata"]["name"], identity(job["metadata"]["annotations"])
         try:
-            self._api.ask("create", "jobs", self._api.batch.create_namespaced_job, body=job)
+            self._api.request("create", "jobs", self._api.batch.create_namespaced_job, body=job)
             return True
         except RunConflictError:
             found = self.job(name)
@@ -94,7 +91,7 @@ class Cluster:
         """Delete a Job and its pods, which get their SIGTERM and grace; False when there is none."""
         method = self._api.batch.delete_namespaced_job
         try:
-            self._api.ask("delete", "jobs", method, name, propagation_policy="Background")
+            self._api.request("delete", "jobs", method, name, propagation_policy="Background")
         except MissingInputError:
             return False
         return True
@@ -124,23 +121,18 @@ class Cluster:
         """Every state of a Job that can be seen, from now to its end; the last one has an outcome.
 
         Lists, then watches from there; whatever ends the watch (time, a dropped connection, 410 Gone) starts over with
-        a list, so no final state is missed. Raises MissingInputError when the Job is not there (any more),
-        TransientError when the API server stays silent.
+        a list, so no final state is missed.
         """
         return stream.until(JobState.is_final, lambda: self._states(name), f"Job {name}")
 
     def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
-        """The lines of a pod's log, each once; with `follow` until the pod ends, over dropped connections.
-
-        Raises MissingInputError when the pod is not there (any more), TransientError when its container has not started
-        and `follow` is off, or when the API server stays silent.
-        """
+        """The lines of a pod's log, each once; with `follow` until the pod ends, over dropped connections."""
         new = stream.NewLines()
         if not follow:
             return self._log_lines(pod, new, follow=False)
         method = self._api.core.read_namespaced_pod
         return stream.lines(
-            lambda: PodState.of(self._api.ask("get", "pods", method, pod)),
+            lambda: PodState.of(self._api.request("get", "pods", method, pod)),
             lambda state: self._log_lines(pod, new, follow=not state.ended),
             what=f"log of pod {pod}",
         )
@@ -160,12 +152,12 @@ class Cluster:
         """Whether this user may, by the API server's own judgement."""
         method = self._api.access.create_self_subject_access_review
         body = objects.access_review(self.namespace, verb, resource, group, subresource)
-        found = self._api.ask_cluster("create", "selfsubjectaccessreviews", method, body=body)
+        found = self._api.request_cluster("create", "selfsubjectaccessreviews", method, body=body)
         return bool(found["status"]["allowed"])
 
     def nodes(self) -> tuple[NodeState, ...]:
         """All nodes; PermissionDeniedError for users of the chart's Role, who may see their namespace only."""
-        found = self._api.ask_cluster("list", "nodes", self._api.core.list_node)
+        found = self._api.request_cluster("list", "nodes", self._api.core.list_node)
         return tuple(map(NodeState.of, found["items"]))
 
     def quotas(self) -> tuple[Quota, ...]:
@@ -176,7 +168,7 @@ class Cluster:
     def has_secret(self, name: str) -> bool:
         """Whether a Secret is there. What it holds comes along and is thrown away at once."""
         try:
-            self._api.ask("get", "secrets", self._api.core.read_namespaced_secret, name)
+            self._api.request("get", "secrets", self._api.core.read_namespaced_secret, name)
         except MissingInputError:
             return False
         return True
@@ -185,7 +177,9 @@ class Cluster:
         """Whether Kueue's LocalQueue is there; None where the cluster has no Kueue."""
         method = self._api.custom.get_namespaced_custom_object
         try:
-            self._api.ask("get", "localqueues", method, **_KUEUE, plural="localqueues", name=name)
+            self._api.request(
+                "get", "localqueues", method, **_KUEUE, plural="localqueues", name=name
+            )
         except MissingInputError as fault:
             return False if f'"{name}" not found' in str(fault) else None
         return True
@@ -215,7 +209,7 @@ class Cluster:
         only = f"kueue.x-k8s.io/job-uid={job.uid}"
         options = {**_KUEUE, "plural": "workloads", "label_selector": only}
         try:
-            found = self._api.ask("list", "workloads", method, **options)
+            found = self._api.request("list", "workloads", method, **options)
         except (MissingInputError, PermissionDeniedError, SetupError):
             return ""
         messages = (
@@ -241,7 +235,7 @@ class Cluster:
     def _list_job(self, name: str) -> tuple[JobState | None, str]:
         """The Job and the version of the list, from which a watch misses nothing."""
         method, only = self._api.batch.list_namespaced_job, f"metadata.name={name}"
-        found = self._api.ask("list", "jobs", method, field_selector=only)
+        found = self._api.request("list", "jobs", method, field_selector=only)
         return next(map(JobState.of, found["items"]), None), found["metadata"]["resourceVersion"]
 
     def _log_lines(self, pod: str, new: stream.NewLines, *, follow: bool) -> Iterator[str]:
@@ -255,4 +249,4 @@ class Cluster:
     def _items(
         self, read: Callable[[Json], T], resource: str, method: Method, **options: Any
     ) -> tuple[T, ...]:
-        return tuple(map(read, self._api.ask("list", resource, method, **options)["items"]))
+        return tuple(map(read, self._api.request("list", resource, method, **options)["items"]))

@@ -32,7 +32,7 @@ class ClusterApi(Protocol):
     def apply_job(self, job: dict[str, Any]) -> bool:
         """Create a Job; False when the very same is there already, whatever became of it.
 
-        Raises RunConflictError when a Job of that name stands for another configuration or other weights.
+        Raises RunConflictError when a Job of that name belongs to another configuration or other weights.
         """
 
     def delete_job(self, name: str) -> bool:

@@ -51,12 +51,12 @@ class Transport:
         self.version = client.VersionApi(api)
         self._granted: set[Call] = set()
 
-    def ask(self, verb: str, resource: str, method: Method, *names: str, **options: Any) -> Any:
+    def request(self, verb: str, resource: str, method: Method, *names: str, **options: Any) -> Any:
         """The JSON answer to one request in the namespace."""
         call = Call(verb, resource, self.namespace, self.where)
         return self._send(call, method, *names, **options, namespace=self.namespace)
 
-    def ask_cluster(self, verb: str, resource: str, method: Method, **options: Any) -> Any:
+    def request_cluster(self, verb: str, resource: str, method: Method, **options: Any) -> Any:
         """The JSON answer to one request that no namespace belongs to."""
         return self._send(Call(verb, resource, "", self.where), method, **options)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-import time
 from itertools import islice
 
 import pytest
 
 from fingpt.cluster.api import stream
-from fingpt.cluster.api.cluster import Cluster
 from fingpt.cluster.diagnosis.explain import explain
 from fingpt.cluster.diagnosis.snapshot import State
 from fingpt.errors import (
@@ -22,44 +19,16 @@ from fingpt.errors import (
     TransientError,
 )
 from tests.cluster.api_server import (
+    JOB,
     NAMESPACE,
     answer,
     hang_up,
+    job_json,
     lines,
+    listed,
     refusal,
-    serving_tls,
-    write_kubeconfig,
 )
 from tests.cluster.sites import site_data
-
-JOB = "llama31-0a1b2c3d-train"
-SHA = "a" * 64
-NO_AUTHORITY = """
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-users: [{name: u, user: {}}]
-clusters: [{name: c, cluster: {server: "https://127.0.0.1", certificate-authority: none.pem}}]
-"""
-
-
-def job_json(
-    *conditions: str, version: str = "1", uid: str = "u1", sha: str = SHA, **status
-) -> dict:
-    given = [{"type": each, "status": "True", "reason": "Because"} for each in conditions]
-    return {
-        "kind": "Job",
-        "metadata": {
-            "name": JOB,
-            "uid": uid,
-            "resourceVersion": version,
-            "annotations": {"fingpt-jobs/config-sha256": sha},
-        },
-        "status": {"conditions": given, **status},
-    }
-
-
-def listed(*items: dict, version: str = "10"):
-    return answer({"metadata": {"resourceVersion": version}, "items": list(items)})
 
 
 def change(kind: str, job: dict) -> dict:
@@ -75,92 +44,6 @@ def pod_json(phase: str, state: str = "running") -> dict:
         "metadata": {"name": "pod"},
         "status": {"phase": phase, "containerStatuses": [{"state": {state: {}}}]},
     }
-
-
-# Connecting
-
-
-def test_the_context_names_cluster_and_namespace(cluster, api):
-    assert (cluster.namespace, cluster.version()) == (NAMESPACE, "v1.35.4")
-    assert cluster.where == f"context 'there' ({api.url})"
-
-
-def test_another_namespace_can_be_named(kubeconfig):
-    assert Cluster.connect("elsewhere", kubeconfig=kubeconfig).namespace == "elsewhere"
-
-
-def test_without_a_kubeconfig_and_outside_a_pod_the_error_says_so(tmp_path, monkeypatch):
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    nowhere = str(tmp_path / "none")
-    with pytest.raises(SetupError, match=r"There is no kubeconfig.*LOCAL=1"):
-        Cluster.connect(kubeconfig=nowhere)
-
-
-def test_a_kubeconfig_without_a_current_context_says_how_to_choose_one(tmp_path, api):
-    path = write_kubeconfig(tmp_path / "config", api.url, **{"current-context": ""})
-    with pytest.raises(SetupError, match="kubectl config use-context"):
-        Cluster.connect(kubeconfig=path)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "a: [",
-        "- list",
-        "text",
-        "kind: Config",
-        "clusters: 7",
-        "contexts: [{}]\ncurrent-context: x",
-        "contexts: [{name: x}]\ncurrent-context: x",
-        "contexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x",
-        "contexts: [{name: x, context: {cluster: c}}]\nclusters: [{name: c}]\ncurrent-context: x",
-        NO_AUTHORITY,
-        "\x00\x01",
-    ],
-)
-def test_a_broken_kubeconfig_is_one_error(tmp_path, text):
-    path = tmp_path / "config"
-    path.write_text(text)
-    with pytest.raises(SetupError) as caught:
-        Cluster.connect(kubeconfig=str(path))
-    assert "\n" not in str(caught.value)
-    assert "kubeconfig" in str(caught.value)
-
-
-def test_an_unknown_context_is_named(kubeconfig):
-    with pytest.raises(SetupError, match="nowhere"):
-        Cluster.connect(context="nowhere", kubeconfig=kubeconfig)
-
-
-def test_a_server_that_is_down_refuses_connections(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    path = write_kubeconfig(tmp_path / "config", f"http://127.0.0.1:{port}")
-    with pytest.raises(SetupError, match=f"context 'there' .*{port}.* refuses connections"):
-        Cluster.connect(kubeconfig=path)
-
-
-def test_a_server_without_tls_is_no_server_to_trust(tmp_path, api, monkeypatch):
-    monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
-    path = write_kubeconfig(tmp_path / "config", api.url.replace("http:", "https:"))
-    with pytest.raises(SetupError, match=r"speaks no TLS|No TLS connection"):
-        Cluster.connect(kubeconfig=path)
-
-
-def test_a_certificate_of_another_authority_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
-    with serving_tls(tmp_path) as url:
-        path = write_kubeconfig(tmp_path / "config", url)
-        with pytest.raises(SetupError, match="not signed by the authority in your kubeconfig"):
-            Cluster.connect(kubeconfig=path)
-
-
-def test_unaccepted_credentials_are_a_matter_of_logging_in(kubeconfig, api):
-    api.say("list version", refusal(401, "Unauthorized"))
-    with pytest.raises(PermissionDeniedError, match="log in again"):
-        Cluster.connect(kubeconfig=kubeconfig)
 
 
 # Asking
@@ -265,87 +148,6 @@ def test_nodes_of_a_cluster_that_one_may_not_see_are_a_missing_right(cluster, ap
     api.say("list nodes", refusal(403, "forbidden"))
     with pytest.raises(PermissionDeniedError, match="You may not list nodes in context"):
         cluster.nodes()
-
-
-# Trying again
-
-
-@pytest.mark.parametrize(
-    "trouble", [hang_up, refusal(500, "etcd leader changed"), refusal(503, "restarting")]
-)
-def test_what_passes_is_tried_again(cluster, api, trouble):
-    api.say("list jobs", trouble, trouble, listed(job_json()))
-    assert cluster.job(JOB) is not None
-    assert api.asked("list jobs") == 3
-
-
-def test_what_does_not_pass_ends_with_the_server_s_message(cluster, api):
-    api.say("list jobs", refusal(503, "storage is (re)initializing"))
-    with pytest.raises(TransientError, match=r"HTTP 503: storage is .*same command resumes"):
-        cluster.job(JOB)
-    assert 3 <= api.asked("list jobs") <= 8
-
-
-def test_what_is_refused_is_not_tried_again(cluster, api):
-    api.say("list jobs", refusal(403, "no"))
-    with pytest.raises(PermissionDeniedError):
-        cluster.job(JOB)
-    assert api.asked("list jobs") == 1
-
-
-def test_a_right_that_was_there_before_is_waited_for(cluster, api):
-    """A server that has just started forbids everything until it has read its rules."""
-    forbidden = refusal(403, 'User "ann" cannot list resource "jobs"')
-    api.say("list jobs", listed(job_json()), forbidden, forbidden, listed(job_json()))
-    assert [cluster.job(JOB), cluster.job(JOB)] != [None, None]
-    assert api.asked("list jobs") == 4
-
-
-def test_a_right_that_stays_away_is_an_error(cluster, api, monkeypatch):
-    monkeypatch.setattr(stream, "RESTART_SECONDS", 0.05)
-    forbidden = refusal(403, 'User "ann" cannot list resource "jobs"')
-    api.say("list jobs", listed(job_json()), forbidden)
-    assert cluster.job(JOB) is not None
-    with pytest.raises(PermissionDeniedError, match="You may not list jobs"):
-        cluster.job(JOB)
-    assert api.asked("list jobs") > 2
-
-
-def test_a_handshake_that_is_cut_off_is_tried_again(tmp_path, monkeypatch):
-    """What stands in front of a server that restarts takes connections and ends them."""
-    monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(stream, "RESTART_SECONDS", 0.5)
-    taken = []
-
-    def cut() -> None:
-        while True:
-            try:
-                taken.append(listener.accept()[0].close())
-            except OSError:
-                return
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=cut, daemon=True).start()
-        path = write_kubeconfig(
-            tmp_path / "config", f"https://127.0.0.1:{listener.getsockname()[1]}"
-        )
-        with pytest.raises(SetupError, match="ends connections during the TLS handshake"):
-            Cluster.connect(kubeconfig=path)
-        listener.shutdown(socket.SHUT_RDWR)
-    assert len(taken) > 2
-
-
-def test_a_busy_server_is_asked_again_when_it_says(cluster, api):
-    api.say("list jobs", refusal(429, "too many requests", Retry_After="1"), listed())
-    started = time.monotonic()
-    assert cluster.job(JOB) is None
-    assert time.monotonic() - started >= 0.9
-
-
-def test_an_answer_of_a_proxy_is_no_traceback(cluster, api):
-    api.say("list jobs", answer("<html>login</html>"))
-    with pytest.raises(TransientError, match="not JSON"):
-        cluster.job(JOB)
 
 
 # Watching

@@ -1,0 +1,100 @@
+"""Requests against an API server in this process: what is tried again, and what is an error at once."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+
+from fingpt.cluster.api import stream
+from fingpt.cluster.api.cluster import Cluster
+from fingpt.errors import PermissionDeniedError, SetupError, TransientError
+from tests.cluster.api_server import (
+    JOB,
+    answer,
+    hang_up,
+    job_json,
+    listed,
+    refusal,
+    write_kubeconfig,
+)
+
+
+@pytest.mark.parametrize(
+    "trouble", [hang_up, refusal(500, "etcd leader changed"), refusal(503, "restarting")]
+)
+def test_what_passes_is_tried_again(cluster, api, trouble):
+    api.say("list jobs", trouble, trouble, listed(job_json()))
+    assert cluster.job(JOB) is not None
+    assert api.asked("list jobs") == 3
+
+
+def test_what_does_not_pass_ends_with_the_server_s_message(cluster, api):
+    api.say("list jobs", refusal(503, "storage is (re)initializing"))
+    with pytest.raises(TransientError, match=r"HTTP 503: storage is .*same command resumes"):
+        cluster.job(JOB)
+    assert 3 <= api.asked("list jobs") <= 8
+
+
+def test_what_is_refused_is_not_tried_again(cluster, api):
+    api.say("list jobs", refusal(403, "no"))
+    with pytest.raises(PermissionDeniedError):
+        cluster.job(JOB)
+    assert api.asked("list jobs") == 1
+
+
+def test_a_right_that_was_there_before_is_waited_for(cluster, api):
+    """A server that has just started forbids everything until it has read its rules."""
+    forbidden = refusal(403, 'User "ann" cannot list resource "jobs"')
+    api.say("list jobs", listed(job_json()), forbidden, forbidden, listed(job_json()))
+    assert [cluster.job(JOB), cluster.job(JOB)] != [None, None]
+    assert api.asked("list jobs") == 4
+
+
+def test_a_right_that_stays_away_is_an_error(cluster, api, monkeypatch):
+    monkeypatch.setattr(stream, "RESTART_SECONDS", 0.05)
+    forbidden = refusal(403, 'User "ann" cannot list resource "jobs"')
+    api.say("list jobs", listed(job_json()), forbidden)
+    assert cluster.job(JOB) is not None
+    with pytest.raises(PermissionDeniedError, match="You may not list jobs"):
+        cluster.job(JOB)
+    assert api.asked("list jobs") > 2
+
+
+def test_a_handshake_that_is_cut_off_is_tried_again(tmp_path, monkeypatch):
+    """What stands in front of a server that restarts takes connections and ends them."""
+    monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(stream, "RESTART_SECONDS", 0.5)
+    taken = []
+
+    def cut() -> None:
+        while True:
+            try:
+                taken.append(listener.accept()[0].close())
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=cut, daemon=True).start()
+        path = write_kubeconfig(
+            tmp_path / "config", f"https://127.0.0.1:{listener.getsockname()[1]}"
+        )
+        with pytest.raises(SetupError, match="ends connections during the TLS handshake"):
+            Cluster.connect(kubeconfig=path)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert len(taken) > 2
+
+
+def test_a_busy_server_is_asked_again_when_it_says(cluster, api):
+    api.say("list jobs", refusal(429, "too many requests", Retry_After="1"), listed())
+    started = time.monotonic()
+    assert cluster.job(JOB) is None
+    assert time.monotonic() - started >= 0.9
+
+
+def test_an_answer_of_a_proxy_is_no_traceback(cluster, api):
+    api.say("list jobs", answer("<html>login</html>"))
+    with pytest.raises(TransientError, match="not JSON"):
+        cluster.job(JOB)
