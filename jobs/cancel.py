@@ -29,7 +29,7 @@ def main(run: Annotated[str, typer.Option(help="run id")]) -> None:
         from fingpt.cluster.api.cluster import Cluster
 
         cluster = Cluster.connect(environment.namespace)
-        # Drive first: while it lives, it would fail over the missing Job of its stage.
+        # The conductor first: while it lives, it would miss the Jobs of its stages.
         jobs = sorted(cluster.jobs(run), key=lambda job: job.stage != "drive")
         for job in jobs:
             cluster.delete_job(job.name)

@@ -14,20 +14,19 @@ from fingpt.errors import ConfigError, Interrupted, MissingInputError, StageFail
 from fingpt.models import spec
 from fingpt.runs.run import Run, Stage, run_key
 from fingpt.weights.base import publish_base
-from tests.cluster.api_server import ApiServer, answer, listed
+from tests.cluster.api_server import ApiServer, answer
 from tests.cluster.sites import IMAGES, site_data
 
 TINY, LARGE = spec("tiny-llama31"), spec("llama31")
-NOTHING = listed()
+NOTHING = answer({"metadata": {"resourceVersion": "7"}, "items": []})
 
 
-def one_job(*conditions, uid="u1"):
-    return listed(
-        {"metadata": {"name": "x", "uid": uid}, "status": {"conditions": list(conditions)}}
-    )
+def listed(*conditions, uid="u1"):
+    job = {"metadata": {"name": "x", "uid": uid}, "status": {"conditions": list(conditions)}}
+    return answer({"metadata": {"resourceVersion": "7"}, "items": [job]})
 
 
-FAILED = one_job(
+FAILED = listed(
     {"type": "Failed", "status": "True", "message": "failed with exit code 77 matching"}, uid="u2"
 )
 
@@ -57,7 +56,7 @@ def cluster(api: ApiServer, kubeconfig, monkeypatch):
     api.say("get configmaps", answer({"data": site_data()}))
     api.say("list pods", NOTHING)
     api.say("list events", NOTHING)
-    api.say("list jobs", NOTHING, one_job())
+    api.say("list jobs", NOTHING, listed())
     api.say("create jobs", answer({}, 201))
     return Cluster.connect(kubeconfig=kubeconfig)
 
@@ -107,14 +106,14 @@ def test_a_run_is_frozen_before_its_job_is_made_and_not_waited_for(api, cluster,
         ("tiny-llama31", [Stage.EVAL], "make train MODEL=tiny-llama31"),
     ],
 )
-def test_what_is_missing_is_reported_before_any_job(api, cluster, bucket, model, stages, words):
+def test_what_is_missing_is_said_before_any_job(api, cluster, bucket, model, stages, words):
     frozen = submission.freeze(bucket, RunConfig(model=model), cluster.site(), dry=False)
     with pytest.raises(MissingInputError, match=words):
         submission.submit(cluster, bucket, frozen, stages, follow=False)
     assert created(api) == []
 
 
-def test_ctrl_c_leaves_the_drive_job_alone_and_says_how_to_come_back(
+def test_ctrl_c_leaves_the_conductor_alone_and_says_how_to_come_back(
     api, cluster, bucket, run, monkeypatch
 ):
     monkeypatch.setattr(follow.time, "sleep", ctrl_c)
@@ -137,7 +136,7 @@ def test_the_mirror_is_followed_to_its_own_exit_code(api, cluster, bucket):
         "status": {"phase": "Failed", "containerStatuses": [{"state": state}]},
     }
     api.say("list pods", answer({"items": [ended]}))
-    api.say("list jobs", NOTHING, one_job(), FAILED)
+    api.say("list jobs", NOTHING, listed(), FAILED)
     with pytest.raises(StageFailedError, match="The licence is not accepted") as caught:
         submission.bring_base(cluster, bucket, LARGE)
     assert (created(api), caught.value.exit_code) == (["mirror-llama31"], 77)
@@ -147,7 +146,7 @@ def test_a_mirror_under_way_is_followed_and_left_alone_on_ctrl_c(api, cluster, b
     monkeypatch.setattr(follow.time, "sleep", ctrl_c)
     marks = drive.plan_base(LARGE, cluster.site())["metadata"]["annotations"]
     there = {"metadata": {"name": "mirror-llama31", "uid": "u1", "annotations": marks}}
-    api.say("list jobs", listed(there))
+    api.say("list jobs", answer({"metadata": {"resourceVersion": "7"}, "items": [there]}))
     api.say("create jobs", answer({"kind": "Status", "reason": "AlreadyExists"}, 409))
     with pytest.raises(Interrupted, match="Come back with the same command"):
         submission.bring_base(cluster, bucket, LARGE)

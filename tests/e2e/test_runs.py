@@ -19,7 +19,7 @@ def test_drive_s_pod_may_be_deleted_and_its_job_too(run_lab, reference):
         one.say(f"kubectl delete pod {first}")
         kubectl("delete", "pod", first, "-n", run_lab.namespace, "--wait=false")
         trainer = one.pod()
-        until(60, "another pod of drive runs", lambda: one.drive_pod() not in ("", first))
+        until(60, "another drive pod runs", lambda: one.drive_pod() not in ("", first))
         one.say(f"kubectl delete job {one.drive}")
         kubectl("delete", "job", one.drive, "-n", run_lab.namespace)
         code, said = one.follow()
