@@ -161,7 +161,8 @@ def _delete(cluster: ClusterApi, name: str) -> None:
         cluster.delete_job(name)
     except FingptError as fault:
         log.warning(
-            f"Job {name} could not be deleted; it is removed by itself in minutes", why=str(fault)
+            f"Job {name} could not be deleted; it is removed by itself in minutes",
+            message=str(fault),
         )
 
 
