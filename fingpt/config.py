@@ -21,6 +21,7 @@ from fingpt.models import LINEAR_LAYERS, spec
 from fingpt.record import Frozen, canonical_json, sha256_bytes
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
+ResolvedPrecision = Literal["bf16", "fp16", "fp32"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,8 @@ def sha256_file(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def tree_sha256(files: Iterable[tuple[str, str]]) -> str:
+    """Hex sha256 of a set of files, given as (name, sha256) in their order: names and bytes, wherever they lie."""
+    return sha256_bytes(canonical_json([[name, sha256] for name, sha256 in files]))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from typing import Any, cast
 
-from fingpt import log
-from fingpt.eval import device
+import torch
+
+from fingpt import hardware, log
 from fingpt.eval.inputs import Inputs, read_inputs
 from fingpt.eval.model import Variant
 from fingpt.eval.table import Scored, encode_table
@@ -19,6 +20,17 @@ from fingpt.runs.manifest import EvalManifest, VariantScores
 from fingpt.runs.run import Stage, stage_prefix
 from fingpt.runs.stage import Context
 from fingpt.storage import put
+
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "peft",
+    "tokenizers",
+    "evaluate",
+    "rouge_score",
+    "scikit-learn",
+    "numpy",
+)
 
 
 def body(ctx: Context) -> EvalManifest:
@@ -51,8 +63,8 @@ def body(ctx: Context) -> EvalManifest:
                 for phase in ("loss", "generate", "score")
             },
         },
-        versions=device.versions(),
-        hardware=device.hardware(),
+        versions=hardware.versions(_LIBRARIES),
+        hardware=_hardware(),
         warnings=_warnings(inputs, evaluation, scores),
         dataset=inputs.dataset.id,
         adapter_sha256=inputs.adapter_sha256,
@@ -61,6 +73,14 @@ def body(ctx: Context) -> EvalManifest:
         scores=scores,
         files=(table, *files),
     )
+
+
+def _hardware() -> dict[str, str]:
+    """The machine, and the most GPU memory that was used."""
+    found = hardware.hardware()
+    if torch.cuda.is_available():
+        found["peak_memory_bytes"] = str(hardware.peak_memory_bytes())
+    return found
 
 
 def _say(variant: str, scores: VariantScores) -> None:

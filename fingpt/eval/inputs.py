@@ -9,7 +9,7 @@ from fingpt.errors import DataError
 from fingpt.models import ModelSpec, spec
 from fingpt.prompts.chat import template_sha256
 from fingpt.prompts.examples import Example, decode_jsonl
-from fingpt.record import FileRef, canonical_json, sha256_bytes
+from fingpt.record import FileRef, tree_sha256
 from fingpt.runs.manifest import BaseManifest, DatasetManifest, PrepManifest, TrainManifest
 from fingpt.runs.run import (
     Stage,
@@ -42,9 +42,7 @@ class Inputs:
     @property
     def adapter_sha256(self) -> str:
         """Identity of the adapter: hash over its files' names and hashes."""
-        return sha256_bytes(
-            canonical_json([[file.name, file.sha256] for file in self.adapter_files])
-        )
+        return tree_sha256((file.name, file.sha256) for file in self.adapter_files)
 
 
 def read_inputs(ctx: Context) -> Inputs:

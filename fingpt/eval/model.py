@@ -17,7 +17,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from fingpt.errors import DataError
+from fingpt.errors import DataError, DivergedError
 
 Variant = Literal["base", "tuned"]
 _ADAPTER_FILES = {".safetensors", ".json", ".md"}
@@ -55,3 +55,16 @@ def active(model: PeftModel, variant: Variant) -> Iterator[Any]:
         return
     with model.disable_adapter():
         yield model.get_base_model()
+
+
+@contextmanager
+def translate_out_of_memory(batch_size: int) -> Iterator[None]:
+    """Turn an out-of-memory error of the GPU into one sentence."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise DivergedError(
+            f"Out of GPU memory with eval.batch_size={batch_size} on {torch.cuda.get_device_name()}; "
+            "submit the run again with a smaller one, such as SET=eval.batch_size="
+            f"{max(1, batch_size // 2)}."
+        ) from None

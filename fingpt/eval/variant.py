@@ -10,14 +10,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from fingpt import log
-from fingpt.eval import device
+from fingpt import hardware, log
 from fingpt.eval.chunks import Chunk, Losses, chunk, context_of, losses
 from fingpt.eval.generate import Answer, Decoding, generate_batch
 from fingpt.eval.inputs import Inputs, fetch_adapter, read_split
 from fingpt.eval.loss import answer_nll
 from fingpt.eval.metrics import Metrics
-from fingpt.eval.model import Variant, active, load
+from fingpt.eval.model import Variant, active, load, translate_out_of_memory
 from fingpt.eval.prompts import Row, batches, refuse_duplicates, spread
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.table import Scored
@@ -54,9 +53,12 @@ class Evaluation:
         refuse_duplicates(self.test)
         train = read_split(ctx, inputs.dataset, "train")
         self.train = self._rows([train[index] for index in spread(len(train), TRAIN_LOSS_ROWS)])
-        self.precision = device.resolve_precision(self.settings.precision)
+        self.precision = hardware.resolve_precision(self.settings.precision, "eval.precision")
         self.model = load(
-            folder, fetch_adapter(ctx, inputs), device.device(), device.dtype(self.precision)
+            folder,
+            fetch_adapter(ctx, inputs),
+            hardware.device(),
+            hardware.dtype(self.precision),
         )
         self.decoding = Decoding(
             stop_ids=stop_ids(inputs.spec, self.tokenizer),
@@ -92,7 +94,7 @@ class Evaluation:
         """Loss, answers and scores of one variant; `load_seconds` is copied into its seconds by phase."""
         with (
             active(self.model, variant) as model,
-            device.memory_in_words(self.settings.batch_size),
+            translate_out_of_memory(self.settings.batch_size),
         ):
             loss = self._losses(model, variant)
             chunks = self._answers(model, variant)

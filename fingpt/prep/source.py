@@ -14,12 +14,11 @@ from typing import Any
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError, TransientError
 from fingpt.prep.raw_rows import COLUMNS, RawRow, Reject
 from fingpt.prep.readers import check_columns, read_file, rows_of_batches
-from fingpt.prep.split import SPLITS
-from fingpt.record import canonical_json, sha256_bytes, sha256_file
+from fingpt.record import sha256_file, tree_sha256
 from fingpt.runs.freeze import SAMPLE
+from fingpt.runs.run import SOURCE_FILES, SPLITS
 from fingpt.storage import ObjectStore, open_store
 
-_SPLIT_FILES = tuple(f"{split}{suffix}" for split in SPLITS for suffix in (".parquet", ".jsonl"))
 _RAW = re.compile(r"raw/([0-9a-f]{16})/?")
 _HUB = re.compile(r"hub:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 _WAYS = (
@@ -57,7 +56,7 @@ def _local_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise MissingInputError(f"Source {path} does not exist; give {_WAYS}.")
-    files = [path / name for name in _SPLIT_FILES if (path / name).is_file()]
+    files = [path / name for name in SOURCE_FILES if (path / name).is_file()]
     if not files:
         seen = ", ".join(sorted(p.name for p in path.iterdir())[:8]) or "nothing"
         raise MissingInputError(
@@ -73,9 +72,9 @@ def _frozen_files(source: str, store: ObjectStore, scratch: Path) -> list[Path]:
         raise ConfigError(
             f"Source '{source}' is not 'raw/<16 hex digits>'; submit the local path instead."
         )
-    keys = [f"raw/{match[1]}/{name}" for name in _SPLIT_FILES]
+    keys = [f"raw/{match[1]}/{name}" for name in SOURCE_FILES]
     files = _fetch(store, keys, scratch)
-    found = sha256_bytes(canonical_json([[path.name, sha256_file(path)] for path in files]))[:16]
+    found = tree_sha256((path.name, sha256_file(path)) for path in files)[:16]
     if found != match[1]:
         raise StorageError(
             f"{source} in {store.uri} hashes to {found}: a source file was changed, added or removed after it was "
@@ -88,7 +87,7 @@ def _remote_files(source: str, scratch: Path) -> list[Path]:
     prefix, _, name = source.rpartition("/")
     if name.endswith((".parquet", ".jsonl")):
         return _fetch(open_store(prefix), [name], scratch)
-    return _fetch(open_store(source.rstrip("/")), list(_SPLIT_FILES), scratch)
+    return _fetch(open_store(source.rstrip("/")), list(SOURCE_FILES), scratch)
 
 
 def _fetch(store: ObjectStore, keys: list[str], scratch: Path) -> list[Path]:

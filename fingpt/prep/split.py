@@ -15,8 +15,8 @@ from datetime import timedelta
 from fingpt.config import PrepConfig
 from fingpt.errors import ConfigError, DataError
 from fingpt.prompts.examples import Example
+from fingpt.runs.run import SPLITS
 
-SPLITS = ("train", "validation", "test")
 _TEST_SHARE = 0.2  # of a random split, as the reference pipeline has it
 
 Rows = Mapping[str, Sequence[Example]]

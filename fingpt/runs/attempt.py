@@ -66,11 +66,7 @@ class Attempt:
 
     def check(self) -> None:
         """FencedError when a newer attempt has taken over; to be called before every commit."""
-        if self.store.exists(claim_key(self.run_id, self.stage, self.number + 1)):
-            raise FencedError(
-                f"Attempt {self.number} of {self.stage} in {self.run_id} was taken over by attempt {self.number + 1}; "
-                "this one stops without writing."
-            )
+        check_fence(self.store, self.run_id, self.stage, self.number)
 
     def __enter__(self) -> Attempt:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -111,6 +107,15 @@ class Attempt:
                 log.warning("heartbeat not stored", reason=str(fault))
             else:
                 beat += 1
+
+
+def check_fence(store: ObjectStore, run_id: str, stage: Stage, number: int) -> None:
+    """FencedError when an attempt newer than `number` has claimed the stage."""
+    if store.exists(claim_key(run_id, stage, number + 1)):
+        raise FencedError(
+            f"Attempt {number} of {stage} in {run_id} was taken over by attempt {number + 1}; "
+            "this one stops without writing."
+        )
 
 
 def claim(

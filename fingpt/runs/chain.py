@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from fingpt.errors import StorageError
 from fingpt.models import spec
-from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes
-from fingpt.runs.freeze import SPLITS, SUFFIXES
+from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
+from fingpt.runs.ledger import report_keys
 from fingpt.runs.manifest import (
     BaseManifest,
     Commit,
@@ -30,6 +30,7 @@ from fingpt.runs.manifest import (
     decode,
 )
 from fingpt.runs.run import (
+    SOURCE_FILES,
     Run,
     Stage,
     base_manifest_key,
@@ -115,13 +116,14 @@ class Chain:
         if not source.startswith("raw/"):
             self.add(source, LinkStatus.SKIPPED, "a remote source; what was taken is the data set")
             return
-        names = [f"{split}{suffix}" for split in SPLITS for suffix in SUFFIXES]
-        there = [name for name in names if self.store.exists(f"{source}/{name}")]
+        there = [name for name in SOURCE_FILES if self.store.exists(f"{source}/{name}")]
         if not there:
             self.add(source, LinkStatus.MISSING, "the source files are not in the store")
             return
-        listing = [[name, sha256_bytes(self.store.read(f"{source}/{name}"))] for name in there]
-        whole = raw_prefix(sha256_bytes(canonical_json(listing))[:16]) == source
+        digest = tree_sha256(
+            (name, sha256_bytes(self.store.read(f"{source}/{name}"))) for name in there
+        )
+        whole = raw_prefix(digest[:16]) == source
         for name in there:
             self.judge(
                 f"{source}/{name}",
@@ -191,7 +193,7 @@ class Chain:
     def _fits(self, evaluation: EvalManifest, train: TrainManifest) -> None:
         key = complete_key(self.run.id, Stage.EVAL)
         files = [file for file in train.files if file.name.startswith("adapter/")]
-        adapter = sha256_bytes(canonical_json([[file.name, file.sha256] for file in files]))
+        adapter = tree_sha256((file.name, file.sha256) for file in files)
         pairs = (
             ("adapter", evaluation.adapter_sha256, adapter),
             ("base weights", evaluation.base_sha256, train.base_sha256),
@@ -202,12 +204,8 @@ class Chain:
                 self.add(key, LinkStatus.DAMAGED, f"it scored another {what} than train made")
 
     def _reports(self) -> None:
-        """Reports that name the run; found by listing, since nothing points at them."""
-        for key in self.store.keys("reports/"):
-            if not key.endswith("/manifest.json") or key.count("/") != 2:
-                continue
-            if self.run.id.encode() not in self.store.read(key):
-                continue
+        """Reports that name the run."""
+        for key in report_keys(self.store, self.run.id):
             report = self._record(key, ReportManifest, "")
             if report is not None:
                 self._inputs(key, report.inputs)

@@ -16,7 +16,7 @@ from fingpt import log
 from fingpt.errors import ConfigError, MissingInputError
 from fingpt.models import spec
 from fingpt.record import FileRef, Frozen, sha256_bytes, sha256_file
-from fingpt.runs.ledger import require_run
+from fingpt.runs.ledger import report_keys, require_run
 from fingpt.runs.manifest import (
     BaseManifest,
     DatasetManifest,
@@ -39,7 +39,7 @@ from fingpt.runs.run import (
 )
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import ObjectStore, check_key, download_tree
-from fingpt.storage.files import os_errors_in_words, require_space
+from fingpt.storage.files import require_space, translate_os_errors
 
 ADAPTER = "adapter/"
 
@@ -94,10 +94,7 @@ def _shared(store: ObjectStore, run: Run, found: Found) -> Iterator[FileRef]:
         if store.exists(key):
             decode(kind, store.read(key), key)
             yield _record(store, key, key)
-    # Reports are found by listing, since nothing points at them.
-    for key in store.keys("reports/"):
-        if not key.endswith("/manifest.json") or run.id.encode() not in store.read(key):
-            continue
+    for key in report_keys(store, run.id):
         report = decode(ReportManifest, store.read(key), key)
         yield _record(store, key, key)
         yield from _below(report_prefix(report.id), report.files)
@@ -116,7 +113,7 @@ def _is_there(folder: Path, ref: FileRef) -> bool:
     """Whether the folder has the file; ConfigError when it has other bytes under that name."""
     check_key(ref.name)
     path = folder / ref.name
-    with os_errors_in_words(path):
+    with translate_os_errors(path):
         if not path.exists():
             return False
         if path.is_file() and sha256_file(path) == ref.sha256:
@@ -139,7 +136,7 @@ def _bring(
         with log.progress("collect", total) as meter:
             for prefix, files in parts:
                 download_tree(store, prefix, files, aside, meter)
-        with os_errors_in_words(folder):
+        with translate_os_errors(folder):
             for ref in refs:
                 (folder / ref.name).parent.mkdir(parents=True, exist_ok=True)
                 (aside / ref.name).rename(folder / ref.name)

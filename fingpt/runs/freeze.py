@@ -1,23 +1,33 @@
-"""Submit: freeze a configuration and its local source files into the bucket, so that a run is its bytes.
+"""Freeze a configuration and its local source files into the bucket, so that a run is its bytes.
 
-A local source is copied under `raw/<hash of its bytes>/` and named so in the configuration; therefore a run's id
-depends on what the rows are and not on where they lay, and a stage can run where the laptop's disk is out of sight.
+A local source is copied under `raw/<hash of its bytes>/` and named so in the configuration. A run's id therefore
+depends on the rows and not on the folder they came from, and a stage can run where that folder cannot be reached.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from fingpt import log
 from fingpt.config import RunConfig
 from fingpt.errors import MissingInputError, RunConflictError
-from fingpt.record import canonical_json, sha256_bytes, sha256_file
-from fingpt.runs.run import Run, raw_prefix, run_key
+from fingpt.record import sha256_bytes, sha256_file, tree_sha256
+from fingpt.runs.run import SOURCE_FILES, SPLITS, Run, raw_prefix, run_key
 from fingpt.storage import ObjectStore
 
 SAMPLE = Path(__file__).parent.parent / "synthetic" / "sample"
-SPLITS = ("train", "validation", "test")
-SUFFIXES = (".parquet", ".jsonl")
+"""Folder of the synthetic rows that the source `sample` names."""
+
+
+def freeze(store: ObjectStore, config: RunConfig, images: Mapping[str, str]) -> Run:
+    """The run of `config` computed by `images` (stage → image, or the digest of local code), frozen into the store.
+
+    Raises what `freeze_source` and `create_run` raise.
+    """
+    run = Run.of(freeze_source(store, config), dict(images))
+    create_run(store, run)
+    return run
 
 
 def freeze_source(store: ObjectStore, config: RunConfig) -> RunConfig:
@@ -29,9 +39,7 @@ def freeze_source(store: ObjectStore, config: RunConfig) -> RunConfig:
     if source.startswith(("s3://", "hub:", "raw/")):
         return config
     files = source_files(SAMPLE if source == "sample" else Path(source).expanduser())
-    source_id = sha256_bytes(canonical_json([[name, sha256_file(path)] for name, path in files]))[
-        :16
-    ]
+    source_id = tree_sha256((name, sha256_file(path)) for name, path in files)[:16]
     for name, path in files:
         store.upload(path, f"{raw_prefix(source_id)}/{name}")
     prep = config.prep.model_copy(update={"source": raw_prefix(source_id)})
@@ -44,7 +52,7 @@ def source_files(path: Path) -> list[tuple[str, Path]]:
     A folder gives its `train|validation|test` files, a single file of any other name is the train split.
     """
     if path.is_file():
-        if path.suffix not in SUFFIXES:
+        if f"train{path.suffix}" not in SOURCE_FILES:
             raise MissingInputError(f"Source {path} is neither .parquet nor .jsonl.")
         return [(f"{path.stem if path.stem in SPLITS else 'train'}{path.suffix}", path)]
     if not path.is_dir():
@@ -52,12 +60,7 @@ def source_files(path: Path) -> list[tuple[str, Path]]:
             f"Source {path} does not exist; give a folder with train.parquet and test.parquet, one .parquet or .jsonl "
             "file, s3://bucket/prefix, hub:owner/name@revision, or 'sample'."
         )
-    files = [
-        (f"{split}{suffix}", path / f"{split}{suffix}")
-        for split in SPLITS
-        for suffix in SUFFIXES
-        if (path / f"{split}{suffix}").is_file()
-    ]
+    files = [(name, path / name) for name in SOURCE_FILES if (path / name).is_file()]
     if not files:
         raise MissingInputError(
             f"Source folder {path} holds no train.parquet, test.parquet, train.jsonl or test.jsonl."

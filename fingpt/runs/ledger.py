@@ -118,6 +118,15 @@ def run_ids(store: ObjectStore) -> Iterator[str]:
             yield parts[1]
 
 
+def report_keys(store: ObjectStore, run_id: str = "") -> Iterator[str]:
+    """Manifest keys of all reports, or of those that name a run; found by listing, since nothing points at them."""
+    for key in store.keys("reports/"):
+        if not key.endswith("/manifest.json") or key.count("/") != 2:
+            continue
+        if not run_id or run_id.encode() in store.read(key):
+            yield key
+
+
 def newest_run(store: ObjectStore) -> str:
     """The run whose newest attempt began last; MissingInputError when the store has no run."""
     begun = [(_started(store, run_id), run_id) for run_id in run_ids(store)]

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import Field, ValidationError
 
 from fingpt.errors import StorageError
-from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes
+from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
 
 SCHEMA_VERSION = 1
 
@@ -80,10 +80,18 @@ class BaseManifest(Frozen):
     @property
     def sha256(self) -> str:
         """Identity of the weights, configuration and tokenizer together."""
-        return sha256_bytes(canonical_json([[file.name, file.sha256] for file in self.files]))
+        return tree_sha256((file.name, file.sha256) for file in self.files)
 
 
-class StageManifest(Frozen):
+class Measured(Frozen):
+    """How long each phase took, in seconds, and the libraries and the machine that the numbers come from."""
+
+    seconds: dict[str, float] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    hardware: dict[str, str] = Field(default_factory=dict)
+
+
+class StageManifest(Measured):
     """What every stage's COMPLETE.json holds: who made it from what.
 
     `inputs`: bucket key → sha256 of each manifest that was read. `finished_at`: UTC, for people only.
@@ -96,9 +104,6 @@ class StageManifest(Frozen):
     image: str
     inputs: dict[str, str]
     finished_at: str
-    seconds: dict[str, float] = Field(default_factory=dict)
-    versions: dict[str, str] = Field(default_factory=dict)
-    hardware: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -109,18 +114,14 @@ class PrepManifest(StageManifest):
     dataset_sha256: str
 
 
-class TrainManifest(StageManifest):
-    """A trained LoRA adapter: `files` lie under the run's `train/` prefix (`adapter/…`, `metrics.jsonl`).
+class TrainSummary(Measured):
+    """What a training measured.
 
-    Losses are mean negative log-likelihoods per supervised (answer) token, in nats. `exactness`: `bitwise` when
-    repeats give the same bytes on the same machine type, else `restarted` or `loss-close`.
+    Losses are mean negative log-likelihoods per supervised (answer) token, in nats. `resumed`: optimizer steps that a
+    checkpoint brought along. `exactness`: `bitwise` when repeats give the same bytes on the same machine type, else
+    `restarted` or `loss-close`.
     """
 
-    base: str
-    base_sha256: str
-    tokenizer_sha256: str
-    template_sha256: str
-    dataset: str
     steps: int
     rows: int
     tokens: int
@@ -134,6 +135,16 @@ class TrainManifest(StageManifest):
     peak_memory_bytes: int
     resumed: int
     exactness: str
+
+
+class TrainManifest(StageManifest, TrainSummary):
+    """A trained LoRA adapter: `files` lie under the run's `train/` prefix (`adapter/…`, `metrics.jsonl`)."""
+
+    base: str
+    base_sha256: str
+    tokenizer_sha256: str
+    template_sha256: str
+    dataset: str
     files: tuple[FileRef, ...]
 
 

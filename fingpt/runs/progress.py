@@ -6,7 +6,8 @@ Reads only. Between two commits of training the bucket does not know more than t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -73,14 +74,12 @@ def progress(
     )
 
 
-def newest_commit(store: ObjectStore, run_id: str) -> Commit | None:
-    """The newest commit whose record is sound; damaged ones are passed over, as a resume does."""
+def sound_commits(store: ObjectStore, run_id: str) -> Iterator[Commit]:
+    """The commits of a run whose records are sound, newest first."""
     for n in range(last_number(store.exists, lambda n: commit_key(run_id, n)), 0, -1):
-        try:
-            return decode(Commit, store.read(commit_key(run_id, n)), commit_key(run_id, n))
-        except StorageError:
-            continue
-    return None
+        key = commit_key(run_id, n)
+        with suppress(StorageError):
+            yield decode(Commit, store.read(key), key)
 
 
 def _rows(store: ObjectStore, run: Run, split: str) -> int | None:
@@ -95,7 +94,7 @@ def _rows(store: ObjectStore, run: Run, split: str) -> int | None:
 def _training(store: ObjectStore, run: Run) -> Progress:
     rows = _rows(store, run, "train")
     total = run.config.train.steps(rows)[1] if rows else None
-    commit = newest_commit(store, run.id)
+    commit = next(sound_commits(store, run.id), None)
     if commit is None:
         return Progress(done=0, total=total)
     reached = Progress(done=commit.step, total=total, commit=commit.n, committed=commit.step)

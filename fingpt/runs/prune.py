@@ -9,19 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from fingpt import log
-from fingpt.errors import StorageError
 from fingpt.runs.chain import KEPT_COMMITS
-from fingpt.runs.ledger import attempts, run_ids, seconds_since
-from fingpt.runs.manifest import Commit, PrepManifest, ReportManifest, decode
-from fingpt.runs.run import (
-    Run,
-    Stage,
-    commit_key,
-    last_number,
-    stage_prefix,
-)
+from fingpt.runs.ledger import attempts, report_keys, run_ids, seconds_since
+from fingpt.runs.manifest import PrepManifest, ReportManifest, decode
+from fingpt.runs.progress import sound_commits
+from fingpt.runs.run import Run, Stage, stage_prefix
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import ObjectStore
 from fingpt.storage.deleting import Deleter, Found
@@ -100,20 +95,8 @@ def _checkpoints(store: ObjectStore, deleter: Deleter, run: Run) -> Iterator[Lef
 
 
 def _kept_prefixes(store: ObjectStore, run_id: str) -> set[str]:
-    """Prefixes of the newest KEPT_COMMITS sound commits and of all newer ones."""
-    kept: set[str] = set()
-    sound = 0
-    for n in range(last_number(store.exists, lambda n: commit_key(run_id, n)), 0, -1):
-        key = commit_key(run_id, n)
-        try:
-            commit = decode(Commit, store.read(key), key)
-        except StorageError:
-            continue
-        kept.add(commit.prefix)
-        sound += 1
-        if sound == KEPT_COMMITS:
-            break
-    return kept
+    """Prefixes of the newest KEPT_COMMITS sound commits."""
+    return {commit.prefix for commit in islice(sound_commits(store, run_id), KEPT_COMMITS)}
 
 
 def _used_datasets(store: ObjectStore, runs: list[Run]) -> set[str]:
@@ -123,10 +106,9 @@ def _used_datasets(store: ObjectStore, runs: list[Run]) -> set[str]:
         prep = finished(store, run, Stage.PREP)
         if isinstance(prep, PrepManifest):
             used.add(prep.dataset)
-    for key in store.keys("reports/"):
-        if key.endswith("/manifest.json") and key.count("/") == 2:
-            inputs = decode(ReportManifest, store.read(key), key).inputs
-            used |= {name.split("/")[1] for name in inputs if name.startswith("datasets/")}
+    for key in report_keys(store):
+        inputs = decode(ReportManifest, store.read(key), key).inputs
+        used |= {name.split("/")[1] for name in inputs if name.startswith("datasets/")}
     return used
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from fingpt.config import RunConfig
 from fingpt.errors import DataError
-from fingpt.record import Frozen, canonical_json, sha256_bytes, sha256_file
+from fingpt.record import Frozen, canonical_json, sha256_bytes, sha256_file, tree_sha256
 
 
 class Stage(StrEnum):
@@ -65,8 +65,14 @@ class Run(Frozen):
 def code_digest(root: Path) -> str:
     """sha256 over the project's Python sources: what stands for an image digest when stages run as local processes."""
     files = sorted(path for folder in ("fingpt", "jobs") for path in (root / folder).rglob("*.py"))
-    listing = [[path.relative_to(root).as_posix(), sha256_file(path)] for path in files]
-    return sha256_bytes(canonical_json(listing))
+    return tree_sha256((path.relative_to(root).as_posix(), sha256_file(path)) for path in files)
+
+
+SPLITS = ("train", "validation", "test")
+"""The parts of a data set, in order; `datasets/<id>/<split>.jsonl` holds each."""
+
+SOURCE_FILES = tuple(f"{split}{suffix}" for split in SPLITS for suffix in (".parquet", ".jsonl"))
+"""What a source's files may be called."""
 
 
 def raw_prefix(source_id: str) -> str:

@@ -6,7 +6,6 @@ never writes COMPLETE itself, so nothing half-done can look finished.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import signal
@@ -29,11 +28,10 @@ from fingpt.errors import (
     FingptError,
     Interrupted,
     MissingInputError,
-    PermissionDeniedError,
     StorageError,
 )
 from fingpt.record import Frozen, sha256_bytes
-from fingpt.runs.attempt import claim
+from fingpt.runs.attempt import Attempt, claim
 from fingpt.runs.manifest import (
     EvalManifest,
     PrepManifest,
@@ -44,6 +42,7 @@ from fingpt.runs.manifest import (
 )
 from fingpt.runs.run import Run, Stage, complete_key, run_key
 from fingpt.storage import HASTE, ObjectStore, open_store
+from fingpt.storage.files import from_os_error
 
 M = TypeVar("M", bound=Frozen)
 
@@ -59,9 +58,9 @@ KINDS: dict[Stage, type[StageManifest]] = {
 
 @dataclass
 class Context:
-    """What a body works with: the store, the run, the site, a scratch folder that is gone afterwards.
+    """What a body works with: the store, the run, the environment, a scratch folder that is deleted afterwards.
 
-    `fence` raises FencedError when a newer attempt has taken over, and is to be called before every commit of its own.
+    `attempt` is the claim that the body works under; its `check` is to be called before every commit of the body's own.
     `inputs` collects bucket key → sha256 of every manifest read through `read`, for the stage's own manifest.
     """
 
@@ -70,7 +69,7 @@ class Context:
     stage: Stage
     environment: Environment
     scratch: Path
-    fence: Callable[[], None] = lambda: None
+    attempt: Attempt
     inputs: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
@@ -116,7 +115,7 @@ def run_stage(stage: Stage, uri: str, load_body: Callable[[], Body]) -> int:
 
 
 def guarded(action: Callable[[], None], *, debug: bool) -> int:
-    """Run `action`, say any error in one sentence, and return the exit code of architecture's table (1 for a bug)."""
+    """Run `action`, say any error in one sentence, and return its exit code (1 for a bug)."""
     try:
         action()
         return 0
@@ -126,7 +125,7 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
         message = "Interrupted; what was committed stays, the same command resumes."
         return _end(message, Interrupted.exit_code)
     except OSError as fault:
-        known = _of_os(fault)
+        known = from_os_error(fault, Path(str(fault.filename or tempfile.gettempdir())))
         return _end(str(known), known.exit_code)
     except Exception as fault:  # the one place: anything else is a bug of ours, and says so
         if debug:
@@ -189,11 +188,15 @@ def _frame(stage: Stage, uri: str, environment: Environment, load_body: Callable
             return
         log.event("start", stage=str(stage), run=run.id)
         body = load_body()
-        with claim(store, run.id, stage) as attempt, _stop_in_words(), _scratch() as scratch:
+        with (
+            claim(store, run.id, stage) as attempt,
+            _interrupted_by_signals(),
+            _scratch() as scratch,
+        ):
             # The attempt that was watched may have finished meanwhile.
             if _skips(store, run, stage):
                 return
-            context = Context(store, run, stage, environment, scratch, attempt.check)
+            context = Context(store, run, stage, environment, scratch, attempt)
             manifest = body(context)
             attempt.check()
             _commit(store, complete_key(run.id, stage), encode(manifest))
@@ -249,7 +252,7 @@ def _signals() -> Iterator[None]:
 
 
 @contextmanager
-def _stop_in_words() -> Iterator[None]:
+def _interrupted_by_signals() -> Iterator[None]:
     """Turn a signal into Interrupted, whose code and sentence the attempt's ending records."""
     try:
         yield
@@ -257,21 +260,6 @@ def _stop_in_words() -> Iterator[None]:
         raise Interrupted(
             f"{str(stop) or 'Ctrl-C honoured'}; what was committed stays, the same command resumes."
         ) from None
-
-
-def _of_os(fault: OSError) -> FingptError:
-    name = f" '{fault.filename}'" if fault.filename else ""
-    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(tempfile.gettempdir()).free
-        return StorageError(
-            f"No space left while writing{name}; {free >> 20} MiB are free in {tempfile.gettempdir()}: "
-            "free some space, then repeat the command, which resumes."
-        )
-    if fault.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return PermissionDeniedError(f"Access to{name} is refused: {fault.strerror}.")
-    if fault.errno == errno.ENOENT:
-        return MissingInputError(f"File{name} does not exist.")
-    return StorageError(f"Input or output failed{name}: {fault.strerror or fault}.")
 
 
 def main(stage: Stage, load_body: Callable[[], Body], arguments: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
-from fingpt.storage.files import os_errors_in_words
+from fingpt.storage.files import translate_os_errors
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.protocol import ObjectStore
 
@@ -60,7 +60,7 @@ class LocalDeleter:
     def found(self, prefix: str) -> Iterator[Found]:
         """Every object whose key starts with `prefix`."""
         start = self._root / check_prefix(prefix).rpartition("/")[0]
-        with os_errors_in_words(start):
+        with translate_os_errors(start):
             for path in sorted(start.rglob("*")):
                 key = path.relative_to(self._root).as_posix()
                 if key.startswith(prefix) and path.is_file():
@@ -70,7 +70,7 @@ class LocalDeleter:
     def delete(self, key: str) -> None:
         """Delete an object."""
         path = self._root / check_key(key)
-        with os_errors_in_words(path):
+        with translate_os_errors(path):
             path.unlink(missing_ok=True)
             for folder in path.parents:
                 if folder == self._root or not folder.is_dir() or any(folder.iterdir()):

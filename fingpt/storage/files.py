@@ -23,7 +23,7 @@ _ABSENT = {errno.ENOENT, errno.EISDIR}
 
 
 @contextmanager
-def os_errors_in_words(path: Path, needed: int | None = None) -> Iterator[None]:
+def translate_os_errors(path: Path, needed: int | None = None) -> Iterator[None]:
     """Turn an OSError of the block into the project's error about `path`; `needed` is the size in bytes to be written.
 
     Raises StorageError (no space, with free and needed bytes; other faults of the disk), PermissionDeniedError,
@@ -32,10 +32,11 @@ def os_errors_in_words(path: Path, needed: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _in_words(error, path, needed) from error
+        raise from_os_error(error, path, needed) from error
 
 
-def _in_words(error: OSError, path: Path, needed: int | None) -> FingptError:
+def from_os_error(error: OSError, path: Path, needed: int | None = None) -> FingptError:
+    """The project's error for an OSError about `path`."""
     reason = error.strerror or type(error).__name__
     if error.errno in _NO_SPACE:
         return _no_space(path, needed)
@@ -70,7 +71,7 @@ def require_space(path: Path, needed: int) -> None:
 
 def describe(path: Path, key: str) -> FileRef:
     """Size and sha256 of a local file that is to be stored under `key`, named by the key's last segment."""
-    with os_errors_in_words(path):
+    with translate_os_errors(path):
         return FileRef(
             name=key.rpartition("/")[2], size=path.stat().st_size, sha256=sha256_file(path)
         )
@@ -82,7 +83,7 @@ def fetch_verified(fetch: Callable[[Path], None], where: str, path: Path, sha256
     At most three tries. Raises StorageError naming `where`, wanted and got; whatever was at `path` stays until then.
     """
     got = ""
-    with os_errors_in_words(path):
+    with translate_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(TRIES):
             temporary = path.with_name(f".{uuid4().hex}.part")

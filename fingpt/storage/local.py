@@ -23,8 +23,8 @@ from fingpt.storage.files import (
     conflict,
     describe,
     fetch_verified,
-    os_errors_in_words,
     require_space,
+    translate_os_errors,
 )
 from fingpt.storage.keys import ASIDE, check_key, check_prefix
 
@@ -46,7 +46,7 @@ class LocalStore:
     def create(self, key: str, data: bytes) -> bool:
         """Store `data` unless the key is there; see ObjectStore."""
         target = self._path(key)
-        with os_errors_in_words(target, len(data)):
+        with translate_os_errors(target, len(data)):
             if _is_object(target):
                 return False
             with self._aside() as temporary:
@@ -58,19 +58,19 @@ class LocalStore:
         """All bytes of an object."""
         path = self._path(key)
         self._require(path, key)
-        with os_errors_in_words(path):
+        with translate_os_errors(path):
             return path.read_bytes()
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
         path = self._path(key)
-        with os_errors_in_words(path):
+        with translate_os_errors(path):
             return _is_object(path)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Keys that start with `prefix`, sorted."""
         start = self._root / check_prefix(prefix).rpartition("/")[0]
-        with os_errors_in_words(start):
+        with translate_os_errors(start):
             files = sorted(path for path in start.rglob("*") if path.is_file())
         for path in files:
             key = path.relative_to(self._root).as_posix()
@@ -81,7 +81,7 @@ class LocalStore:
         """Store a file under a key that is free or holds the same bytes."""
         target = self._path(key)
         ref = describe(path, key)
-        with os_errors_in_words(target, ref.size):
+        with translate_os_errors(target, ref.size):
             if not _is_object(target):
                 with self._aside() as temporary:
                     _copy(path, temporary)
@@ -106,7 +106,7 @@ class LocalStore:
         return self._root / check_key(key)
 
     def _require(self, path: Path, key: str) -> None:
-        with os_errors_in_words(path):
+        with translate_os_errors(path):
             if _is_object(path):
                 return
         raise MissingInputError(

@@ -28,8 +28,8 @@ from fingpt.storage.files import (
     conflict,
     describe,
     fetch_verified,
-    os_errors_in_words,
     require_space,
+    translate_os_errors,
 )
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.s3_client import make_client
@@ -126,7 +126,7 @@ class S3Store:
         """
         ref = describe(path, key)
         if ref.size <= _MULTIPART_BYTES:
-            with os_errors_in_words(path):
+            with translate_os_errors(path):
                 data = path.read_bytes()
             if self._put_new(key, data, ref.sha256):
                 return ref
@@ -243,7 +243,7 @@ class S3Store:
     def _send_in_parts(self, path: Path, key: str, sha256: str) -> None:
         address = self._at(key)
         metadata = {"Metadata": {"sha256": sha256, "nonce": uuid4().hex}}
-        with os_errors_in_words(path):
+        with translate_os_errors(path):
             self._client.upload_file(
                 str(path), address["Bucket"], address["Key"], ExtraArgs=metadata, Config=_MULTIPART
             )

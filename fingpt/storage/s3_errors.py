@@ -118,11 +118,11 @@ def unreachable(error: BaseException) -> bool:
     return isinstance(_root(error), _UNREACHABLE)
 
 
-def in_words(error: BaseException, action: str, where: str, endpoint: str) -> FingptError:
+def from_s3_error(error: BaseException, action: str, where: str, endpoint: str) -> FingptError:
     """The project's error for one of FAILURES; `action` is a verb ("read"), `where` the object's uri."""
     error = _root(error)
     if isinstance(error, ClientError):
-        return _answer_in_words(error, f"Cannot {action} {where} at {endpoint}")
+        return _from_answer(error, f"Cannot {action} {where} at {endpoint}")
     start = f"Cannot {action} {where}"
     if isinstance(error, _NO_LOGIN):
         return PermissionDeniedError(
@@ -146,7 +146,7 @@ def in_words(error: BaseException, action: str, where: str, endpoint: str) -> Fi
     )
 
 
-def _answer_in_words(error: ClientError, start: str) -> FingptError:
+def _from_answer(error: ClientError, start: str) -> FingptError:
     code, status = code_of(error), status_of(error)
     known = _BY_CODE.get(_ALIASES.get(code, code))
     if known:

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from fingpt.errors import TransientError
 from fingpt.storage import halt
-from fingpt.storage.s3_errors import FAILURES, in_words, unreachable
+from fingpt.storage.s3_errors import FAILURES, from_s3_error, unreachable
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class StoreRetry:
                 result = act()
             except FAILURES as error:
                 self._answered |= isinstance(error, ClientError)
-                failure = in_words(error, action, where, self._endpoint)
+                failure = from_s3_error(error, action, where, self._endpoint)
                 budget = _HASTE_SECONDS if halt.HASTE.is_set() else self._seconds
                 end = end or time.monotonic() + budget
                 hopeless = unreachable(error) and not self._answered

@@ -15,7 +15,7 @@ from typing import TypeVar
 from fingpt.errors import DataError, MissingInputError
 from fingpt.record import FileRef, sha256_file
 from fingpt.storage import halt
-from fingpt.storage.files import os_errors_in_words
+from fingpt.storage.files import translate_os_errors
 from fingpt.storage.keys import check_key
 from fingpt.storage.protocol import ObjectStore, Progress
 
@@ -36,7 +36,7 @@ def upload_tree(
     """
     if not folder.is_dir():
         raise MissingInputError(f"{folder} is not a folder; nothing was stored under {prefix}.")
-    with os_errors_in_words(folder):
+    with translate_os_errors(folder):
         names = sorted(
             path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
         )
@@ -69,7 +69,7 @@ def download_tree(
 
     def bring_one(ref: FileRef) -> FileRef:
         path = folder / ref.name
-        with os_errors_in_words(path):
+        with translate_os_errors(path):
             there = path.is_file() and path.stat().st_size == ref.size
             if there and sha256_file(path) == ref.sha256:
                 return ref

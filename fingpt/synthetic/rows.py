@@ -16,9 +16,9 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from fingpt.runs.freeze import SAMPLE
 from fingpt.synthetic.text import EVENTS, PLACES, SAMPLE_COMPANIES, Company, Event
 
-SAMPLE_FOLDER = Path(__file__).parent / "sample"
 SAMPLE_SEED = 20310105
 TRAIN_WEEKS, TEST_WEEKS, EMBARGO_WEEKS = 20, 10, 1
 COLUMNS = ("prompt", "answer", "period", "label", "symbol")
@@ -262,7 +262,7 @@ def sample_rows(seed: int = SAMPLE_SEED) -> dict[str, list[Row]]:
     }
 
 
-def write_sample(folder: Path = SAMPLE_FOLDER) -> None:
+def write_sample(folder: Path = SAMPLE) -> None:
     """Write train.parquet and test.parquet (zstd) of the sample into `folder`."""
     import pyarrow as pa
     import pyarrow.parquet as pq

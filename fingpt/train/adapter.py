@@ -1,7 +1,4 @@
-"""The LoRA adapter: put it on a base, save it with the same bytes every time, check it, refuse a stranger's.
-
-PEFT keeps adapter weights in fp32 also on a bf16 base (its default); with autocast they are the master copy.
-"""
+"""The LoRA adapter's files: saved with the same bytes every time, loaded, checked, refused for another base."""
 
 from __future__ import annotations
 
@@ -12,80 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from fingpt.config import LoraConfig
 from fingpt.errors import DataError, DivergedError, MissingInputError
 from fingpt.models import ModelSpec
-from fingpt.train.engine import ResolvedPrecision
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 
-_DTYPES: dict[ResolvedPrecision, torch.dtype] = {
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-    "fp32": torch.float32,
-}
-_PEFT_SECRETS = ("peft_version",)  # differs between images without meaning another adapter
-
-
-def load_base(folder: Path, precision: ResolvedPrecision) -> Any:
-    """The frozen base model from a local folder of safetensors, with PyTorch's own attention.
-
-    DataError when the folder holds no causal language model that transformers can read.
-    """
-    from transformers import AutoModelForCausalLM
-
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=_DTYPES[precision],
-            attn_implementation="sdpa",
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"Base weights in {folder.name} cannot be loaded: {reason}") from None
-
-
-def attach(base: Any, lora: LoraConfig, spec: ModelSpec) -> Any:
-    """Put a fresh adapter on `base`; its A matrices come from torch's seeded random state, its B matrices are 0."""
-    import peft
-
-    config = peft.LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=list(lora.targets),
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-    try:
-        model = peft.get_peft_model(base, config)
-    except ValueError as error:
-        raise DataError(f"No adapter fits on {spec.base}: {str(error).splitlines()[0]}") from None
-    # PEFT has put in what the base says of itself, which is a folder of this machine.
-    model.peft_config["default"].base_model_name_or_path = spec.base
-    model.peft_config["default"].revision = spec.revision
-    return model
-
-
-def checkpoint_activations(model: Any) -> None:
-    """Compute activations again in the backward pass: less memory, about 1.4 times the work of a LoRA step."""
-    base = model.get_base_model()
-    # The method was renamed in transformers 5.2x; the old name warns there and is the only one before.
-    enable = getattr(base, "activation_checkpointing_enable", None)
-    enable = enable or base.gradient_checkpointing_enable
-    enable({"use_reentrant": False})
-
-
-def trainable_parameters(model: Any) -> int:
-    """Number of parameters that the optimizer may change."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+_UNSTABLE_SETTINGS = ("peft_version",)  # differs between images without meaning another adapter
 
 
 def adapter_tensors(model: Any) -> dict[str, torch.Tensor]:
@@ -109,7 +41,7 @@ def save_adapter(model: Any, folder: Path) -> None:
     plain = {
         name: sorted(value) if isinstance(value, set) else value
         for name, value in settings.items()
-        if name not in _PEFT_SECRETS
+        if name not in _UNSTABLE_SETTINGS
     }
     plain["target_modules"] = sorted(plain["target_modules"])
     text = json.dumps({**plain, "inference_mode": True}, indent=2, sort_keys=True, default=str)

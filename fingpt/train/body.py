@@ -13,23 +13,27 @@ from fingpt.errors import DataError
 from fingpt.models import spec
 from fingpt.prompts.chat import template_sha256
 from fingpt.record import FileRef, canonical_json
-from fingpt.runs.manifest import BaseManifest, DatasetManifest, PrepManifest, TrainManifest
+from fingpt.runs.manifest import (
+    BaseManifest,
+    DatasetManifest,
+    PrepManifest,
+    TrainManifest,
+    TrainSummary,
+)
 from fingpt.runs.run import (
+    SPLITS,
     Stage,
     base_manifest_key,
-    claim_key,
     dataset_manifest_key,
     dataset_prefix,
-    last_number,
     stage_prefix,
 )
 from fingpt.runs.stage import Context
 from fingpt.storage import download_tree, upload_tree
-from fingpt.train.handoff import Summary, TrainTask
+from fingpt.train.handoff import TrainTask
 from fingpt.train.launch import run_trainer
 from fingpt.weights.base import fetch_base
 
-_SPLITS = ("train.jsonl", "validation.jsonl", "test.jsonl")
 _TOKENIZER = "tokenizer.json"
 
 
@@ -68,7 +72,8 @@ def prepare(ctx: Context) -> TrainTask:
     folder = ctx.scratch / "train"
     folder.mkdir()
     data = ctx.scratch / "data"
-    splits = tuple(file for file in dataset.files if file.name in _SPLITS)
+    wanted = {f"{split}.jsonl" for split in SPLITS}
+    splits = tuple(file for file in dataset.files if file.name in wanted)
     download_tree(ctx.store, dataset_prefix(dataset.id), splits, data)
     base_folder = fetch_base(ctx.store, model, ctx.environment.cache)
     base = ctx.read(BaseManifest, base_manifest_key(model.base_prefix))
@@ -85,18 +90,11 @@ def prepare(ctx: Context) -> TrainTask:
             "template": template_sha256(model),
             "data_set": ctx.inputs[key],
         },
-        attempt=_attempt(ctx),
+        attempt=ctx.attempt.number,
         supervisor=os.getpid(),
     )
     task.path.write_bytes(canonical_json(task))
     return task
-
-
-def _attempt(ctx: Context) -> int:
-    """The newest claim of the stage, which is ours as long as the fence stands."""
-    number = last_number(ctx.store.exists, lambda n: claim_key(ctx.run.id, ctx.stage, n))
-    ctx.fence()
-    return number
 
 
 def _tokenizer(base: BaseManifest) -> str:
@@ -122,7 +120,7 @@ def _upload(ctx: Context, task: TrainTask) -> tuple[FileRef, ...]:
 def _manifest(
     ctx: Context,
     task: TrainTask,
-    summary: Summary,
+    summary: TrainSummary,
     files: tuple[FileRef, ...],
     seconds: dict[str, float],
 ) -> TrainManifest:

@@ -11,12 +11,12 @@ import torch
 import torch.distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from fingpt.hardware import peak_memory_bytes
 from fingpt.log import Meter
 from fingpt.record import canonical_json
 from fingpt.train.batching import Batching, Row
 from fingpt.train.engine import Plan
 from fingpt.train.handoff import StepRecord
-from fingpt.train.hardware import peak_memory_bytes
 
 if TYPE_CHECKING:
     from fingpt.train.loop import AnswerTrainer

@@ -8,12 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from fingpt.config import TrainConfig
+from fingpt.config import ResolvedPrecision, TrainConfig
 from fingpt.errors import DataError
-
-ResolvedPrecision = Literal["bf16", "fp16", "fp32"]
 
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 

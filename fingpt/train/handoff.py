@@ -10,11 +10,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import Field
-
 from fingpt import errors
 from fingpt.errors import FingptError
 from fingpt.record import Frozen, canonical_json
+from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.run import Run
 
 # `errors` that a trainer may end with; the code alone says which class the supervisor raises.
@@ -90,35 +89,13 @@ class StepRecord(Frozen):
     seconds: float
 
 
-class Summary(Frozen):
-    """What the trainer knows at the end and the adapter's manifest needs; fields as in TrainManifest."""
-
-    steps: int
-    rows: int
-    tokens: int
-    answer_tokens: int
-    trainable_parameters: int
-    train_loss: float
-    eval_loss: float | None
-    eval_split: str
-    dropped_news: int
-    padding_share: float
-    peak_memory_bytes: int
-    resumed: int
-    exactness: str
-    seconds: dict[str, float] = Field(default_factory=dict)
-    versions: dict[str, str] = Field(default_factory=dict)
-    hardware: dict[str, str] = Field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-
 class Outcome(Frozen):
-    """How a rank ended: exit code of architecture's table, one sentence, last finished step."""
+    """How a rank ended: exit code (docs/operations.md), one sentence, last finished step."""
 
     code: int
     message: str = ""
     step: int = 0
-    summary: Summary | None = None
+    summary: TrainSummary | None = None
 
     def error(self) -> FingptError:
         """The error that stands for this outcome."""

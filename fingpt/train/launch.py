@@ -15,7 +15,8 @@ import sys
 from fingpt import log
 from fingpt.config import child_environment
 from fingpt.errors import Interrupted, TransientError
-from fingpt.train.handoff import Outcome, Summary, TrainTask, read_outcomes
+from fingpt.runs.manifest import TrainSummary
+from fingpt.train.handoff import Outcome, TrainTask, read_outcomes
 
 GRACE_SECONDS = 100.0
 """From a stop to the kill: to finish a step and commit a checkpoint, within the 120 s that a pod gets."""
@@ -23,7 +24,7 @@ GRACE_SECONDS = 100.0
 _BUG = 1
 
 
-def run_trainer(task: TrainTask) -> Summary:
+def run_trainer(task: TrainTask) -> TrainSummary:
     """Run the trainer to its end and return what it measured.
 
     Raises the error that the trainer ended with. After SIGTERM or Ctrl-C (both KeyboardInterrupt here) that is
@@ -67,7 +68,7 @@ def environment(task: TrainTask) -> dict[str, str]:
     return own
 
 
-def trainer_result(task: TrainTask, code: int) -> Summary:
+def trainer_result(task: TrainTask, code: int) -> TrainSummary:
     """The summary that rank 0 left, or the error that explains best why there is none.
 
     A rank's own error comes before a bug, and a bug before a rank that was merely stopped: when one rank fails, the

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +15,33 @@ import torch.distributed
 from transformers import TrainingArguments, enable_full_determinism, set_seed
 from transformers import logging as transformers_logging
 
-from fingpt import log
+from fingpt import hardware, log
+from fingpt.config import ResolvedPrecision
 from fingpt.errors import Interrupted, SetupError, StorageError
 from fingpt.log import Meter
 from fingpt.models import spec
 from fingpt.record import Frozen, canonical_json
-from fingpt.runs.attempt import Attempt
+from fingpt.runs.attempt import check_fence
+from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.run import Stage
 from fingpt.storage import open_store
-from fingpt.train import adapter, hardware
+from fingpt.train import adapter
 from fingpt.train.batching import Batching
 from fingpt.train.callbacks import Recorder, StopAndSave
 from fingpt.train.checkpoint import CheckpointLog, Resume
-from fingpt.train.engine import Plan, ResolvedPrecision, plan_run, trainer_arguments
-from fingpt.train.handoff import Summary, TrainTask, read_records
+from fingpt.train.engine import Plan, plan_run, trainer_arguments
+from fingpt.train.handoff import TrainTask, read_records
 from fingpt.train.loop import AnswerTrainer, Hooks, TrainData
+from fingpt.train.model import (
+    attach_adapter,
+    checkpoint_activations,
+    load_base,
+    trainable_parameters,
+)
 from fingpt.train.tokenised import Tokenised, tokenise
 
 _RESUME = "resume"
+_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
 
 class _Found(Frozen):
@@ -57,7 +66,7 @@ class Session:
         """Optimizer steps done so far, those before a resume included."""
         return 0 if self._trainer is None else self._trainer.state.global_step
 
-    def run(self) -> Summary:
+    def run(self) -> TrainSummary:
         """Train to the last step, leave adapter and metrics in the task's folder, return what the manifest needs.
 
         Raises Interrupted after a stop (its checkpoint is committed), DivergedError on NaN, DataError when base, rows
@@ -98,7 +107,7 @@ class Session:
             if self._rank == 0:
                 adapter.save_adapter(model, self._task.adapter)
                 adapter.check_adapter(self._task.adapter, start)
-        return self._summary(plan, rows, batching, found, adapter.trainable_parameters(model))
+        return self._summary(plan, rows, batching, found, trainable_parameters(model))
 
     def _check_machine(self) -> None:
         visible = torch.cuda.device_count()
@@ -119,7 +128,7 @@ class Session:
 
     @cached_property
     def _precision(self) -> ResolvedPrecision:
-        return hardware.resolve_precision(self._train.precision)
+        return hardware.resolve_precision(self._train.precision, "train.precision")
 
     def _batching(self, rows: Tokenised) -> Batching:
         return Batching(
@@ -137,25 +146,22 @@ class Session:
             enable_full_determinism(seed)
         else:
             set_seed(seed)
-        base = adapter.load_base(self._task.base, self._precision)
-        model = adapter.attach(base, self._train.lora, self._spec)
+        base = load_base(self._task.base, self._precision)
+        model = attach_adapter(base, self._train.lora, self._spec)
         if self._train.gradient_checkpointing:
-            adapter.checkpoint_activations(model)
+            checkpoint_activations(model)
         return model, adapter.adapter_tensors(model)
 
     @cached_property
     def _log(self) -> CheckpointLog:
-        machine = {
-            **hardware.versions(deepspeed=self._train.zero_stage is not None),
-            **hardware.hardware(self._train.processes),
-        }
+        machine = {**self._versions(), **self._hardware()}
         store, run = open_store(self._task.store), self._task.run
         return CheckpointLog(
             store,
             run.id,
             self._task.context,
             canonical_json(machine).decode(),
-            Attempt(store, run.id, Stage.TRAIN, self._task.attempt).check,
+            partial(check_fence, store, run.id, Stage.TRAIN, self._task.attempt),
         )
 
     def _resume(self) -> _Found:
@@ -247,12 +253,12 @@ class Session:
 
     def _summary(
         self, plan: Plan, rows: Tokenised, batching: Batching, found: _Found, trainable: int
-    ) -> Summary:
+    ) -> TrainSummary:
         records = read_records(self._task.metrics) if self._rank == 0 else []
         last = records[-plan.steps_per_epoch :]
         answers = sum(record.answer_tokens for record in last)
         epochs = plan.position(plan.total_steps)[0] + 1
-        return Summary(
+        return TrainSummary(
             steps=plan.total_steps,
             rows=plan.rows,
             tokens=sum(record.tokens for record in records),
@@ -267,9 +273,19 @@ class Session:
             resumed=found.step,
             exactness=self._exactness(found),
             seconds={**self._seconds, "steps": sum(record.seconds for record in records)},
-            versions=hardware.versions(deepspeed=self._train.zero_stage is not None),
-            hardware=hardware.hardware(self._train.processes),
+            versions=self._versions(),
+            hardware=self._hardware(),
         )
+
+    def _versions(self) -> dict[str, str]:
+        deepspeed = ("deepspeed",) if self._train.zero_stage is not None else ()
+        return hardware.versions((*_LIBRARIES, *deepspeed))
+
+    def _hardware(self) -> dict[str, str]:
+        found = {**hardware.hardware(), "processes": str(self._train.processes)}
+        if torch.cuda.is_available():
+            found["capability"] = ".".join(map(str, torch.cuda.get_device_capability()))
+        return found
 
     def _exactness(self, found: _Found) -> str:
         """How a repeat of this run on the same machine type compares, by what this one went through."""

@@ -19,7 +19,7 @@ from types import TracebackType
 from fingpt import log
 from fingpt.config import child_environment
 from fingpt.errors import DivergedError, FingptError, TransientError
-from fingpt.storage.files import os_errors_in_words
+from fingpt.storage.files import translate_os_errors
 from fingpt.train.handoff import Outcome, TrainTask, write_outcome
 
 _WATCH_SECONDS = 0.5
@@ -56,7 +56,7 @@ def _run(task: TrainTask, rank: int, terminated: threading.Event) -> Outcome:
 
     session = Session(task, rank, lambda: terminated.is_set() or task.stop.exists())
     try:
-        with os_errors_in_words(task.folder):
+        with translate_os_errors(task.folder):
             return Outcome(code=0, step=session.step, summary=session.run())
     except torch.OutOfMemoryError as error:
         fault: FingptError = DivergedError(

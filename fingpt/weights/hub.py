@@ -32,7 +32,7 @@ from fingpt.errors import (
 )
 from fingpt.models import ModelSpec
 from fingpt.record import sha256_file
-from fingpt.storage.files import os_errors_in_words, require_space
+from fingpt.storage.files import require_space, translate_os_errors
 
 _TIMEOUT_SECONDS = 30.0
 _CHUNK_BYTES = 1 << 20
@@ -75,7 +75,7 @@ class Hub:
         TransientError (no or a passing answer), SetupError (the endpoint is no hub, or the client is set offline).
         """
         try:
-            with self._in_words(spec):
+            with self._translated(spec):
                 info = self._api.model_info(
                     spec.base,
                     revision=spec.revision,
@@ -105,7 +105,7 @@ class Hub:
         """
         path = folder / file.name
         count = _Count(meter)
-        with os_errors_in_words(path, file.size), self._in_words(spec, file):
+        with translate_os_errors(path, file.size), self._translated(spec, file):
             require_space(path, file.size)
             self._api.hf_hub_download(
                 spec.base,
@@ -119,7 +119,7 @@ class Hub:
         return verify(path, file)
 
     @contextmanager
-    def _in_words(self, spec: ModelSpec, file: HubFile | None = None) -> Iterator[None]:
+    def _translated(self, spec: ModelSpec, file: HubFile | None = None) -> Iterator[None]:
         """Turn the client's failures into the project's errors; OSErrors of the disk pass."""
         try:
             yield

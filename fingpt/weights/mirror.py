@@ -22,7 +22,7 @@ from fingpt.record import FileRef
 from fingpt.runs.manifest import BaseManifest
 from fingpt.runs.run import base_manifest_key
 from fingpt.storage import ObjectStore
-from fingpt.storage.files import os_errors_in_words, require_space
+from fingpt.storage.files import require_space, translate_os_errors
 from fingpt.weights.base import publish_base, read_base_manifest, require_way
 from fingpt.weights.hub import Hub, HubFile, verify
 
@@ -89,7 +89,7 @@ class _Courier:
         start = time.monotonic()
         key = f"{self._spec.base_prefix}/{file.name}"
         path = self._scratch / file.name
-        with os_errors_in_words(path, file.size):
+        with translate_os_errors(path, file.size):
             try:
                 there = self._store.exists(key)
                 if there:

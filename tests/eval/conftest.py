@@ -17,6 +17,7 @@ from fingpt.eval.metrics import Metrics
 from fingpt.prompts.chat import template_sha256
 from fingpt.prompts.examples import encode_jsonl
 from fingpt.record import FileRef, sha256_bytes
+from fingpt.runs.attempt import Attempt
 from fingpt.runs.manifest import (
     BaseManifest,
     DatasetManifest,
@@ -174,7 +175,8 @@ class World:
         scratch = self.folder / name
         scratch.mkdir()
         site = Environment(store=self.store.uri, cache=self.folder / "cache")
-        return Context(self.store, run, Stage.EVAL, site, scratch)
+        attempt = Attempt(self.store, run.id, Stage.EVAL, 1)
+        return Context(self.store, run, Stage.EVAL, site, scratch, attempt)
 
 
 @pytest.fixture

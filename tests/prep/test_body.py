@@ -10,6 +10,7 @@ from fingpt.errors import ConfigError, DataError, MissingInputError, StorageErro
 from fingpt.prep.body import body
 from fingpt.prompts.examples import decode_jsonl
 from fingpt.record import FileRef, sha256_bytes
+from fingpt.runs.attempt import Attempt
 from fingpt.runs.freeze import freeze_source
 from fingpt.runs.manifest import DatasetManifest, decode
 from fingpt.runs.run import Run, Stage
@@ -29,7 +30,9 @@ def prepare(store, tmp_path):
         scratch = tmp_path / "scratch"
         scratch.mkdir(exist_ok=True)
         site = Environment.model_construct(store=store.uri, cache=tmp_path / "cache")
-        stage = body(Context(store, Run.of(frozen, {}), Stage.PREP, site, scratch))
+        run = Run.of(frozen, {})
+        attempt = Attempt(store, run.id, Stage.PREP, 1)
+        stage = body(Context(store, run, Stage.PREP, site, scratch, attempt))
         key = f"datasets/{stage.dataset}/manifest.json"
         data = store.read(key)
         assert sha256_bytes(data) == stage.dataset_sha256

@@ -9,6 +9,7 @@ from fingpt.config import Environment, PrepConfig, RunConfig
 from fingpt.models import spec
 from fingpt.prep.body import body
 from fingpt.prep.views import model_views
+from fingpt.runs.attempt import Attempt
 from fingpt.runs.manifest import BaseManifest, encode
 from fingpt.runs.run import Run, Stage, base_manifest_key
 from fingpt.runs.stage import Context
@@ -89,7 +90,8 @@ def test_a_second_model_gets_a_page_of_its_own_beside_the_first(
         scratch = tmp_path / key
         scratch.mkdir(exist_ok=True)
         run = Run.of(RunConfig(model=key, prep=prep), {})
-        found = body(Context(store, run, Stage.PREP, site, scratch)).dataset
+        attempt = Attempt(store, run.id, Stage.PREP, 1)
+        found = body(Context(store, run, Stage.PREP, site, scratch, attempt)).dataset
         return Path(store.uri.removeprefix("file://")) / "datasets" / found
 
     place_base("tiny-llama31")

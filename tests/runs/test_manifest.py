@@ -3,8 +3,8 @@
 import pytest
 
 from fingpt.errors import StorageError
-from fingpt.record import FileRef
-from fingpt.runs.manifest import BaseManifest, Commit, decode, encode
+from fingpt.record import FileRef, sha256_bytes
+from fingpt.runs.manifest import BaseManifest, Commit, TrainManifest, decode, encode
 
 MANIFEST = BaseManifest(
     base="owner/name", revision="v1", files=(FileRef(name="a.json", size=3, sha256="00"),)
@@ -31,3 +31,40 @@ def test_a_manifest_of_another_kind_is_refused():
 def test_the_identity_of_weights_covers_names_and_bytes():
     renamed = MANIFEST.model_copy(update={"files": (FileRef(name="b.json", size=3, sha256="00"),)})
     assert renamed.sha256 != MANIFEST.sha256
+
+
+def test_the_bytes_of_a_stored_training_never_change():
+    manifest = TrainManifest(
+        run="llama31-0a1b2c3d",
+        stage="train",
+        config_sha256="c" * 64,
+        image="sha256:1",
+        inputs={"k": "a" * 64},
+        finished_at="2026-01-02T03:04:05+00:00",
+        seconds={"train": 1.5},
+        versions={"python": "3.12"},
+        hardware={"device": "cpu"},
+        warnings=("w",),
+        base="b@1",
+        base_sha256="b" * 64,
+        tokenizer_sha256="d" * 64,
+        template_sha256="e" * 64,
+        dataset="f" * 16,
+        steps=3,
+        rows=12,
+        tokens=400,
+        answer_tokens=90,
+        trainable_parameters=7,
+        train_loss=1.25,
+        eval_loss=None,
+        eval_split="test",
+        dropped_news=2,
+        padding_share=0.125,
+        peak_memory_bytes=1024,
+        resumed=1,
+        exactness="bitwise",
+        files=(FileRef(name="adapter/x", size=1, sha256="0" * 64),),
+    )
+    data = encode(manifest)
+    assert sha256_bytes(data) == "4df6231ff66a0aaa09ba650fc89acf1eac8356beb105f9ec117ea44e66768b07"
+    assert decode(TrainManifest, data, "key") == manifest

@@ -10,6 +10,7 @@ from fingpt import log
 from fingpt.config import RunConfig
 from fingpt.errors import DataError, Interrupted
 from fingpt.runs import stage as frame
+from fingpt.runs.attempt import Attempt
 from fingpt.runs.manifest import PrepManifest, decode, encode
 from fingpt.runs.run import Run, Stage, claim_key, complete_key, run_key
 from fingpt.runs.stage import guarded, run_stage
@@ -80,7 +81,8 @@ def test_a_flipped_byte_in_a_finished_stage_is_storage_corruption(store, uri, ca
 
 
 def context(store):
-    return frame.Context(store, RUN, Stage.TRAIN, frame.read_environment(), None)
+    attempt = Attempt(store, RUN.id, Stage.TRAIN, 1)
+    return frame.Context(store, RUN, Stage.TRAIN, frame.read_environment(), None, attempt)
 
 
 def test_a_missing_earlier_stage_says_which_and_how(store, uri, capsys):
@@ -180,3 +182,14 @@ def test_in_a_pod_the_last_sentence_is_left_where_kubernetes_keeps_it(tmp_path, 
     monkeypatch.setenv("FINGPT_NODE", "gpu-1")
     guarded(fail, debug=False)
     assert frame.LAST_WORDS.read_text() == "The rows are wrong.\n"
+
+
+def test_a_body_knows_the_number_of_its_attempt(store, uri):
+    seen = []
+
+    def body(ctx):
+        seen.append(ctx.attempt.number)
+        raise DataError("The rows are wrong.")
+
+    assert [carry_out(uri, body), carry_out(uri, body)] == [65, 65]
+    assert seen == [1, 2]

@@ -26,7 +26,7 @@ def rows() -> dict[str, list[synthetic.Row]]:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_shipped_files_hold_just_the_rows_that_the_seed_gives(split, rows):
-    shipped = pq.read_table(synthetic.SAMPLE_FOLDER / f"{split}.parquet")
+    shipped = pq.read_table(synthetic.SAMPLE / f"{split}.parquet")
     assert tuple(shipped.column_names) == synthetic.COLUMNS
     assert {str(field.type) for field in shipped.schema} == {"string"}
     assert shipped.to_pylist() == [row.columns() for row in rows[split]]

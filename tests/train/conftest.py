@@ -19,6 +19,7 @@ from fingpt.config import RunConfig, TrainConfig, read_environment
 from fingpt.models import ModelSpec, spec
 from fingpt.prompts.examples import Example, encode_jsonl
 from fingpt.record import sha256_bytes
+from fingpt.runs.attempt import Attempt
 from fingpt.runs.manifest import BaseManifest, DatasetManifest, PrepManifest, encode
 from fingpt.runs.run import (
     Run,
@@ -180,7 +181,8 @@ class World:
         """What the stage's frame would hand to the body."""
         scratch = self.folder / name
         scratch.mkdir()
-        return Context(self.store, run, Stage.TRAIN, read_environment(), scratch)
+        attempt = Attempt(self.store, run.id, Stage.TRAIN, 1)
+        return Context(self.store, run, Stage.TRAIN, read_environment(), scratch, attempt)
 
     def start(self, run: Run) -> subprocess.Popen[str]:
         """The train stage as its own process, in a session of its own."""

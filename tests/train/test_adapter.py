@@ -13,14 +13,12 @@ from fingpt.train.adapter import (
     CONFIG,
     WEIGHTS,
     adapter_tensors,
-    attach,
     check_adapter,
     check_base,
     load_adapter,
-    load_base,
     save_adapter,
-    trainable_parameters,
 )
+from fingpt.train.model import attach_adapter, load_base
 
 SPEC = spec("tiny-llama31")
 
@@ -28,7 +26,7 @@ SPEC = spec("tiny-llama31")
 @pytest.fixture
 def model(base_folder):
     torch.manual_seed(0)
-    return attach(load_base(base_folder, "fp32"), LoraConfig(r=4, alpha=8), SPEC)
+    return attach_adapter(load_base(base_folder, "fp32"), LoraConfig(r=4, alpha=8), SPEC)
 
 
 def trained(model) -> None:
@@ -36,22 +34,6 @@ def trained(model) -> None:
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.add_(0.01)
-
-
-def test_only_the_adapter_is_trainable(model):
-    assert trainable_parameters(model) == sum(t.numel() for t in adapter_tensors(model).values())
-    assert {n.split(".")[-3] for n in adapter_tensors(model)} == set(LoraConfig().targets)
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-
-
-def test_attention_is_pytorchs_own(base_folder):
-    assert load_base(base_folder, "fp32").config._attn_implementation == "sdpa"
-
-
-def test_the_base_can_be_loaded_in_bf16_under_fp32_adapters(base_folder):
-    model = attach(load_base(base_folder, "bf16"), LoraConfig(), SPEC)
-    kinds = {parameter.requires_grad: parameter.dtype for parameter in model.parameters()}
-    assert kinds == {True: torch.float32, False: torch.bfloat16}
 
 
 def test_equal_weights_give_equal_bytes(model, tmp_path):
@@ -88,7 +70,7 @@ def test_a_saved_adapter_loads_into_a_fresh_one(model, tmp_path, base_folder):
     trained(model)
     save_adapter(model, tmp_path)
     torch.manual_seed(9)
-    fresh = attach(load_base(base_folder, "fp32"), LoraConfig(r=4, alpha=8), SPEC)
+    fresh = attach_adapter(load_base(base_folder, "fp32"), LoraConfig(r=4, alpha=8), SPEC)
     load_adapter(fresh, tmp_path, SPEC)
     saved, loaded = adapter_tensors(model), adapter_tensors(fresh)
     assert all(torch.equal(saved[name], loaded[name]) for name in saved)
@@ -104,7 +86,7 @@ def test_an_adapter_of_another_base_is_refused(model, tmp_path):
 
 def test_an_adapter_of_another_rank_is_refused(model, tmp_path, base_folder):
     save_adapter(model, tmp_path)
-    other = attach(load_base(base_folder, "fp32"), LoraConfig(r=2), SPEC)
+    other = attach_adapter(load_base(base_folder, "fp32"), LoraConfig(r=2), SPEC)
     with pytest.raises(DataError, match="other layers or ranks"):
         load_adapter(other, tmp_path, SPEC)
 
@@ -115,11 +97,6 @@ def test_a_folder_without_an_adapter_is_refused(tmp_path):
     (tmp_path / CONFIG).write_text("[]")
     with pytest.raises(DataError, match="no PEFT configuration"):
         check_base(tmp_path, SPEC)
-
-
-def test_a_folder_without_weights_is_refused(tmp_path):
-    with pytest.raises(DataError, match="cannot be loaded"):
-        load_base(tmp_path, "fp32")
 
 
 def spoil_nan(tensors):

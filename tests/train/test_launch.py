@@ -8,12 +8,13 @@ import pytest
 
 from fingpt.config import RunConfig, TrainConfig
 from fingpt.errors import DataError, DivergedError, Interrupted, TransientError
+from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.run import Run
 from fingpt.train import launch
-from fingpt.train.handoff import Outcome, Summary, TrainTask, write_outcome
+from fingpt.train.handoff import Outcome, TrainTask, write_outcome
 from fingpt.train.launch import command, environment, run_trainer, trainer_result
 
-SUMMARY = Summary(
+SUMMARY = TrainSummary(
     steps=1,
     rows=1,
     tokens=9,

@@ -18,10 +18,10 @@ from fingpt.errors import (
     SetupError,
 )
 from fingpt.prompts.examples import decode_jsonl
-from fingpt.runs.manifest import Commit, decode
+from fingpt.runs.manifest import Commit, TrainSummary, decode
 from fingpt.runs.run import Stage, claim_key, commit_key
 from fingpt.train.body import prepare
-from fingpt.train.handoff import Summary, TrainTask, read_records
+from fingpt.train.handoff import TrainTask, read_records
 from fingpt.train.session import Session
 
 pytestmark = pytest.mark.usefixtures("torch_as_before")
@@ -34,7 +34,7 @@ class Attempts:
         self.world, self._count = world, 0
         self.task: TrainTask | None = None
 
-    def __call__(self, stopping: Callable[[], bool] = lambda: False, **train) -> Summary:
+    def __call__(self, stopping: Callable[[], bool] = lambda: False, **train) -> TrainSummary:
         self._count += 1
         run = self.world.run(**train)
         self.task = prepare(self.world.context(run, f"scratch-{self._count}"))
@@ -198,7 +198,7 @@ def test_a_newer_claim_fences_a_training_before_its_next_commit(attempt):
     run = attempt.world.run(max_steps=6)
 
     def claimed():
-        attempt.world.store.create(claim_key(run.id, Stage.TRAIN, 1), b"{}")
+        attempt.world.store.create(claim_key(run.id, Stage.TRAIN, 2), b"{}")
         return False
 
     with pytest.raises(FencedError, match="taken over"):
