@@ -44,6 +44,7 @@ endif
 
 submit = $(PY) -m jobs.submit $(1) --model $(2) $(if $(strip $(DATA)),--data '$(strip $(DATA))') \
 	$(if $(strip $(LIMIT)),--limit $(LIMIT)) $(foreach pair,$(SET),--set '$(pair)') $(mode)
+named = $(filter-out file,$(origin MODEL))
 mode = $(if $(strip $(LOCAL)),--mode local,$(if $(strip $(DRY_RUN)),--mode dry-run,$(if $(strip $(WAIT)),--mode wait)))
 
 .PHONY: help
@@ -140,11 +141,11 @@ run: setup ## all three, one after the other
 
 .PHONY: compare
 compare: setup ## compare RUNS (or each model's newest) in one report
-	@$(PY) -m jobs.collect compare $(if $(strip $(RUNS)),--runs "$(RUNS)") $(if $(strip $(OUT)),--out '$(OUT)')
+	@$(PY) -m jobs.compare $(if $(strip $(RUNS)),--runs "$(RUNS)") $(if $(strip $(OUT)),--out '$(OUT)')
 
 .PHONY: collect
 collect: setup ## copy what RUN has reached into OUT, verified (ADAPTER=1: the adapter too)
-	@$(PY) -m jobs.collect run --run '$(strip $(RUN))' $(if $(strip $(OUT)),--out '$(strip $(OUT))') \
+	@$(PY) -m jobs.collect --run '$(strip $(RUN))' $(if $(strip $(OUT)),--out '$(strip $(OUT))') \
 	  $(if $(strip $(ADAPTER)),--adapter)
 
 .PHONY: score
@@ -154,7 +155,7 @@ score: setup ## score another system's ANSWERS on the rows of DATA, into OUT
 .PHONY: demo
 demo: LOCAL := 1
 demo: setup ## run both tiny models on the shipped sample and compare them (about five minutes)
-	@$(foreach model,$(DEMO_MODELS),$(call submit,run,$(model)) &&) $(PY) -m jobs.collect compare
+	@$(foreach model,$(DEMO_MODELS),$(call submit,run,$(model)) &&) $(PY) -m jobs.compare
 
 ## Operate (RUN= STORE= NAMESPACE=)
 
@@ -163,13 +164,13 @@ status: setup ## how a run is doing, and why something does not start
 	@$(PY) -m jobs.status --run '$(strip $(RUN))'
 logs: setup ## follow the log of a run over its pods and stages
 	@$(PY) -m jobs.logs --run '$(strip $(RUN))'
-cancel: setup ## take a run off the cluster; what it has reached stays
-	@$(PY) -m jobs.cancel --run '$(strip $(RUN))'
+cancel: setup ## take a RUN, or the mirror of a MODEL, off the cluster; what it has reached stays
+	@$(PY) -m jobs.cancel $(if $(strip $(RUN)),--run '$(strip $(RUN))') $(if $(named),--model '$(strip $(MODEL))')
 list: setup ## every run of the store and where it stands
 	@$(PY) -m jobs.list
 verify: setup ## hash anew all that a run's results rest on (DEEP=1: the base weights too)
 	@$(PY) -m jobs.verify --run '$(strip $(RUN))' $(if $(strip $(DEEP)),--deep)
-doctor: setup ## what a run of MODEL on DATA would lack: store, rights, weights, GPUs, quota
+doctor: setup ## check what a run of MODEL on DATA needs: store, rights, weights, GPUs, quota
 	@$(PY) -m jobs.doctor --model $(MODEL) $(if $(strip $(DATA)),--data '$(strip $(DATA))') \
 	  $(foreach pair,$(SET),--set '$(pair)')
 prune: setup ## name what nothing needs any more in the store (CONFIRM=1: delete it)

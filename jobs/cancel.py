@@ -1,4 +1,4 @@
-"""Take a run off the cluster and keep all it has reached: `python -m jobs.cancel --run ID`."""
+"""Take work off the cluster and keep what it has reached: `python -m jobs.cancel --run ID`, or `--model MODEL`."""
 
 from __future__ import annotations
 
@@ -8,37 +8,31 @@ from typing import Annotated
 import typer
 
 from fingpt import log
+from fingpt.cluster.cancel import cancel, instance_of
 from fingpt.config import read_environment
 from fingpt.errors import ConfigError
 from fingpt.runs.stage import guarded
 
 
-def main(run: Annotated[str, typer.Option(help="run id")]) -> None:
-    """Delete the run's Jobs; their pods get time to commit a checkpoint, and nothing in the bucket is touched."""
+def main(
+    run: Annotated[str, typer.Option(help="run id")] = "",
+    model: Annotated[str, typer.Option(help="a model whose base weights are on their way")] = "",
+) -> None:
+    """Delete the Jobs of a run, or of a model's base weights; nothing in the bucket is touched."""
     log.setup()
     environment = read_environment()
 
     def action() -> None:
-        if not run:
-            raise ConfigError("Name the run: make cancel RUN=id; make list shows the ids.")
+        instance = instance_of(run, model)
         if environment.store.startswith("file:"):
             raise ConfigError(
-                f"The store {environment.store} is a folder, so run {run} is a process of this machine: press Ctrl-C"
-                " there."
+                f"The store {environment.store} is a folder, so {instance} is worked on by a process of this machine: "
+                "press Ctrl-C there."
             )
         from fingpt.cluster.api.cluster import Cluster
 
-        cluster = Cluster.connect(environment.namespace)
-        # The conductor first: while it lives, it would miss the Jobs of its stages.
-        jobs = sorted(cluster.jobs(run), key=lambda job: job.stage != "drive")
-        for job in jobs:
-            cluster.delete_job(job.name)
-            log.event("job deleted", job=job.name, active=job.active)
-        if not jobs:
-            log.event("there is no Job of this run", run=run, namespace=cluster.namespace)
-        typer.echo(
-            "Checkpoints and results stay in the bucket; the command that began the run resumes it."
-        )
+        cancel(Cluster.connect(environment.namespace), instance)
+        typer.echo("What is in the bucket stays; the same command as before resumes.")
 
     sys.exit(guarded(action, debug=environment.debug))
 

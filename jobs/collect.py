@@ -1,6 +1,4 @@
-"""What a person takes from the store: `python -m jobs.collect compare` writes one report on finished runs,
-`python -m jobs.collect run --run ID` copies what a run has reached into a folder.
-"""
+"""Copy what a run has reached into a folder: `python -m jobs.collect --run ID [--out FOLDER] [--adapter]`."""
 
 from __future__ import annotations
 
@@ -12,40 +10,12 @@ import typer
 
 from fingpt import log
 from fingpt.config import read_environment
+from fingpt.runs.collect import collect
 from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-
-@app.callback()
-def commands() -> None:
-    """What a person collects from the store once runs have finished."""
-
-
-@app.command()
-def compare(
-    runs: Annotated[
-        str, typer.Option(help="run ids, the first is the reference; default: newest of each model")
-    ] = "",
-    out: Annotated[
-        Path | None, typer.Option(help="folder of the copy; default: ./reports/<id>")
-    ] = None,
-) -> None:
-    """Write report.html, report.md and report.json on finished runs, and print where the page is."""
-    log.setup()
-    environment = read_environment()
-
-    def action() -> None:
-        from fingpt.report.body import compare as write
-
-        typer.echo(write(open_store(environment.store), runs.split(), out))
-
-    sys.exit(guarded(action, debug=environment.debug))
-
-
-@app.command()
-def run(
+def main(
     run: Annotated[str, typer.Option(help="run id")],
     out: Annotated[
         Path | None, typer.Option(help="folder of the copy; default: ./collected/<run>")
@@ -59,8 +29,6 @@ def run(
     environment = read_environment()
 
     def action() -> None:
-        from fingpt.runs.collect import collect
-
         folder = out or Path("collected", run)
         typer.echo(collect(open_store(environment.store), run, folder, adapter=adapter))
 
@@ -68,4 +36,4 @@ def run(
 
 
 if __name__ == "__main__":
-    app()
+    typer.run(main)

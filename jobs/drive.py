@@ -1,4 +1,4 @@
-"""Chain the stages of one frozen run: `python -m jobs.drive --run <store>/runs/<id>/run.json`.
+"""Carry out the stages of one frozen run: `python -m jobs.drive --run <store>/runs/<id>/run.json`.
 
 In a pod the stages become Jobs of the cluster; with `--local` they are processes of this machine.
 """
@@ -12,7 +12,7 @@ import typer
 
 from fingpt import log
 from fingpt.config import read_environment
-from fingpt.runs.local import run_locally
+from fingpt.runs.local import LocalBackend
 from fingpt.runs.run import Stage
 from fingpt.runs.stage import guarded, load_run, locate
 
@@ -28,13 +28,13 @@ def main(
         store, run_id = locate(run)
         frozen = load_run(store, run_id)
         if local:
-            run_locally(store, frozen, list(Stage))
+            LocalBackend(store).execute(frozen, list(Stage))
             return
         from fingpt.cluster.api.cluster import Cluster
-        from fingpt.cluster.drive import conduct
+        from fingpt.cluster.drive import drive
 
         cluster = Cluster.connect()
-        conduct(cluster, store, frozen, cluster.site())
+        drive(cluster, store, frozen, cluster.site())
 
     sys.exit(guarded(action, debug=read_environment().debug))
 

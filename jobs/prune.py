@@ -10,7 +10,7 @@ import typer
 
 from fingpt import log
 from fingpt.config import read_environment
-from fingpt.runs.prune import leftovers, remove
+from fingpt.runs.prune import prune
 from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 from fingpt.storage.deleting import open_deleter
@@ -25,20 +25,15 @@ def main(
 
     def action() -> None:
         store = open_store(environment.store)
-        deleter = open_deleter(store)
         count = size = 0
-        found = list(leftovers(store, deleter, datetime.now(UTC)))
-        if confirm and found:  # what is needed may have changed while the store was read
-            again = {each.prefix for each in leftovers(store, deleter, datetime.now(UTC))}
-            found = [each for each in found if each.prefix in again]
-        for each in found:
-            done = not confirm or remove(store, deleter, each, datetime.now(UTC))
-            word = ("deleted" if done else "kept, its run is at work") if confirm else "leftover"
+        found = prune(store, open_deleter(store), confirm=confirm, now=lambda: datetime.now(UTC))
+        for each, deleted in found:
+            word = "deleted" if deleted else "kept, its run is at work" if confirm else "leftover"
             typer.echo(
                 f"{word}  {each.prefix}  {len(each.objects)} objects, {each.size:,} bytes: {each.reason}"
             )
-            count += done
-            size += each.size if done else 0
+            if deleted or not confirm:
+                count, size = count + 1, size + each.size
         log.event(
             "deleted" if confirm else "nothing was deleted; CONFIRM=1 deletes what is named above",
             prefixes=count,

@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fingpt import log
-from fingpt.config import RunConfig, load_config, read_environment
-from fingpt.models import ModelSpec, spec
-from fingpt.runs.freeze import create_run, freeze_source
-from fingpt.runs.local import run_locally
-from fingpt.runs.run import Run, Stage, code_digest
+from fingpt.cluster.submission import open_backend
+from fingpt.config import load_config, read_environment
+from fingpt.models import spec
+from fingpt.runs.backend import Mode
+from fingpt.runs.run import Stage
 from fingpt.runs.stage import guarded
-from fingpt.storage import ObjectStore, open_store
-from fingpt.weights.base import require_way
-
-ROOT = Path(__file__).resolve().parent.parent
-CONFIGS = Path(__file__).resolve().parent / "configs"
+from fingpt.storage import open_store
+from fingpt.weights.base import require_origin
+from jobs import CONFIGS
 
 
 class Verb(StrEnum):
-    """What to carry out: one stage, all of them, or the bringing of base weights, fetched or made."""
+    """What to carry out: one stage, all of them, or the bringing of base weights, from the hub or made."""
 
     PREP = "prep"
     TRAIN = "train"
@@ -36,15 +33,6 @@ class Verb(StrEnum):
     RUN = "run"
     MIRROR = "mirror"
     TINY = "tiny"
-
-
-class Mode(StrEnum):
-    """How: leave a stage's Job alone, wait for it, only print it, or use processes of this machine."""
-
-    SUBMIT = "submit"
-    WAIT = "wait"
-    DRY_RUN = "dry-run"
-    LOCAL = "local"
 
 
 def main(
@@ -66,84 +54,23 @@ def main(
     overrides += [f"prep.limit={limit}"] if limit else []
     environment = read_environment()
 
-    def action() -> None:
-        if verb in (Verb.MIRROR, Verb.TINY):
-            row = spec(model)
-            require_way(row, tiny=verb is Verb.TINY)
-            bring_base(open_store(environment.store), row, mode)
-            return
+    def bring_base() -> str:
+        row = spec(model)
+        require_origin(row, tiny=verb is Verb.TINY)
+        return open_backend(open_store(environment.store), mode, environment).bring_base(row)
+
+    def carry_out() -> str:
         config = load_config(CONFIGS / f"{model}.yaml", overrides)
         stages = list(Stage) if verb is Verb.RUN else [Stage(verb)]
-        carry_out(open_store(environment.store), config, stages, mode)
+        backend = open_backend(open_store(environment.store), mode, environment)
+        return backend.execute(backend.freeze(config), stages, follow=mode is Mode.WAIT)
+
+    def action() -> None:
+        printed = bring_base() if verb in (Verb.MIRROR, Verb.TINY) else carry_out()
+        if printed:
+            typer.echo(printed)
 
     sys.exit(guarded(action, debug=environment.debug))
-
-
-def carry_out(store: ObjectStore, config: RunConfig, stages: list[Stage], mode: Mode) -> None:
-    """Freeze a run and start its stages where `mode` and the store say."""
-    if _here(store, mode):
-        run = freeze(store, config)
-        log.event("on this machine", run=run.id, stages=", ".join(stages))
-        run_locally(store, run, stages)
-        typer.echo(run.id)
-    else:
-        _in_cluster(store, config, stages, mode)
-
-
-def freeze(store: ObjectStore, config: RunConfig) -> Run:
-    """Freeze source and configuration into the store; local processes are identified by the hash of their code."""
-    config = freeze_source(store, config)
-    code = f"local:{code_digest(ROOT)[:16]}"
-    run = Run.of(config, {str(stage): code for stage in Stage})
-    create_run(store, run)
-    return run
-
-
-def bring_base(store: ObjectStore, model: ModelSpec, mode: Mode) -> None:
-    """Bring base weights into the store, in this process or by a Job, which is always followed."""
-    if _here(store, mode):
-        from jobs import mirror, tiny
-
-        if model.tiny:
-            tiny.make(model.key, store.uri)
-        else:
-            mirror.bring(model.key, read_environment())
-        return
-    from fingpt.cluster import submission
-    from fingpt.cluster.api.cluster import Cluster
-
-    cluster = Cluster.connect(read_environment().namespace)
-    if mode is Mode.DRY_RUN:
-        typer.echo(submission.dry_run_base(model, cluster.site()))
-        return
-    log.event(f"in the cluster {cluster.where}", namespace=cluster.namespace, model=model.key)
-    submission.bring_base(cluster, store, model)
-
-
-def _here(store: ObjectStore, mode: Mode) -> bool:
-    return mode is Mode.LOCAL or (store.uri.startswith("file:") and mode is not Mode.DRY_RUN)
-
-
-def _in_cluster(store: ObjectStore, config: RunConfig, stages: list[Stage], mode: Mode) -> None:
-    from fingpt.cluster import submission
-    from fingpt.cluster.api.cluster import Cluster
-
-    cluster = Cluster.connect(read_environment().namespace)
-    cluster_site = cluster.site()
-    dry = mode is Mode.DRY_RUN
-    run = submission.freeze(store, config, cluster_site, dry=dry)
-    if dry:
-        typer.echo(submission.dry_run(run, stages, cluster_site, store.uri))
-        return
-    log.event(
-        f"in the cluster {cluster.where}",
-        namespace=cluster.namespace,
-        run=run.id,
-        stages=", ".join(stages),
-    )
-    follow = mode is Mode.WAIT or len(stages) > 1
-    submission.submit(cluster, store, run, stages, follow=follow)
-    typer.echo(run.id)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,9 @@ import typer
 
 from fingpt import log
 from fingpt.config import read_environment
-from fingpt.errors import MissingInputError, StorageError
 from fingpt.runs.ledger import require_run
 from fingpt.runs.stage import guarded
-from fingpt.runs.verify import Link, LinkStatus, exit_code, verify
+from fingpt.runs.verify import Link, require_sound, verify
 from fingpt.storage import open_store
 
 
@@ -27,7 +26,7 @@ def main(
     log.setup()
     environment = read_environment()
 
-    def say(link: Link) -> None:
+    def show(link: Link) -> None:
         if as_json:
             typer.echo(json.dumps(asdict(link), ensure_ascii=False))
         else:
@@ -36,17 +35,8 @@ def main(
     def action() -> None:
         store = open_store(environment.store)
         require_run(store, run)
-        links = verify(store, run, deep=deep, say=say)
-        count = {status: sum(link.status is status for link in links) for status in LinkStatus}
-        words = ", ".join(f"{number} {status}" for status, number in count.items() if number)
-        code = exit_code(links)
-        if code == StorageError.exit_code:
-            raise StorageError(
-                f"Run {run} does not verify: {words}; the damaged objects are named above."
-            )
-        if code:
-            raise MissingInputError(f"Run {run} is not whole: {words}; what lacks is named above.")
-        log.event(f"run {run} verifies", links=words)
+        links = verify(store, run, deep=deep, on_link=show)
+        log.event(f"run {run} verifies", links=require_sound(run, links))
 
     sys.exit(guarded(action, debug=environment.debug))
 

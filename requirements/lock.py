@@ -22,7 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 UV = Path(sys.executable).with_name("uv")
 
-# Which extras each lock holds. prep's image also conducts runs; eval's holds what draws the report.
+# Which extras each lock holds. prep's image also drives runs; eval's holds what draws the report.
 LOCKS = {
     "dev": ("dev",),
     "torch": ("torch",),

@@ -1,6 +1,6 @@
 """Stages of a run, and base weights, as Jobs: start one, follow it, believe the bucket; holds no state of its own.
 
-The same functions serve the conductor inside the cluster and a person who waits at a laptop.
+The same functions serve the drive Job inside the cluster and a person who waits at a laptop.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def plan_base(model: ModelSpec, site: Site) -> dict[str, Any]:
 def require_inputs(store: ObjectStore, run: Run, stages: Sequence[Stage]) -> None:
     """MissingInputError, before any pod, naming everything that `stages` lack and how to get it.
 
-    A conductor makes the base of a tiny model itself, so a whole run does not lack it.
+    The base of a tiny model is made by drive, so a whole run does not lack it.
     """
     missing = []
     model = spec(run.config.model)
@@ -103,7 +103,7 @@ def stage_work(store: ObjectStore, run: Run, stage: Stage) -> Work:
 
 
 def run_work(store: ObjectStore, run: Run) -> Work:
-    """A run's conductor, which is done when every stage is."""
+    """The drive Job of a run, which is done when every stage is."""
     return Work(
         run.id,
         DRIVE,
@@ -129,11 +129,11 @@ def bring_base(
     finish(cluster, Work(model.key, MIRROR, key, lambda: store.exists(key)), gives_up)
 
 
-def conduct(cluster: ClusterApi, store: ObjectStore, run: Run, site: Site) -> None:
+def drive(cluster: ClusterApi, store: ObjectStore, run: Run, site: Site) -> None:
     """Carry out every stage of `run` as Jobs, one after the other, skipping what is complete.
 
-    A stage that failed for good under this conductor stays failed: the conductor's own retries, which are for API
-    servers and stores that were away, must not give the stage seven times its own.
+    A stage that failed for good under this drive Job stays failed: the Job's own retries, which are for API servers and
+    stores that were away, must not repeat the stage's.
     """
     own = cluster.job(job_name(run.id, DRIVE))
     since = own.created if own is not None else ""

@@ -79,7 +79,7 @@ class Chain:
     store: ObjectStore
     run: Run
     deep: bool
-    say: Callable[[Link], None]
+    on_link: Callable[[Link], None]
     links: list[Link] = field(default_factory=list)
     seen: dict[str, str] = field(default_factory=dict)
 
@@ -104,7 +104,7 @@ class Chain:
     def add(self, key: str, status: LinkStatus = LinkStatus.OK, message: str = "") -> None:
         """Put down one link."""
         self.links.append(Link(key, status, message))
-        self.say(self.links[-1])
+        self.on_link(self.links[-1])
 
     def judge(self, key: str, sound: bool, message: str) -> None:
         """Put down a link that is ok, or damaged for the reason `message`."""

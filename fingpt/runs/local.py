@@ -1,4 +1,4 @@
-"""Run stages as processes of this machine, one after the other; holds no state of its own."""
+"""The backend of this machine: stages and base weights as processes, one after the other; it holds no state."""
 
 from __future__ import annotations
 
@@ -6,50 +6,78 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 from fingpt import log
+from fingpt.config import RunConfig, child_environment
 from fingpt.errors import Interrupted, StageFailedError
-from fingpt.models import spec
-from fingpt.runs.run import Run, Stage, base_manifest_key, run_key
+from fingpt.models import ModelSpec, spec
+from fingpt.runs.freeze import freeze
+from fingpt.runs.run import Run, Stage, base_manifest_key, code_digest, run_key
 from fingpt.storage import ObjectStore
 
-
-def run_locally(store: ObjectStore, run: Run, stages: Sequence[Stage]) -> None:
-    """Run `stages` of `run` in order; stops at the first that fails, with its exit code.
-
-    A tiny model's base weights are made when they are missing and train is among the stages.
-    """
-    model = spec(run.config.model)
-    missing = not store.exists(base_manifest_key(model.base_prefix))
-    if Stage.TRAIN in stages and len(stages) > 1 and model.tiny and missing:
-        _process("tiny", ["-m", "jobs.tiny", "--model", model.key])
-    uri = f"{store.uri}/{run_key(run.id)}"
-    for stage in stages:
-        _process(str(stage), ["-m", f"jobs.{stage}", "--run", uri])
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def _process(name: str, arguments: list[str]) -> None:
-    """One child process that gets our SIGTERM and SIGINT, and whose exit code becomes ours.
+class LocalBackend:
+    """`backend.Backend` by processes of this machine; runs are identified by the hash of the code instead of images."""
 
-    It has a session of its own: a terminal (or `timeout`) signals its whole process group, and a stage that gets the
-    same signal twice would take the second for impatience.
-    """
-    process = subprocess.Popen([sys.executable, *arguments], start_new_session=True)
-    received: list[int] = []
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
 
-    def forward(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        process.send_signal(number)
+    def freeze(self, config: RunConfig) -> Run:
+        """The run of `config` by the code of this checkout."""
+        code = f"local:{code_digest(ROOT)[:16]}"
+        return freeze(self._store, config, {str(stage): code for stage in Stage})
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        code = process.wait()
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
-    if received and code != 0:
-        raise Interrupted(f"Stage {name} was interrupted; the same command resumes.")
-    if code != 0:
-        log.event("stage failed", stage=name, code=code)
-        raise StageFailedError.of(name, code if code > 0 else 128 - code)
+    def bring_base(self, model: ModelSpec) -> str:
+        """Mirror or make base weights."""
+        name = "tiny" if model.tiny else "mirror"
+        self._process(name, "--model", model.key)
+        return ""
+
+    def execute(self, run: Run, stages: Sequence[Stage], *, follow: bool = True) -> str:  # noqa: ARG002
+        """Run `stages` in order, always to their end; stops at the first that fails, with its exit code.
+
+        A tiny model's base weights are made when they are missing and more than one stage is asked for.
+        """
+        log.event("on this machine", run=run.id, stages=", ".join(stages))
+        model = spec(run.config.model)
+        missing = not self._store.exists(base_manifest_key(model.base_prefix))
+        if Stage.TRAIN in stages and len(stages) > 1 and model.tiny and missing:
+            self.bring_base(model)
+        for stage in stages:
+            self._process(stage, "--run", f"{self._store.uri}/{run_key(run.id)}")
+        return run.id
+
+    def _process(self, name: str, *arguments: str) -> None:
+        """`python -m jobs.<name>`, which gets our SIGTERM and SIGINT, and whose exit code becomes ours.
+
+        It has a session of its own: a terminal (or `timeout`) signals its whole process group, and a stage that gets
+        the same signal twice would take the second for impatience.
+        """
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"jobs.{name}", *arguments],
+            env=child_environment(FINGPT_STORE=self._store.uri),
+            start_new_session=True,
+        )
+        received: list[int] = []
+
+        def forward(number: int, _: FrameType | None) -> None:
+            received.append(number)
+            process.send_signal(number)
+
+        before = {
+            number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        try:
+            code = process.wait()
+        finally:
+            for number, old in before.items():
+                signal.signal(number, old)
+        if received and code != 0:
+            raise Interrupted(f"Stage {name} was interrupted; the same command resumes.")
+        if code != 0:
+            log.event("stage failed", stage=name, code=code)
+            raise StageFailedError.of(name, code if code > 0 else 128 - code)

@@ -1,12 +1,13 @@
 """Find what nothing needs any more, and delete it once that is confirmed.
 
 Only four kinds of leftovers are ever found: checkpoints that the newest commits do not name, data sets and frozen
-source files that no run names, the probe's objects. Base weights, manifests, diaries, adapters, answers, reports stay.
+source files that no run names, the probe's objects. Base weights, manifests, records of attempts, adapters, answers and
+reports stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -73,6 +74,22 @@ def leftovers(store: ObjectStore, deleter: Deleter, now: datetime) -> Iterator[L
         sources = {run.config.prep.source.removeprefix("raw/") for run in runs}
         yield from _unnamed(deleter, "raw", sources, "no run names these source files")
     yield from _unnamed(deleter, "probe", set(), "left by a probe of the store")
+
+
+def prune(
+    store: ObjectStore, deleter: Deleter, *, confirm: bool, now: Callable[[], datetime]
+) -> Iterator[tuple[Leftover, bool]]:
+    """Every leftover, and whether it is gone: nothing is deleted unless `confirm`.
+
+    With `confirm` the leftovers are looked for twice, since what is needed may change while a store is read. One whose
+    run has come alive meanwhile is kept.
+    """
+    found = list(leftovers(store, deleter, now()))
+    if confirm and found:
+        again = {each.prefix for each in leftovers(store, deleter, now())}
+        found = [each for each in found if each.prefix in again]
+    for each in found:
+        yield each, confirm and remove(store, deleter, each, now())
 
 
 def remove(store: ObjectStore, deleter: Deleter, leftover: Leftover, now: datetime) -> bool:

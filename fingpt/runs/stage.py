@@ -180,7 +180,7 @@ def finished(store: ObjectStore, run: Run, stage: Stage) -> StageManifest | None
 
 
 def _frame(stage: Stage, uri: str, environment: Environment, load_body: Callable[[], Body]) -> None:
-    with _signals():
+    with interrupt_on_signals():
         store, run_id = locate(uri)
         run = load_run(store, run_id)
         log.setup(stage=str(stage), run=run.id)
@@ -190,7 +190,7 @@ def _frame(stage: Stage, uri: str, environment: Environment, load_body: Callable
         body = load_body()
         with (
             claim(store, run.id, stage) as attempt,
-            _interrupted_by_signals(),
+            _interrupted_byinterrupt_on_signals(),
             _scratch() as scratch,
         ):
             # The attempt that was watched may have finished meanwhile.
@@ -232,7 +232,7 @@ def _scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
+def interrupt_on_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGINT into KeyboardInterrupt, raised in the main thread.
 
     No Exception would do: libraries catch those. botocore takes one for a broken connection and repeats its request.
@@ -252,7 +252,7 @@ def _signals() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
+def _interrupted_byinterrupt_on_signals() -> Iterator[None]:
     """Turn a signal into Interrupted, whose code and sentence the attempt's ending records."""
     try:
         yield

@@ -1,10 +1,11 @@
 """Verify a run: re-hash everything that its results rest on, from run.json to the reports that name it.
 
-What a link is and what it must be compared with is chain.py's affair; this begins the walk and sums it up.
+Walking the links and judging each is chain.py's; this starts at run.json and sums the links up.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from fingpt.errors import DataError, MissingInputError, StorageError
@@ -13,15 +14,22 @@ from fingpt.runs.run import run_key
 from fingpt.runs.stage import load_run
 from fingpt.storage import ObjectStore
 
-__all__ = ["Link", "LinkStatus", "exit_code", "verify"]
+__all__ = ["Link", "LinkStatus", "require_sound", "verify"]
 
 
-def exit_code(links: Iterable[Link]) -> int:
-    """74 when a link is damaged, else 66 when one is missing, else 0."""
-    statuses = {link.status for link in links}
-    if LinkStatus.DAMAGED in statuses:
-        return StorageError.exit_code
-    return MissingInputError.exit_code if LinkStatus.MISSING in statuses else 0
+def require_sound(run_id: str, links: Iterable[Link]) -> str:
+    """How many links have which status, in words; StorageError when one is damaged, MissingInputError when missing."""
+    statuses = Counter(link.status for link in links)
+    counts = ", ".join(f"{statuses[status]} {status}" for status in LinkStatus if statuses[status])
+    if statuses[LinkStatus.DAMAGED]:
+        raise StorageError(
+            f"Run {run_id} does not verify: {counts}; the damaged objects are named above."
+        )
+    if statuses[LinkStatus.MISSING]:
+        raise MissingInputError(
+            f"Run {run_id} is incomplete: {counts}; what is missing is named above."
+        )
+    return counts
 
 
 def verify(
@@ -29,12 +37,12 @@ def verify(
     run_id: str,
     *,
     deep: bool = False,
-    say: Callable[[Link], None] = lambda _: None,
+    on_link: Callable[[Link], None] = lambda _: None,
 ) -> tuple[Link, ...]:
-    """Every link of a run's chain, in the order of its making; `deep` hashes the base weights' files too.
+    """Every link of a run's chain, in the order in which they were made; `deep` hashes the base weights' files too.
 
-    `say` gets each link as soon as it is known. Raises MissingInputError when there is no such run, and what a store
-    raises that cannot be read.
+    `on_link` gets each link as soon as it is known. Raises MissingInputError when there is no such run, and what
+    `ObjectStore.read` raises.
     """
     key = run_key(run_id)
     data = store.read(key)
@@ -42,9 +50,9 @@ def verify(
         run = load_run(store, run_id)
     except (DataError, StorageError) as fault:
         link = Link(key, LinkStatus.DAMAGED, str(fault))
-        say(link)
+        on_link(link)
         return (link,)
-    chain = Chain(store, run, deep, say)
+    chain = Chain(store, run, deep, on_link)
     chain.judge(key, run.encode() == data, "its bytes are not those that were frozen")
     chain.walk()
     return tuple(chain.links)

@@ -21,10 +21,11 @@ from fingpt.models import Family, ModelSpec
 from fingpt.prompts import chat
 from fingpt.prompts.examples import Example
 from fingpt.runs.manifest import BaseManifest
+from fingpt.runs.run import base_manifest_key
 from fingpt.storage import ObjectStore, upload_tree
 from fingpt.synthetic.rows import SYSTEM, Row, rows_by_company, sample_rows
 from fingpt.synthetic.text import PRACTICE_COMPANIES
-from fingpt.weights.base import publish_base
+from fingpt.weights.base import publish_base, read_base_manifest, require_origin
 
 VOCABULARY = 4096
 LLAMA_PATTERN = (
@@ -232,7 +233,14 @@ def make_base(spec: ModelSpec, folder: Path, recipe: Recipe) -> float:
 
 
 def publish(store: ObjectStore, spec: ModelSpec) -> BaseManifest:
-    """Make `spec`'s base and put it into `store`, its manifest last."""
+    """Make `spec`'s base and put it into `store`, its manifest last, unless that is there.
+
+    ConfigError for a full-size model.
+    """
+    require_origin(spec, tiny=True)
+    if store.exists(base_manifest_key(spec.base_prefix)):
+        log.event("tiny base is there", model=spec.key, store=store.uri)
+        return read_base_manifest(store, spec)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "base"
         loss = make_base(spec, folder, RECIPE)

@@ -18,8 +18,8 @@ from fingpt.storage import ObjectStore, download_tree, put
 _ABANDONED_SECONDS = 3600.0
 
 
-def require_way(spec: ModelSpec, *, tiny: bool) -> None:
-    """ConfigError, with the right command, when weights are to be made that the hub has, or fetched that are made."""
+def require_origin(spec: ModelSpec, *, tiny: bool) -> None:
+    """ConfigError with the right command unless the weights are made (`tiny`), or else mirrored from the hub."""
     if spec.tiny and not tiny:
         raise ConfigError(
             f"'{spec.key}' is a tiny model, which is made here and is on no hub: make tiny MODEL={spec.key}."

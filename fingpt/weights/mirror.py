@@ -23,7 +23,7 @@ from fingpt.runs.manifest import BaseManifest
 from fingpt.runs.run import base_manifest_key
 from fingpt.storage import ObjectStore
 from fingpt.storage.files import require_space, translate_os_errors
-from fingpt.weights.base import publish_base, read_base_manifest, require_way
+from fingpt.weights.base import publish_base, read_base_manifest, require_origin
 from fingpt.weights.hub import Hub, HubFile, verify
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
@@ -50,7 +50,7 @@ def mirror(store: ObjectStore, spec: ModelSpec, hub: Hub) -> BaseManifest:
     is needed, DataError when a setting is not allowed, StorageError when bytes differ or the disk is full, and what Hub
     and ObjectStore raise. What is in the store by then stays for the next call.
     """
-    require_way(spec, tiny=False)
+    require_origin(spec, tiny=False)
     if store.exists(base_manifest_key(spec.base_prefix)):
         manifest = read_base_manifest(store, spec)
         log.event("base weights are there", model=spec.key, store=store.uri, sha256=manifest.sha256)

@@ -131,7 +131,7 @@ def test_a_stage_that_is_complete_gets_no_job(store):
     make_base(store)
     cluster = Boundary(run=lambda _: FAILED)
     with pytest.raises(StageFailedError):
-        drive.conduct(cluster, store, RUN, SITE)
+        drive.drive(cluster, store, RUN, SITE)
     assert cluster.created == [f"{RUN.id}-train"]
 
 
@@ -141,7 +141,7 @@ def test_a_tiny_base_that_is_missing_is_made_before_the_stages(store):
 
     cluster = Boundary(carry_out)
     with pytest.raises(StageFailedError):
-        drive.conduct(cluster, store, RUN, SITE)
+        drive.drive(cluster, store, RUN, SITE)
     assert cluster.created == ["mirror-tiny-llama31", f"{RUN.id}-prep"]
     assert store.exists(base_manifest_key(TINY.base_prefix))
 
@@ -149,14 +149,14 @@ def test_a_tiny_base_that_is_missing_is_made_before_the_stages(store):
 def test_a_base_that_failed_stops_the_run_with_its_own_code(store):
     cluster = Boundary(run=lambda _: FAILED)
     with pytest.raises(StageFailedError, match="The rows are wrong") as caught:
-        drive.conduct(cluster, store, RUN, SITE)
+        drive.drive(cluster, store, RUN, SITE)
     assert (cluster.created, caught.value.exit_code) == (["mirror-tiny-llama31"], 65)
 
 
 def test_the_base_of_a_full_size_model_is_not_fetched_by_the_way(store):
     cluster = Boundary(run=lambda _: FAILED)
     with pytest.raises(StageFailedError):
-        drive.conduct(cluster, store, LARGE, SITE)
+        drive.drive(cluster, store, LARGE, SITE)
     assert cluster.created == [f"{LARGE.id}-prep"]
 
 
@@ -168,7 +168,7 @@ def test_a_stage_that_failed_under_this_drive_job_is_not_tried_again(store, crea
     cluster.there[job_name(RUN.id, "drive")] = job_state("drive", created="2030-01-01T00:30:00Z")
     cluster.there[name] = job_state(name, FAILED, created=created)
     with pytest.raises(StageFailedError):
-        drive.conduct(cluster, store, RUN, SITE)
+        drive.drive(cluster, store, RUN, SITE)
     assert cluster.created == ([name] if again else [])
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from fingpt.cluster import drive, follow, submission
+from fingpt.cluster import drive, follow
 from fingpt.cluster.api import stream
 from fingpt.cluster.api.cluster import Cluster
 from fingpt.cluster.site import Site
-from fingpt.config import RunConfig
+from fingpt.cluster.submission import ClusterBackend, open_backend
+from fingpt.config import Environment, RunConfig
 from fingpt.errors import ConfigError, Interrupted, MissingInputError, StageFailedError
 from fingpt.models import spec
-from fingpt.runs.run import Run, Stage, run_key
+from fingpt.runs.backend import Mode
+from fingpt.runs.local import LocalBackend
+from fingpt.runs.run import Stage, run_key
 from fingpt.weights.base import publish_base
 from tests.cluster.api_server import ApiServer, answer
 from tests.cluster.sites import IMAGES, site_data
@@ -62,10 +65,13 @@ def cluster(api: ApiServer, kubeconfig, monkeypatch):
 
 
 @pytest.fixture
-def run(bucket):
-    return submission.freeze(
-        bucket, RunConfig(model="tiny-llama31"), Site.of(site_data()), dry=False
-    )
+def backend(cluster, bucket):
+    return ClusterBackend(cluster, bucket)
+
+
+@pytest.fixture
+def run(backend):
+    return backend.freeze(RunConfig(model="tiny-llama31"))
 
 
 def created(api):
@@ -77,22 +83,23 @@ def ctrl_c(*_):
 
 
 def test_a_command_and_pods_with_different_stores_are_stopped_at_once(api, cluster, store):
+    backend = ClusterBackend(cluster, store)
     with pytest.raises(ConfigError, match="STORE=s3://bucket"):
-        submission.freeze(store, RunConfig(model="llama31"), cluster.site(), dry=False)
+        backend.freeze(RunConfig(model="llama31"))
     with pytest.raises(ConfigError, match="STORE=s3://bucket"):
-        submission.bring_base(cluster, store, LARGE)
+        backend.bring_base(LARGE)
     assert created(api) == []
     assert list(store.keys()) == []
 
 
-def test_a_dry_freeze_writes_nothing(bucket):
-    frozen = submission.freeze(bucket, RunConfig(model="llama31"), Site.of(site_data()), dry=True)
+def test_a_dry_freeze_writes_nothing(bucket, cluster):
+    frozen = ClusterBackend(cluster, bucket, dry_run=True).freeze(RunConfig(model="llama31"))
     assert frozen.images == IMAGES
     assert list(bucket.keys()) == []
 
 
-def test_a_run_is_frozen_before_its_job_is_made_and_not_waited_for(api, cluster, bucket, run):
-    submission.submit(cluster, bucket, run, [Stage.PREP], follow=False)
+def test_a_run_is_frozen_before_its_job_is_made_and_not_waited_for(api, backend, bucket, run):
+    backend.execute(run, [Stage.PREP], follow=False)
     assert created(api) == [f"{run.id}-prep"]
     assert bucket.exists(run_key(run.id))
     assert api.asked("list pods") == 0
@@ -106,30 +113,30 @@ def test_a_run_is_frozen_before_its_job_is_made_and_not_waited_for(api, cluster,
         ("tiny-llama31", [Stage.EVAL], "make train MODEL=tiny-llama31"),
     ],
 )
-def test_what_is_missing_is_said_before_any_job(api, cluster, bucket, model, stages, words):
-    frozen = submission.freeze(bucket, RunConfig(model=model), cluster.site(), dry=False)
+def test_what_is_missing_is_said_before_any_job(api, backend, model, stages, words):
+    frozen = backend.freeze(RunConfig(model=model))
     with pytest.raises(MissingInputError, match=words):
-        submission.submit(cluster, bucket, frozen, stages, follow=False)
+        backend.execute(frozen, stages, follow=False)
     assert created(api) == []
 
 
-def test_ctrl_c_leaves_the_conductor_alone_and_says_how_to_come_back(
-    api, cluster, bucket, run, monkeypatch
+def test_ctrl_c_leaves_the_drive_job_alone_and_says_how_to_come_back(
+    api, backend, run, monkeypatch
 ):
     monkeypatch.setattr(follow.time, "sleep", ctrl_c)
     with pytest.raises(Interrupted, match=f"make status RUN={run.id} or the same command"):
-        submission.submit(cluster, bucket, run, list(Stage), follow=True)
+        backend.execute(run, list(Stage), follow=True)
     assert created(api) == [f"{run.id}-drive"]
     assert api.asked("delete jobs") == 0
 
 
-def test_base_weights_that_are_there_need_neither_job_nor_following(api, cluster, bucket):
+def test_base_weights_that_are_there_need_neither_job_nor_following(api, backend, bucket):
     publish_base(bucket, LARGE, [])
-    submission.bring_base(cluster, bucket, LARGE)
+    backend.bring_base(LARGE)
     assert [route for route, _, _ in api.requests if "jobs" in route] == []
 
 
-def test_the_mirror_is_followed_to_its_own_exit_code(api, cluster, bucket):
+def test_the_mirror_is_followed_to_its_own_exit_code(api, backend):
     state = {"terminated": {"exitCode": 77, "message": "The licence is not accepted."}}
     ended = {
         "metadata": {"name": "pod"},
@@ -138,30 +145,43 @@ def test_the_mirror_is_followed_to_its_own_exit_code(api, cluster, bucket):
     api.say("list pods", answer({"items": [ended]}))
     api.say("list jobs", NOTHING, listed(), FAILED)
     with pytest.raises(StageFailedError, match="The licence is not accepted") as caught:
-        submission.bring_base(cluster, bucket, LARGE)
+        backend.bring_base(LARGE)
     assert (created(api), caught.value.exit_code) == (["mirror-llama31"], 77)
 
 
-def test_a_mirror_under_way_is_followed_and_left_alone_on_ctrl_c(api, cluster, bucket, monkeypatch):
+def test_a_mirror_under_way_is_followed_and_left_alone_on_ctrl_c(api, backend, monkeypatch):
     monkeypatch.setattr(follow.time, "sleep", ctrl_c)
-    marks = drive.plan_base(LARGE, cluster.site())["metadata"]["annotations"]
+    marks = drive.plan_base(LARGE, Site.of(site_data()))["metadata"]["annotations"]
     there = {"metadata": {"name": "mirror-llama31", "uid": "u1", "annotations": marks}}
     api.say("list jobs", answer({"metadata": {"resourceVersion": "7"}, "items": [there]}))
     api.say("create jobs", answer({"kind": "Status", "reason": "AlreadyExists"}, 409))
     with pytest.raises(Interrupted, match="Come back with the same command"):
-        submission.bring_base(cluster, bucket, LARGE)
+        backend.bring_base(LARGE)
     assert api.asked("delete jobs") == 0
 
 
-def test_a_dry_run_prints_every_job_that_there_would_be():
-    site = Site.of(site_data())
-    run = Run.of(RunConfig(model="tiny-llama31"), site.images.model_dump())
+def test_a_dry_run_prints_every_job_that_there_would_be(bucket, cluster):
+    backend = ClusterBackend(cluster, bucket, dry_run=True)
+    run = backend.freeze(RunConfig(model="tiny-llama31"))
 
     def names(text):
         return [job["metadata"]["name"] for job in yaml.safe_load_all(text)]
 
-    whole = submission.dry_run(run, list(Stage), site, site.store)
+    whole = backend.execute(run, list(Stage), follow=False)
     parts = ("prep", "train", "eval", "drive")
     assert names(whole) == ["mirror-tiny-llama31", *(f"{run.id}-{part}" for part in parts)]
-    assert names(submission.dry_run(run, [Stage.TRAIN], site, site.store)) == [f"{run.id}-train"]
-    assert names(submission.dry_run_base(LARGE, site)) == ["mirror-llama31"]
+    assert names(backend.execute(run, [Stage.TRAIN], follow=False)) == [f"{run.id}-train"]
+    assert names(backend.bring_base(LARGE)) == ["mirror-llama31"]
+    assert list(bucket.keys()) == []
+
+
+def test_the_site_is_read_once_per_command(api, backend, bucket, run):
+    backend.execute(run, [Stage.PREP], follow=False)
+    assert api.asked("get configmaps") == 1
+
+
+def test_a_folder_s_store_is_worked_on_by_this_machine_and_needs_no_cluster(store):
+    environment = Environment.model_construct(namespace="")
+    for mode in (Mode.SUBMIT, Mode.WAIT, Mode.LOCAL):
+        assert isinstance(open_backend(store, mode, environment), LocalBackend)
+    assert isinstance(open_backend(Bucket(store), Mode.LOCAL, environment), LocalBackend)

@@ -20,12 +20,12 @@ from typing import Any
 from fingpt.cluster.api.cluster import Cluster
 from fingpt.cluster.job import job_name
 from fingpt.cluster.status import status
-from fingpt.cluster.submission import freeze
 from fingpt.config import load_config
 from fingpt.errors import FingptError
+from fingpt.runs.freeze import freeze
 from fingpt.runs.ledger import read_run
 from fingpt.runs.run import Run, Stage, claim_key, commit_key, complete_key, last_number, run_key
-from jobs.submit import CONFIGS
+from jobs import CONFIGS
 from tests.e2e.chart_lab import kubectl, run
 from tests.e2e.run_lab import STORE, RunLab, until
 
@@ -248,7 +248,9 @@ def _frozen(lab: RunLab) -> tuple[Run, tuple[str, ...]]:
     """A run of its own that trains the same adapter, and the words that submit it."""
     settings = (*SETTINGS, f"eval.max_new_tokens={next(_others)}")
     site = Cluster.connect(lab.namespace).site()
-    frozen = freeze(lab.store, load_config(CONFIGS / f"{MODEL}.yaml", settings), site, dry=False)
+    frozen = freeze(
+        lab.store, load_config(CONFIGS / f"{MODEL}.yaml", settings), site.images.model_dump()
+    )
     pairs = [word for setting in settings for word in ("--set", setting)]
     return frozen, ("--model", MODEL, *pairs)
 

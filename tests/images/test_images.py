@@ -52,7 +52,7 @@ def test_everything_that_its_stage_imports_is_there(image):
     assert output(name, "python", "-c", load, settings=with_tmp).strip() == f"fingpt.{stage}.body"
 
 
-def test_prep_can_conduct_mirror_and_examine(image):
+def test_prep_can_drive_mirror_and_examine(image):
     stage, name = image
     if stage != "prep":
         pytest.skip("prep's image alone does this.")

@@ -1,17 +1,63 @@
-"""Local chaining: a stage's exit code becomes the chain's."""
+"""The backend of this machine: one run for one configuration and code, a stage's exit code becomes the command's."""
 
 import pytest
 
 from fingpt.config import RunConfig
 from fingpt.errors import StageFailedError
-from fingpt.runs.local import run_locally
-from fingpt.runs.run import Run, Stage
+from fingpt.models import spec
+from fingpt.runs import local
+from fingpt.runs.local import LocalBackend
+from fingpt.runs.run import Run, Stage, run_key
+from fingpt.weights.base import publish_base
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Names of the processes that would be started, in order."""
+    names = []
+    monkeypatch.setattr(LocalBackend, "_process", lambda _, name, *__: names.append(str(name)))
+    return names
 
 
 def test_the_first_failing_stage_stops_the_chain_with_its_own_code(store, capfd):
     never_submitted = Run.of(RunConfig(model="llama31"), {})
     with pytest.raises(StageFailedError) as caught:
-        run_locally(store, never_submitted, [Stage.PREP, Stage.EVAL])
+        LocalBackend(store).execute(never_submitted, [Stage.PREP, Stage.EVAL])
     assert caught.value.exit_code == 66
     said = capfd.readouterr().err
     assert said.count('"level": "error"') == 1
+
+
+def test_a_run_is_frozen_with_the_digest_of_the_code(store, monkeypatch):
+    run = LocalBackend(store).freeze(RunConfig(model="tiny-llama31"))
+    assert store.exists(run_key(run.id))
+    assert set(run.images) == {"prep", "train", "eval"}
+    assert all(image.startswith("local:") for image in run.images.values())
+    monkeypatch.setattr(local, "code_digest", lambda _: "0" * 64)
+    assert LocalBackend(store).freeze(RunConfig(model="tiny-llama31")).id != run.id
+
+
+def test_a_whole_run_makes_the_base_of_a_tiny_model_that_is_missing(store, started):
+    run = Run.of(RunConfig(model="tiny-llama31"), {})
+    assert LocalBackend(store).execute(run, list(Stage)) == run.id
+    assert started == ["tiny", "prep", "train", "eval"]
+    started.clear()
+    LocalBackend(store).execute(run, [Stage.TRAIN])
+    publish_base(store, spec("tiny-llama31"), [])
+    LocalBackend(store).execute(run, list(Stage))
+    assert started == ["train", "prep", "train", "eval"]
+
+
+def test_base_weights_are_made_or_mirrored_by_the_model_s_kind(store, started):
+    for model in ("tiny-llama31", "llama31"):
+        LocalBackend(store).bring_base(spec(model))
+    assert started == ["tiny", "mirror"]
+
+
+def test_a_process_works_on_the_backend_s_store_whatever_the_environment_names(
+    store, monkeypatch, capfd
+):
+    monkeypatch.setenv("FINGPT_STORE", "file:///nonexistent/other")
+    publish_base(store, spec("tiny-llama31"), [])
+    LocalBackend(store).bring_base(spec("tiny-llama31"))
+    assert store.uri in capfd.readouterr().err

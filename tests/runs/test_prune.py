@@ -11,7 +11,7 @@ import pytest
 from fingpt.errors import StorageError
 from fingpt.runs.prune import is_live, leftovers, remove
 from fingpt.runs.run import Stage, commit_key, complete_key
-from fingpt.runs.verify import exit_code, verify
+from fingpt.runs.verify import require_sound, verify
 from fingpt.storage.deleting import open_deleter
 from tests.made_run import MadeRun
 
@@ -67,7 +67,7 @@ def test_checkpoints_outside_the_last_three_commits_go_and_the_run_still_verifie
     assert all(remove(store, deleter, each, NOW) for each in found)
     assert not list(store.keys(orphan))
     assert names(leftovers(store, deleter, NOW)) == []
-    assert exit_code(verify(store, made.id, deep=True)) == 0
+    require_sound(made.id, verify(store, made.id, deep=True))
 
 
 def test_a_damaged_commit_does_not_count_among_the_three(made, store, deleter, grow_old, tmp_path):
@@ -131,7 +131,7 @@ def test_data_sets_and_sources_that_nothing_names_go(made, store, deleter, grow_
     assert names(found) == ["datasets/0ld", "raw/0ld", "probe/123"]
     for each in found:
         remove(store, deleter, each, NOW)
-    assert exit_code(verify(store, made.id, deep=True)) == 0
+    require_sound(made.id, verify(store, made.id, deep=True))
 
 
 def test_data_sets_and_sources_stay_while_any_run_is_at_work(made, store, deleter, grow_old):

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.errors import MissingInputError
+from fingpt.errors import MissingInputError, StorageError
 from fingpt.models import spec
 from fingpt.record import canonical_json
 from fingpt.runs.run import Stage, commit_key, complete_key, run_key
-from fingpt.runs.verify import LinkStatus, exit_code, verify
+from fingpt.runs.verify import LinkStatus, require_sound, verify
 from tests.made_run import MODEL, MadeRun
 
-DIARIES = ("/claims/", "/heartbeats/", "/attempts/")
+ATTEMPT_RECORDS = ("/claims/", "/heartbeats/", "/attempts/")
 
 
 @pytest.fixture
@@ -21,8 +21,17 @@ def made(store, tmp_path) -> MadeRun:
     return MadeRun(store, tmp_path).whole()
 
 
+def exit_code(links) -> int:
+    """What `make verify` ends with."""
+    try:
+        require_sound("llama31-00000000", links)
+    except (MissingInputError, StorageError) as fault:
+        return fault.exit_code
+    return 0
+
+
 def evidence(store) -> list[str]:
-    return [key for key in store.keys("") if not any(part in key for part in DIARIES)]
+    return [key for key in store.keys("") if not any(part in key for part in ATTEMPT_RECORDS)]
 
 
 def test_a_sound_run_has_only_sound_links(made, store):
@@ -146,7 +155,7 @@ def test_another_run_s_damage_is_not_this_one_s(made, store, tmp_path):
 
 def test_links_are_said_as_they_are_found(made, store):
     said = []
-    assert tuple(said) == () != verify(store, made.id, say=said.append) == tuple(said)
+    assert tuple(said) == () != verify(store, made.id, on_link=said.append) == tuple(said)
 
 
 def test_a_run_that_is_not_there_is_a_missing_input(store):

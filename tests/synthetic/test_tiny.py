@@ -11,7 +11,7 @@ import pytest
 
 from fingpt.errors import ConfigError
 from fingpt.eval.robust import ParseFailure, robust
-from fingpt.models import spec
+from fingpt.models import MODELS, spec
 from fingpt.prompts import chat
 from fingpt.prompts.examples import Example
 from fingpt.storage import LocalStore
@@ -19,7 +19,8 @@ from fingpt.synthetic import tiny
 from fingpt.synthetic.rows import SYSTEM, sample_rows
 from fingpt.synthetic.text import SAMPLE_COMPANIES
 from fingpt.weights.base import fetch_base
-from jobs.tiny import TINY, make
+
+TINY = [key for key, row in MODELS.items() if row.tiny]
 
 # Of a third party, by its text; ours stay errors.
 pytestmark = pytest.mark.filterwarnings(
@@ -115,9 +116,9 @@ def test_publish_stores_a_base_that_the_stages_can_fetch_and_makes_it_once(tmp_p
     assert {file.name for file in manifest.files} == {path.name for path in folder.iterdir()}
 
     monkeypatch.setattr(tiny, "make_base", lambda *_: pytest.fail("made a second time"))
-    make("tiny-llama31", store.uri)
+    tiny.publish(store, spec("tiny-llama31"))
 
 
 def test_a_full_size_model_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="'llama31' is no tiny model"):
-        make("llama31", (tmp_path / "store").as_uri())
+        tiny.publish(LocalStore(tmp_path / "store"), spec("llama31"))

@@ -1,0 +1,36 @@
+"""Where a run is carried out: one interface, with local.py (processes of this machine) and cluster/submission.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+from fingpt.config import RunConfig
+from fingpt.models import ModelSpec
+from fingpt.runs.run import Run, Stage
+
+
+class Mode(StrEnum):
+    """How to submit: leave a stage's Job alone, wait for it, only print it, or use processes of this machine."""
+
+    SUBMIT = "submit"
+    WAIT = "wait"
+    DRY_RUN = "dry-run"
+    LOCAL = "local"
+
+
+class Backend(Protocol):
+    """Freezes runs, brings base weights and carries out stages; errors are those of fingpt/errors.py.
+
+    `bring_base` and `execute` return what the command prints.
+    """
+
+    def freeze(self, config: RunConfig) -> Run:
+        """The run of `config` by this backend's code, frozen into the store."""
+
+    def bring_base(self, model: ModelSpec) -> str:
+        """Bring a model's base weights into the store, from the hub or, for a tiny model, made; waits for the end."""
+
+    def execute(self, run: Run, stages: Sequence[Stage], *, follow: bool) -> str:
+        """Carry out `stages` of `run` in order; `follow` waits for a single stage too."""

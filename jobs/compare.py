@@ -1,0 +1,38 @@
+"""Compare finished runs in one report: `python -m jobs.compare [--runs "ID ID"] [--out FOLDER]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fingpt import log
+from fingpt.config import read_environment
+from fingpt.runs.stage import guarded
+from fingpt.storage import open_store
+
+
+def main(
+    runs: Annotated[
+        str, typer.Option(help="run ids, the first is the reference; default: newest of each model")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="folder of the copy; default: ./reports/<id>")
+    ] = None,
+) -> None:
+    """Write report.html, report.md and report.json on finished runs, and print where the page is."""
+    log.setup()
+    environment = read_environment()
+
+    def action() -> None:
+        from fingpt.report.body import compare
+
+        typer.echo(compare(open_store(environment.store), runs.split(), out))
+
+    sys.exit(guarded(action, debug=environment.debug))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,52 @@
+"""compare at the command line: its words and its exit codes; tests/report tests the reports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from jobs import compare
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run the command line in an empty folder with a store of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FINGPT_STORE", (tmp_path / "store").as_uri())
+    app = typer.Typer()
+    app.command()(compare.main)
+    return lambda *words: CliRunner().invoke(app, list(words))
+
+
+def test_the_runs_and_the_folder_are_handed_on_and_the_page_is_printed(run, monkeypatch, tmp_path):
+    seen = []
+
+    def compare(store, runs, out):
+        seen.append((store.uri, runs, out))
+        return tmp_path / "report.html"
+
+    monkeypatch.setattr("fingpt.report.body.compare", compare)
+    result = run("--runs", "run-a  run-b", "--out", "there")
+    assert result.exit_code == 0
+    assert result.stdout.strip() == str(tmp_path / "report.html")
+    (uri, runs, out), *_ = seen
+    assert (uri, runs, str(out)) == ((tmp_path / "store").as_uri(), ["run-a", "run-b"], "there")
+
+
+def test_without_a_finished_run_the_code_is_66(run):
+    assert run().exit_code == 66
+
+
+def test_an_unknown_run_is_66_and_one_named_twice_is_64(run):
+    assert run("--runs", "llama31-00000000").exit_code == 66
+    assert run("--runs", "run-a run-a").exit_code == 64
+
+
+def test_help_comes_without_the_report_libraries():
+    code = "import sys, jobs.compare; print([m for m in ('altair', 'scipy', 'torch', 'pyarrow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
