@@ -21,7 +21,7 @@ from fingpt.runs.stage import finished, load_run
 from fingpt.storage import ObjectStore
 
 FRESH_SECONDS = 120.0
-"""A heartbeat younger than this is a working attempt's: it beats every ten seconds."""
+"""A heartbeat younger than this is a working attempt's."""
 
 
 @dataclass(frozen=True, slots=True)

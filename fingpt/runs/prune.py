@@ -23,7 +23,7 @@ from fingpt.storage import ObjectStore
 from fingpt.storage.deleting import Deleter, Found
 
 LIVE_SECONDS = 7200.0
-"""An attempt without an ending counts as alive until its last heartbeat is this old; far longer than any pause."""
+"""An attempt without an ending counts as alive until its last heartbeat is this old."""
 
 
 @dataclass(frozen=True, slots=True)

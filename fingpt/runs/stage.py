@@ -41,13 +41,13 @@ from fingpt.runs.manifest import (
     encode,
 )
 from fingpt.runs.run import Run, Stage, complete_key, run_key
-from fingpt.storage import HASTE, ObjectStore, open_store
+from fingpt.storage import SIGNALLED, ObjectStore, open_store
 from fingpt.storage.files import from_os_error
 
 M = TypeVar("M", bound=Frozen)
 
-LAST_WORDS = Path("/dev/termination-log")
-"""The manifests' `terminationMessagePath`."""
+TERMINATION_MESSAGE = Path("/dev/termination-log")
+"""Where Kubernetes keeps a container's last message."""
 
 KINDS: dict[Stage, type[StageManifest]] = {
     Stage.PREP: PrepManifest,
@@ -142,8 +142,8 @@ def _end(summary: str, code: int) -> int:
     """Say why the process ends; in a pod also where Kubernetes keeps it, for those who follow the Job."""
     log.error(summary, code=code)
     in_pod = bool(pod_and_node()[0])
-    if in_pod and os.access(LAST_WORDS, os.W_OK):
-        LAST_WORDS.write_text(f"{summary}\n", encoding="utf-8")
+    if in_pod and os.access(TERMINATION_MESSAGE, os.W_OK):
+        TERMINATION_MESSAGE.write_text(f"{summary}\n", encoding="utf-8")
     return code
 
 
@@ -239,7 +239,7 @@ def interrupt_on_signals() -> Iterator[None]:
     """
 
     def handler(number: int, _: FrameType | None) -> None:
-        HASTE.set()
+        SIGNALLED.set()
         raise KeyboardInterrupt(f"{signal.Signals(number).name} honoured")
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -248,7 +248,7 @@ def interrupt_on_signals() -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
-        HASTE.clear()
+        SIGNALLED.clear()
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from fingpt.errors import ConfigError
 from fingpt.record import FileRef, sha256_bytes
+from fingpt.storage.cancellation import SIGNALLED
 from fingpt.storage.files import TRIES, conflict, corrupt
-from fingpt.storage.halt import HASTE
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.local import LocalStore
 from fingpt.storage.probe import probe
@@ -19,7 +19,7 @@ from fingpt.storage.protocol import ObjectStore, Progress
 from fingpt.storage.transfer import download_tree, upload_tree
 
 __all__ = [
-    "HASTE",
+    "SIGNALLED",
     "LocalStore",
     "ObjectStore",
     "Progress",

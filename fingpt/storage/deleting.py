@@ -82,11 +82,11 @@ class S3Deleter:
     """Deletes in a bucket, object by object: not every store takes many at once."""
 
     def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
-        from fingpt.storage.s3_retry import PATIENCE_SECONDS, StoreRetry
+        from fingpt.storage.s3_retry import RETRY_SECONDS, StoreRetry
 
         self._client, self._bucket = client, bucket
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
-        self._retry = StoreRetry(client.meta.endpoint_url, PATIENCE_SECONDS)
+        self._retry = StoreRetry(client.meta.endpoint_url, RETRY_SECONDS)
 
     def found(self, prefix: str) -> Iterator[Found]:
         """Every object whose key starts with `prefix`."""

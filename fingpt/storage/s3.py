@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 
 from fingpt.errors import TransientError
 from fingpt.record import FileRef, sha256_bytes
-from fingpt.storage import halt
+from fingpt.storage import cancellation
 from fingpt.storage.files import (
     conflict,
     describe,
@@ -34,7 +34,7 @@ from fingpt.storage.files import (
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.s3_client import make_client
 from fingpt.storage.s3_errors import code_of, status_of
-from fingpt.storage.s3_retry import PATIENCE_SECONDS, StoreRetry
+from fingpt.storage.s3_retry import RETRY_SECONDS, StoreRetry
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -68,19 +68,19 @@ _CONFLICT, _PRECONDITION_FAILED = 409, 412
 
 
 class S3Store:
-    """Objects under `s3://bucket/prefix`; see ObjectStore for the contract, StoreRetry for `patience_seconds`."""
+    """Objects under `s3://bucket/prefix`; see ObjectStore for the contract, StoreRetry for `retry_seconds`."""
 
     def __init__(
         self,
         client: S3Client,
         bucket: str,
         prefix: str = "",
-        patience_seconds: float = PATIENCE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
-        self._retry = StoreRetry(client.meta.endpoint_url, patience_seconds)
+        self._retry = StoreRetry(client.meta.endpoint_url, retry_seconds)
 
     @classmethod
     def connect(cls, bucket: str, prefix: str = "") -> S3Store:
@@ -256,10 +256,10 @@ class S3Store:
             if answer["ContentLength"] <= _MULTIPART_BYTES:
                 with path.open("wb") as file:
                     for chunk in body.iter_chunks(_MIB):
-                        halt.check()
+                        cancellation.check()
                         file.write(chunk)
                 return
-        check = halt.checker()
+        check = cancellation.checker()
         self._client.download_file(
             address["Bucket"],
             address["Key"],

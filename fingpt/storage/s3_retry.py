@@ -1,4 +1,4 @@
-"""How long to wait for an S3 endpoint that fails for a passing reason, and when not to wait at all.
+"""How long to retry an S3 endpoint that fails for a passing reason, and when not to retry at all.
 
 This comes on top of the client's own three attempts: those last about a second, a restart of the endpoint lasts longer.
 """
@@ -14,14 +14,14 @@ from typing import TypeVar
 from botocore.exceptions import ClientError
 
 from fingpt.errors import TransientError
-from fingpt.storage import halt
+from fingpt.storage import cancellation
 from fingpt.storage.s3_errors import FAILURES, from_s3_error, unreachable
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 60.0
-# After a signal; less than the shortest grace period of a Job.
-_HASTE_SECONDS = 5.0
+RETRY_SECONDS = 60.0
+# After a signal.
+RETRY_SECONDS_WHEN_SIGNALLED = 5.0
 
 _LONGEST_PAUSE_SECONDS = 10.0
 _LOG = logging.getLogger(__name__)
@@ -47,7 +47,11 @@ class StoreRetry:
             except FAILURES as error:
                 self._answered |= isinstance(error, ClientError)
                 failure = from_s3_error(error, action, where, self._endpoint)
-                budget = _HASTE_SECONDS if halt.HASTE.is_set() else self._seconds
+                budget = (
+                    RETRY_SECONDS_WHEN_SIGNALLED
+                    if cancellation.SIGNALLED.is_set()
+                    else self._seconds
+                )
                 end = end or time.monotonic() + budget
                 hopeless = unreachable(error) and not self._answered
                 if not isinstance(failure, TransientError) or hopeless or time.monotonic() >= end:
@@ -56,5 +60,5 @@ class StoreRetry:
                 self._answered = True
                 return result
             _LOG.warning("s3.retry: %s", failure)
-            halt.pause(random.uniform(0, pause))
+            cancellation.sleep(random.uniform(0, pause))
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from fingpt.errors import DataError, MissingInputError
 from fingpt.record import FileRef, sha256_file
-from fingpt.storage import halt
+from fingpt.storage import cancellation
 from fingpt.storage.files import translate_os_errors
 from fingpt.storage.keys import check_key
 from fingpt.storage.protocol import ObjectStore, Progress
@@ -88,7 +88,7 @@ def _in_parallel(
 ) -> list[FileRef]:
     done = []
     stopped = threading.Event()
-    pool = ThreadPoolExecutor(_WORKERS, "transfer", halt.adopt, (stopped,))
+    pool = ThreadPoolExecutor(_WORKERS, "transfer", cancellation.cancel_on, (stopped,))
     try:
         for future in as_completed([pool.submit(act, item) for item in items]):
             done.append(future.result())

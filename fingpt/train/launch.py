@@ -19,7 +19,7 @@ from fingpt.runs.manifest import TrainSummary
 from fingpt.train.handoff import Outcome, TrainTask, read_outcomes
 
 GRACE_SECONDS = 100.0
-"""From a stop to the kill: to finish a step and commit a checkpoint, within the 120 s that a pod gets."""
+"""From a stop to the kill: time to finish a step and commit a checkpoint."""
 
 _BUG = 1
 

@@ -10,8 +10,10 @@ import pytest
 
 from fingpt.errors import FencedError, Interrupted, TransientError
 from fingpt.runs import attempt as attempts
+from fingpt.runs import ledger, prune
 from fingpt.runs.attempt import Place, claim
 from fingpt.runs.run import Stage, attempt_key, claim_key, heartbeat_key, last_number
+from fingpt.storage.s3_retry import RETRY_SECONDS
 
 RUN, TRAIN = "r-1", Stage.TRAIN
 
@@ -139,3 +141,10 @@ def test_a_beat_that_could_not_be_stored_leaves_no_gap_in_their_numbers(store, m
     last = last_number(store.exists, lambda n: heartbeat_key(RUN, TRAIN, 1, n))
     assert last == len(list(store.keys("runs/" + RUN + "/train/heartbeats/"))) >= 3
     assert b'"at"' in store.read(heartbeat_key(RUN, TRAIN, 1, last))
+
+
+def test_an_attempt_is_given_up_only_after_beats_that_it_could_have_left():
+    """A starter watches for several beats; status waits longer than a starter, the clean-up longer than any outage."""
+    assert attempts.WATCH_SECONDS >= 3 * attempts.BEAT_SECONDS
+    assert ledger.FRESH_SECONDS >= attempts.WATCH_SECONDS + RETRY_SECONDS
+    assert prune.LIVE_SECONDS >= 10 * ledger.FRESH_SECONDS

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from fingpt.errors import StorageError
-from fingpt.runs.prune import is_live, leftovers, remove
+from fingpt.runs.chain import KEPT_COMMITS
+from fingpt.runs.prune import is_live, leftovers, prune, remove
 from fingpt.runs.run import Stage, commit_key, complete_key
 from fingpt.runs.verify import require_sound, verify
 from fingpt.storage.deleting import open_deleter
@@ -160,3 +162,35 @@ def test_base_weights_are_never_found(made, store, deleter, grow_old):
     made.base()
     grow_old()
     assert names(leftovers(store, deleter, NOW)) == []
+
+
+def test_pruning_deletes_only_when_confirmed(made, store, deleter, grow_old):
+    orphan = made.orphan()
+    grow_old()
+    ((found, deleted),) = prune(store, deleter, confirm=False, now=lambda: NOW)
+    assert (found.prefix, deleted) == (orphan, False)
+    assert list(store.keys(orphan))
+    ((found, deleted),) = prune(store, deleter, confirm=True, now=lambda: NOW)
+    assert (found.prefix, deleted) == (orphan, True)
+    assert not list(store.keys(orphan))
+
+
+def test_pruning_keeps_what_is_needed_again_at_the_second_look(made, store, deleter, grow_old):
+    orphan = made.orphan()
+    grow_old()
+    looks = []
+
+    def now():
+        looks.append(1)
+        if len(looks) == 2:
+            made.attempt(Stage.TRAIN, 1, code=None, at=NOW)
+        return NOW
+
+    assert list(prune(store, deleter, confirm=True, now=now)) == []
+    assert list(store.keys(orphan))
+
+
+def test_the_documents_name_as_many_kept_commits_as_there_are():
+    words = {3: "three"}[KEPT_COMMITS]
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    assert text.count(f"last {words}") == 2

@@ -3,8 +3,10 @@
 import errno
 import os
 import signal
+from pathlib import Path
 
 import pytest
+import yaml
 
 from fingpt import log
 from fingpt.config import RunConfig
@@ -15,6 +17,7 @@ from fingpt.runs.manifest import PrepManifest, decode, encode
 from fingpt.runs.run import Run, Stage, claim_key, complete_key, run_key
 from fingpt.runs.stage import guarded, run_stage
 
+MANIFESTS = Path(__file__).parents[2] / "k8s"
 RUN = Run.of(RunConfig(model="tiny-llama31"), {})
 
 
@@ -171,17 +174,19 @@ def test_in_a_pod_the_last_sentence_is_left_where_kubernetes_keeps_it(tmp_path, 
     def fail():
         raise DataError("The rows are wrong.")
 
-    monkeypatch.setattr(frame, "LAST_WORDS", tmp_path / "termination-log")
+    monkeypatch.setattr(frame, "TERMINATION_MESSAGE", tmp_path / "termination-log")
     monkeypatch.setenv("FINGPT_NODE", "gpu-1")
     assert guarded(fail, debug=False) == 65
-    assert not frame.LAST_WORDS.exists()  # the kubelet makes it; where it is not, nothing is made
-    frame.LAST_WORDS.write_text("")
+    assert (
+        not frame.TERMINATION_MESSAGE.exists()
+    )  # the kubelet makes it; where it is not, nothing is made
+    frame.TERMINATION_MESSAGE.write_text("")
     monkeypatch.delenv("FINGPT_NODE")
     guarded(fail, debug=False)
-    assert frame.LAST_WORDS.read_text() == ""
+    assert frame.TERMINATION_MESSAGE.read_text() == ""
     monkeypatch.setenv("FINGPT_NODE", "gpu-1")
     guarded(fail, debug=False)
-    assert frame.LAST_WORDS.read_text() == "The rows are wrong.\n"
+    assert frame.TERMINATION_MESSAGE.read_text() == "The rows are wrong.\n"
 
 
 def test_a_body_knows_the_number_of_its_attempt(store, uri):
@@ -193,3 +198,9 @@ def test_a_body_knows_the_number_of_its_attempt(store, uri):
 
     assert [carry_out(uri, body), carry_out(uri, body)] == [65, 65]
     assert seen == [1, 2]
+
+
+def test_the_last_message_goes_where_every_manifest_looks_for_it():
+    for path in sorted(MANIFESTS.glob("*.yaml")):
+        (container,) = yaml.safe_load(path.read_text())["spec"]["template"]["spec"]["containers"]
+        assert container["terminationMessagePath"] == str(frame.TERMINATION_MESSAGE), path.name

@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fingpt.config import RunConfig, TrainConfig
 from fingpt.errors import DataError, DivergedError, Interrupted, TransientError
 from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.run import Run
+from fingpt.storage.s3_retry import RETRY_SECONDS_WHEN_SIGNALLED
 from fingpt.train import launch
 from fingpt.train.handoff import Outcome, TrainTask, write_outcome
 from fingpt.train.launch import command, environment, run_trainer, trainer_result
@@ -151,3 +153,9 @@ def test_a_stop_is_passed_on_and_its_wait_has_an_end(tmp_path, monkeypatch, reac
         run_trainer(made)
     assert made.stop.exists()
     assert started[0].poll() is not None
+
+
+def test_a_pod_s_grace_period_holds_the_wait_for_a_checkpoint_and_a_retry_of_the_store():
+    manifest = yaml.safe_load((Path(__file__).parents[2] / "k8s" / "train.yaml").read_text())
+    grace_seconds = manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert grace_seconds >= launch.GRACE_SECONDS + RETRY_SECONDS_WHEN_SIGNALLED + 10

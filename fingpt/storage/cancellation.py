@@ -1,8 +1,8 @@
-"""What a signal changes: little patience from then on, and an end to transfers in threads.
+"""How a signal ends transfers: threads stop at their next chunk, and failed requests are retried for seconds only.
 
-A signal reaches the main thread alone, and weights take minutes to arrive. A pool hands its event to its threads by
-`adopt`; what they call looks at it between chunks and while it waits. Threads without one, the main thread above all,
-are never halted: there the signal itself does it.
+A signal reaches the main thread alone, and weights take minutes to arrive. A pool gives its threads an event by
+`cancel_on`; what they call checks it between chunks and while it waits. Threads without an event, the main thread above
+all, are never cancelled here: there the signal itself ends the work.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Callable
 
 from fingpt.errors import Interrupted
 
-HASTE = threading.Event()
-"""Set once a signal has come: what is stored then is worth a few seconds of patience, the grace period is short."""
+SIGNALLED = threading.Event()
+"""Set once a signal has come: the grace period is short, so a store that fails is retried for seconds only."""
 
 _OF_THIS_THREAD = threading.local()
 
 
-def adopt(event: threading.Event) -> None:
-    """Let `event` halt what this thread does from now on."""
+def cancel_on(event: threading.Event) -> None:
+    """Let `event` cancel what this thread does from now on."""
     _OF_THIS_THREAD.event = event
 
 
@@ -33,14 +33,14 @@ def checker() -> Callable[[], None]:
     """`check` of this thread, for the threads of a library that works on its behalf."""
     event = _event()
 
-    def look() -> None:
+    def check_event() -> None:
         if event is not None and event.is_set():
             raise Interrupted("The transfer was stopped; the same command fetches what is missing.")
 
-    return look
+    return check_event
 
 
-def pause(seconds: float) -> None:
+def sleep(seconds: float) -> None:
     """Sleep for `seconds`; Interrupted as soon as this thread's event is set."""
     event = _event()
     if event is None:
