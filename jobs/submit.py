@@ -45,7 +45,7 @@ def main(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="override, such as train.lr=1e-4")
     ] = None,
-    mode: Annotated[Mode, typer.Option(help="how; see the words of the modes")] = Mode.SUBMIT,
+    mode: Annotated[Mode, typer.Option(help="how to carry it out")] = Mode.SUBMIT,
 ) -> None:
     """Freeze a run into the store and carry out its stages; the same command resumes."""
     log.setup()

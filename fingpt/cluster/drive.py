@@ -1,4 +1,4 @@
-"""Stages of a run, and base weights, as Jobs: start one, follow it, believe the bucket; holds no state of its own.
+"""Stages of a run, and base weights, as Jobs: start one, follow it, check the result in the bucket; holds no state.
 
 The same functions serve the drive Job inside the cluster and a person who waits at a laptop.
 """
@@ -89,7 +89,7 @@ def start(
             sleep(1.0)
             waited += 1.0
     created = cluster.apply_job(job)
-    log.event("job created" if created else "job is there already", job=name)
+    log.event("job created" if created else "job exists", job=name)
 
 
 def stage_work(store: ObjectStore, run: Run, stage: Stage) -> Work:
@@ -123,7 +123,7 @@ def bring_base(
     """Bring the base weights of `model` into the bucket by a Job, unless they are there; `since` is that of `start`."""
     key = base_manifest_key(model.base_prefix)
     if store.exists(key):
-        log.event("base weights are there", model=model.key, store=store.uri)
+        log.event("base weights already in the store", model=model.key, store=store.uri)
         return
     start(cluster, plan_base(model, site), since=since)
     finish(cluster, Work(model.key, MIRROR, key, lambda: store.exists(key)), gives_up)

@@ -1,8 +1,8 @@
-"""Attempts: who works on a stage, whether it is alive, how it ended; the newest claim fences all older ones.
+"""Attempts at a stage: claims, heartbeats, and how each ended; the newest claim fences all older ones.
 
-Claims are create-only and numbered from 1; attempt k+1 takes over from k. A starter whose predecessor left no ending
-watches that one's heartbeat by its own monotonic clock: a beat means a live owner (FencedError), silence means a claim.
-Liveness alone rests on time. Safety rests on the fence that every commit checks and on create-only keys.
+Claims are create-only and numbered from 1; attempt k+1 takes over from k. A process whose predecessor recorded no
+ending watches its heartbeats by its own monotonic clock: a new one means a live owner (FencedError), silence means a
+claim. Only liveness depends on time. Safety depends on the fence that every commit checks and on create-only keys.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ WATCH_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where an attempt runs: enough to see that a process of this machine is gone."""
+class ProcessIdentity:
+    """Host, boot and start time of a process: enough to see that a process of this machine is gone."""
 
     host: str
     boot: str
@@ -41,13 +41,13 @@ class Place:
     born: str
 
     @classmethod
-    def here(cls) -> Place:
+    def current(cls) -> ProcessIdentity:
         """This process."""
         return cls(socket.gethostname(), _boot_id(), os.getpid(), _born(os.getpid()))
 
     def is_gone(self) -> bool:
         """True only when it is certain: same machine, same boot, and no such process any more."""
-        here = Place.here()
+        here = ProcessIdentity.current()
         if not self.boot or (self.host, self.boot) != (here.host, here.boot):
             return False
         return _born(self.pid) != self.born or not self.born
@@ -55,7 +55,7 @@ class Place:
 
 @dataclass
 class Attempt:
-    """Attempt `number` of a stage; a context manager that beats while it works and records how it ended."""
+    """Attempt `number` of a stage; a context manager that stores heartbeats while it lasts, and how it ended."""
 
     store: ObjectStore
     run_id: str
@@ -92,18 +92,18 @@ class Attempt:
                 attempt_key(self.run_id, self.stage, self.number), canonical_json(ending)
             )
         except FingptError as fault:
-            log.warning("the ending of this attempt could not be recorded", reason=str(fault))
+            log.warning("how this attempt ended could not be stored", reason=str(fault))
 
     def _beat(self) -> None:
         beat, pause = 1, 0.0
         while not self._stop.wait(pause):
             pause = BEAT_SECONDS
-            # The time is for people and for the clean-up's long patience, never for the protocol.
+            # The time is for people and for prune, never for the protocol.
             now = canonical_json({"at": datetime.now(UTC).isoformat(timespec="seconds")})
             try:
                 self.store.create(heartbeat_key(self.run_id, self.stage, self.number, beat), now)
             except FingptError as fault:
-                # The number stays: whoever counts beats would not see beyond a gap.
+                # The number stays: a reader that counts heartbeats stops at a gap.
                 log.warning("heartbeat not stored", reason=str(fault))
             else:
                 beat += 1
@@ -127,7 +127,7 @@ def claim(
 ) -> Attempt:
     """Claim the next attempt of a stage; FencedError when a living attempt owns it.
 
-    Any number of starters may call this at once: each claim has one winner, the others watch the winner.
+    Any number of processes may call this at once: each claim has one winner, the others watch the winner.
     """
     while True:
         number = last_number(store.exists, lambda n: claim_key(run_id, stage, n))
@@ -140,12 +140,12 @@ def claim(
                 "pod": pod,
                 "node": node,
                 "platform": platform.platform(),
-                "place": _fields(Place.here()),
+                "place": _fields(ProcessIdentity.current()),
                 "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
             }
         )
         if store.create(claim_key(run_id, stage, number + 1), mine):
-            log.event("attempt", number=number + 1, stage=str(stage))
+            log.event("attempt claimed", number=number + 1, stage=str(stage))
             return Attempt(store, run_id, stage, number + 1)
 
 
@@ -153,7 +153,7 @@ def _ended(store: ObjectStore, run_id: str, stage: Stage, number: int) -> bool:
     if store.exists(attempt_key(run_id, stage, number)):
         return True
     try:
-        place = Place(**json.loads(store.read(claim_key(run_id, stage, number)))["place"])
+        place = ProcessIdentity(**json.loads(store.read(claim_key(run_id, stage, number)))["place"])
     except (ValueError, KeyError, TypeError):
         return False
     return place.is_gone()
@@ -168,7 +168,11 @@ def _watch(
         return last_number(store.exists, lambda n: heartbeat_key(run_id, stage, number, n))
 
     before = beats()
-    log.event("watching an attempt that left no ending", attempt=number, seconds=WATCH_SECONDS)
+    log.event(
+        "watching for heartbeats of an attempt without an ending",
+        attempt=number,
+        seconds=WATCH_SECONDS,
+    )
     waited = 0.0
     while waited < WATCH_SECONDS:
         sleep(BEAT_SECONDS / 2)
@@ -181,7 +185,7 @@ def _watch(
             )
 
 
-def _fields(place: Place) -> dict[str, str | int]:
+def _fields(place: ProcessIdentity) -> dict[str, str | int]:
     return {"host": place.host, "boot": place.boot, "pid": place.pid, "born": place.born}
 
 

@@ -1,7 +1,7 @@
 """The chain of a run: each record and file that its results rest on, hashed and compared with what names it.
 
-Reads only and trusts nothing: every record must be the very bytes that its content encodes to, every file must have the
-sha256 that a record names. Claims, heartbeats and endings are diaries, not evidence, and are left out.
+Reads only. Every record must be the very bytes that its content encodes to, every file must have the sha256 that a
+record names. Claims, heartbeats and endings prove nothing and are left out.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ M = TypeVar("M", bound=Frozen)
 S = TypeVar("S", bound=StageManifest)
 
 KEPT_COMMITS = 3
-"""So many newest checkpoints are never collected; of older ones only the record is sure to be there."""
+"""So many newest checkpoints are never pruned; of older ones only the commit record must be there."""
 
 _FIRST = "0" * 64
 _IN_MEMORY_BYTES = 64 << 20
 
 
 class LinkStatus(StrEnum):
-    """What became of one link."""
+    """The result for one link."""
 
     OK = "ok"
     MISSING = "missing"
@@ -65,7 +65,7 @@ class LinkStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One object of the chain: its key, the verdict, and in `message` what is wrong or why it was left out."""
+    """One object of the chain: its key, the result, and in `message` what is wrong or why it was skipped."""
 
     key: str
     status: LinkStatus = LinkStatus.OK
@@ -74,7 +74,7 @@ class Link:
 
 @dataclass
 class Chain:
-    """The walk; `seen` holds the sha256 of every record read, for those that name it as an input."""
+    """One verification; `seen` holds the sha256 of every record read, for later records that name it as an input."""
 
     store: ObjectStore
     run: Run
@@ -83,8 +83,8 @@ class Chain:
     links: list[Link] = field(default_factory=list)
     seen: dict[str, str] = field(default_factory=dict)
 
-    def walk(self) -> None:
-        """Follow the chain as far as it goes; a record that cannot be read ends its own branch only."""
+    def check_all(self) -> None:
+        """Check every link that can be reached; a record that cannot be read ends its own branch only."""
         self._raw()
         prep = self._complete(Stage.PREP, PrepManifest)
         if prep is not None:
@@ -102,19 +102,23 @@ class Chain:
         self._reports()
 
     def add(self, key: str, status: LinkStatus = LinkStatus.OK, message: str = "") -> None:
-        """Put down one link."""
+        """Record one link."""
         self.links.append(Link(key, status, message))
         self.on_link(self.links[-1])
 
-    def judge(self, key: str, sound: bool, message: str) -> None:
-        """Put down a link that is ok, or damaged for the reason `message`."""
+    def check(self, key: str, sound: bool, message: str) -> None:
+        """Record a link that is ok, or damaged for the reason `message`."""
         self.add(key, LinkStatus.OK if sound else LinkStatus.DAMAGED, "" if sound else message)
 
     def _raw(self) -> None:
         """Frozen source files: their folder is named by the hash of their names and hashes."""
         source = self.run.config.prep.source
         if not source.startswith("raw/"):
-            self.add(source, LinkStatus.SKIPPED, "a remote source; what was taken is the data set")
+            self.add(
+                source,
+                LinkStatus.SKIPPED,
+                "a remote source; the rows that were read from it are the data set",
+            )
             return
         there = [name for name in SOURCE_FILES if self.store.exists(f"{source}/{name}")]
         if not there:
@@ -125,7 +129,7 @@ class Chain:
         )
         whole = raw_prefix(digest[:16]) == source
         for name in there:
-            self.judge(
+            self.check(
                 f"{source}/{name}",
                 whole,
                 "a source file was changed or is gone: they do not hash to their folder's name",
@@ -167,7 +171,7 @@ class Chain:
             return
         for file in manifest.files:
             there = self.store.exists(f"{prefix}/{file.name}")
-            message = "there, not hashed (DEEP=1 does)" if there else "not there"
+            message = "exists, not hashed (DEEP=1 does)" if there else "missing"
             self.add(
                 f"{prefix}/{file.name}",
                 LinkStatus.SKIPPED if there else LinkStatus.MISSING,
@@ -176,7 +180,7 @@ class Chain:
 
     def _commits(self) -> None:
         """The checkpoint log: each commit names the hash of the one before."""
-        # Listed, not probed: a log with a gap looks shorter to those that probe.
+        # Listed, not probed: probing stops at a gap.
         folder = commit_key(self.run.id, 1).rpartition("/")[0]
         names = [key.rpartition("/")[2].removesuffix(".json") for key in self.store.keys(folder)]
         last = max((int(name) for name in names if name.isdecimal()), default=0)
@@ -187,7 +191,7 @@ class Chain:
             if commit is not None:
                 if (commit.n, commit.previous) != (n, previous):
                     self.add(key, LinkStatus.DAMAGED, f"it does not follow commit {n - 1}")
-                self._files(commit.prefix, commit.files, collectable=n <= last - KEPT_COMMITS)
+                self._files(commit.prefix, commit.files, prunable=n <= last - KEPT_COMMITS)
             previous = self._digest(key) or ""
 
     def _fits(self, evaluation: EvalManifest, train: TrainManifest) -> None:
@@ -222,7 +226,7 @@ class Chain:
         except StorageError as fault:
             self.add(key, LinkStatus.DAMAGED, str(fault))
             return None
-        self.judge(
+        self.check(
             key, canonical_json(json.loads(data)) == data, "its bytes were written differently"
         )
         return record
@@ -245,15 +249,15 @@ class Chain:
             self.seen[key] = sha256_bytes(self.store.read(key))
         return self.seen[key]
 
-    def _files(self, prefix: str, files: Iterable[FileRef], *, collectable: bool = False) -> None:
+    def _files(self, prefix: str, files: Iterable[FileRef], *, prunable: bool = False) -> None:
         for file in files:
             key = f"{prefix}/{file.name}"
             if not self.store.exists(key):
-                message = "collected: an older checkpoint" if collectable else "a record names it"
-                self.add(key, LinkStatus.SKIPPED if collectable else LinkStatus.MISSING, message)
+                message = "pruned: an older checkpoint" if prunable else "a record names it"
+                self.add(key, LinkStatus.SKIPPED if prunable else LinkStatus.MISSING, message)
                 continue
             got = self._hash(key, file)
-            self.judge(
+            self.check(
                 key, got == file.sha256, f"sha256 {got[:12]}, its record says {file.sha256[:12]}"
             )
 

@@ -1,8 +1,8 @@
-"""Collect a run: copies of what it has reached, from the store into a folder, each verified by what names it.
+"""Collect a run: copies of what it has reached, from the store into a folder, each verified by its record.
 
-The folder is laid out like the store below `runs/<id>/`, and has beside that the manifests of data set and base, and
-the reports that name the run. Files are brought aside first and appear once all are there. Never brought: rows,
-checkpoints, base weights. Nothing that is there is overwritten.
+The folder is laid out like the store below `runs/<id>/`, with the manifests of data set and base and the reports that
+name the run beside that. Files are downloaded to a temporary folder and appear once all are complete. Rows, checkpoints
+and base weights are not copied. Nothing is overwritten.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ from fingpt.storage.files import require_space, translate_os_errors
 
 ADAPTER = "adapter/"
 
-Found = Mapping[Stage, StageManifest]
+Manifests = Mapping[Stage, StageManifest]
 
 
 def collect(store: ObjectStore, run_id: str, folder: Path, *, adapter: bool) -> Path:
     """Copy what the run has reached into `folder`, the adapter only if asked; returns the folder.
 
-    What is not there yet is said. Raises MissingInputError when there is nothing at all, ConfigError when `folder` has
-    other bytes under a name, and what `download_tree` raises; the folder is then as it was.
+    Stages that have not finished are logged. Raises MissingInputError when there is nothing at all, ConfigError when
+    `folder` has other bytes under a name, and what `download_tree` raises; the folder is then as it was.
     """
     require_run(store, run_id)
     run = load_run(store, run_id)
@@ -66,12 +66,12 @@ def collect(store: ObjectStore, run_id: str, folder: Path, *, adapter: bool) -> 
     own = list(_own(store, run, found, adapter=adapter))
     shared = list(_shared(store, run, found))
     missing = [[ref for ref in refs if not _is_there(folder, ref)] for refs in (own, shared)]
-    _bring(store, list(zip((run_prefix(run_id), ""), missing, strict=True)), folder)
+    _download(store, list(zip((run_prefix(run_id), ""), missing, strict=True)), folder)
     log.event("collected", run=run_id, files=len(own) + len(shared), folder=str(folder))
     return folder
 
 
-def _own(store: ObjectStore, run: Run, found: Found, *, adapter: bool) -> Iterator[FileRef]:
+def _own(store: ObjectStore, run: Run, found: Manifests, *, adapter: bool) -> Iterator[FileRef]:
     """The run's own files, named below its prefix."""
     prefix = f"{run_prefix(run.id)}/"
     for key in [run_key(run.id), *(complete_key(run.id, stage) for stage in found)]:
@@ -82,7 +82,7 @@ def _own(store: ObjectStore, run: Run, found: Found, *, adapter: bool) -> Iterat
             yield from _below(str(stage), wanted)
 
 
-def _shared(store: ObjectStore, run: Run, found: Found) -> Iterator[FileRef]:
+def _shared(store: ObjectStore, run: Run, found: Manifests) -> Iterator[FileRef]:
     """What other runs may share, named by its whole key: manifests of data set and base, reports."""
     kinds: dict[str, type[Frozen]] = {
         base_manifest_key(spec(run.config.model).base_prefix): BaseManifest
@@ -124,7 +124,7 @@ def _is_there(folder: Path, ref: FileRef) -> bool:
     )
 
 
-def _bring(
+def _download(
     store: ObjectStore, parts: Sequence[tuple[str, Sequence[FileRef]]], folder: Path
 ) -> None:
     """Download each part's files, stored under its prefix, beside `folder`; then move them into it."""

@@ -1,7 +1,7 @@
-"""What the bucket alone says of a run: stages, attempts and how they ended, the last commit, step, loss, time left.
+"""A run as the bucket records it: stages, attempts and how they ended, the last commit, step, loss, time left.
 
-Reads only, decides nothing, and needs no cluster: it works when pods, Jobs and their namespace are gone. Its clocks are
-for people; what protects a run from a second writer is attempt.py.
+Reads only and needs no cluster: it works when pods, Jobs and their namespace are gone. Its times are for people; what
+protects a run from a second writer is attempt.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from fingpt.errors import FingptError, MissingInputError
-from fingpt.runs.attempt import Place
+from fingpt.runs.attempt import ProcessIdentity
 from fingpt.runs.progress import Progress, progress
 from fingpt.runs.run import Run, Stage, attempt_key, claim_key, heartbeat_key, last_number, run_key
 from fingpt.runs.stage import finished, load_run
@@ -26,7 +26,7 @@ FRESH_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """Attempt `number` of a stage; `code` is None while it left no ending, `beat` the time of its last sign of life.
+    """Attempt `number` of a stage; `code` is None until it has ended, `beat` is the time of its last heartbeat.
 
     `pod` and `node` say where it runs. `gone` is True when its process is certainly dead: it was one of this machine.
     Times are RFC 3339 in UTC, empty when unknown.
@@ -56,7 +56,7 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """One stage; `fault` is why what the bucket says of it cannot be trusted."""
+    """One stage; `fault` says why its records cannot be read."""
 
     stage: Stage
     complete: bool = False
@@ -95,7 +95,7 @@ class RunRecord:
 
 
 def read_run(store: ObjectStore, run_id: str) -> RunRecord:
-    """Everything the bucket says of a run; MissingInputError when there is none, DataError when run.json is damaged."""
+    """All that the bucket records of a run; MissingInputError when it has none, DataError on a damaged run.json."""
     require_run(store, run_id)
     run = load_run(store, run_id)
     return RunRecord(run, tuple(_stage(store, run, stage) for stage in Stage))
@@ -128,11 +128,11 @@ def report_keys(store: ObjectStore, run_id: str = "") -> Iterator[str]:
 
 
 def newest_run(store: ObjectStore) -> str:
-    """The run whose newest attempt began last; MissingInputError when the store has no run."""
+    """The run whose newest attempt started last; MissingInputError when the store has no run."""
     begun = [(_started(store, run_id), run_id) for run_id in run_ids(store)]
     if not begun:
         raise MissingInputError(
-            f"There is no run in {store.uri}; begin one: make run MODEL=tiny-llama31, or name another STORE."
+            f"There is no run in {store.uri}; start one: make run MODEL=tiny-llama31, or name another STORE."
         )
     return max(begun)[1]
 
@@ -203,13 +203,13 @@ def _last_beat(store: ObjectStore, run_id: str, stage: Stage, number: int) -> Ma
 
 def _is_gone(claim: Mapping[str, Any]) -> bool:
     try:
-        return Place(**claim["place"]).is_gone()
+        return ProcessIdentity(**claim["place"]).is_gone()
     except (KeyError, TypeError):
         return False
 
 
 def _json(store: ObjectStore, key: str) -> Mapping[str, Any]:
-    """A small record; empty when it is not there or is damaged, because none of them decides anything here."""
+    """A small record; empty when it is missing or damaged, because nothing depends on it."""
     if not store.exists(key):
         return {}
     try:

@@ -42,7 +42,7 @@ class LocalBackend:
 
         A tiny model's base weights are made when they are missing and more than one stage is asked for.
         """
-        log.event("on this machine", run=run.id, stages=", ".join(stages))
+        log.event("running on this machine", run=run.id, stages=", ".join(stages))
         model = spec(run.config.model)
         missing = not self._store.exists(base_manifest_key(model.base_prefix))
         if Stage.TRAIN in stages and len(stages) > 1 and model.tiny and missing:

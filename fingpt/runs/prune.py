@@ -1,6 +1,6 @@
 """Find what nothing needs any more, and delete it once that is confirmed.
 
-Only four kinds of leftovers are ever found: checkpoints that the newest commits do not name, data sets and frozen
+There are four kinds of leftovers: checkpoints that the newest commits do not name, data sets and frozen
 source files that no run names, the probe's objects. Base weights, manifests, records of attempts, adapters, answers and
 reports stay.
 """
@@ -20,7 +20,7 @@ from fingpt.runs.progress import sound_commits
 from fingpt.runs.run import Run, Stage, stage_prefix
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import ObjectStore
-from fingpt.storage.deleting import Deleter, Found
+from fingpt.storage.deleting import Deleter, ObjectInfo
 
 LIVE_SECONDS = 7200.0
 """An attempt without an ending counts as alive until its last heartbeat is this old."""
@@ -32,7 +32,7 @@ class Leftover:
 
     prefix: str
     reason: str
-    objects: tuple[Found, ...]
+    objects: tuple[ObjectInfo, ...]
     run_id: str = ""
 
     @property
@@ -42,9 +42,9 @@ class Leftover:
 
 
 def is_live(store: ObjectStore, run_id: str, now: datetime) -> bool:
-    """Whether an attempt of the run may be at work: without an ending, not certainly dead, and heard of lately.
+    """Whether an attempt of the run may be at work: without an ending, not certainly dead, with a recent heartbeat.
 
-    One that left no time at all counts as alive.
+    One without any recorded time counts as alive.
     """
     for stage in Stage:
         last = next(reversed(attempts(store, run_id, stage)), None)
@@ -59,7 +59,7 @@ def is_live(store: ObjectStore, run_id: str, now: datetime) -> bool:
 def leftovers(store: ObjectStore, deleter: Deleter, now: datetime) -> Iterator[Leftover]:
     """Everything that could be deleted; what has an object younger than LIVE_SECONDS is left out: it may be needed.
 
-    Raises StorageError when a record that says what is needed cannot be read: then nothing can be told.
+    Raises StorageError when a record that names what is needed cannot be read.
     """
     runs = [load_run(store, run_id) for run_id in run_ids(store)]
     live = {run.id for run in runs if is_live(store, run.id, now)}
@@ -67,7 +67,9 @@ def leftovers(store: ObjectStore, deleter: Deleter, now: datetime) -> Iterator[L
         if run.id not in live:
             yield from _checkpoints(store, deleter, run)
     if live:
-        log.event("data sets and sources stay while a run is at work", runs=" ".join(sorted(live)))
+        log.event(
+            "data sets and sources are kept while a run is at work", runs=" ".join(sorted(live))
+        )
     else:
         used = _used_datasets(store, runs)
         yield from _unnamed(deleter, "datasets", used, "no run and no report names the data set")
@@ -135,10 +137,10 @@ def _unnamed(deleter: Deleter, folder: str, used: set[str], reason: str) -> Iter
             yield Leftover(prefix, reason, objects)
 
 
-def _grouped(deleter: Deleter, folder: str) -> Iterator[tuple[str, tuple[Found, ...]]]:
+def _grouped(deleter: Deleter, folder: str) -> Iterator[tuple[str, tuple[ObjectInfo, ...]]]:
     """Objects under `folder`, by the name below it; groups with a young object are left out."""
-    groups: dict[str, list[Found]] = {}
-    for each in deleter.found(folder):
+    groups: dict[str, list[ObjectInfo]] = {}
+    for each in deleter.objects(folder):
         name, slash, _ = each.key.removeprefix(folder).partition("/")
         if slash:
             groups.setdefault(folder + name, []).append(each)

@@ -1,4 +1,4 @@
-"""The Run: its identity, and every bucket key spelled once."""
+"""The Run: its identity, and every key of the bucket in one place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fingpt.record import Frozen, canonical_json, sha256_bytes, sha256_file, tre
 
 
 class Stage(StrEnum):
-    """The stages of a run, in order; the word names the folder, the entry point, the image and the bucket prefix."""
+    """The stages of a run, in order; folders, entry points, images and bucket prefixes have these names."""
 
     PREP = "prep"
     TRAIN = "train"
@@ -26,7 +26,7 @@ class Run(Frozen):
     """One run: a frozen configuration and the images (or the local code) that compute it.
 
     `id` is `<model>-<8 hex>` of both, safe as a DNS label and at most 40 characters: new code or a new configuration is
-    a new run, the same is a resume.
+    a new run, the same ones resume it.
     """
 
     id: str
@@ -56,7 +56,7 @@ class Run(Frozen):
             ) from None
         if run.config.sha256 != claimed or cls.of(run.config, run.images).id != run.id:
             raise DataError(
-                f"run.json of {run.id} does not hash to what it claims: configuration {run.config.sha256[:8]}, "
+                f"run.json of {run.id} does not match its own hashes: configuration {run.config.sha256[:8]}, "
                 f"claimed {str(claimed)[:8]}; the object was changed, submit the run again."
             )
         return run

@@ -1,6 +1,6 @@
-"""The frame that every stage runs in: load the run, skip what is done, run the body, commit the manifest last.
+"""The frame that every stage runs in: load the run, skip a complete stage, run the body, commit the manifest last.
 
-The frame alone turns errors into exit codes. A body gets a Context, uploads its files and returns its manifest; it
+Errors become exit codes here and nowhere else. A body gets a Context, uploads its files and returns its manifest; it
 never writes COMPLETE itself, so nothing half-done can look finished.
 """
 
@@ -49,7 +49,7 @@ M = TypeVar("M", bound=Frozen)
 TERMINATION_MESSAGE = Path("/dev/termination-log")
 """Where Kubernetes keeps a container's last message."""
 
-KINDS: dict[Stage, type[StageManifest]] = {
+MANIFEST_TYPES: dict[Stage, type[StageManifest]] = {
     Stage.PREP: PrepManifest,
     Stage.TRAIN: TrainManifest,
     Stage.EVAL: EvalManifest,
@@ -115,7 +115,7 @@ def run_stage(stage: Stage, uri: str, load_body: Callable[[], Body]) -> int:
 
 
 def guarded(action: Callable[[], None], *, debug: bool) -> int:
-    """Run `action`, say any error in one sentence, and return its exit code (1 for a bug)."""
+    """Run `action`, log any error as one sentence, and return its exit code (1 for a bug)."""
     try:
         action()
         return 0
@@ -127,7 +127,7 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
     except OSError as fault:
         known = from_os_error(fault, Path(str(fault.filename or tempfile.gettempdir())))
         return _end(str(known), known.exit_code)
-    except Exception as fault:  # the one place: anything else is a bug of ours, and says so
+    except Exception as fault:  # a bug of ours
         if debug:
             traceback.print_exc()
         where = traceback.extract_tb(fault.__traceback__)[-1]
@@ -139,7 +139,7 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
 
 
 def _end(summary: str, code: int) -> int:
-    """Say why the process ends; in a pod also where Kubernetes keeps it, for those who follow the Job."""
+    """Log why the process ends; in a pod also where Kubernetes keeps it, for commands that follow the Job."""
     log.error(summary, code=code)
     in_pod = bool(pod_and_node()[0])
     if in_pod and os.access(TERMINATION_MESSAGE, os.W_OK):
@@ -173,7 +173,7 @@ def finished(store: ObjectStore, run: Run, stage: Stage) -> StageManifest | None
     key = complete_key(run.id, stage)
     if not store.exists(key):
         return None
-    manifest = decode(KINDS[stage], store.read(key), key)
+    manifest = decode(MANIFEST_TYPES[stage], store.read(key), key)
     if manifest.config_sha256 != run.config.sha256:
         raise StorageError(f"{key} was made from another configuration than {run.id}'s; remove it.")
     return manifest
@@ -206,7 +206,7 @@ def _frame(stage: Stage, uri: str, environment: Environment, load_body: Callable
 
 
 def _skips(store: ObjectStore, run: Run, stage: Stage) -> bool:
-    """Whether the stage is complete; then says so."""
+    """Whether the stage is complete, which is logged."""
     if finished(store, run, stage) is None:
         return False
     log.event("already complete, skipped", stage=str(stage), run=run.id)
@@ -215,7 +215,7 @@ def _skips(store: ObjectStore, run: Run, stage: Stage) -> bool:
 
 def _commit(store: ObjectStore, key: str, data: bytes) -> None:
     if not store.create(key, data):
-        log.warning("another process completed this stage first; its result stands", key=key)
+        log.warning("another process completed this stage first; its result is kept", key=key)
     elif store.read(key) != data:
         raise StorageError(
             f"{key} reads back other bytes than were written; the store cannot be trusted."
@@ -240,7 +240,7 @@ def interrupt_on_signals() -> Iterator[None]:
 
     def handler(number: int, _: FrameType | None) -> None:
         SIGNALLED.set()
-        raise KeyboardInterrupt(f"{signal.Signals(number).name} honoured")
+        raise KeyboardInterrupt(f"{signal.Signals(number).name} received")
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -253,12 +253,12 @@ def interrupt_on_signals() -> Iterator[None]:
 
 @contextmanager
 def _interrupted_byinterrupt_on_signals() -> Iterator[None]:
-    """Turn a signal into Interrupted, whose code and sentence the attempt's ending records."""
+    """Turn a signal into Interrupted, whose code and sentence are stored as the attempt's ending."""
     try:
         yield
     except KeyboardInterrupt as stop:
         raise Interrupted(
-            f"{str(stop) or 'Ctrl-C honoured'}; what was committed stays, the same command resumes."
+            f"{str(stop) or 'Ctrl-C received'}; what was committed stays, the same command resumes."
         ) from None
 
 

@@ -1,6 +1,6 @@
 """Verify a run: re-hash everything that its results rest on, from run.json to the reports that name it.
 
-Walking the links and judging each is chain.py's; this starts at run.json and sums the links up.
+chain.py checks each link; this starts at run.json and sums the links up.
 """
 
 from __future__ import annotations
@@ -53,6 +53,6 @@ def verify(
         on_link(link)
         return (link,)
     chain = Chain(store, run, deep, on_link)
-    chain.judge(key, run.encode() == data, "its bytes are not those that were frozen")
-    chain.walk()
+    chain.check(key, run.encode() == data, "its bytes are not those that were frozen")
+    chain.check_all()
     return tuple(chain.links)

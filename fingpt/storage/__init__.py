@@ -15,14 +15,14 @@ from fingpt.storage.files import TRIES, conflict, corrupt
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.local import LocalStore
 from fingpt.storage.probe import probe
-from fingpt.storage.protocol import ObjectStore, Progress
+from fingpt.storage.protocol import ObjectStore, TransferProgress
 from fingpt.storage.transfer import download_tree, upload_tree
 
 __all__ = [
     "SIGNALLED",
     "LocalStore",
     "ObjectStore",
-    "Progress",
+    "TransferProgress",
     "check_key",
     "check_prefix",
     "download_tree",

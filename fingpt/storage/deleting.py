@@ -1,6 +1,6 @@
-"""Deleting, which the store protocol leaves out on purpose: no stage can, only a clean-up that a person confirms.
+"""Deleting, which the store protocol leaves out on purpose: stages cannot delete, only `make prune CONFIRM=1` can.
 
-Lists what lies under a prefix with its age, and deletes named objects. It decides nothing; fingpt/runs/prune.py does.
+Lists the objects under a prefix with their age, and deletes named ones; fingpt/runs/prune.py decides which.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ObjectInfo:
     """An object: its key, size in bytes, and age in seconds by the store's own clock."""
 
     key: str
@@ -32,9 +32,9 @@ class Found:
 
 
 class Deleter(Protocol):
-    """What a clean-up needs beyond an ObjectStore; errors are those of ObjectStore."""
+    """What pruning needs beyond an ObjectStore; errors are those of ObjectStore."""
 
-    def found(self, prefix: str) -> Iterator[Found]:
+    def objects(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key starts with `prefix`."""
 
     def delete(self, key: str) -> None:
@@ -57,7 +57,7 @@ class LocalDeleter:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def found(self, prefix: str) -> Iterator[Found]:
+    def objects(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key starts with `prefix`."""
         start = self._root / check_prefix(prefix).rpartition("/")[0]
         with translate_os_errors(start):
@@ -65,7 +65,7 @@ class LocalDeleter:
                 key = path.relative_to(self._root).as_posix()
                 if key.startswith(prefix) and path.is_file():
                     about = path.stat()
-                    yield Found(key, about.st_size, max(time.time() - about.st_mtime, 0.0))
+                    yield ObjectInfo(key, about.st_size, max(time.time() - about.st_mtime, 0.0))
 
     def delete(self, key: str) -> None:
         """Delete an object."""
@@ -88,7 +88,7 @@ class S3Deleter:
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
         self._retry = StoreRetry(client.meta.endpoint_url, RETRY_SECONDS)
 
-    def found(self, prefix: str) -> Iterator[Found]:
+    def objects(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key starts with `prefix`."""
         token, more = "", True
         while more:
@@ -109,7 +109,7 @@ class S3Deleter:
             f"s3://{self._bucket}/{name}",
         )
 
-    def _page(self, prefix: str, token: str) -> tuple[list[Found], str]:
+    def _page(self, prefix: str, token: str) -> tuple[list[ObjectInfo], str]:
         """One page and the token of the next, empty on the last."""
         if token:
             page = self._client.list_objects_v2(
@@ -120,7 +120,7 @@ class S3Deleter:
         stamp = page["ResponseMetadata"]["HTTPHeaders"].get("date")
         now = parsedate_to_datetime(stamp) if stamp else datetime.now(UTC)
         found = [
-            Found(
+            ObjectInfo(
                 each["Key"].removeprefix(self._prefix),
                 each["Size"],
                 max((now - each["LastModified"]).total_seconds(), 0.0),

@@ -1,4 +1,4 @@
-"""Files on this machine: OSErrors as sentences, writes aside, downloads that are verified before they are seen.
+"""Files on this machine: OSErrors as the project's own, downloads that are verified before they appear.
 
 Knows nothing of stores: `fetch_verified` is handed the function that brings the bytes.
 """
@@ -64,12 +64,12 @@ def free_bytes(path: Path) -> int:
 
 
 def require_space(path: Path, needed: int) -> None:
-    """StorageError when fewer than `needed` bytes are free for `path`: said before writing, not halfway."""
+    """StorageError when fewer than `needed` bytes are free for `path`: checked before writing."""
     if free_bytes(path) < needed:
         raise _no_space(path, needed)
 
 
-def describe(path: Path, key: str) -> FileRef:
+def file_ref(path: Path, key: str) -> FileRef:
     """Size and sha256 of a local file that is to be stored under `key`, named by the key's last segment."""
     with translate_os_errors(path):
         return FileRef(

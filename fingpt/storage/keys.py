@@ -1,4 +1,4 @@
-"""What a key may look like: one rule for every store, so that what one holds another can take.
+"""Which keys are allowed: one rule for every store, so that objects can move from one to another.
 
 Keys also come out of manifests that somebody else may have written, and become paths below a folder: this check is
 what keeps `../` and absolute paths from leaving it.

@@ -21,8 +21,8 @@ from fingpt.errors import MissingInputError, StorageError
 from fingpt.record import FileRef, sha256_file
 from fingpt.storage.files import (
     conflict,
-    describe,
     fetch_verified,
+    file_ref,
     require_space,
     translate_os_errors,
 )
@@ -80,7 +80,7 @@ class LocalStore:
     def upload(self, path: Path, key: str) -> FileRef:
         """Store a file under a key that is free or holds the same bytes."""
         target = self._path(key)
-        ref = describe(path, key)
+        ref = file_ref(path, key)
         with translate_os_errors(target, ref.size):
             if not _is_object(target):
                 with self._aside() as temporary:

@@ -1,6 +1,6 @@
-"""Does a store keep the one promise that commits rest on: of several writers of a key, exactly one wins?
+"""Test the one property that commits depend on: of several writers of a key, exactly one wins.
 
-Some servers ignore `If-None-Match`, some check it before they write and so let two writers in: only trying shows.
+Some servers ignore `If-None-Match`, some check it before they write and so let two writers in; only a trial shows it.
 The probe leaves a handful of objects of some bytes under `probe/`; there is no delete in the protocol.
 """
 
@@ -40,7 +40,7 @@ def probe(store: ObjectStore) -> None:
 
 
 def _race(store: ObjectStore, key: str) -> int:
-    """How many of the racing writers believe to have won `key`; a writer whose bytes were lost makes it 0."""
+    """How many of the racing writers were told that they created `key`; 0 when the winner's bytes are not there."""
     start = threading.Barrier(_WRITERS)
 
     def write(number: int) -> bool:

@@ -1,7 +1,7 @@
-"""The ObjectStore protocol: the few operations that the ledger needs, and no more.
+"""The ObjectStore protocol: the few operations that stages need.
 
-There is no overwrite, no delete and no rename: nothing in a store ever changes, so a key that a record names with its
-sha256 stays true. Deleting old checkpoints is another program's task, with another credential.
+There is no overwrite, no delete and no rename: nothing in a store ever changes, so a record that names a key with its
+sha256 stays true. Deleting is deleting.py's, with other credentials.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Protocol
 from fingpt.record import FileRef
 
 
-class Progress(Protocol):
-    """Where transfers report what they have done, in bytes; may be called from several threads."""
+class TransferProgress(Protocol):
+    """Receives the progress of transfers in bytes; may be called from several threads."""
 
     def advance(self, n: int = 1) -> None:
         """`n` more bytes are done."""

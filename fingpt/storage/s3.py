@@ -1,4 +1,4 @@
-"""S3Store: any S3 endpoint as an object store, by the subset that all of them keep.
+"""S3Store: any S3 endpoint as an object store, by the subset of S3 that all of them implement.
 
 Commits are single PutObject calls with `If-None-Match: *`, never multipart: some stores let a conditional multipart
 upload overwrite. A server's checksums are not relied on either: what counts is the sha256 of whoever reads.
@@ -26,8 +26,8 @@ from fingpt.record import FileRef, sha256_bytes
 from fingpt.storage import cancellation
 from fingpt.storage.files import (
     conflict,
-    describe,
     fetch_verified,
+    file_ref,
     require_space,
     translate_os_errors,
 )
@@ -43,14 +43,14 @@ T = TypeVar("T")
 
 
 class _Address(TypedDict):
-    """Where an object lies, in boto3's words."""
+    """An object's address as boto3's arguments."""
 
     Bucket: str
     Key: str
 
 
 class _Head(NamedTuple):
-    """What a store says of an object without its bytes."""
+    """Size and metadata of an object."""
 
     size: int
     metadata: dict[str, str]
@@ -124,7 +124,7 @@ class S3Store:
 
         A large upload is not atomic against another writer of the same key: give it a key under a prefix of its own.
         """
-        ref = describe(path, key)
+        ref = file_ref(path, key)
         if ref.size <= _MULTIPART_BYTES:
             with translate_os_errors(path):
                 data = path.read_bytes()

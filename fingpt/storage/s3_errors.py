@@ -1,6 +1,6 @@
-"""What S3 and botocore say when something goes wrong, as one sentence with the project's exit code.
+"""Errors of S3 and botocore as the project's own: one sentence with an exit code.
 
-Pure: an exception in, an exception out. The codes are those of Amazon S3; Ceph, MinIO and versitygw use the same words.
+Pure: an exception in, an exception out. The codes are those of Amazon S3; Ceph, MinIO and versitygw use the same ones.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def status_of(error: ClientError) -> int:
 
 
 def code_of(error: ClientError) -> str:
-    """S3's own word for the error, for example `NoSuchKey`; the bare status where a HEAD answer has no word."""
+    """S3's code of the error, for example `NoSuchKey`; the bare status where a HEAD answer has no code."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 

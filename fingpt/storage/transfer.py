@@ -1,6 +1,6 @@
 """Whole folders to and from a store, several files at a time, each one verified.
 
-Decides nothing about truth: the FileRefs that come out of `upload_tree` become true when a manifest names them.
+The files that `upload_tree` stores count once a manifest names them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fingpt.record import FileRef, sha256_file
 from fingpt.storage import cancellation
 from fingpt.storage.files import translate_os_errors
 from fingpt.storage.keys import check_key
-from fingpt.storage.protocol import ObjectStore, Progress
+from fingpt.storage.protocol import ObjectStore, TransferProgress
 
 T = TypeVar("T")
 
@@ -26,11 +26,11 @@ _WORKERS = 8
 
 
 def upload_tree(
-    store: ObjectStore, folder: Path, prefix: str, progress: Progress | None = None
+    store: ObjectStore, folder: Path, prefix: str, progress: TransferProgress | None = None
 ) -> tuple[FileRef, ...]:
     """Store every file below `folder` under `prefix`; the references, sorted, are named relative to `folder`.
 
-    `progress` advances by bytes. Repeating it is free of harm: files that are there with the same bytes are left.
+    `progress` advances by bytes. It may be repeated: files that are stored with the same bytes are left.
     Raises MissingInputError when `folder` is not there, StorageError when a key holds other bytes, and what
     ObjectStore.upload raises; the first failure stops what has not started yet.
     """
@@ -54,11 +54,11 @@ def download_tree(
     prefix: str,
     files: Sequence[FileRef],
     folder: Path,
-    progress: Progress | None = None,
+    progress: TransferProgress | None = None,
 ) -> None:
     """Bring `files`, stored under `prefix`, to `folder`, each verified against its sha256.
 
-    A file that is there with the right bytes is left as it is, so a broken download goes on where it stopped.
+    A file that is there with the right bytes is left as it is, so an interrupted download resumes.
     `progress` advances by bytes. Raises DataError on names that would leave `folder` or meet in one file, and what
     ObjectStore.download raises; the first failure stops what has not started yet.
     """
@@ -67,7 +67,7 @@ def download_tree(
     if len({unicodedata.normalize("NFC", ref.name) for ref in files}) < len(files):
         raise DataError(f"The record of {prefix} names one file twice; make it again.")
 
-    def bring_one(ref: FileRef) -> FileRef:
+    def download_one(ref: FileRef) -> FileRef:
         path = folder / ref.name
         with translate_os_errors(path):
             there = path.is_file() and path.stat().st_size == ref.size
@@ -76,7 +76,7 @@ def download_tree(
         store.download(_key(prefix, ref.name), path, ref.sha256)
         return ref
 
-    _in_parallel(bring_one, files, progress)
+    _in_parallel(download_one, files, progress)
 
 
 def _key(prefix: str, name: str) -> str:
@@ -84,7 +84,7 @@ def _key(prefix: str, name: str) -> str:
 
 
 def _in_parallel(
-    act: Callable[[T], FileRef], items: Sequence[T], progress: Progress | None
+    act: Callable[[T], FileRef], items: Sequence[T], progress: TransferProgress | None
 ) -> list[FileRef]:
     done = []
     stopped = threading.Event()

@@ -239,7 +239,7 @@ def publish(store: ObjectStore, spec: ModelSpec) -> BaseManifest:
     """
     require_origin(spec, tiny=True)
     if store.exists(base_manifest_key(spec.base_prefix)):
-        log.event("tiny base is there", model=spec.key, store=store.uri)
+        log.event("tiny base already in the store", model=spec.key, store=store.uri)
         return read_base_manifest(store, spec)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "base"

@@ -89,7 +89,9 @@ def check_adapter(folder: Path, start: Mapping[str, torch.Tensor]) -> None:
     """
     saved = load_file(folder / WEIGHTS)
     if set(saved) != set(start) or any(saved[n].shape != start[n].shape for n in start):
-        raise DivergedError("The saved adapter lacks layers that were trained; it is not used.")
+        raise DivergedError(
+            "Layers that were trained are missing from the saved adapter; it is not used."
+        )
     broken = [name for name, tensor in saved.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise DivergedError(

@@ -25,7 +25,7 @@ SAVE_SECONDS = 300.0
 """Longest time between two checkpoints; a hard eviction costs no more than this and the time of one step."""
 
 
-class Recorder(TrainerCallback):
+class StepRecorder(TrainerCallback):
     """Writes one StepRecord per optimizer step (rank 0) and refuses numbers that are not finite (all ranks)."""
 
     def __init__(

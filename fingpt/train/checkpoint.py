@@ -1,4 +1,4 @@
-"""The log of committed checkpoints in the bucket: create-only, hash-chained, read back past damage, free of pickles.
+"""The log of committed checkpoints in the bucket: create-only, hash-chained, without pickles; damaged ones are skipped.
 
 A checkpoint counts once `commits/<n>.json` names its files; anything else under `ckpt/` does not exist. `n` is found by
 probing exact keys, never by listing. Imports no torch.
@@ -87,7 +87,7 @@ class CheckpointLog:
     def newest(self, folder: Path) -> Resume | None:
         """Download the newest checkpoint that verifies into `folder`; None when there is none.
 
-        Damaged commits are passed over with a warning. DataError when a sound commit was made from another
+        Damaged commits are skipped with a warning. DataError when a sound commit was made from another
         configuration, base, template or data set.
         """
         for n in range(self._head, 0, -1):
@@ -98,12 +98,12 @@ class CheckpointLog:
                 shutil.rmtree(folder, ignore_errors=True)
                 download_tree(self._store, commit.prefix, commit.files, folder)
             except (StorageError, MissingInputError) as error:
-                log.warning("checkpoint passed over", commit=n, reason=str(error))
+                log.warning("checkpoint skipped", commit=n, reason=str(error))
                 continue
             same = commit.context.get(_MACHINE) == self._context[_MACHINE]
             return Resume(folder, commit.step, same)
         if self._head:
-            log.warning("no checkpoint verifies, starting from step 0", commits=self._head)
+            log.warning("no intact checkpoint, starting from step 0", commits=self._head)
         return None
 
     def _check(self, commit: Commit, n: int) -> None:

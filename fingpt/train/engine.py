@@ -1,6 +1,6 @@
-"""From a TrainConfig to what the engines want: the plan in steps, Trainer's arguments, DeepSpeed's settings.
+"""From a TrainConfig to the plan in steps, Trainer's arguments and DeepSpeed's settings.
 
-Pure: no torch, no I/O. The precision is decided elsewhere and passed in.
+Pure: no torch, no I/O. The precision is passed in.
 """
 
 from __future__ import annotations

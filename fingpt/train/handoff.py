@@ -1,4 +1,4 @@
-"""What the supervisor and its trainer processes tell each other: a task, a stop file, one outcome per rank.
+"""Files between the supervisor and its trainer processes: a task, a stop file, one outcome per rank.
 
 Exit codes of launchers are not trusted (torchrun flattens them to 1), so a rank writes its outcome as a file, aside
 first and renamed. Imports no torch.

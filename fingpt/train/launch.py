@@ -1,4 +1,4 @@
-"""Start the trainer, pass a stop on to it, and say in the project's own errors how it ended.
+"""Start the trainer, pass a stop on to it, and turn its outcome into a result or an error.
 
 One process is started plainly; several, and DeepSpeed, which wants ranks even for one, through torchrun: `accelerate
 launch` itself uses it on GPUs, and starts no second process on a CPU. The trainer is in a session of its own: a Ctrl-C
@@ -28,15 +28,15 @@ def run_trainer(task: TrainTask) -> TrainSummary:
     """Run the trainer to its end and return what it measured.
 
     Raises the error that the trainer ended with. After SIGTERM or Ctrl-C (both KeyboardInterrupt here) that is
-    Interrupted, saying what was saved; a trainer that cannot say it leaves the KeyboardInterrupt. TransientError when
-    it was killed without a word (the usual reason is the kernel's out-of-memory killer).
+    Interrupted, naming what was saved; without an outcome the KeyboardInterrupt is raised again. TransientError when it
+    was killed (usually by the kernel's out-of-memory killer).
     """
     process = subprocess.Popen(command(task), env=environment(task), start_new_session=True)
     try:
         code = process.wait()
     except KeyboardInterrupt:
         _stop(process, task)
-        _raise_how_it_stopped(task)
+        _raise_interruption(task)
         raise
     finally:
         _kill_group(process)
@@ -71,8 +71,8 @@ def environment(task: TrainTask) -> dict[str, str]:
 def trainer_result(task: TrainTask, code: int) -> TrainSummary:
     """The summary that rank 0 left, or the error that explains best why there is none.
 
-    A rank's own error comes before a bug, and a bug before a rank that was merely stopped: when one rank fails, the
-    launcher stops the others.
+    A rank's own error goes before a bug, and a bug before a rank that was stopped: when one rank fails, the launcher
+    stops the others.
     """
     outcomes = read_outcomes(task)
     failed = [outcome for outcome in outcomes if outcome.code]
@@ -85,14 +85,14 @@ def trainer_result(task: TrainTask, code: int) -> TrainSummary:
     if not complete or outcomes[0].summary is None:
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         raise TransientError(
-            f"The trainer ended {how} before it could say why (killed, most likely for want of memory); "
+            f"The trainer ended {how} without an outcome (killed, most likely out of memory); "
             "the same command resumes from its last checkpoint."
         )
     return outcomes[0].summary
 
 
-def _raise_how_it_stopped(task: TrainTask) -> None:
-    """Raise the trainer's own word for where it stopped, if it left one: it knows what was saved."""
+def _raise_interruption(task: TrainTask) -> None:
+    """Raise the trainer's own Interrupted, if it left one: it names what was saved."""
     for outcome in read_outcomes(task):
         if outcome.code == Interrupted.exit_code:
             raise outcome.error() from None
@@ -109,7 +109,7 @@ def _stop(process: subprocess.Popen[bytes], task: TrainTask) -> None:
     try:
         process.wait(timeout=GRACE_SECONDS)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        log.warning("no checkpoint in time, the trainer is killed; the last commit stands")
+        log.warning("no checkpoint in time, the trainer is killed; the last commit is kept")
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -64,7 +64,7 @@ class TrainData:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the loop asks of its surroundings.
+    """What the loop calls.
 
     `stopping` says whether a stop was asked for. `commit(step, folder)` makes a local checkpoint durable (rank 0).
     `complete_only`: keep no checkpoint but the last (DeepSpeed's own state is pickled, so it is not kept).

@@ -1,4 +1,4 @@
-"""One training put together: rows, base, adapter, Trainer, checkpoints; from the newest commit or from the start."""
+"""One training: rows, base, adapter, Trainer and checkpoints put together, from the newest commit or from step 0."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fingpt.runs.run import Stage
 from fingpt.storage import open_store
 from fingpt.train import adapter
 from fingpt.train.batching import Batching
-from fingpt.train.callbacks import Recorder, StopAndSave
+from fingpt.train.callbacks import StepRecorder, StopAndSave
 from fingpt.train.checkpoint import CheckpointLog, Resume
 from fingpt.train.engine import Plan, plan_run, trainer_arguments
 from fingpt.train.handoff import TrainTask, read_records
@@ -44,8 +44,8 @@ _RESUME = "resume"
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
 
-class _Found(Frozen):
-    """What rank 0 tells the others about the checkpoint it downloaded."""
+class _ResumePoint(Frozen):
+    """Which checkpoint rank 0 downloaded, for the other ranks."""
 
     step: int = 0
     same_machine: bool = True
@@ -74,10 +74,10 @@ class Session:
         """
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         self._check_machine()
-        self._honour_stop()
+        self._raise_if_stopping()
         with self._phase("tokenise"):
             rows = tokenise(self._spec, self._task.base, self._task.data, self._train.max_tokens)
-        self._honour_stop()
+        self._raise_if_stopping()
         plan = plan_run(self._train, len(rows.train))
         batching = self._batching(rows)
         arguments = TrainingArguments(
@@ -92,11 +92,11 @@ class Session:
         )
         with self._phase("load"):
             model, start = self._model()
-        self._honour_stop()
+        self._raise_if_stopping()
         found = self._resume()
-        self._announce(plan, batching, rows, found)
+        self._log_start(plan, batching, rows, found)
         with self._phase("train"), self._meter(plan) as meter:
-            recorder = Recorder(plan, rows.train, batching, self._task.metrics, meter)
+            recorder = StepRecorder(plan, rows.train, batching, self._task.metrics, meter)
             data = TrainData(rows.train, rows.evaluation, batching, rows.pad_id)
             trainer = AnswerTrainer(
                 model, arguments, data, self._hooks(), [recorder, StopAndSave(self._stopping)]
@@ -121,7 +121,7 @@ class Session:
                 "train.optimizer=zero_one_adam needs CUDA, NCCL and cupy; use train.optimizer=adamw here."
             )
 
-    def _honour_stop(self) -> None:
+    def _raise_if_stopping(self) -> None:
         """Between the phases before the first step, which take a minute for large weights and have nothing to save."""
         if self._stopping():
             raise Interrupted("Stopped before the first step; the same command starts again.")
@@ -164,7 +164,7 @@ class Session:
             partial(check_fence, store, run.id, Stage.TRAIN, self._task.attempt),
         )
 
-    def _resume(self) -> _Found:
+    def _resume(self) -> _ResumePoint:
         """Let rank 0 download the newest checkpoint, and tell every rank how far it goes."""
         folder = self._task.folder / _RESUME
         note = self._task.folder / "resume.json"
@@ -173,12 +173,14 @@ class Session:
             if resume is not None:
                 self._keep_metrics(resume)
             found = (
-                _Found(step=resume.step, same_machine=resume.same_machine) if resume else _Found()
+                _ResumePoint(step=resume.step, same_machine=resume.same_machine)
+                if resume
+                else _ResumePoint()
             )
             note.write_bytes(canonical_json(found))
         if self._train.processes > 1:
             torch.distributed.barrier()
-        return _Found.model_validate_json(note.read_bytes())
+        return _ResumePoint.model_validate_json(note.read_bytes())
 
     def _keep_metrics(self, resume: Resume) -> None:
         saved = resume.folder / self._task.metrics.name
@@ -203,7 +205,9 @@ class Session:
         self._seconds["checkpoints"] = self._seconds.get("checkpoints", 0.0) + spent
         log.event("checkpoint committed", step=step, commit=commit.n, seconds=round(spent, 2))
 
-    def _fit(self, trainer: AnswerTrainer, plan: Plan, found: _Found, meter: Meter | None) -> None:
+    def _fit(
+        self, trainer: AnswerTrainer, plan: Plan, found: _ResumePoint, meter: Meter | None
+    ) -> None:
         folder = self._task.folder / _RESUME
         if meter is not None and found.step:
             meter.advance(found.step)
@@ -221,7 +225,9 @@ class Session:
                     f"Stopped after step {trainer.state.global_step} of {plan.total_steps}; {kept}."
                 )
 
-    def _announce(self, plan: Plan, batching: Batching, rows: Tokenised, found: _Found) -> None:
+    def _log_start(
+        self, plan: Plan, batching: Batching, rows: Tokenised, found: _ResumePoint
+    ) -> None:
         if self._rank:
             return
         log.event(
@@ -252,7 +258,7 @@ class Session:
         return log.progress(f"train {self._spec.title}", plan.total_steps)
 
     def _summary(
-        self, plan: Plan, rows: Tokenised, batching: Batching, found: _Found, trainable: int
+        self, plan: Plan, rows: Tokenised, batching: Batching, found: _ResumePoint, trainable: int
     ) -> TrainSummary:
         records = read_records(self._task.metrics) if self._rank == 0 else []
         last = records[-plan.steps_per_epoch :]
@@ -287,8 +293,8 @@ class Session:
             found["capability"] = ".".join(map(str, torch.cuda.get_device_capability()))
         return found
 
-    def _exactness(self, found: _Found) -> str:
-        """How a repeat of this run on the same machine type compares, by what this one went through."""
+    def _exactness(self, found: _ResumePoint) -> str:
+        """How closely a repeat on the same machine type would match, given the resumes of this run."""
         if not self._train.deterministic or not found.same_machine:
             return "loss-close"
         return "restarted" if self._train.zero_stage is not None else "bitwise"

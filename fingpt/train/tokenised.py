@@ -1,4 +1,4 @@
-"""From a data set's files to tokenised rows, with what was dropped counted."""
+"""From a data set's files to tokenised rows; what is dropped is counted."""
 
 from __future__ import annotations
 

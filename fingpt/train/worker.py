@@ -1,7 +1,7 @@
 """The trainer process: `python -m fingpt.train.worker task.json`, once per rank.
 
-Knows signals, its supervisor and how to leave an outcome; what it trains is in session. It uploads nothing but
-checkpoints and never reports success before the last step is committed.
+Handles signals, watches its supervisor and writes its outcome; the training itself is session.py's. It uploads nothing
+but checkpoints and never reports success before the last step is committed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(path: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(task.supervisor,), daemon=True).start()
-    sys.excepthook = _leave_bug(task, rank)
+    sys.excepthook = _record_bug(task, rank)
     outcome = _run(task, rank, terminated)
     write_outcome(task, rank, outcome)
     return outcome.code
@@ -69,14 +69,14 @@ def _run(task: TrainTask, rank: int, terminated: threading.Event) -> Outcome:
 
 
 def _deepspeed_on_cpu() -> None:
-    """Let gloo carry DeepSpeed's messages; it would else compile a shared-memory operator for minutes, to no gain."""
+    """Let DeepSpeed communicate by gloo; it would else compile a shared-memory operator for minutes, to no gain."""
     os.environ["DS_ACCELERATOR"] = "cpu"
     import deepspeed.ops
 
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
-def _leave_bug(task: TrainTask, rank: int) -> _Hook:
+def _record_bug(task: TrainTask, rank: int) -> _Hook:
     def hook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
         sys.__excepthook__(kind, value, trace)
         text = f"the trainer (rank {rank}) met an unexpected {kind.__name__}: {value}"
@@ -86,7 +86,7 @@ def _leave_bug(task: TrainTask, rank: int) -> _Hook:
 
 
 def _watch(supervisor: int) -> None:
-    """End this process soon after its supervisor has gone: nobody would read what it does."""
+    """End this process soon after its supervisor has gone: nobody would read its outcome."""
     while _alive(supervisor):
         time.sleep(_WATCH_SECONDS)
     os._exit(TransientError.exit_code)

@@ -1,4 +1,4 @@
-"""Base weights in the bucket: published by a manifest, brought to the site's cache once and verified by it."""
+"""Base weights in the bucket: published by a manifest, downloaded to the cache once and verified by that manifest."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def publish_base(store: ObjectStore, spec: ModelSpec, files: Sequence[FileRef]) 
 
 
 def read_base_manifest(store: ObjectStore, spec: ModelSpec) -> BaseManifest:
-    """The manifest of `spec`'s base weights; MissingInputError says how to get them into the bucket."""
+    """The manifest of `spec`'s base weights; MissingInputError with the command that brings them into the bucket."""
     key = base_manifest_key(spec.base_prefix)
     if not store.exists(key):
-        way = f"make tiny MODEL={spec.key}" if spec.tiny else f"make mirror MODEL={spec.key}"
+        command = f"make tiny MODEL={spec.key}" if spec.tiny else f"make mirror MODEL={spec.key}"
         raise MissingInputError(
-            f"Base weights {spec.base}@{spec.revision} are not in {store.uri}; put them there: {way}."
+            f"Base weights {spec.base}@{spec.revision} are not in {store.uri}; put them there: {command}."
         )
     return decode(BaseManifest, store.read(key), key)
 
@@ -55,8 +55,8 @@ def read_base_manifest(store: ObjectStore, spec: ModelSpec) -> BaseManifest:
 def fetch_base(store: ObjectStore, spec: ModelSpec, cache: Path) -> Path:
     """A local folder with `spec`'s base weights, configuration and tokenizer, every file checked against its sha256.
 
-    The folder is named by the weights' hash, so that two bases never mix; files that are there and verify are kept.
-    What killed processes began there is removed: several GB each, which would fill a cache that outlives its pods.
+    The folder is named by the weights' hash, so that two bases never mix; cached files that verify are kept. Partial
+    downloads of killed processes are removed: several GB each would fill a cache that outlives its pods.
     """
     manifest = read_base_manifest(store, spec)
     folder = cache / "models" / f"{spec.key}-{manifest.sha256[:16]}"
@@ -69,7 +69,7 @@ def fetch_base(store: ObjectStore, spec: ModelSpec, cache: Path) -> Path:
 
 def _remove_abandoned(folder: Path) -> None:
     """Delete downloads that nobody has written to for an hour; another pod may be busy with a younger one."""
-    for begun in folder.glob(".*.part*"):
+    for part in folder.glob(".*.part*"):
         with suppress(OSError):  # it was finished or removed meanwhile
-            if time.time() - begun.stat().st_mtime > _ABANDONED_SECONDS:
-                begun.unlink()
+            if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
+                part.unlink()

@@ -1,7 +1,7 @@
-"""The model hub, through its own client: what a repository announces at a commit, and its files, verified one by one.
+"""The model hub, through its own client: the files of a repository at a commit, each verified after its download.
 
-The only module that imports huggingface_hub. A token comes from the site, else from the client's own login; it is
-handed to the client and appears nowhere else. Knows nothing of the store; mirror.py decides which files are wanted.
+The only module that imports huggingface_hub. A token comes from the environment, else from the client's own login; it
+is handed to the client and appears nowhere else. mirror.py decides which files are wanted and stores them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Hub:
                     timeout=_TIMEOUT_SECONDS,
                 )
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise self._no_hub("answers in another way than a hub does") from None
+            raise self._no_hub("does not answer as a hub does") from None
         if info.sha != spec.revision:
             raise self._no_hub(
                 f"answers with commit {info.sha} where {spec.revision} was asked for"
@@ -100,7 +100,7 @@ class Hub:
     def download(self, spec: ModelSpec, file: HubFile, folder: Path, meter: log.Meter) -> str:
         """Bring one file to `folder`, verify it and return its sha256; `meter` advances by bytes.
 
-        A connection that breaks off midway is taken up where it broke. Raises what `files` does, and StorageError when
+        A broken connection is resumed where it broke. Raises what `files` does, and StorageError when
         the disk is full or the bytes are not those announced.
         """
         path = folder / file.name
@@ -125,11 +125,11 @@ class Hub:
             yield
         except hub_errors.LocalEntryNotFoundError as error:
             # "Not in the cache" is what the client makes of any failed request; the cause says which.
-            raise self._fault(error.__cause__ or error, spec) from None
+            raise self._error(error.__cause__ or error, spec) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, hub_errors.OfflineModeIsEnabled) as error:
-            raise self._fault(error, spec) from None
+            raise self._error(error, spec) from None
         except hub_errors.FileMetadataError as error:
-            raise self._fault(error, spec) from None
+            raise self._error(error, spec) from None
         except OSError as error:
             if error.errno is not None or file is None:
                 raise
@@ -137,7 +137,7 @@ class Hub:
                 file, "its size"
             ) from None  # the client's own check, which has no number
 
-    def _fault(self, error: BaseException, spec: ModelSpec) -> FingptError:
+    def _error(self, error: BaseException, spec: ModelSpec) -> FingptError:
         if isinstance(error, hub_errors.OfflineModeIsEnabled):
             return SetupError(
                 "The hub's client is set offline, so nothing can be mirrored; unset HF_HUB_OFFLINE and "
@@ -152,7 +152,7 @@ class Hub:
                 f"The hub at {self._api.endpoint} cannot be reached ({type(error).__name__}); what was mirrored stays: "
                 "check network, proxy and HF_ENDPOINT, then run the same command again."
             )
-        return self._no_hub("answers in another way than a hub does")
+        return self._no_hub("does not answer as a hub does")
 
     def _refusal(self, error: hub_errors.HfHubHTTPError, spec: ModelSpec) -> FingptError:
         """The error for an answer other than success."""
@@ -172,16 +172,20 @@ class Hub:
         if status == _UNAUTHORIZED and known:
             return PermissionDeniedError(
                 f"The hub refuses the token that was given for {spec.base}; make a new one that may read, and give it "
-                f"{_HOW}."
+                f"{_HOW_TOKENS_ARE_GIVEN}."
             )
         if isinstance(error, hub_errors.RepositoryNotFoundError) or status == _UNAUTHORIZED:
-            hint = "" if known else f", or shows it to known accounts only: give a token {_HOW}"
+            hint = (
+                ""
+                if known
+                else f", or shows it to known accounts only: give a token {_HOW_TOKENS_ARE_GIVEN}"
+            )
             return MissingInputError(
                 f"The hub at {self._api.endpoint} has no model {spec.base}{hint}."
             )
         if status == _FORBIDDEN:
             return PermissionDeniedError(
-                f"The hub forbids to read {spec.base}; give a token that may read it {_HOW}."
+                f"The hub forbids to read {spec.base}; give a token that may read it {_HOW_TOKENS_ARE_GIVEN}."
             )
         if status == _TOO_MANY or status >= _SERVER_ERROR:
             return TransientError(
@@ -198,7 +202,7 @@ class Hub:
             )
         return PermissionDeniedError(
             f"{spec.base} is gated and no token was given; accept its licence at {page} and give a token of the same "
-            f"account {_HOW}."
+            f"account {_HOW_TOKENS_ARE_GIVEN}."
         )
 
     def _no_hub(self, what: str) -> SetupError:
@@ -207,7 +211,7 @@ class Hub:
         )
 
 
-_HOW = "as HF_TOKEN (on a cluster: in the Secret that the site names for the hub)"
+_HOW_TOKENS_ARE_GIVEN = "as HF_TOKEN (on a cluster: in the Secret that the site names for the hub)"
 
 
 def verify(path: Path, file: HubFile) -> str:

@@ -1,8 +1,8 @@
 """Base weights from the hub into the store, once: the files a stage needs, verified, one at a time, the manifest last.
 
 Only data is taken: JSON settings without a word that loads code, a fast tokenizer and safetensors; never .bin, .pt or
-.py. A file leaves the scratch folder once it is in the store, so the disk need is that of the largest file. A repeated
-command takes up after the last file that is in the store and verifies. The hub's client is fingpt.weights.hub's.
+.py. A file is removed from the scratch folder once it is in the store, so disk space for the largest file is enough. A
+repeated command resumes after the last file that is in the store and verifies. The hub's client is in hub.py.
 """
 
 from __future__ import annotations
@@ -48,12 +48,17 @@ def mirror(store: ObjectStore, spec: ModelSpec, hub: Hub) -> BaseManifest:
 
     Raises ConfigError for a tiny model, MissingInputError when the hub lacks the repository, the commit or a file that
     is needed, DataError when a setting is not allowed, StorageError when bytes differ or the disk is full, and what Hub
-    and ObjectStore raise. What is in the store by then stays for the next call.
+    and ObjectStore raise. Files that are in the store by then stay for the next call.
     """
     require_origin(spec, tiny=False)
     if store.exists(base_manifest_key(spec.base_prefix)):
         manifest = read_base_manifest(store, spec)
-        log.event("base weights are there", model=spec.key, store=store.uri, sha256=manifest.sha256)
+        log.event(
+            "base weights already in the store",
+            model=spec.key,
+            store=store.uri,
+            sha256=manifest.sha256,
+        )
         return manifest
     listing = hub.files(spec)
     absent = [name for name in REQUIRED if name not in listing]
@@ -63,29 +68,29 @@ def mirror(store: ObjectStore, spec: ModelSpec, hub: Hub) -> BaseManifest:
             "cannot be mirrored; only safetensors and a fast tokenizer are taken."
         )
     with tempfile.TemporaryDirectory(prefix="fingpt-mirror-") as scratch:
-        courier = _Courier(store, spec, hub, Path(scratch))
+        files = _FileMirror(store, spec, hub, Path(scratch))
         # The settings first: they are small, and whatever is wrong with access or content shows before the weights.
         settings = [listing[name] for name in (*REQUIRED, *OPTIONAL) if name in listing]
-        refs = courier.carry(settings, f"mirror settings of {spec.base}")
-        weights = [listing[name] for name in shards(courier.index, listing)]
-        refs += courier.carry(weights, f"mirror weights of {spec.base}")
+        refs = files.mirror(settings, f"mirror settings of {spec.base}")
+        weights = [listing[name] for name in shards(files.index, listing)]
+        refs += files.mirror(weights, f"mirror weights of {spec.base}")
     manifest = publish_base(store, spec, refs)
     log.event("base weights stored", model=spec.key, store=store.uri, sha256=manifest.sha256)
     return manifest
 
 
-class _Courier:
-    """Carries files from the hub to the store, each through the scratch folder and out of it again."""
+class _FileMirror:
+    """Copies files from the hub to the store, one at a time through the scratch folder."""
 
     def __init__(self, store: ObjectStore, spec: ModelSpec, hub: Hub, scratch: Path) -> None:
         self._store, self._spec, self._hub, self._scratch = store, spec, hub, scratch
-        self.index: Any = None  # the index of the shards, once it was carried
+        self.index: Any = None  # the index of the shards, once it was mirrored
 
-    def carry(self, files: Sequence[HubFile], what: str) -> list[FileRef]:
+    def mirror(self, files: Sequence[HubFile], what: str) -> list[FileRef]:
         with log.progress(what, sum(file.size for file in files)) as meter:
-            return [self._carry_one(file, meter) for file in files]
+            return [self._mirror_one(file, meter) for file in files]
 
-    def _carry_one(self, file: HubFile, meter: log.Meter) -> FileRef:
+    def _mirror_one(self, file: HubFile, meter: log.Meter) -> FileRef:
         start = time.monotonic()
         key = f"{self._spec.base_prefix}/{file.name}"
         path = self._scratch / file.name
@@ -93,7 +98,7 @@ class _Courier:
             try:
                 there = self._store.exists(key)
                 if there:
-                    sha256 = self._take_back(key, path, file)
+                    sha256 = self._verify_stored(key, path, file)
                     meter.advance(file.size)
                 else:
                     sha256 = self._hub.download(self._spec, file, self._scratch, meter)
@@ -102,12 +107,12 @@ class _Courier:
                     self._store.upload(path, key)
             finally:
                 path.unlink(missing_ok=True)
-        done = "file was in the store" if there else "file stored"
+        done = "file already in the store" if there else "file stored"
         log.event(done, file=file.name, size=file.size, seconds=round(time.monotonic() - start, 1))
         return FileRef(name=file.name, size=file.size, sha256=sha256)
 
-    def _take_back(self, key: str, path: Path, file: HubFile) -> str:
-        """The sha256 of an earlier call's file, read again: only its bytes tell that it is whole."""
+    def _verify_stored(self, key: str, path: Path, file: HubFile) -> str:
+        """The sha256 of a file that an earlier call stored, from its bytes: it may be incomplete."""
         require_space(path, file.size)
         if file.sha256:
             self._store.download(key, path, file.sha256)

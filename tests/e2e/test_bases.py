@@ -64,7 +64,7 @@ def invented_weights(run_lab) -> Iterator[None]:
     """Takes what the invented hub gave out of the bucket again: it is no base that a run could use."""
     yield
     deleter = open_deleter(run_lab.store)
-    for found in list(deleter.found(f"{MODEL.base_prefix}/")):
+    for found in list(deleter.objects(f"{MODEL.base_prefix}/")):
         deleter.delete(found.key)
 
 
@@ -95,7 +95,7 @@ def test_a_gated_model_is_mirrored_by_a_pod_that_make_mirror_follows(run_lab):
 
     again = run_lab.command(*words)
     assert again.returncode == 0
-    assert "base weights are there" in again.stderr
+    assert "base weights already in the store" in again.stderr
     assert "job" not in json.loads(again.stderr.splitlines()[-1])
 
 

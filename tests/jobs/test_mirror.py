@@ -90,7 +90,7 @@ def test_weights_are_mirrored_and_the_token_is_found_nowhere(environment, tmp_pa
     del environment["HF_TOKEN"]
     again = run(environment)
     assert again.returncode == 0, again.stderr
-    assert [line["event"] for line in events(again.stderr)] == ["base weights are there"]
+    assert [line["event"] for line in events(again.stderr)] == ["base weights already in the store"]
 
 
 @pytest.mark.parametrize(

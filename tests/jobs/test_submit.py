@@ -85,4 +85,4 @@ def test_base_weights_that_are_in_a_folder_s_store_are_neither_made_nor_fetched_
     publish_base(open_store((tmp_path / "store").as_uri()), spec(words[-1]), [])
     done = submit(tmp_path, *words)
     assert done.returncode == 0, done.stderr
-    assert "there" in json.loads(done.stderr.splitlines()[-1])["event"]
+    assert "already in the store" in json.loads(done.stderr.splitlines()[-1])["event"]

@@ -11,7 +11,7 @@ import pytest
 from fingpt.errors import FencedError, Interrupted, TransientError
 from fingpt.runs import attempt as attempts
 from fingpt.runs import ledger, prune
-from fingpt.runs.attempt import Place, claim
+from fingpt.runs.attempt import ProcessIdentity, claim
 from fingpt.runs.run import Stage, attempt_key, claim_key, heartbeat_key, last_number
 from fingpt.storage.s3_retry import RETRY_SECONDS
 
@@ -19,8 +19,8 @@ RUN, TRAIN = "r-1", Stage.TRAIN
 
 
 def elsewhere(monkeypatch):
-    """Make every later look at a claim see a place whose processes cannot be judged from here."""
-    monkeypatch.setattr(Place, "is_gone", lambda self: False)
+    """Make every claim look like one of another machine, whose processes cannot be seen from here."""
+    monkeypatch.setattr(ProcessIdentity, "is_gone", lambda self: False)
 
 
 def no_sleep(_):
@@ -75,15 +75,17 @@ def test_a_silent_attempt_is_taken_over_and_fenced(store, monkeypatch):
 
 
 def test_a_process_of_this_machine_that_is_gone_is_not_waited_for(store, monkeypatch):
-    here = Place.here()
-    monkeypatch.setattr(Place, "here", classmethod(lambda cls: replace(here, born="0")))
+    here = ProcessIdentity.current()
+    monkeypatch.setattr(
+        ProcessIdentity, "current", classmethod(lambda cls: replace(here, born="0"))
+    )
     claim(store, RUN, TRAIN)
     monkeypatch.undo()
     assert claim(store, RUN, TRAIN, sleep=pytest.fail).number == 2
 
 
 def test_this_process_is_not_gone_and_another_machine_s_cannot_be_judged():
-    here = Place.here()
+    here = ProcessIdentity.current()
     assert not here.is_gone()
     assert replace(here, born="0").is_gone()
     assert not replace(here, born="0", host="elsewhere").is_gone()

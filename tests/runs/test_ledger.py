@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fingpt.errors import MissingInputError
-from fingpt.runs.attempt import Place
+from fingpt.runs.attempt import ProcessIdentity
 from fingpt.runs.ledger import read_run, run_ids, seconds_since
 from fingpt.runs.run import Stage, claim_key, commit_key, complete_key
 from tests.made_run import MadeRun
@@ -59,7 +59,7 @@ def test_an_attempt_without_any_time_is_unknown_and_not_dead(made, store):
 
 
 def test_a_process_of_this_machine_that_is_gone_has_died(made, store):
-    here = Place.here()
+    here = ProcessIdentity.current()
     place = {"host": here.host, "boot": here.boot, "pid": 2**22 + 1, "born": "1"}
     made.attempt(Stage.PREP, 1, code=None, at=NOW, place=place)
     assert read_run(store, made.id).current.attempts[0].state(NOW) == "died"

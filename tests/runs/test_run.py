@@ -35,7 +35,7 @@ def test_run_json_reads_back():
 def test_a_changed_configuration_in_run_json_is_found():
     fields = json.loads(RUN.encode())
     fields["config"]["train"]["lr"] = 0.5
-    with pytest.raises(DataError, match="does not hash"):
+    with pytest.raises(DataError, match="does not match its own hashes"):
         Run.decode(json.dumps(fields).encode())
 
 

@@ -20,7 +20,7 @@ def test_what_lies_under_a_prefix_is_found_with_size_and_age(pair):
     store, deleter = pair
     for key in ("a/1", "a/2", "b/1"):
         store.create(key, b"12345")
-    found = list(deleter.found("a/"))
+    found = list(deleter.objects("a/"))
     assert [each.key for each in found] == ["a/1", "a/2"]
     assert all(each.size == 5 for each in found)
     assert all(0 <= each.age < 60 for each in found)
@@ -51,7 +51,7 @@ def test_listing_goes_over_pages(pair, monkeypatch):
     )
     for number in range(5):
         store.create(f"a/{number}", b"x")
-    assert [each.key for each in deleter.found("a/")] == [f"a/{n}" for n in range(5)]
+    assert [each.key for each in deleter.objects("a/")] == [f"a/{n}" for n in range(5)]
 
 
 def test_a_folder_that_became_empty_goes_too(tmp_path):

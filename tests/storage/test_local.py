@@ -228,14 +228,14 @@ def test_a_store_that_was_never_written_is_empty(local, tmp_path):
 def test_a_file_that_changes_while_it_is_stored_is_not_stored(local, tmp_path, monkeypatch):
     source = tmp_path / "source"
     source.write_bytes(b"before")
-    whole = module.describe
+    whole = module.file_ref
 
-    def describe_then_change(path, key):
+    def hash_then_change(path, key):
         ref = whole(path, key)
         path.write_bytes(b"after!")
         return ref
 
-    monkeypatch.setattr(module, "describe", describe_then_change)
+    monkeypatch.setattr(module, "file_ref", hash_then_change)
     with pytest.raises(StorageError, match="changed while it was stored"):
         local.upload(source, "a")
     assert objects(local) == []

@@ -103,6 +103,6 @@ def test_the_policy_for_clean_lets_it_look_and_delete_and_write_nothing(as_grant
     with pytest.raises(PermissionDeniedError):
         store.create("runs/b/run.json", b"{}")
     deleter = open_deleter(store)
-    assert [found.key for found in deleter.found("runs/")] == ["runs/a/run.json"]
+    assert [found.key for found in deleter.objects("runs/")] == ["runs/a/run.json"]
     deleter.delete("runs/a/run.json")
     assert not lab.store.exists("runs/a/run.json")

@@ -115,7 +115,11 @@ def spoil_zero(tensors):
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
-    [(spoil_nan, "NaN or Inf"), (spoil_missing, "lacks layers"), (spoil_zero, "is zero")],
+    [
+        (spoil_nan, "NaN or Inf"),
+        (spoil_missing, "are missing from the saved adapter"),
+        (spoil_zero, "is zero"),
+    ],
 )
 def test_a_saved_adapter_that_is_broken_is_refused(model, tmp_path, spoil, message):
     start = adapter_tensors(model)

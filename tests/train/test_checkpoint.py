@@ -65,7 +65,7 @@ def test_each_commit_names_the_hash_of_the_one_before(log, store, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "engine.json"])
-def test_a_flipped_byte_in_the_newest_commit_is_passed_over(log, store, tmp_path, name, caplog):
+def test_a_flipped_byte_in_the_newest_commit_is_skipped(log, store, tmp_path, name, caplog):
     for step in (2, 4):
         log.commit(step, state(tmp_path, step))
     flip(stored(store, tmp_path, 2, name))
@@ -76,7 +76,7 @@ def test_a_flipped_byte_in_the_newest_commit_is_passed_over(log, store, tmp_path
     assert (tmp_path / "back" / "engine.json").read_bytes() == b'{"step":2}'
 
 
-def test_a_flipped_byte_in_a_commit_record_is_passed_over(log, store, tmp_path):
+def test_a_flipped_byte_in_a_commit_record_is_skipped(log, store, tmp_path):
     for step in (2, 4):
         log.commit(step, state(tmp_path, step))
     flip(tmp_path / "store" / commit_key(RUN, 2))
@@ -85,7 +85,7 @@ def test_a_flipped_byte_in_a_commit_record_is_passed_over(log, store, tmp_path):
     assert resume.step == 2
 
 
-def test_a_file_that_is_gone_is_passed_over(log, store, tmp_path):
+def test_a_file_that_is_gone_is_skipped(log, store, tmp_path):
     for step in (2, 4):
         log.commit(step, state(tmp_path, step))
     stored(store, tmp_path, 2, "engine.json").unlink()
@@ -156,7 +156,7 @@ def test_a_pickle_beside_a_checkpoint_is_never_loaded(log, store, tmp_path, monk
     assert not Path("exploded").exists()
 
 
-def test_a_commit_that_names_a_pickle_is_passed_over(log, store, tmp_path):
+def test_a_commit_that_names_a_pickle_is_skipped(log, store, tmp_path):
     log.commit(2, state(tmp_path, 2))
     made = state(tmp_path, 4)
     (made / "optimizer.pt").write_bytes(pickle.dumps(Bomb()))
@@ -167,7 +167,7 @@ def test_a_commit_that_names_a_pickle_is_passed_over(log, store, tmp_path):
     assert not list((tmp_path / "back").glob("*.pt"))
 
 
-def test_a_commit_under_the_wrong_number_is_passed_over(log, store, tmp_path):
+def test_a_commit_under_the_wrong_number_is_skipped(log, store, tmp_path):
     first = log.commit(2, state(tmp_path, 2))
     store.create(commit_key(RUN, 2), encode(first))
     resume = again(store).newest(tmp_path / "back")

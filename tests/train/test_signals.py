@@ -80,7 +80,7 @@ class Campaign:
         if self.world.store.exists(complete_key(self.run.id, Stage.TRAIN)):
             return "complete"
         text = start.text
-        if '"event": "attempt"' not in text:
+        if '"event": "attempt claimed"' not in text:
             return "start"
         if '"event": "training"' not in text:
             return "load"
