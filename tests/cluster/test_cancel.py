@@ -34,8 +34,3 @@ def test_drive_is_deleted_before_the_jobs_that_it_would_miss():
         cluster.there[name] = replace(job_state(name), stage=name)
     cancel(cluster, "llama31-0a1b2c3d")
     assert cluster.deleted == ["drive", "prep", "train"]
-
-
-def test_nothing_to_cancel_is_said(caplog):
-    cancel(FakeCluster(), "llama31")
-    assert "nothing to cancel" in caplog.text
