@@ -113,7 +113,7 @@ def test_a_base_that_a_pod_makes_has_the_bytes_that_this_machine_makes(run_lab, 
 def test_a_run_s_results_are_brought_home_verified(run_lab, reference, tmp_path):
     store = run_lab.store
     trained = [each for each in run_ids(store) if store.exists(complete_key(each, Stage.TRAIN))]
-    words = ("collect", "run", "--run", trained[0], "--out", str(tmp_path / "out"))
+    words = ("collect", "--run", trained[0], "--out", str(tmp_path / "out"))
     done = run_lab.command(*words)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "out" / "train" / "adapter").exists()
