@@ -18,7 +18,7 @@ __all__ = ["Link", "LinkStatus", "require_sound", "verify"]
 
 
 def require_sound(run_id: str, links: Iterable[Link]) -> str:
-    """How many links have which status, in words; StorageError when one is damaged, MissingInputError when missing."""
+    """The number of links of each status, as text; StorageError when one is damaged, MissingInputError when missing."""
     statuses = Counter(link.status for link in links)
     counts = ", ".join(f"{statuses[status]} {status}" for status in LinkStatus if statuses[status])
     if statuses[LinkStatus.DAMAGED]:

@@ -116,7 +116,7 @@ def test_a_damaged_complete_is_a_fault_and_not_complete(made, store, tmp_path):
     assert key in record.stages[1].fault
 
 
-def test_damaged_diaries_are_empty_and_break_nothing(made, store):
+def test_damaged_attempt_records_are_empty_and_break_nothing(made, store):
     store.create(claim_key(made.id, Stage.PREP, 1), b"\xff not json")
     store.create(claim_key(made.id, Stage.PREP, 2), b"[1]")
     assert len(read_run(store, made.id).current.attempts) == 2

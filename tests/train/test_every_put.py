@@ -82,7 +82,7 @@ class Lab:
         adapter = f"{stage_prefix(run.id, Stage.TRAIN)}/adapter/adapter_model.safetensors"
         assert self.store.read(adapter) == wanted
         links = verify(self.store, run.id, deep=True)
-        faults = [x for x in links if x.trainer_result in (LinkStatus.DAMAGED, LinkStatus.MISSING)]
+        faults = [x for x in links if x.status in (LinkStatus.DAMAGED, LinkStatus.MISSING)]
         assert [x.key for x in faults] == [complete_key(run.id, Stage.EVAL)], faults
         commits = [key for key in self.store.keys(run_prefix(run.id)) if "/commits/" in key]
         assert commits == [commit_key(run.id, n) for n in range(1, len(commits) + 1)]
