@@ -319,6 +319,17 @@ def test_relative_links_in_documents_resolve() -> None:
     assert broken == []
 
 
+def test_the_readme_s_tree_names_every_room_and_every_entry_point() -> None:
+    tree = (ROOT / "README.md").read_text("utf-8").split("## The tree", 1)[1].split("```")[1]
+    named = set(re.findall(r"[\w./-]+", tree))
+    rooms = {f"{path.parent.name}/" for path in ROOT.glob("fingpt/*/__init__.py")}
+    rooms |= {f"{path.parent.name}/" for path in ROOT.glob("fingpt/cluster/*/__init__.py")}
+    top = {path.name for path in [*ROOT.glob("fingpt/*.py"), *ROOT.glob("jobs/*.py")]}
+    assert (rooms | top) - {"__init__.py"} - named == set()
+    files = {word for word in named if word.endswith(".py")}
+    assert files - top == set(), "the tree names files that are not there"
+
+
 def make_targets() -> dict[str, bool]:
     """Every target that a person may call, and whether `make` explains it."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
