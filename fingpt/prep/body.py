@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 from fingpt import log
 from fingpt.prep.charts import draw
-from fingpt.prep.importing import Imported, import_rows
+from fingpt.prep.importer import Imported, import_rows
 from fingpt.prep.lint import VERSION as LINT_VERSION
 from fingpt.prep.lint import lint
 from fingpt.prep.page import Page, render_page, shown_rows

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from fingpt.prep.importer import DISAGREES, OUTSIDE_GRAMMAR, RESTORED
 from fingpt.prep.lint import SEVERITIES, lint
-from fingpt.prep.normalize import DISAGREES, OUTSIDE_GRAMMAR, RESTORED
 from fingpt.prep.split import split_rows
 
 
