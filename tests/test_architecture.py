@@ -30,6 +30,7 @@ LAYERS = (
     {"models"},
     {"config"},
     {"hardware"},
+    {"metrics"},
     {"storage", "prompts"},
     {"runs"},
     {"weights"},
@@ -46,7 +47,12 @@ SKIPPED = {"store", "build", "dist", "node_modules", "__pycache__"}
 CHAT_USERS = {"prep", "train", "eval", "synthetic"}
 
 # Rooms beside the stages that need a stage's libraries once they are called.
-EXTRAS_OF = {"prompts": ("train",), "synthetic": ("train", "prep"), "weights": ("prep",)}
+EXTRAS_OF = {
+    "metrics": ("report",),
+    "prompts": ("train",),
+    "synthetic": ("train", "prep"),
+    "weights": ("prep",),
+}
 
 # 1 and 0 are everybody's; what is left belongs to one class of fingpt/errors.py each.
 EXIT_CODES = {
