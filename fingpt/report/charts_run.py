@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 
-from fingpt.report.chart_style import (
+from fingpt.report.charts_style import (
     COLOURS,
     GREY,
     INK,

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fingpt.report.lines import Comparison, Line
 from fingpt.report.sides import Side, obstacles
 from fingpt.report.stats import Estimate
-from fingpt.report.verdict import Comparison, Line
+from fingpt.report.verdict import Verdict
 from fingpt.report.wording import number
 
 ONE_TIMING = "one timing of each, so no interval"
@@ -72,7 +73,10 @@ def _timing(
         text = "" if block else "; ".join(part for part in (relative, note) if part)
         comparisons.append(
             Comparison(
-                difference=None if block else gap, verdict="not comparable", why=why, note=text
+                difference=None if block else gap,
+                verdict=Verdict.NOT_COMPARABLE,
+                why=why,
+                note=text,
             )
         )
     return Line(
