@@ -19,7 +19,8 @@ Number = TypeVar("Number", float, Floats)
 
 def correct(direction: Floats, truth: Floats) -> Floats:
     """1 where the forecast direction (+1, 0, -1) is the true one, else 0; NaN, an unread direction, is never right."""
-    return (direction == truth).astype(np.float64)
+    right: Floats = (direction == truth).astype(np.float64)
+    return right
 
 
 def squared_error(margin: Floats, truth: Floats) -> Floats:

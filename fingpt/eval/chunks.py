@@ -1,4 +1,4 @@
-"""Losses and answers in the store, create-only as they are made, so that an interrupted evaluation goes on.
+"""Losses and answers in the store, written as soon as they are made, so that an interrupted evaluation continues.
 
 A chunk holds a head line (context, count, sha256 of the rest) and one line per answer; its bytes depend on inputs
 alone. The batch's seconds lie in an object of their own, written first, because they differ from run to run.

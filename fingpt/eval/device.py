@@ -20,7 +20,6 @@ _LIBRARIES = (
     "tokenizers",
     "evaluate",
     "rouge_score",
-    "scikit-learn",
     "numpy",
 )
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}

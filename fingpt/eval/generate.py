@@ -1,7 +1,7 @@
 """Greedy answers by transformers: one fixed batch at a time, left-padded, with every decoding setting spelled out here.
 
-Settings that a model ships with (sampling, temperature, length, stop ids) play no part. It does not store anything;
-`fingpt.eval.chunks` does.
+Settings that a model ships with (sampling, temperature, length, stop ids) are ignored. Answers are stored by
+`fingpt.eval.chunks`.
 """
 
 from __future__ import annotations

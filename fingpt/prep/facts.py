@@ -1,4 +1,4 @@
-"""What a published prompt states: company figures, past weeks with their prices, news, fundamentals. Pure, by scanning.
+"""What a published prompt states: company figures, past weeks with their prices, news, fundamentals. Pure.
 
 The linter rests on these facts. Text that does not follow the published form gives fewer facts, never an error.
 """

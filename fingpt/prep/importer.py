@@ -1,4 +1,4 @@
-"""The importer: raw rows in; out come Examples per split and a Reject, with its reason, for every row that is none.
+"""The importer: each raw row becomes an Example of its split, or a Reject with its reason.
 
 The published prompt is one Llama-2 string. Its marks are taken apart by position (the first closing system mark, the
 last closing instruction mark), so marks inside news text stay text. Nothing else of the row is changed: `prompt`,
@@ -100,7 +100,7 @@ def _check(imported: Imported, max_reject_rate: float) -> None:
         first = imported.rejects[0]
         raise DataError(
             f"{len(imported.rejects)} of {imported.read} rows cannot be read ({reasons}; first: {first.file} line "
-            f"{first.line}: {first.detail}), but only {100 * max_reject_rate:g} % may be refused; mend the source, or "
+            f"{first.line}: {first.detail}), but only {100 * max_reject_rate:g} % may be refused; fix the source, or "
             "raise prep.max_reject_rate."
         )
 

@@ -100,7 +100,7 @@ def truncated_last_week(cases: Cases) -> Iterator[Finding]:
     same = _cap_gives_label(last)
     others = _cap_gives_label([case for case in everyone if case.example.end < newest])
     proven = len(last) >= 10 and same > 0.5 and same > 2 * others
-    said = (
+    reason = (
         "market capitalisation / shares, a figure of the day the set was built, gives the exact label in "
         f"{percent(same)} of its rows ({percent(others)} in other weeks), so the labels end where the build did"
         if proven
@@ -110,7 +110,7 @@ def truncated_last_week(cases: Cases) -> Iterator[Finding]:
         hits = [case for case in part if case.example.end == newest]
         if hits:
             severity = "error" if proven else "warning"
-            text = f"The last week, {hits[0].example.period}: {said}."
+            text = f"The last week, {hits[0].example.period}: {reason}."
             yield finding("truncated-last-week", severity, split, hits, len(part), text)
 
 

@@ -46,7 +46,7 @@ def rouge(report: Report) -> Chart:
     return Chart(
         key="rouge",
         title="ROUGE by section of the answer, all test rows, unread answers as 0 (F-measure, 0 to 1)",
-        alt=_say(lines, titles),
+        alt=_figures(lines, titles),
         svg=intervals(rows, titles, "ROUGE F-measure with 95 % interval", zero=True),
         header=("score", "model", "value", "95 % interval"),
         rows=tuple(
@@ -220,7 +220,7 @@ def _row(label: str, series: str, estimate: Estimate, scale: float = 1.0) -> Row
     }
 
 
-def _say(lines: Sequence[Line], titles: Sequence[str]) -> str:
+def _figures(lines: Sequence[Line], titles: Sequence[str]) -> str:
     parts = []
     for line in lines:
         figures = [

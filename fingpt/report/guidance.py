@@ -158,7 +158,7 @@ def _of_side(side: Side, skill: Skill | None) -> dict[str, Fact]:
 
 
 def _train_gap(lines: Sequence[Line]) -> float | None:
-    """Relative difference in training time, of the optimizer steps where they were timed; None where the two cannot be compared."""
+    """Relative difference in training time, of the optimizer steps where timed; None where it cannot be compared."""
     timed = {line.key: line for line in lines if line.key in ("step_seconds", "train_seconds")}
     line = timed.get("step_seconds") or timed["train_seconds"]
     first, second = line.values[0].value, line.values[1].value

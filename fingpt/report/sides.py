@@ -1,6 +1,6 @@
-"""One side of a comparison: everything that a finished run left behind, read and typed.
+"""One side of a comparison: the outputs of a finished run, and why two sides may not be compared.
 
-Knows when two sides may not be compared, and why; reads no store (`inputs` does) and computes no score.
+Reads no store (`inputs` does) and computes no score.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def phases(seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 def obstacles(first: Side, second: Side) -> Obstacles:
-    """What stands between two runs and a fair comparison, in a few words each."""
+    """The reasons why two runs cannot be compared fairly, in a few words each."""
     same_rows = _rows(first, second)
     one, two = first.evaluation, second.evaluation
     decoding = _difference("decoding", one.decoding, two.decoding, _MODELS_OWN | _SPEED_ONLY)

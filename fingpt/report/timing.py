@@ -63,10 +63,10 @@ def _timing(
     unit: str,
     values: Sequence[float],
     counts: Sequence[int],
-    said: tuple[Sequence[str], Sequence[str]],
+    reasons: tuple[Sequence[str], Sequence[str]],
 ) -> Line:
     comparisons = []
-    for value, block, note in zip(values[1:], *said, strict=True):
+    for value, block, note in zip(values[1:], *reasons, strict=True):
         gap = Estimate(value=value - values[0], n=counts[0], weeks=0)
         why = block or ONE_TIMING
         relative = _relative(value, values[0])

@@ -44,7 +44,7 @@ def test_sound_rows_give_context_and_the_unproven_last_week_only(sound):
     }
 
 
-def test_findings_come_gravest_first(real):
+def test_errors_come_first(real):
     order = [SEVERITIES.index(found.severity) for found in lint(real.rows)]
     assert order == sorted(order)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from types import SimpleNamespace
 
+import pyarrow.parquet as pq
 import pytest
 
 from fingpt.eval.generate import Answer
@@ -16,13 +18,14 @@ from fingpt.report.score_arrays import read_scores
 from fingpt.report.table import ACCURACY, ACCURACY_READ, MSE, MSE_READ
 from tests.eval.invented import answer, example
 
-# An answer with a size, one with a direction alone, one that is flat, and one that no parser reads.
+# With a size, with a direction alone, flat, with a preamble that only `robust` reads, and one that no parser reads.
 ANSWERS = [
     answer("Up", "1-2%"),
     answer().replace("Up by 2-3%", "Down"),
     answer().replace("Up by 2-3%", "Unchanged"),
+    "Sure! " + answer("Up", "1-2%"),
     "I do not know.",
-] * 5
+] * 4
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +57,28 @@ def evaluated(tmp_path_factory):
         )
         for prompt, pair, one, other in zip(prompts, pairs, strict, robust, strict=True)
     ]
-    return summarise(pairs=robust, metrics=metrics), encode_scores(rows)
+    scores = {"strict_": strict, "": robust}
+    manifest = {name: summarise(pairs=its, metrics=metrics) for name, its in scores.items()}
+    return manifest, encode_scores(rows)
 
 
 def test_answers_without_a_size_get_the_same_figures_from_eval_and_from_the_report(evaluated):
-    manifest, table = evaluated
+    manifests, table = evaluated
+    manifest = manifests[""]
     scores = read_scores(table, "scores.parquet")["tuned"]
     read, right = ACCURACY_READ.of(scores), ACCURACY.of(scores)
-    assert (right.n, read.n) == (manifest.n, manifest.valid) == (20, 15)
+    assert (right.n, read.n) == (manifest.n, manifest.valid) == (20, 16)
     assert read.value == manifest.binary_accuracy
     assert right.value == manifest.accuracy_all
     assert MSE_READ.of(scores).value == manifest.mse
     assert MSE.of(scores).value == manifest.mse_all
+
+
+def test_each_parser_has_a_column_of_what_is_valid(evaluated):
+    manifests, table = evaluated
+    columns = pq.read_table(io.BytesIO(table))
+    counts = {name: sum(columns.column(f"{name}valid").to_pylist()) for name in manifests}
+    assert counts == {name: its.valid for name, its in manifests.items()} == {"strict_": 12, "": 16}
 
 
 def test_a_direction_without_a_size_has_a_row_of_its_own_among_the_forecasts(evaluated):
@@ -75,8 +88,8 @@ def test_a_direction_without_a_size_has_a_row_of_its_own_among_the_forecasts(eva
     for cell in _bins(SimpleNamespace(title="m", tuned=scores)):
         counts[cell.forecast] = counts.get(cell.forecast, 0) + cell.rows
     assert counts == {
-        "up by 1-2%": 5,
-        "down without a size": 5,
-        "no change": 5,
-        "not read": 5,
+        "up by 1-2%": 8,
+        "down without a size": 4,
+        "no change": 4,
+        "not read": 4,
     }
