@@ -32,7 +32,7 @@ class PrepConfig(Frozen):
     `source`: `sample` (the shipped synthetic rows), a local folder or file, `s3://bucket/prefix`, or
     `hub:owner/name@revision`; submit replaces a local path by `raw/<hash>` after copying its bytes into the bucket.
     `split`: `published` takes the source's own train and test, `calendar` cuts all rows by week, `auto` is `published`
-    where the source has both splits and `calendar` otherwise; `random` leaks labels and must be spoken out with
+    where the source has both splits and `calendar` otherwise; `random` leaks labels and must be allowed with
     `allow_leaky_split`. `limit`: rows to keep per split. `max_reject_rate`: share of unreadable rows that is tolerated.
     """
 
@@ -46,10 +46,10 @@ class PrepConfig(Frozen):
     max_reject_rate: Fraction = 0.01
 
     @model_validator(mode="after")
-    def _random_split_is_spoken_out(self) -> Self:
+    def _random_split_is_allowed(self) -> Self:
         if self.split == "random" and not self.allow_leaky_split:
             raise ValueError(
-                "prep.split=random prints test answers inside training prompts; use split=calendar, or speak it out "
+                "prep.split=random prints test answers inside training prompts; use split=calendar, or allow it "
                 "with prep.allow_leaky_split=true"
             )
         return self

@@ -30,6 +30,7 @@ LAYERS = (
     {"models"},
     {"config"},
     {"hardware"},
+    {"metrics"},
     {"storage", "prompts"},
     {"runs"},
     {"weights"},
@@ -48,6 +49,7 @@ CHAT_USERS = {"prep", "train", "eval", "synthetic"}
 # Rooms beside the stages that need a stage's libraries once they are called.
 EXTRAS_OF = {
     "hardware": ("train",),
+    "metrics": ("report",),
     "prompts": ("train",),
     "synthetic": ("train", "prep"),
     "weights": ("prep",),

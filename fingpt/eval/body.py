@@ -1,6 +1,6 @@
 """The eval stage: base and tuned answers to every test row, their losses and scores, one table and one manifest.
 
-It trains nothing, chooses nothing and compares nothing: verdicts are the report's.
+It compares nothing: verdicts are the report's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from fingpt import hardware, log
 from fingpt.eval.inputs import Inputs, read_inputs
 from fingpt.eval.model import Variant
-from fingpt.eval.table import Scored, encode_table
+from fingpt.eval.scores_parquet import ScoredAnswer, encode_scores
 from fingpt.eval.variant import Evaluation
 from fingpt.record import FileRef
 from fingpt.runs.manifest import EvalManifest, VariantScores
@@ -28,7 +28,6 @@ _LIBRARIES = (
     "tokenizers",
     "evaluate",
     "rouge_score",
-    "scikit-learn",
     "numpy",
 )
 
@@ -42,7 +41,7 @@ def body(ctx: Context) -> EvalManifest:
     variants: tuple[Variant, ...] = (
         ("base", "tuned") if ctx.run.config.eval.include_base else ("tuned",)
     )
-    rows: list[Scored] = []
+    rows: list[ScoredAnswer] = []
     scores: dict[str, VariantScores] = {}
     files: list[FileRef] = []
     for variant in variants:
@@ -50,9 +49,9 @@ def body(ctx: Context) -> EvalManifest:
         rows += done.rows
         files += done.files
         scores[variant] = done.scores
-        _say(variant, done.scores)
+        _log_scores(variant, done.scores)
     table = put(
-        ctx.store, f"{stage_prefix(ctx.run.id, Stage.EVAL)}/scores.parquet", encode_table(rows)
+        ctx.store, f"{stage_prefix(ctx.run.id, Stage.EVAL)}/scores.parquet", encode_scores(rows)
     )
     return EvalManifest(
         **cast("dict[str, Any]", ctx.identity()),
@@ -69,7 +68,7 @@ def body(ctx: Context) -> EvalManifest:
         dataset=inputs.dataset.id,
         adapter_sha256=inputs.adapter_sha256,
         base_sha256=inputs.base.sha256,
-        decoding=evaluation.how(),
+        decoding=evaluation.decoding_settings(),
         scores=scores,
         files=(table, *files),
     )
@@ -83,7 +82,7 @@ def _hardware() -> dict[str, str]:
     return found
 
 
-def _say(variant: str, scores: VariantScores) -> None:
+def _log_scores(variant: str, scores: VariantScores) -> None:
     log.event(
         f"scored {variant}",
         loss=scores.loss,

@@ -1,4 +1,4 @@
-"""Losses and answers in the store, create-only as they are made, so that an interrupted evaluation goes on.
+"""Losses and answers in the store, written as soon as they are made, so that an interrupted evaluation continues.
 
 A chunk holds a head line (context, count, sha256 of the rest) and one line per answer; its bytes depend on inputs
 alone. The batch's seconds lie in an object of their own, written first, because they differ from run to run.
@@ -15,12 +15,12 @@ from pydantic import ValidationError
 
 from fingpt.errors import StorageError
 from fingpt.eval.generate import Answer
-from fingpt.eval.prompts import Row
+from fingpt.eval.prompts import Prompt
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes
 from fingpt.runs.manifest import decode, encode
 from fingpt.storage import ObjectStore
 
-Generate = Callable[[Sequence[Row]], tuple[list[Answer], float]]
+Generate = Callable[[Sequence[Prompt]], tuple[list[Answer], float]]
 
 
 class Head(Frozen):
@@ -46,9 +46,9 @@ class Chunk(Frozen):
     reused: bool
 
 
-def context_of(inputs: Sequence[str], rows: Sequence[Row]) -> str:
-    """Hex sha256 over everything that decides a result: `inputs` (hashes, decoding) and its rows' ids in order."""
-    return sha256_bytes(canonical_json([list(inputs), [row.example.id for row in rows]]))
+def context_of(inputs: Sequence[str], prompts: Sequence[Prompt]) -> str:
+    """Hex sha256 over all that a result depends on: `inputs` (hashes, decoding) and the example ids in order."""
+    return sha256_bytes(canonical_json([list(inputs), [prompt.example.id for prompt in prompts]]))
 
 
 def encode_chunk(answers: Sequence[Answer], context: str) -> bytes:
@@ -83,7 +83,7 @@ def timing_key(key: str) -> str:
 
 
 def chunk(
-    store: ObjectStore, key: str, context: str, batch: Sequence[Row], generate: Generate
+    store: ObjectStore, key: str, context: str, batch: Sequence[Prompt], generate: Generate
 ) -> Chunk:
     """The chunk at `key`, read back and verified if it is there, generated and stored if it is not."""
     clock = timing_key(key)

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from fingpt.errors import DataError, MissingInputError
 from fingpt.eval.forecast import SECTIONS
-from fingpt.eval.metrics import Metrics
-from fingpt.eval.score import Outcome, Pair, score_robust, score_strict, summarise
+from fingpt.eval.metric_modules import MetricModules
+from fingpt.eval.score import Pair, ParsedPair, score_robust, score_strict, summarise
 from fingpt.prompts.examples import parse_label
 from fingpt.runs.manifest import ParserScores
 
@@ -52,8 +52,8 @@ def read_pairs(answers: Path, test: Path) -> list[Pair]:
 
 def score_pairs(pairs: Sequence[Pair], scratch: Path) -> dict[str, dict[str, Any]]:
     """Scores by parser: `strict`, `strict_without_reasoning` (text after the last `</think>`), and `robust`."""
-    metrics = Metrics(scratch / "evaluate")
-    outcomes: dict[str, list[Outcome]] = {
+    metrics = MetricModules(scratch / "evaluate")
+    scored: dict[str, list[ParsedPair]] = {
         "strict": score_strict(pairs=pairs, metrics=metrics),
         "strict_without_reasoning": score_strict(
             pairs=pairs, metrics=metrics, without_reasoning=True
@@ -61,7 +61,7 @@ def score_pairs(pairs: Sequence[Pair], scratch: Path) -> dict[str, dict[str, Any
         "robust": score_robust(pairs=pairs, metrics=metrics),
     }
     return {
-        name: _plain(summarise(outcomes=rows, metrics=metrics)) for name, rows in outcomes.items()
+        name: _plain(summarise(pairs=parsed, metrics=metrics)) for name, parsed in scored.items()
     }
 
 

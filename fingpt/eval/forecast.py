@@ -1,4 +1,4 @@
-"""What a parser makes of an answer: a Forecast, or a ParseFailure with its reason. No parsing here."""
+"""What the parsers `strict` and `robust` return: a Forecast, or a ParseFailure with its reason. No parsing here."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class ParseFailure:
-    """An answer that a parser cannot read; `reason` is a short phrase from a closed list, counted in every report."""
+    """An answer that a parser cannot read; `reason` is a short phrase from a closed list, which manifests count."""
 
     reason: str
     flags: tuple[str, ...] = ()
     ok: Literal[False] = False
 
 
-Parsed = Forecast | ParseFailure
+ParseResult = Forecast | ParseFailure
 
 _THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
 

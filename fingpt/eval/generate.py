@@ -1,7 +1,7 @@
 """Greedy answers by transformers: one fixed batch at a time, left-padded, with every decoding setting spelled out here.
 
-Settings that a model ships with (sampling, temperature, length, stop ids) play no part. It does not store anything;
-`fingpt.eval.chunks` does.
+Settings that a model ships with (sampling, temperature, length, stop ids) are ignored. Answers are stored by
+`fingpt.eval.chunks`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from fingpt.eval.prompts import Row
+from fingpt.eval.prompts import Prompt
 from fingpt.record import Frozen
 
 _KEPT_MARKS = ("<think>", "</think>")  # the parsers need to see where reasoning ends
@@ -52,15 +52,15 @@ class Decoding:
 
 @torch.inference_mode()
 def generate_batch(
-    model: Any, tokenizer: PreTrainedTokenizerFast, batch: Sequence[Row], decoding: Decoding
+    model: Any, tokenizer: PreTrainedTokenizerFast, batch: Sequence[Prompt], decoding: Decoding
 ) -> tuple[list[Answer], float]:
     """Answers of one batch and the seconds it took, the transfer to the host included."""
-    width = max(len(row.prompt_ids) for row in batch)
+    width = max(len(prompt.prompt_ids) for prompt in batch)
     ids = torch.full((len(batch), width), decoding.pad_id, dtype=torch.long)
     mask = torch.zeros_like(ids)
-    for index, row in enumerate(batch):
-        ids[index, width - len(row.prompt_ids) :] = torch.tensor(row.prompt_ids)
-        mask[index, width - len(row.prompt_ids) :] = 1
+    for index, prompt in enumerate(batch):
+        ids[index, width - len(prompt.prompt_ids) :] = torch.tensor(prompt.prompt_ids)
+        mask[index, width - len(prompt.prompt_ids) :] = 1
     # Whatever a given configuration leaves at its default, transformers takes from the model's own: replace that too.
     model.generation_config = decoding.config()
     start = time.perf_counter()
@@ -73,14 +73,14 @@ def generate_batch(
     seconds = time.perf_counter() - start
     hidden = _hidden_ids(tokenizer)
     return [
-        _answer(tokenizer, row, line, decoding, hidden)
-        for row, line in zip(batch, lines, strict=True)
+        _answer(tokenizer, prompt, line, decoding, hidden)
+        for prompt, line in zip(batch, lines, strict=True)
     ], seconds
 
 
 def _answer(
     tokenizer: PreTrainedTokenizerFast,
-    row: Row,
+    prompt: Prompt,
     line: list[int],
     decoding: Decoding,
     hidden: frozenset[int],
@@ -93,9 +93,9 @@ def _answer(
         clean_up_tokenization_spaces=False,
     )
     return Answer(
-        example=row.example.id,
+        example=prompt.example.id,
         prediction=str(text),
-        prompt_tokens=len(row.prompt_ids),
+        prompt_tokens=len(prompt.prompt_ids),
         new_tokens=len(written) + (stop is not None),
         truncated=stop is None,
     )

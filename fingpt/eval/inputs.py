@@ -1,4 +1,4 @@
-"""What an evaluation starts from, checked before any weights are loaded: data set, adapter and base fit together."""
+"""The inputs of an evaluation, checked before any weights are loaded: data set, adapter and base fit together."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Teacher-forced loss on answer tokens only: the sum of negative log-likelihoods of each row, in nats.
+"""Teacher-forced loss on answer tokens only: the sum of negative log-likelihoods of each example, in nats.
 
-Logits are made on answer positions alone and row by row: over a vocabulary of 128,256 a whole batch of them would not
-fit. Prompt tokens are never scored.
+Logits are made on answer positions alone and one example at a time: over a vocabulary of 128,256 a whole batch of them
+would not fit. Prompt tokens are never scored.
 """
 
 from __future__ import annotations
@@ -13,34 +13,39 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from fingpt.errors import DivergedError
-from fingpt.eval.prompts import Row, batches
+from fingpt.eval.prompts import Prompt, batches
 
 
 def answer_nll(
-    model: Any, rows: Sequence[Row], batch_size: int, done: Callable[[int], None] = lambda _: None
+    model: Any,
+    prompts: Sequence[Prompt],
+    batch_size: int,
+    done: Callable[[int], None] = lambda _: None,
 ) -> dict[str, float]:
     """Example id → sum of −log p(answer token | prompt, answer so far), the stop id included.
 
-    `model` is a causal language model of transformers; `done` is told the rows of every finished batch. DivergedError
-    names the example whose loss is not finite.
+    `model` is a causal language model of transformers; `done` is called with the size of every finished batch.
+    DivergedError names the example whose loss is not finite.
     """
     found: dict[str, float] = {}
-    for batch in batches(rows, batch_size, lambda row: len(row.prompt_ids) + len(row.answer_ids)):
-        for row, nll in zip(batch, _batch_nll(model, batch), strict=True):
+    for batch in batches(
+        prompts, batch_size, lambda prompt: len(prompt.prompt_ids) + len(prompt.answer_ids)
+    ):
+        for prompt, nll in zip(batch, _batch_nll(model, batch), strict=True):
             if nll != nll or nll == float("inf"):
                 raise DivergedError(
-                    f"The loss of test row {row.example.symbol} {row.example.period} is {nll}; the adapter's weights "
-                    "have diverged: train again with a lower train.lr."
+                    f"The loss of test row {prompt.example.symbol} {prompt.example.period} is {nll}; the adapter's "
+                    "weights have diverged: train again with a lower train.lr."
                 )
-            found[row.example.id] = nll
+            found[prompt.example.id] = nll
         done(len(batch))
     return found
 
 
 @torch.inference_mode()
-def _batch_nll(model: Any, batch: Sequence[Row]) -> list[float]:
+def _batch_nll(model: Any, batch: Sequence[Prompt]) -> list[float]:
     place = model.device
-    sequences = [torch.tensor(row.prompt_ids + row.answer_ids) for row in batch]
+    sequences = [torch.tensor(prompt.prompt_ids + prompt.answer_ids) for prompt in batch]
     longest = max(len(sequence) for sequence in sequences)
     ids = torch.zeros(len(batch), longest, dtype=torch.long)
     for index, sequence in enumerate(sequences):
@@ -49,9 +54,9 @@ def _batch_nll(model: Any, batch: Sequence[Row]) -> list[float]:
     hidden = model.get_decoder()(input_ids=ids.to(place), use_cache=False).last_hidden_state
     head = model.get_output_embeddings()
     sums = []
-    for index, row in enumerate(batch):
-        start = len(row.prompt_ids) - 1  # the position before a token predicts it
-        states = hidden[index, start : start + len(row.answer_ids)]
-        target = torch.tensor(row.answer_ids, device=place)
+    for index, prompt in enumerate(batch):
+        start = len(prompt.prompt_ids) - 1  # the position before a token predicts it
+        states = hidden[index, start : start + len(prompt.answer_ids)]
+        target = torch.tensor(prompt.answer_ids, device=place)
         sums.append(cross_entropy(head(states).float(), target, reduction="sum"))
     return [float(value) for value in torch.stack(sums).tolist()]

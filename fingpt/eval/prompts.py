@@ -1,4 +1,4 @@
-"""Test rows as a model sees them, in the fixed batches that both loss and generation use. Pure."""
+"""Test rows as a model sees them, as tokens, in the fixed batches that both loss and generation use. Pure."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ from fingpt.prompts.examples import Example
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One example and its ids; `answer_ids` end with the stop id."""
+class Prompt:
+    """One example as token ids: its prompt, and its reference answer with the stop id."""
 
     example: Example
     prompt_ids: tuple[int, ...]
     answer_ids: tuple[int, ...]
 
 
-def batches(rows: Sequence[Row], size: int, length: Callable[[Row], int]) -> list[list[Row]]:
-    """Batches of `size` rows of like `length`, longest first, so that memory fails at once or never.
+def batches(
+    prompts: Sequence[Prompt], size: int, length: Callable[[Prompt], int]
+) -> list[list[Prompt]]:
+    """Batches of `size` prompts of like `length`, longest first, so that memory fails at once or never.
 
-    Ties are broken by example id: the batches depend on the rows alone, never on their order or on a resume.
+    Ties are broken by example id: the batches depend on the prompts alone, never on their order or on a resume.
     """
-    ordered = sorted(rows, key=lambda row: (-length(row), row.example.id))
+    ordered = sorted(prompts, key=lambda prompt: (-length(prompt), prompt.example.id))
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
-def spread(count: int, limit: int) -> list[int]:
+def evenly_spaced(count: int, limit: int) -> list[int]:
     """At most `limit` indices out of `count`, evenly spread, the first included."""
     take = min(count, limit)
     return [index * count // take for index in range(take)]
 
 
-def refuse_duplicates(rows: Sequence[Row]) -> None:
+def refuse_duplicates(prompts: Sequence[Prompt]) -> None:
     """DataError when an example occurs twice: its scores would be counted twice."""
     seen: set[str] = set()
-    for row in rows:
-        if row.example.id in seen:
+    for prompt in prompts:
+        if prompt.example.id in seen:
             raise DataError(
-                f"Test row {row.example.symbol} {row.example.period} occurs twice; run prep again to rebuild the data."
+                f"Test row {prompt.example.symbol} {prompt.example.period} occurs twice; run prep again to rebuild "
+                "the data."
             )
-        seen.add(row.example.id)
+        seen.add(prompt.example.id)

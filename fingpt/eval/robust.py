@@ -1,4 +1,4 @@
-"""Our reading of an answer, `robust`, beside the published one, `strict`: text → Forecast or ParseFailure.
+"""The parser `robust`: this project's own, tolerant of form; the one to trust. Text → Forecast or ParseFailure.
 
 Grammar: [reasoning] preamble? positive developments, potential concerns, prediction & analysis. Headers start a line,
 in any case, with or without brackets, `#`, `**`, colon, `&`, `and` or `&amp;`. The first complete answer wins; text of
@@ -13,20 +13,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fingpt.eval.forecast import SECTIONS, Forecast, Parsed, ParseFailure, strip_reasoning
+from fingpt.eval.forecast import SECTIONS, Forecast, ParseFailure, ParseResult, strip_reasoning
 from fingpt.eval.prediction import read_move
-from fingpt.eval.strict import strict
-
-__all__ = [
-    "SECTIONS",
-    "Forecast",
-    "ParseFailure",
-    "Parsed",
-    "reference_sections",
-    "robust",
-    "strict",
-    "strip_reasoning",
-]
 
 _NAMES = (
     r"(?:(?P<pros>positive[ \t]{1,3}developments?)|(?P<cons>potential[ \t]{1,3}concerns?)"
@@ -62,7 +50,7 @@ class _Answer:
     run_on: bool
 
 
-def robust(text: str) -> Parsed:
+def robust(text: str) -> ParseResult:
     """Parse one answer; total: every string gives a Forecast or a ParseFailure with its reason."""
     text, flags = _clean(text)
     if not text.strip():
@@ -158,7 +146,7 @@ def _answers(text: str, headers: list[_Header]) -> Iterator[_Answer]:
             pros = cons = None
 
 
-def _read_block(answer: _Answer, flags: set[str]) -> Parsed:
+def _read_block(answer: _Answer, flags: set[str]) -> ParseResult:
     """Prediction line and analysis of one answer."""
     found = _PREDICTION.search(answer.block)
     if found is None:

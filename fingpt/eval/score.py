@@ -1,8 +1,10 @@
-"""Answers and references → outcomes per row and ParserScores: which rows count, and what a failed parse means.
+"""Answers and references → ParsedPairs, one per row, and their ParserScores: what is valid, what a failed parse means.
 
-Truth under `robust` is the label. Under `strict` it is the reference answer's own text, as published: a pair is valid
-when both sides parse, and only valid pairs enter `binary_accuracy`, `mse` and ROUGE. The `_all` scores keep every row,
-with the label as truth where a reference text does not parse.
+A pair is valid when the parser reads both sides: a direction is enough, and an answer without a size is a forecast of
+0. Truth under `robust` is the label, which always reads. Under `strict` it is the reference answer's own text, as
+published. Only valid pairs enter `binary_accuracy`, `mse` and ROUGE; the `_all` scores keep every row, with the label
+as truth where a reference text does not parse. `valid` is decided here alone; the report reads it from
+`scores.parquet`.
 """
 
 from __future__ import annotations
@@ -11,16 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fingpt.eval.metrics import Metrics, mean_rouge
-from fingpt.eval.robust import (
-    SECTIONS,
-    Forecast,
-    Parsed,
-    reference_sections,
-    robust,
-    strict,
-    strip_reasoning,
-)
+from fingpt.eval.forecast import SECTIONS, Forecast, ParseResult, strip_reasoning
+from fingpt.eval.metric_modules import MetricModules, mean_rouge
+from fingpt.eval.robust import reference_sections, robust
+from fingpt.eval.strict import strict
 from fingpt.prompts.examples import Label, parse_label
 from fingpt.runs.manifest import ParserScores, RougeScores
 
@@ -38,32 +34,32 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """One row under one parser; `valid` when both sides parse, and then `rouge` holds a row for each section."""
+class ParsedPair:
+    """One row under one parser: the forecast, the truth beside it, and ROUGE by section where both sides have text."""
 
-    forecast: Parsed
-    direction: int
-    margin: float
+    forecast: ParseResult
+    true_direction: int
+    true_margin: float
     valid: bool
     rouge: dict[str, RougeScores] | None
 
 
-def score_robust(*, pairs: Sequence[Pair], metrics: Metrics) -> list[Outcome]:
-    """Outcomes under our parser; DataError for a label outside the grammar."""
+def score_robust(*, pairs: Sequence[Pair], metrics: MetricModules) -> list[ParsedPair]:
+    """The pairs under `robust`; DataError for a label outside the grammar."""
     truths = [parse_label(pair.label) for pair in pairs]
     sections = [reference_sections(pair.reference) for pair in pairs]
     forecasts = [robust(pair.prediction) for pair in pairs]
     rouge = _rouge_rows(forecasts, sections, metrics)
     return [
-        Outcome(forecast, truth.direction, truth.margin, forecast.ok, row)
+        ParsedPair(forecast, truth.direction, truth.margin, forecast.ok, row)
         for forecast, truth, row in zip(forecasts, truths, rouge, strict=True)
     ]
 
 
 def score_strict(
-    *, pairs: Sequence[Pair], metrics: Metrics, without_reasoning: bool = False
-) -> list[Outcome]:
-    """Outcomes under the published parser, optionally after removing the reasoning block; DataError as above."""
+    *, pairs: Sequence[Pair], metrics: MetricModules, without_reasoning: bool = False
+) -> list[ParsedPair]:
+    """The pairs under `strict`, optionally after removing the reasoning block; DataError as above."""
     prepare: Callable[[str], str] = (
         (lambda text: strip_reasoning(text)[0]) if without_reasoning else str
     )
@@ -76,40 +72,41 @@ def score_strict(
         for reference in references
     ]
     rouge = _rouge_rows(forecasts, sections, metrics)
-    outcomes = []
+    parsed = []
     for pair, forecast, reference, row in zip(pairs, forecasts, references, rouge, strict=True):
         truth = _truth(reference, parse_label(pair.label))
-        outcomes.append(
-            Outcome(forecast, truth.direction, truth.margin, forecast.ok and reference.ok, row)
+        parsed.append(
+            ParsedPair(forecast, truth.direction, truth.margin, forecast.ok and reference.ok, row)
         )
-    return outcomes
+    return parsed
 
 
-def summarise(*, outcomes: Sequence[Outcome], metrics: Metrics) -> ParserScores:
-    """Scores over rows. `failures` counts every row that is not valid by its reason, so it sums to n - valid."""
-    valid = [row for row in outcomes if row.valid]
-    failures = Counter(_reason(row) for row in outcomes if not row.valid)
-    rated = [row.rouge for row in valid if row.rouge is not None]
+def summarise(*, pairs: Sequence[ParsedPair], metrics: MetricModules) -> ParserScores:
+    """Scores over pairs. `failures` counts each pair that is not valid by its reason, so it sums to n - valid."""
+    valid = [pair for pair in pairs if pair.valid]
+    failures = Counter(_reason(pair) for pair in pairs if not pair.valid)
+    rated = [pair.rouge for pair in valid if pair.rouge is not None]
     return ParserScores(
-        n=len(outcomes),
-        parsed=sum(row.forecast.ok for row in outcomes),
+        n=len(pairs),
+        parsed=sum(pair.forecast.ok for pair in pairs),
         valid=len(valid),
         failures=dict(sorted(failures.items())),
         binary_accuracy=metrics.accuracy(
-            predicted=[_direction(row.forecast) for row in valid],
-            truth=[row.direction for row in valid],
+            predicted=[_direction(pair.forecast) for pair in valid],
+            truth=[pair.true_direction for pair in valid],
         ),
         accuracy_all=metrics.accuracy(
-            predicted=[_direction(row.forecast) for row in outcomes],
-            truth=[row.direction for row in outcomes],
+            predicted=[_direction(pair.forecast) for pair in pairs],
+            truth=[pair.true_direction for pair in pairs],
         )
         or 0.0,
         mse=metrics.mse(
-            predicted=[_size(row.forecast) for row in valid], truth=[row.margin for row in valid]
+            predicted=[_size(pair.forecast) for pair in valid],
+            truth=[pair.true_margin for pair in valid],
         ),
         mse_all=metrics.mse(
-            predicted=[_size(row.forecast) for row in outcomes],
-            truth=[row.margin for row in outcomes],
+            predicted=[_size(pair.forecast) for pair in pairs],
+            truth=[pair.true_margin for pair in pairs],
         )
         or 0.0,
         rouge={name: mean_rouge([row[name] for row in rated]) for name in SECTIONS}
@@ -119,7 +116,9 @@ def summarise(*, outcomes: Sequence[Outcome], metrics: Metrics) -> ParserScores:
 
 
 def _rouge_rows(
-    forecasts: Sequence[Parsed], references: Sequence[dict[str, str] | None], metrics: Metrics
+    forecasts: Sequence[ParseResult],
+    references: Sequence[dict[str, str] | None],
+    metrics: MetricModules,
 ) -> list[dict[str, RougeScores] | None]:
     """ROUGE by section where both sides have sections, None elsewhere."""
     both = [
@@ -140,20 +139,20 @@ def _rouge_rows(
     return rows
 
 
-def _truth(reference: Parsed, label: Label) -> Label:
+def _truth(reference: ParseResult, label: Label) -> Label:
     if not isinstance(reference, Forecast):
         return label
     return Label(reference.direction, reference.bin or 0, reference.margin or 0.0)
 
 
-def _direction(forecast: Parsed) -> int:
+def _direction(forecast: ParseResult) -> int:
     return forecast.direction if isinstance(forecast, Forecast) else _WRONG
 
 
-def _size(forecast: Parsed) -> float:
-    """A failure, and a forecast that states no size, count as a forecast of 0."""
+def _size(forecast: ParseResult) -> float:
+    """A failed parse, and a direction without a size, count as a forecast of 0."""
     return (forecast.margin or 0.0) if isinstance(forecast, Forecast) else 0.0
 
 
-def _reason(row: Outcome) -> str:
-    return REFERENCE_FAILED if isinstance(row.forecast, Forecast) else row.forecast.reason
+def _reason(pair: ParsedPair) -> str:
+    return REFERENCE_FAILED if isinstance(pair.forecast, Forecast) else pair.forecast.reason

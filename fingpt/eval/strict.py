@@ -1,9 +1,8 @@
-"""The published forecaster's reading of an answer, quirks included, so that its numbers can be reproduced.
+"""The parser `strict`: reads an answer as the published forecaster does, quirks included, to reproduce its numbers.
 
 Kept on purpose: headers must be exact, in order and start the text; the last of repeated headers wins; `up` counts
-inside other words (`supported`, `upcoming`); only single digits are understood; "Up by 5+%" has size 0. What it does
-not do: read anything the published system could not. Same results as the published patterns, in linear time: their
-greedy groups are found from the right.
+inside other words (`supported`, `upcoming`); only single digits are understood; "Up by 5+%" has size 0. Same results
+as the published patterns, in linear time: their greedy groups are found from the right.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 
-from fingpt.eval.forecast import Forecast, Parsed, ParseFailure
+from fingpt.eval.forecast import Forecast, ParseFailure, ParseResult
 
 _PROS = "[Positive Developments]:"
 _CONS = "[Potential Concerns]:"
@@ -23,7 +22,7 @@ _DOWN = ("down", "decrease", "decline")
 _RANGE = re.compile(r"(\d)-\d%")
 
 
-def strict(text: str) -> Parsed:
+def strict(text: str) -> ParseResult:
     """Parse one answer as the published code does. Never raises; sections keep their trailing blanks."""
     text = text.lstrip()
     if not text.startswith(_PROS):

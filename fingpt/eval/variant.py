@@ -1,4 +1,4 @@
-"""One loaded evaluation: loss, answers and scores of each variant, from what the store already holds where it can.
+"""One loaded evaluation: loss, answers and scores of each variant; what the store already holds is not made again.
 
 Loss and answers are stored create-only as they are made and read back; everything after them is computed from the
 stored bytes, so that an interrupted evaluation ends with the same table as one that was not.
@@ -15,11 +15,12 @@ from fingpt.eval.chunks import Chunk, Losses, chunk, context_of, losses
 from fingpt.eval.generate import Answer, Decoding, generate_batch
 from fingpt.eval.inputs import Inputs, fetch_adapter, read_split
 from fingpt.eval.loss import answer_nll
-from fingpt.eval.metrics import Metrics
+from fingpt.eval.metric_modules import MetricModules
 from fingpt.eval.model import Variant, active, load, translate_out_of_memory
-from fingpt.eval.prompts import Row, batches, refuse_duplicates, spread
+from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
-from fingpt.eval.table import Scored
+from fingpt.eval.scores_parquet import ScoredAnswer
+from fingpt.metrics import mean
 from fingpt.prompts.chat import load_tokenizer, pad_id, render, stop_ids
 from fingpt.prompts.examples import Example
 from fingpt.record import FileRef, canonical_json
@@ -36,23 +37,25 @@ TRAIN_LOSS_ROWS = 64
 class Evaluated:
     """One variant: its rows for the table, its scores, and the files that hold its answers and losses."""
 
-    rows: list[Scored]
+    rows: list[ScoredAnswer]
     scores: VariantScores
     files: tuple[FileRef, ...]
 
 
 class Evaluation:
-    """The loaded model, tokenizer and rows of one evaluation."""
+    """The loaded model, tokenizer and prompts of one evaluation."""
 
     def __init__(self, ctx: Context, inputs: Inputs) -> None:
         self.ctx, self.inputs, self.settings = ctx, inputs, ctx.run.config.eval
         folder = fetch_base(ctx.store, inputs.spec, ctx.environment.cache)
         self.tokenizer = load_tokenizer(folder)
         self.dropped_news = 0
-        self.test = self._rows(read_split(ctx, inputs.dataset, "test"))
+        self.test = self._prompts(read_split(ctx, inputs.dataset, "test"))
         refuse_duplicates(self.test)
         train = read_split(ctx, inputs.dataset, "train")
-        self.train = self._rows([train[index] for index in spread(len(train), TRAIN_LOSS_ROWS)])
+        self.train = self._prompts(
+            [train[index] for index in evenly_spaced(len(train), TRAIN_LOSS_ROWS)]
+        )
         self.precision = hardware.resolve_precision(self.settings.precision, "eval.precision")
         self.model = load(
             folder,
@@ -65,19 +68,19 @@ class Evaluation:
             pad_id=pad_id(inputs.spec, self.tokenizer),
             max_new_tokens=self.settings.max_new_tokens,
         )
-        self.metrics = Metrics(ctx.scratch / "evaluate")
+        self.metrics = MetricModules(ctx.scratch / "evaluate")
 
-    def _rows(self, examples: list[Example]) -> list[Row]:
-        rows = []
+    def _prompts(self, examples: list[Example]) -> list[Prompt]:
+        prompts = []
         for example in examples:
             found = render(
                 self.inputs.spec, self.tokenizer, example, self.ctx.run.config.train.max_tokens
             )
             self.dropped_news += found.dropped_news
-            rows.append(Row(example, found.prompt_ids, found.answer_ids))
-        return rows
+            prompts.append(Prompt(example, found.prompt_ids, found.answer_ids))
+        return prompts
 
-    def how(self) -> dict[str, str | int | float | bool]:
+    def decoding_settings(self) -> dict[str, str | int | float | bool]:
         """Decoding settings, for the manifest and for the identity of chunks."""
         return {
             "method": "greedy",
@@ -104,8 +107,8 @@ class Evaluation:
         seconds = sum(one.seconds for one in chunks)
         scores = VariantScores(
             n=len(rows),
-            loss=sum(loss.test.values()) / _answer_tokens(self.test),
-            train_loss=sum(loss.train.values()) / _answer_tokens(self.train),
+            loss=mean(sum(loss.test.values()), _answer_tokens(self.test)),
+            train_loss=mean(sum(loss.train.values()), _answer_tokens(self.train)),
             samples_per_second=len(rows) / seconds,
             tokens_per_second=sum(row.answer.new_tokens for row in rows) / seconds,
             truncated=sum(row.answer.truncated for row in rows),
@@ -123,13 +126,13 @@ class Evaluation:
         return Evaluated(rows, scores, files)
 
     def _identity(self, variant: Variant) -> list[str]:
-        """What decides loss and answers beside the rows."""
+        """What loss and answers depend on, besides the prompts."""
         adapter = self.inputs.adapter_sha256 if variant == "tuned" else ""
-        how = canonical_json(self.how()).decode()
-        return [self.inputs.base.sha256, adapter, self.inputs.adapter.template_sha256, how]
+        settings = canonical_json(self.decoding_settings()).decode()
+        return [self.inputs.base.sha256, adapter, self.inputs.adapter.template_sha256, settings]
 
     def _losses(self, model: Any, variant: Variant) -> Losses:
-        """Losses on test and train rows, measured here or by an attempt before."""
+        """Losses on test and train rows, measured now or read from an earlier attempt."""
         size = self.settings.batch_size
 
         def measure() -> tuple[dict[str, float], dict[str, float]]:
@@ -147,9 +150,9 @@ class Evaluation:
         )
 
     def _answers(self, model: Any, variant: Variant) -> list[Chunk]:
-        """Every chunk of answers, generated here or by an attempt before."""
+        """Every chunk of answers, generated now or read from an earlier attempt."""
         chunks = []
-        plan = batches(self.test, self.settings.batch_size, lambda row: len(row.prompt_ids))
+        plan = batches(self.test, self.settings.batch_size, lambda prompt: len(prompt.prompt_ids))
         with log.progress(f"answers {variant}", len(self.test)) as meter:
             for number, batch in enumerate(plan):
                 one = chunk(
@@ -157,7 +160,7 @@ class Evaluation:
                     predictions_key(self.ctx.run.id, variant, number),
                     context_of(self._identity(variant), batch),
                     batch,
-                    lambda rows: generate_batch(model, self.tokenizer, rows, self.decoding),
+                    lambda prompts: generate_batch(model, self.tokenizer, prompts, self.decoding),
                 )
                 tokens = sum(answer.new_tokens for answer in one.answers)
                 note: dict[str, object] = {"tokens_per_second": round(tokens / one.seconds, 1)}
@@ -167,7 +170,7 @@ class Evaluation:
 
     def _score(
         self, variant: Variant, loss: Losses, chunks: list[Chunk]
-    ) -> tuple[list[Scored], ParserScores, ParserScores]:
+    ) -> tuple[list[ScoredAnswer], ParserScores, ParserScores]:
         """Rows in the order of the test split, and the scores under `strict` and `robust`."""
         answers: dict[str, tuple[Answer, float]] = {
             answer.example: (answer, one.seconds / len(one.answers))
@@ -175,29 +178,29 @@ class Evaluation:
             for answer in one.answers
         }
         pairs = [
-            Pair(answers[row.example.id][0].prediction, row.example.raw_answer, row.example.label)
-            for row in self.test
+            Pair(answers[example.id][0].prediction, example.raw_answer, example.label)
+            for example in (prompt.example for prompt in self.test)
         ]
         strict = score_strict(pairs=pairs, metrics=self.metrics)
         robust = score_robust(pairs=pairs, metrics=self.metrics)
         rows = [
-            Scored(
+            ScoredAnswer(
                 variant=variant,
-                row=row,
-                nll=loss.test[row.example.id],
-                answer=answers[row.example.id][0],
-                seconds=answers[row.example.id][1],
-                strict=strict_row,
-                robust=robust_row,
+                prompt=prompt,
+                nll=loss.test[prompt.example.id],
+                answer=answers[prompt.example.id][0],
+                seconds=answers[prompt.example.id][1],
+                strict=strict_pair,
+                robust=robust_pair,
             )
-            for row, strict_row, robust_row in zip(self.test, strict, robust, strict=True)
+            for prompt, strict_pair, robust_pair in zip(self.test, strict, robust, strict=True)
         ]
         return (
             rows,
-            summarise(outcomes=strict, metrics=self.metrics),
-            summarise(outcomes=robust, metrics=self.metrics),
+            summarise(pairs=strict, metrics=self.metrics),
+            summarise(pairs=robust, metrics=self.metrics),
         )
 
 
-def _answer_tokens(rows: list[Row]) -> int:
-    return sum(len(row.answer_ids) for row in rows)
+def _answer_tokens(prompts: list[Prompt]) -> int:
+    return sum(len(prompt.answer_ids) for prompt in prompts)

@@ -1,7 +1,7 @@
-"""Body of stage prep: source → examples → split → findings → files, page and manifest under `datasets/<id>/`.
+"""The prep stage: source → examples → split → findings → files, page and manifest under `datasets/<id>/`.
 
-The data set's id is the hash of everything in its manifest but the page, so equal rows under equal rules are one data
-set and are made once. The manifest is written last; whatever goes wrong before leaves no data set.
+The data set's id is the hash of its manifest without the page, so equal rows under equal rules are one data set, stored
+once. The manifest is written last: without it there is no data set.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 from fingpt import log
 from fingpt.prep.charts import draw
-from fingpt.prep.importing import Imported, import_rows
+from fingpt.prep.importer import Imported, import_rows
 from fingpt.prep.lint import VERSION as LINT_VERSION
 from fingpt.prep.lint import lint
 from fingpt.prep.page import Page, render_page, shown_rows
@@ -31,9 +31,9 @@ PAGE = "data.html"
 
 
 def body(ctx: Context) -> PrepManifest:
-    """Make the data set of `ctx.run` and return the stage's manifest.
+    """Store the data set of `ctx.run` and return the stage's manifest.
 
-    Raises what source, importer, split and store raise: ConfigError, DataError, MissingInputError, StorageError,
+    Raises ConfigError, DataError, MissingInputError, StorageError,
     TransientError.
     """
     config, clock = ctx.run.config.prep, time.monotonic()
@@ -45,19 +45,19 @@ def body(ctx: Context) -> PrepManifest:
     split = split_rows(imported.rows, config, ctx.run.config.seed)
     findings = lint(split.parts())
     seconds["split_and_lint"] = time.monotonic() - clock
-    _say(split, findings)
+    _log_findings(split, findings)
 
     clock = time.monotonic()
     files = {f"{name}.jsonl": encode_jsonl(list(part)) for name, part in split.parts().items()}
     files["rejects.jsonl"] = encode_rejects(imported.rejects)
     draft = _describe(config.source, imported, split, findings, files)
-    sealed = _store(ctx, draft, files, split, imported)
+    manifest_bytes = _store(ctx, draft, files, split, imported)
     seconds["write"] = time.monotonic() - clock
     return PrepManifest.model_validate(
         {
             **ctx.identity(),
             "dataset": draft.id,
-            "dataset_sha256": sha256_bytes(sealed),
+            "dataset_sha256": sha256_bytes(manifest_bytes),
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "versions": {
                 "python": platform.python_version(),
@@ -69,13 +69,13 @@ def body(ctx: Context) -> PrepManifest:
     )
 
 
-def _say(split: Split, findings: tuple[Finding, ...]) -> None:
+def _log_findings(split: Split, findings: tuple[Finding, ...]) -> None:
     counts = {name: len(part) for name, part in split.parts().items()}
     log.event("split", rule=split.rule, **counts, **split.dropped)
     for found in findings:
         if found.severity != "info":
-            say = log.warning if found.severity == "error" else log.event
-            say(f"{found.rule} ({found.split})", rows=f"{found.count} of {found.of}")
+            emit = log.warning if found.severity == "error" else log.event
+            emit(f"{found.rule} ({found.split})", rows=f"{found.count} of {found.of}")
 
 
 def _describe(
@@ -118,23 +118,23 @@ def _store(
     split: Split,
     imported: Imported,
 ) -> bytes:
-    """Write files, page and, last, the manifest; the manifest's bytes, new or found."""
+    """Write files, page and, last, the manifest; return the manifest's bytes."""
     prefix, key = dataset_prefix(draft.id), dataset_manifest_key(draft.id)
     for name, data in files.items():
         put(ctx.store, f"{prefix}/{name}", data)
     page = _store_page(ctx, draft, split, imported)
     ref = FileRef(name=PAGE, size=len(page), sha256=sha256_bytes(page))
-    sealed = encode(draft.model_copy(update={"files": (*draft.files, ref)}))
-    put(ctx.store, key, sealed)
+    manifest_bytes = encode(draft.model_copy(update={"files": (*draft.files, ref)}))
+    put(ctx.store, key, manifest_bytes)
     log.event("data set ready", id=draft.id, page=f"{ctx.store.uri}/{prefix}/{PAGE}")
-    return sealed
+    return manifest_bytes
 
 
 def _store_page(ctx: Context, draft: DatasetManifest, split: Split, imported: Imported) -> bytes:
-    """The bytes of the data set's page: written now, or found.
+    """The bytes of the data set's page, written now or by an earlier run.
 
-    A page that is there stands. Where it was made before this run's base was in the store, and so does not show this
-    model, a page that does is put beside it.
+    An existing page is kept. If it was written before this run's base was in the store, it does not show this model;
+    then a page that does is stored beside it.
     """
     prefix, model = dataset_prefix(draft.id), ctx.run.config.model
     key, beside = f"{prefix}/{PAGE}", f"{prefix}/data-{model}.html"
@@ -162,11 +162,11 @@ def _page(ctx: Context, draft: DatasetManifest, split: Split, imported: Imported
 
 
 def _warnings(split: Split, findings: tuple[Finding, ...]) -> tuple[str, ...]:
-    said = [
+    texts = [
         f"{found.rule} ({found.split}): {found.text}"
         for found in findings
         if found.severity == "error"
     ]
     if split.leaky:
-        said.insert(0, "Random split: test answers are printed inside training prompts.")
-    return tuple(said)
+        texts.insert(0, "Random split: test answers are printed inside training prompts.")
+    return tuple(texts)

@@ -1,6 +1,6 @@
 """The page's charts as static SVG, drawn by Vega-Altair and vl-convert. Colours work on light and on dark.
 
-Text and axes use `currentColor`, so that the page's own colours apply. Only counts and dates go in, never row text.
+Text and axes use `currentColor`, so that the page's own colours apply. Charts show counts and dates, never row text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a published prompt states: company figures, past weeks with their prices, news, fundamentals. Pure, by scanning.
+"""What a published prompt states: company figures, past weeks with their prices, news, fundamentals. Pure.
 
 The linter rests on these facts. Text that does not follow the published form gives fewer facts, never an error.
 """
@@ -79,6 +79,31 @@ def facts(example: Example) -> Facts:
         reported=_date(reported[1]) if reported else None,
         asset=asset[1].lower() if asset else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An example with the facts of its prompt."""
+
+    example: Example
+    facts: Facts
+
+    @property
+    def name(self) -> str:
+        """What a person calls the row."""
+        return f"{self.example.symbol} {self.example.period}"
+
+    @property
+    def days_since_report(self) -> int | None:
+        """Days from the fiscal period's end to the day the forecast was due; negative: it had not even ended."""
+        reported = self.facts.reported
+        return None if reported is None else (self.example.start - reported).days
+
+    @property
+    def cap_says_up(self) -> bool | None:
+        """Whether market capitalisation per share lies above the last price; None when the prompt lacks one."""
+        cap, last = self.facts.cap_price, self.facts.last_price
+        return None if cap is None or last is None else cap > last
 
 
 def label_of(price_start: float, price_end: float) -> str | None:

@@ -1,6 +1,6 @@
-"""data.html: the data set as a person looks at it. One file of its own: no script, no network, light, dark, print.
+"""data.html: the data set for a person to read. One self-contained file: no script, no network, light, dark, print.
 
-Everything that comes from rows is escaped by the template. What a model sees is computed elsewhere and handed in.
+Everything that comes from rows is escaped by the template. What a model sees is computed in `views`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Line:
 
 
 def shown_rows(parts: Mapping[str, Sequence[Example]]) -> tuple[Example, ...]:
-    """Five rows to look at: one that the importer had to mend, if any, the others evenly spread over train and test."""
+    """Five rows to look at: one that the importer repaired, if any, the others evenly spread over train and test."""
     pool = [example for part in parts.values() for example in part]
     noted = [example for example in pool if example.notes][:1]
     rest = [example for example in pool if example not in noted]

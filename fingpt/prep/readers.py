@@ -41,9 +41,9 @@ def _read_parquet(path: Path, split: str) -> Iterator[RawRow | Reject]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as fault:
         if isinstance(fault, PermissionError):
             raise
-        said = " ".join(str(fault).split())[:120].rstrip(".")
+        message = " ".join(str(fault).split())[:120].rstrip(".")
         raise DataError(
-            f"{path.name} is not a readable parquet file ({said}); copy it again, or convert it."
+            f"{path.name} is not a readable parquet file ({message}); copy it again, or convert it."
         ) from None
 
 

@@ -1,7 +1,7 @@
 """Where raw rows come from: a local file or folder, a prefix of the bucket, another bucket, or the hub.
 
 Finds the split files (`train`, `validation`, `test` as `.parquet` or `.jsonl`) and streams their rows; what a row means
-is not looked at, and nothing is written but copies in the scratch folder.
+is the importer's; nothing is written but copies in the scratch folder.
 """
 
 from __future__ import annotations

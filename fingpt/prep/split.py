@@ -1,8 +1,8 @@
 """Which example goes to train, validation and test. Pure; everything left out is counted.
 
 `published` takes the source's splits as they are. `calendar` cuts all rows by week of their forecast, the newest weeks
-for test, and drops an embargo between blocks. `random` prints test answers inside training prompts (each prompt tells
-the return of the weeks before it), so it is refused unless spoken out, and flagged for ever.
+for test, and drops an embargo between blocks. `random` prints test answers inside training prompts (each prompt states
+the returns of the weeks before it), so it has to be allowed explicitly, and the data set is marked leaky.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Split:
 def split_rows(rows: Rows, config: PrepConfig, seed: int) -> Split:
     """Split `rows` (split name of the source → examples) by the rule of `config`, then apply its `limit`.
 
-    `seed` matters for `random` alone. Raises ConfigError when a random split was not spoken out, or validation weeks
+    `seed` matters for `random` alone. Raises ConfigError when a random split was not allowed, or validation weeks
     are asked of a published split; DataError when train or test (or a validation block asked for) is empty.
     """
     rule = _rule(rows, config)
@@ -118,7 +118,7 @@ def _calendar(rows: Rows, config: PrepConfig) -> Split:
 def _random(rows: Rows, config: PrepConfig, seed: int) -> Split:
     if not config.allow_leaky_split:
         raise ConfigError(
-            "prep.split=random prints test answers inside training prompts; use prep.split=calendar, or speak it out "
+            "prep.split=random prints test answers inside training prompts; use prep.split=calendar, or allow it "
             "with prep.allow_leaky_split=true."
         )
     pool = _pool(rows)

@@ -1,7 +1,7 @@
-"""What forecasts without any model score on the same rows, so that a model's numbers have something to stand beside.
+"""What forecasts without any model score on the same rows, and a model's skill over the best of them. Pure.
 
 Each baseline is a pair of per-row expectations, correct direction and squared error, so that random forecasts are
-exact instead of drawn. Past prices come from the heads that the prompts print. Pure; it ranks nothing but `best`.
+exact instead of drawn. Past prices are read from the prompts.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from decimal import Decimal
 
 import numpy as np
 
+from fingpt.metrics import Floats, correct, mean, squared_error
 from fingpt.prompts.examples import Example, parse_label
 from fingpt.record import Frozen
-from fingpt.report.stats import Estimate, Floats, WeekBootstrap
+from fingpt.report.score_arrays import ScoreArrays
+from fingpt.report.stats import Estimate, WeekBootstrap, per_row
+from fingpt.report.verdict import Verdict, verdict
 
 _HEAD = re.compile(
     r"^From \d{4}-\d\d-\d\d to (\d{4}-\d\d-\d\d), .{1,40}?'s stock price \w+ from (\d+(?:\.\d+)?) to (\d+(?:\.\d+)?)\.",
@@ -51,8 +54,19 @@ class BaselineScore(Frozen):
     mse: Estimate
 
 
+class Skill(Frozen):
+    """One model against the best trivial forecast: accuracy above it, and MSE skill 1 − MSE/MSE(no change)."""
+
+    model: str
+    accuracy_rival: str
+    accuracy_gain: Estimate
+    accuracy_verdict: Verdict
+    mse_skill: Estimate
+    mse_verdict: Verdict
+
+
 def last_move(example: Example) -> float | None:
-    """Bin midpoint, in percentage points, of the newest past week that the prompt prints; None where there is none.
+    """Bin midpoint, in percentage points, of the newest past week that the prompt states; None where there is none.
 
     The bin follows the published rule: ceil of the absolute percentage, an unchanged price counts as up by 0-1%.
     """
@@ -100,8 +114,36 @@ def score(baseline: Baseline, bootstrap: WeekBootstrap) -> BaselineScore:
         key=baseline.key,
         title=baseline.title,
         trivial=baseline.trivial,
-        accuracy=None if baseline.correct is None else bootstrap.mean(baseline.correct),
-        mse=bootstrap.mean(baseline.squared_error),
+        accuracy=None
+        if baseline.correct is None
+        else bootstrap.estimate(mean, per_row(baseline.correct)),
+        mse=bootstrap.estimate(mean, per_row(baseline.squared_error)),
+    )
+
+
+def skill(title: str, scores: ScoreArrays, zero: Baseline, rival: Baseline, seed: int = 0) -> Skill:
+    """The model `title` against no change (`zero`) in size, and the best trivial forecast (`rival`) in direction.
+
+    The baselines must have been made for the same rows in the same order.
+    """
+    bootstrap = WeekBootstrap(scores.week, seed)
+    assert rival.correct is not None
+    gain = bootstrap.difference(mean, per_row(rival.correct), per_row(scores.correct))
+    ratio = bootstrap.estimate(mean, {"total": scores.squared_error, "count": zero.squared_error})
+    mse_skill = Estimate(
+        value=None if ratio.value is None else 1 - ratio.value,
+        low=None if ratio.high is None else 1 - ratio.high,
+        high=None if ratio.low is None else 1 - ratio.low,
+        n=ratio.n,
+        weeks=ratio.weeks,
+    )
+    return Skill(
+        model=title,
+        accuracy_rival=rival.title,
+        accuracy_gain=gain,
+        accuracy_verdict=verdict(gain, True)[0],
+        mse_skill=mse_skill,
+        mse_verdict=verdict(mse_skill, True)[0],
     )
 
 
@@ -124,8 +166,8 @@ def _or_nan(value: float | None) -> float:
 
 
 def _fixed(key: str, title: str, truth: Floats, move: Floats, trivial: bool = True) -> Baseline:
-    correct = (np.sign(move) == np.sign(truth)).astype(np.float64)
-    return Baseline(key, title, correct, (np.nan_to_num(move) - truth) ** 2, trivial)
+    right = correct(np.sign(move), np.sign(truth))
+    return Baseline(key, title, right, squared_error(move, truth), trivial)
 
 
 def _draw(truth: Floats) -> Baseline:

@@ -1,4 +1,4 @@
-"""Compare finished runs: read them, compose and render the report, store it, and put a copy where a person looks.
+"""Compare finished runs: read them, compose and render the report, store it, and write a copy to a local folder.
 
 The report's id is a hash of its content, so comparing the same runs again finds the same report.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 
-from fingpt.report.chart_style import (
+from fingpt.report.charts_style import (
     COLOURS,
     GREY,
     INK,
@@ -74,7 +74,7 @@ def loss_curves(report: Report) -> Chart:
 def speeds(report: Report) -> Chart:
     """Answers generated per second, tuned models and their bases; one timing each."""
     titles = [model.title for model in report.models]
-    said = [
+    entries = [
         (
             f"{s.model}, {'untuned' if s.variant == 'base' else s.variant}",
             _figures(s),
@@ -83,7 +83,7 @@ def speeds(report: Report) -> Chart:
         for s in report.speeds
     ]
     rows: list[Row] = []
-    for name, figures, s in said:
+    for name, figures, s in entries:
         shade = 1.0 if s.variant == "tuned" else 0.45
         rows.append(
             {
@@ -115,7 +115,7 @@ def speeds(report: Report) -> Chart:
     return Chart(
         key="speed",
         title="Samples per second while generating; bars of tuned models are full, of untuned ones pale",
-        alt="; ".join(f"{name}: {figures}" for name, figures, _ in said) + ".",
+        alt="; ".join(f"{name}: {figures}" for name, figures, _ in entries) + ".",
         svg=draw(
             alt.layer(bars, *labels).properties(width=WIDTH - 30, height=52 * len(rows)), rows=rows
         ),
@@ -127,7 +127,7 @@ def speeds(report: Report) -> Chart:
                 number(s.tokens_per_second, 1),
                 number(s.tokens_per_answer, 1),
             )
-            for name, _, s in said
+            for name, _, s in entries
         ),
     )
 

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fingpt.prompts.examples import LABELS, Example
-from fingpt.report.baselines import baselines, best_direction, score
+from fingpt.report.baselines import baselines, best_direction, score, skill
 from fingpt.report.document import (
     NO_CHANGE,
+    NO_SIZE,
     NOT_READ,
     BaseAgainstTuned,
     BinCount,
@@ -26,7 +27,6 @@ from fingpt.report.provenance import METHOD, parser_lines, provenance
 from fingpt.report.sides import Side, phases
 from fingpt.report.stats import WeekBootstrap, detectable_gap, mcnemar_p
 from fingpt.report.table import base_against_tuned, table
-from fingpt.report.verdict import skill
 
 _CURVE_POINTS = 400
 _LEAST_DISCORDANCE = 0.2
@@ -115,7 +115,7 @@ def _speeds(side: Side) -> list[Speed]:
             variant=variant,
             samples_per_second=scores.samples_per_second,
             tokens_per_second=scores.tokens_per_second,
-            tokens_per_answer=float(side.rows[variant].new_tokens.mean()),
+            tokens_per_answer=float(side.arrays[variant].new_tokens.mean()),
         )
         for variant, scores in sorted(side.evaluation.scores.items())
     ]
@@ -154,19 +154,27 @@ def _phases(side: Side) -> list[Phase]:
 
 
 def _bins(side: Side) -> list[BinCount]:
-    rows = side.tuned
-    pairs = zip(rows.margin.tolist(), rows.truth.tolist(), strict=True)
-    counts = Counter((bin_label(forecast), bin_label(truth)) for forecast, truth in pairs)
+    scores = side.tuned
+    forecasts = zip(scores.direction.tolist(), scores.margin.tolist(), strict=True)
+    pairs = zip(forecasts, scores.truth.tolist(), strict=True)
+    counts = Counter((forecast_label(*forecast), bin_label(truth)) for forecast, truth in pairs)
     return [
         BinCount(model=side.title, forecast=forecast, realised=realised, rows=count)
         for (forecast, realised), count in sorted(counts.items())
     ]
 
 
-def bin_label(margin: float) -> str:
-    """The label text of a move in percentage points; `no change` for 0, `not read` for NaN."""
-    if math.isnan(margin):
+def forecast_label(direction: float, margin: float) -> str:
+    """The label text of a forecast; NaN stands for a direction that was not read, or a size that was not stated."""
+    if math.isnan(direction):
         return NOT_READ
+    if math.isnan(margin):
+        return NO_SIZE.get(int(direction), NO_CHANGE)
+    return bin_label(margin)
+
+
+def bin_label(margin: float) -> str:
+    """The label text of a move in percentage points; `no change` for 0."""
     if margin == 0:
         return NO_CHANGE
     number = min(math.ceil(abs(margin)), 6)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from fingpt.record import Frozen
-from fingpt.report.baselines import BaselineScore
+from fingpt.report.baselines import BaselineScore, Skill
 from fingpt.report.guidance import Guidance
-from fingpt.report.verdict import Line, Skill
+from fingpt.report.lines import Line
+from fingpt.report.verdict import Verdict
 from fingpt.runs.manifest import Finding
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 NOT_READ = "not read"
 NO_CHANGE = "no change"
+NO_SIZE = {1: "up without a size", -1: "down without a size"}
+"""Forecasts that are in no bin: not read at all, flat, and a direction (+1, -1) that states no size."""
 
 
 class ModelEntry(Frozen):
@@ -24,10 +27,10 @@ class ModelEntry(Frozen):
 
 
 class Sentence(Frozen):
-    """The answer to one question in words; `word` is a verdict or `note`."""
+    """The answer to one question: a verdict, and one sentence with its numbers."""
 
     question: str
-    word: str
+    verdict: Verdict
     text: str
 
 
@@ -67,7 +70,7 @@ class Phase(Frozen):
 
 
 class BinCount(Frozen):
-    """Rows with one forecast and one realised bin (label texts; the forecast may be `no change` or `not read`)."""
+    """Rows with one forecast and one realised bin (label texts; the forecast may be one of the texts above)."""
 
     model: str
     forecast: str

@@ -1,27 +1,33 @@
-"""What the measured numbers say about five applications, by the written rules of `rules.yaml`.
+"""What the measured numbers say about five applications, by the rules of `rules.yaml`.
 
-A rule may answer that neither model is preferred, and most do. Pure apart from reading the packaged rules; the facts
-that a rule looked at are handed on, so that a reader can check it.
+A rule may answer that neither model is preferred, and most do. Pure apart from reading the packaged rules; the report
+shows the facts that a rule looked at, so that a reader can check it.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
 import numpy as np
 import yaml
+from pydantic import field_validator
 
 from fingpt.record import Frozen
+from fingpt.report.baselines import Skill
+from fingpt.report.lines import Line
 from fingpt.report.sides import Side
-from fingpt.report.verdict import Line, Skill
+from fingpt.report.table import ACCURACY, MSE, PARSED, ROUGE
+from fingpt.report.verdict import COMPARISONS, Verdict
 
 Answer = Literal["first", "second", "either", "neither", "not measured", "unsuitable"]
 Fact = float | str | None
 Facts = Mapping[str, Fact]
 
+_ANALYSIS_ROUGE = next(metric for metric in ROUGE if metric.key == "analysis_rouge1")
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -30,12 +36,48 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`fact operator value`; operators are ==, <, <=, >, >=, and `is` with the one value `missing`."""
+
+    fact: str
+    operator: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """Read a condition; ValueError for an unknown operator, or a verdict on a pair that there is not."""
+        fact, operator, value = text.split(maxsplit=2)
+        if operator not in (*_OPERATORS, "==") and (operator, value) != ("is", "missing"):
+            raise ValueError(f"'{text}' has no known operator")
+        if fact.startswith("pair.") and operator == "==" and value not in COMPARISONS:
+            raise ValueError(f"'{text}' names no verdict; there are {', '.join(COMPARISONS)}")
+        return cls(fact, operator, value)
+
+    def holds(self, known: Facts) -> bool:
+        """Whether it holds; a missing fact fulfils only `is missing`."""
+        fact = known.get(self.fact)
+        if self.operator == "is":
+            return fact is None
+        if self.operator == "==":
+            return fact is not None and str(fact) == self.value
+        compare = _OPERATORS[self.operator]
+        return isinstance(fact, int | float) and compare(float(fact), float(self.value))
+
+
 class Rule(Frozen):
     """Conditions that must all hold, the answer they give, and its reason (with `{first}` and `{second}`)."""
 
     when: tuple[str, ...]
     answer: Answer
     because: str
+
+    @field_validator("when")
+    @classmethod
+    def _can_be_read(cls, when: tuple[str, ...]) -> tuple[str, ...]:
+        for condition in when:
+            Condition.parse(condition)
+        return when
 
 
 class Application(Frozen):
@@ -70,7 +112,7 @@ class Guidance(Frozen):
 
 
 def load_rules() -> Rules:
-    """The packaged rules."""
+    """The packaged rules; ValueError for a condition that cannot be read."""
     text = (files("fingpt.report") / "rules.yaml").read_text(encoding="utf-8")
     return Rules.model_validate(yaml.safe_load(text))
 
@@ -80,8 +122,8 @@ def facts(sides: Sequence[Side], lines: Sequence[Line], skills: Sequence[Skill])
 
     `first.` and `second.`: mse, accuracy (shares), mse_skill, mse_skill_low, accuracy_gain_low, seconds_per_answer,
     new_tokens (mean per answer), tokens_per_second, parsed (share), analysis_rouge1, train_seconds,
-    trainable_parameters, tiny (yes, no). `pair.`: a verdict word per metric (missing where not comparable) and
-    train_gap, the relative difference in training time.
+    trainable_parameters, tiny (yes, no). `pair.`: a verdict word per metric (missing where the two cannot be compared)
+    and train_gap, the relative difference in training time.
     """
     found: dict[str, Fact] = {}
     skill_of = {skill.model: skill for skill in skills}
@@ -91,7 +133,7 @@ def facts(sides: Sequence[Side], lines: Sequence[Line], skills: Sequence[Skill])
     if len(sides) > 1:
         for line in lines:
             verdict = line.comparisons[0].verdict
-            found[f"pair.{line.key}"] = None if verdict == "not comparable" else verdict
+            found[f"pair.{line.key}"] = None if verdict is Verdict.NOT_COMPARABLE else verdict
         found["pair.train_gap"] = _train_gap(lines)
     return found
 
@@ -99,16 +141,16 @@ def facts(sides: Sequence[Side], lines: Sequence[Line], skills: Sequence[Skill])
 def _of_side(side: Side, skill: Skill | None) -> dict[str, Fact]:
     speed = side.scores.samples_per_second
     return {
-        "mse": float(side.tuned.squared_error.mean()),
-        "accuracy": float(side.tuned.correct.mean()),
+        "mse": MSE.of(side.tuned).value,
+        "accuracy": ACCURACY.of(side.tuned).value,
         "mse_skill": skill.mse_skill.value if skill else None,
         "mse_skill_low": skill.mse_skill.low if skill else None,
         "accuracy_gain_low": skill.accuracy_gain.low if skill else None,
         "seconds_per_answer": 1 / speed if speed else None,
         "new_tokens": float(np.mean(side.tuned.new_tokens)),
         "tokens_per_second": side.scores.tokens_per_second,
-        "parsed": float(side.tuned.parsed.mean()),
-        "analysis_rouge1": float(side.tuned.rouge_or_zero("analysis_rouge1").mean()),
+        "parsed": PARSED.of(side.tuned).value,
+        "analysis_rouge1": _ANALYSIS_ROUGE.of(side.tuned).value,
         "train_seconds": side.train_seconds,
         "trainable_parameters": float(side.adapter.trainable_parameters),
         "tiny": "yes" if side.model.tiny else "no",
@@ -116,7 +158,7 @@ def _of_side(side: Side, skill: Skill | None) -> dict[str, Fact]:
 
 
 def _train_gap(lines: Sequence[Line]) -> float | None:
-    """Relative difference in training time, of the optimizer steps where they were timed; None if not comparable."""
+    """Relative difference in training time, of the optimizer steps where timed; None where it cannot be compared."""
     timed = {line.key: line for line in lines if line.key in ("step_seconds", "train_seconds")}
     line = timed.get("step_seconds") or timed["train_seconds"]
     first, second = line.values[0].value, line.values[1].value
@@ -134,7 +176,7 @@ def _advise(application: Application, known: Facts, first: str, second: str) -> 
     number, rule = next(
         (number, rule)
         for number, rule in enumerate(application.rules, start=1)
-        if all(holds(condition, known) for condition in rule.when)
+        if all(Condition.parse(text).holds(known) for text in rule.when)
     )
     chosen = {"first": first, "second": second}.get(rule.answer, "")
     return Guidance(
@@ -148,19 +190,3 @@ def _advise(application: Application, known: Facts, first: str, second: str) -> 
         conditions=rule.when,
         inputs={name: known[name] for name in application.facts if known.get(name) is not None},
     )
-
-
-def holds(condition: str, known: Facts) -> bool:
-    """Whether `fact operator value` holds; operators are ==, <, <=, >, >=, and `is missing`.
-
-    A missing fact fulfils only `is missing`. Raises ValueError for a condition that is none of these.
-    """
-    name, sign, wanted = condition.split()
-    value = known.get(name)
-    if sign == "is" and wanted == "missing":
-        return value is None
-    if sign == "==":
-        return value is not None and str(value) == wanted
-    if sign not in _OPERATORS:
-        raise ValueError(f"'{condition}' has no known operator")
-    return isinstance(value, int | float) and _OPERATORS[sign](float(value), float(wanted))

@@ -1,13 +1,16 @@
-"""The words at the top: warnings first, then one sentence per question, all from numbers computed elsewhere. Pure."""
+"""The top of the report: title, warnings, and one sentence per question, from numbers computed elsewhere. Pure."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
+from fingpt.report.baselines import Skill
 from fingpt.report.document import Power, Sentence
+from fingpt.report.lines import Line
 from fingpt.report.sides import Side
 from fingpt.report.stats import MIN_WEEKS
-from fingpt.report.verdict import Line, Skill
+from fingpt.report.verdict import Verdict
 from fingpt.report.wording import interval, listed, number, spread, unit, value
 
 _SMALL_GAP = 0.10
@@ -21,19 +24,19 @@ def title(sides: Sequence[Side], lines: Sequence[Line]) -> str:
     parts = []
     for side, comparison in zip(sides[1:], accuracy.comparisons, strict=True):
         pair = f"{side.title} and {sides[0].title}"
-        if comparison.verdict in ("better", "worse"):
+        if comparison.verdict.decisive:
             parts.append(
-                f"{side.title} forecasts direction {comparison.verdict} than {sides[0].title}"
+                f"{side.title} forecasts direction {comparison.verdict.label} than {sides[0].title}"
             )
-        elif comparison.verdict == "not comparable":
+        elif comparison.verdict is Verdict.NOT_COMPARABLE:
             parts.append(f"{pair} cannot be compared: {comparison.why}")
         else:
-            parts.append(f"No detectable difference in direction between {pair}")
+            parts.append(f"{comparison.verdict.label.capitalize()} in direction between {pair}")
     return ". ".join(parts)
 
 
 def warnings(sides: Sequence[Side], power: Power) -> tuple[str, ...]:
-    """What a reader must know before any number, the gravest first."""
+    """What a reader must know before any number, the most serious first."""
     found = [_leak(side) for side in sides if side.dataset.leaky]
     for side in sides:
         faults = [finding for finding in side.dataset.findings if finding.severity == "error"]
@@ -88,7 +91,7 @@ def sentences(
         found.append(
             Sentence(
                 question="Power",
-                word="note",
+                verdict=Verdict.NOTE,
                 text=f"{power.n} rows of {power.weeks} weeks show differences in accuracy of about "
                 f"{number(power.gap * 100, 0)} points or more (80 % power); smaller ones would go unseen.",
             )
@@ -111,33 +114,34 @@ def _scored(question: str, against: str, line: Line, index: int) -> Sentence:
     comparison = line.comparisons[index]
     if comparison.difference is None or comparison.why:
         return Sentence(
-            question=question, word=comparison.verdict, text=f"{against}: {comparison.phrase}."
+            question=question, verdict=comparison.verdict, text=f"{against}: {comparison.phrase}."
         )
     units = unit(line, difference=True)
     text = (
         f"{against}: {value(line, comparison.difference, signed=True)} {units}, "
         f"95 % interval {spread(line, comparison.difference, signed=True)}, n = {comparison.difference.n}."
     )
-    return Sentence(question=question, word=comparison.verdict, text=text)
+    return Sentence(question=question, verdict=comparison.verdict, text=text)
 
 
 def _text(against: str, lines: Sequence[Line], index: int) -> Sentence:
     rouge = [line.comparisons[index] for line in lines if line.group == "ROUGE"]
-    counts = {word: sum(c.verdict == word for c in rouge) for word in ("better", "worse")}
-    if all(c.verdict == "not comparable" for c in rouge):
+    if all(one.verdict is Verdict.NOT_COMPARABLE for one in rouge):
         return Sentence(
-            question="Text", word="not comparable", text=f"{against}: {rouge[0].phrase}."
+            question="Text", verdict=Verdict.NOT_COMPARABLE, text=f"{against}: {rouge[0].phrase}."
         )
-    equal = len(rouge) - sum(counts.values())
-    parts = [f"{count} {word}" for word, count in counts.items() if count]
-    parts += [f"{equal} without a detectable difference"] if equal else []
+    counts = Counter(
+        one.verdict if one.verdict.decisive else Verdict.NO_DIFFERENCE for one in rouge
+    )
+    parts = [f"{counts[v]} {v.label}" for v in (Verdict.BETTER, Verdict.WORSE) if counts[v]]
+    if counts[Verdict.NO_DIFFERENCE]:
+        parts.append(f"{counts[Verdict.NO_DIFFERENCE]} with {Verdict.NO_DIFFERENCE.label}")
     text = (
         f"{against}: of {len(rouge)} ROUGE scores, {listed(parts)}. "
         "ROUGE measures likeness to texts written with hindsight."
     )
-    one_way = [word for word, count in counts.items() if count == len(rouge)]
-    word = one_way[0] if one_way else "no detectable difference" if equal == len(rouge) else "note"
-    return Sentence(question="Text", word=word, text=text)
+    verdict = next(iter(counts)) if len(counts) == 1 else Verdict.NOTE
+    return Sentence(question="Text", verdict=verdict, text=text)
 
 
 def _timed(question: str, against: str, line: Line, index: int) -> Sentence:
@@ -149,7 +153,7 @@ def _timed(question: str, against: str, line: Line, index: int) -> Sentence:
             f"{against}: {line.title} {values[0]} against {values[1]} {line.unit} "
             f"({comparison.note}); {comparison.why}."
         )
-    return Sentence(question=question, word=comparison.verdict, text=text)
+    return Sentence(question=question, verdict=comparison.verdict, text=text)
 
 
 def _trivial(skills: Sequence[Skill]) -> Sentence:
@@ -162,7 +166,9 @@ def _trivial(skills: Sequence[Skill]) -> Sentence:
             f"MSE skill {number(its.mse_skill.value, 2, signed=True)} over no change "
             f"({interval(its.mse_skill, 2, signed=True)})"
         )
-    skilled = [its.model for its in skills if "better" in (its.accuracy_verdict, its.mse_verdict)]
+    skilled = [
+        its.model for its in skills if Verdict.BETTER in (its.accuracy_verdict, its.mse_verdict)
+    ]
     verb = "beats" if len(skilled) == 1 else "beat"
     start = (
         f"{listed(skilled)} {verb} a trivial forecast"
@@ -171,6 +177,6 @@ def _trivial(skills: Sequence[Skill]) -> Sentence:
     )
     return Sentence(
         question="Skill",
-        word="better" if skilled else "no skill shown",
+        verdict=Verdict.BETTER if skilled else Verdict.NO_SKILL,
         text=f"{start}. {'; '.join(parts)}.",
     )

@@ -14,7 +14,7 @@ from fingpt.errors import ConfigError, DataError, MissingInputError
 from fingpt.models import MODELS, spec
 from fingpt.prompts.examples import Example, decode_jsonl
 from fingpt.record import FileRef, sha256_bytes
-from fingpt.report.score_arrays import read_rows
+from fingpt.report.score_arrays import read_scores
 from fingpt.report.sides import Side, Step
 from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, decode
 from fingpt.runs.run import (
@@ -108,8 +108,8 @@ def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
     scores_key = f"{stage_prefix(run.id, Stage.EVAL)}/{scores_ref.name}"
     curve_ref = _file(adapter.files, "metrics.jsonl", run.id)
     curve_key = f"{stage_prefix(run.id, Stage.TRAIN)}/{curve_ref.name}"
-    rows = read_rows(read_verified(store, scores_key, scores_ref.sha256), scores_key)
-    if set(rows) != set(evaluation.scores) or "tuned" not in rows:
+    arrays = read_scores(read_verified(store, scores_key, scores_ref.sha256), scores_key)
+    if set(arrays) != set(evaluation.scores) or "tuned" not in arrays:
         raise DataError(
             f"{scores_key} does not hold the variants that its manifest names; run eval again."
         )
@@ -121,7 +121,7 @@ def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
         dataset=data,
         adapter=adapter,
         evaluation=evaluation,
-        rows=rows,
+        arrays=arrays,
         curve=read_curve(read_verified(store, curve_key, curve_ref.sha256), curve_key),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fingpt.report.document import ParserLine, ProvenanceLine
 from fingpt.report.sides import Side
 from fingpt.report.stats import DRAWS, MIN_WEEKS, wilson
+from fingpt.report.verdict import Verdict
 
 _FACTS: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ("run", lambda s: s.run),
@@ -56,8 +57,9 @@ _FACTS: tuple[tuple[str, Callable[[Side], str]], ...] = (
 )
 
 _METHOD = f"""
-Verdicts say how a later model stands against the first one. “better” and “worse” mean that the 95 % interval of the
-paired difference leaves out 0; everything else is “no detectable difference”, which is not proof of equality.
+Verdicts say how a later model stands against the first one. “{Verdict.BETTER.label}” and “{Verdict.WORSE.label}” mean
+that the 95 % interval of the paired difference leaves out 0; everything else is “{Verdict.NO_DIFFERENCE.label}”, which
+is not proof of equality.
 
 Intervals: whole weeks are resampled ({DRAWS:,} draws, seeded), because rows of one week share the market; expanded
 percentile intervals (Hesterberg 2015). Fewer than {MIN_WEEKS} test weeks give no interval.
@@ -66,7 +68,8 @@ No correction for several comparisons: of twenty true ties about one shows a dif
 over all rows is the primary question; the other lines are secondary.
 
 An answer that cannot be read counts as a wrong direction, a forecast of 0 and a ROUGE of 0; lines “answers that were
-read” leave such rows out, each model its own.
+read” leave such rows out, each model its own. An answer is read when it states a direction; where it states no size,
+its size counts as 0.
 
 MSE is between bin midpoints in squared percentage points (pp²). MSE skill is 1 − MSE/MSE of no change. Loss is the
 mean negative log-likelihood per token of the reference answer. ROUGE is the F-measure with stemming.

@@ -15,9 +15,9 @@ from markupsafe import Markup
 
 from fingpt.record import canonical_json, sha256_bytes
 from fingpt.report import wording
-from fingpt.report.chart_style import COLOURS, GLYPHS, Chart
-from fingpt.report.charts import score_charts
 from fingpt.report.charts_run import loss_curves, run_times, speeds
+from fingpt.report.charts_scores import score_charts
+from fingpt.report.charts_style import COLOURS, GLYPHS, Chart
 from fingpt.report.document import Report
 
 _SOURCES = ("report.html.jinja", "report.md.jinja", "lines.md.jinja", "report.css")

@@ -1,7 +1,7 @@
-"""Scored answers as arrays: one record per variant, rows ordered by example id so that two variants can be paired.
+"""scores.parquet as arrays: one record per variant, ordered by example id so that two variants can be paired.
 
-Reads `scores.parquet`; decides nothing about it. An unread answer stays a row: it counts as a wrong direction, a
-forecast of 0 and a ROUGE of 0 wherever a headline figure is formed.
+What counts as read is eval's decision and stands in the column `valid`. An unread answer stays a row: over all answers
+it counts as a wrong direction, a forecast of 0 and a ROUGE of 0.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fingpt.errors import DataError
-from fingpt.report.stats import Floats
+from fingpt.metrics import Floats, correct, squared_error
 
 SECTIONS: tuple[str, ...] = ("pros", "cons", "analysis")
 ROUGES: tuple[str, ...] = ("rouge1", "rouge2", "rougeL")
@@ -28,16 +28,18 @@ _FLOATS = (
     "direction",
     "margin",
     "parsed",
+    "valid",
 )
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """One variant's scored answers; all fields have one entry per test example, sorted by example id.
+class ScoreArrays:
+    """One variant's scored answers under `robust`; all fields have one entry per test example, sorted by example id.
 
-    `truth` and `margin`: realised and forecast move, bin midpoints in percentage points (`margin` is NaN where the
-    answer could not be read, as is `direction`). `nll`: nats over the `answer_tokens` of the reference answer.
-    `new_tokens`, `seconds`: of generation. `rouge`: `pros_rouge1` and so on → F-measure, NaN where unread.
+    `truth` and `margin`: realised and forecast move, bin midpoints in percentage points. `valid`: 1 where the answer
+    was read, as eval decided; elsewhere `direction` is NaN. `margin` is NaN where no size was read. `nll`: nats over
+    the `answer_tokens` of the reference answer. `new_tokens`, `seconds`: of generation. `rouge`: `pros_rouge1` and so
+    on → F-measure, NaN where unread.
     """
 
     example: tuple[str, ...]
@@ -48,6 +50,7 @@ class Rows:
     new_tokens: Floats
     seconds: Floats
     parsed: Floats
+    valid: Floats
     direction: Floats
     margin: Floats
     rouge: Mapping[str, Floats]
@@ -60,46 +63,41 @@ class Rows:
     @property
     def correct(self) -> Floats:
         """1 where the forecast direction is the realised one; 0 where it is not, is flat, or could not be read."""
-        right: Floats = (self.direction == np.sign(self.truth)).astype(np.float64)
-        return right
+        return correct(self.direction, np.sign(self.truth))
 
     @property
     def squared_error(self) -> Floats:
-        """Squared percentage points between forecast and realised midpoint; an unread answer forecasts 0."""
-        return (np.nan_to_num(self.margin) - self.truth) ** 2
-
-    @property
-    def valid(self) -> Floats:
-        """1 where a direction and a size could be read."""
-        return (np.isfinite(self.direction) & np.isfinite(self.margin)).astype(np.float64)
+        """Squared percentage points between forecast and realised midpoint; without a size the forecast is 0."""
+        return squared_error(self.margin, self.truth)
 
     def rouge_or_zero(self, name: str) -> Floats:
         """ROUGE column `name`, an unread answer counted as 0."""
         return np.nan_to_num(self.rouge[name])
 
 
-def read_rows(data: bytes, where: str) -> dict[str, Rows]:
-    """Variant → rows from the bytes of a `scores.parquet`; DataError when it is not such a file."""
+def read_scores(data: bytes, where: str) -> dict[str, ScoreArrays]:
+    """Variant → arrays from the bytes of a `scores.parquet`; DataError when it is not such a file."""
     rouge = [f"{section}_{name}" for section in SECTIONS for name in ROUGES]
+    wanted = ("variant", "example", "week", *_FLOATS, *rouge)
     try:
-        table = pq.read_table(
-            io.BytesIO(data), columns=["variant", "example", "week", *_FLOATS, *rouge]
-        )
-    except (pa.ArrowException, KeyError, OSError) as error:
+        with pq.ParquetFile(io.BytesIO(data)) as file:
+            missing = sorted(set(wanted) - set(file.schema_arrow.names))
+            if missing:
+                raise DataError(
+                    f"{where} lacks the column(s) {', '.join(missing)}: another version of eval wrote it; evaluate the "
+                    "model with this version: make run MODEL=name."
+                )
+            table = file.read(columns=list(wanted))
+    except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{where} is not a table of scores ({reason}); run eval again.") from None
-    missing = {"variant", "example", "week", *_FLOATS, *rouge} - set(table.column_names)
-    if missing:
-        raise DataError(
-            f"{where} lacks the column(s) {', '.join(sorted(missing))}; run eval again."
-        )
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     return {name: _variant(columns, name, rouge, where) for name in sorted(set(columns["variant"]))}
 
 
 def _variant(
     columns: Mapping[str, list[object]], variant: str, rouge: list[str], where: str
-) -> Rows:
+) -> ScoreArrays:
     picked = [i for i, name in enumerate(columns["variant"]) if name == variant]
     picked.sort(key=lambda i: str(columns["example"][i]))
     examples = tuple(str(columns["example"][i]) for i in picked)
@@ -109,7 +107,7 @@ def _variant(
     def floats(name: str) -> Floats:
         return np.array([_number(columns[name][i]) for i in picked], dtype=np.float64)
 
-    return Rows(
+    return ScoreArrays(
         example=examples,
         week=tuple(str(columns["week"][i]) for i in picked),
         rouge={name: floats(name) for name in rouge},

@@ -1,6 +1,6 @@
-"""One side of a comparison: everything that a finished run left behind, read and typed.
+"""One side of a comparison: the outputs of a finished run, and why two sides may not be compared.
 
-Knows when two sides may not be compared, and why; reads no store (`inputs` does) and computes no score.
+Reads no store (`inputs` does) and computes no score.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fingpt.models import ModelSpec
-from fingpt.report.score_arrays import Rows
+from fingpt.report.score_arrays import ScoreArrays
 from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, VariantScores
 
 _MODELS_OWN = frozenset({"stop_ids", "pad_id"})
@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """A finished run. `title` is what tables and charts call it; `rows` maps `base` and `tuned` to scored answers."""
+    """A finished run. `title` is what tables and charts call it; `arrays` maps `base` and `tuned` to scored answers."""
 
     run: str
     title: str
@@ -40,13 +40,13 @@ class Side:
     dataset: DatasetManifest
     adapter: TrainManifest
     evaluation: EvalManifest
-    rows: Mapping[str, Rows]
+    arrays: Mapping[str, ScoreArrays]
     curve: tuple[Step, ...]
 
     @property
-    def tuned(self) -> Rows:
+    def tuned(self) -> ScoreArrays:
         """Scored answers of the tuned model."""
-        return self.rows["tuned"]
+        return self.arrays["tuned"]
 
     @property
     def scores(self) -> VariantScores:
@@ -108,7 +108,7 @@ def phases(seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 def obstacles(first: Side, second: Side) -> Obstacles:
-    """What stands between two runs and a fair comparison, in a few words each."""
+    """The reasons why two runs cannot be compared fairly, in a few words each."""
     same_rows = _rows(first, second)
     one, two = first.evaluation, second.evaluation
     decoding = _difference("decoding", one.decoding, two.decoding, _MODELS_OWN | _SPEED_ONLY)
@@ -134,7 +134,7 @@ def _rows(first: Side, second: Side) -> str:
     return ""
 
 
-def _tokens(first: Rows, second: Rows) -> str:
+def _tokens(first: ScoreArrays, second: ScoreArrays) -> str:
     one, two = first.answer_tokens.sum(), second.answer_tokens.sum()
     if one == two:
         return ""

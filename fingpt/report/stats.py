@@ -1,23 +1,28 @@
 """Intervals and paired tests over scored rows, with weeks as the unit that is resampled.
 
 Rows of one week share the market, so resampling rows would make every interval too short; whole weeks are drawn
-instead. Pure: arrays and a seed in, numbers out. It words no verdict (`verdict` does).
+instead. Pure: arrays and a seed in, numbers out. Verdicts are `verdict`'s.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.stats import norm, t
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
+from fingpt.metrics import Floats, mean
 from fingpt.record import Frozen
 
-Floats = NDArray[np.float64]
+Columns = Mapping[str, Floats]
+"""What each row contributes to a metric, by name: one entry per row."""
+Statistic = Callable[..., Any]
+"""From the columns' sums, passed by name, to the figure; sums are numbers, or arrays with one entry per draw."""
 
 DRAWS = 2000
 LEVEL = 0.95
@@ -37,6 +42,9 @@ class Estimate(Frozen):
 
 class WeekBootstrap:
     """One set of resampled weeks, shared by all statistics over the same rows, so that differences are paired.
+
+    A statistic is any function of per-week sums, such as `fingpt.metrics.mean`: weeks are summed once, and each draw
+    weighs their sums.
 
     The interval is the expanded percentile interval (Hesterberg 2015, "What teachers should know about the bootstrap",
     section 4.3): percentiles widened by Student's t and by n/(n-1) for the number of weeks, because the plain
@@ -59,46 +67,48 @@ class WeekBootstrap:
         else:
             self._tail = None
 
-    def _ratio(self, top: Floats, bottom: Floats | None) -> tuple[float | None, Floats]:
-        below = np.ones(self.n) if bottom is None else bottom
-        tops = np.bincount(self._code, weights=top, minlength=self.weeks)
-        belows = np.bincount(self._code, weights=below, minlength=self.weeks)
+    def _drawn(self, statistic: Statistic, columns: Columns) -> tuple[float | None, Floats]:
+        """The statistic of all rows (None where undefined), and of each draw of weeks."""
+        sums = {name: column.sum() for name, column in columns.items()}
+        weekly = {
+            name: np.bincount(self._code, weights=column, minlength=self.weeks)
+            for name, column in columns.items()
+        }
         with np.errstate(divide="ignore", invalid="ignore"):
-            drawn = (self._counts @ tops) / (self._counts @ belows)
-        value = float(top.sum() / below.sum()) if self.n and below.sum() else None
-        return value, drawn
+            value = float(statistic(**sums)) if self.n else math.nan
+            drawn = statistic(**{name: self._counts @ column for name, column in weekly.items()})
+        return (value if math.isfinite(value) else None), drawn
 
-    def _estimate(self, value: float | None, drawn: Floats) -> Estimate:
+    def _interval(self, value: float | None, drawn: Floats) -> Estimate:
         finite = drawn[np.isfinite(drawn)]
         if value is None or self._tail is None or not len(finite):
             return Estimate(value=value, n=self.n, weeks=self.weeks)
         low, high = np.quantile(finite, [self._tail, 1 - self._tail])
         return Estimate(value=value, low=float(low), high=float(high), n=self.n, weeks=self.weeks)
 
-    def mean(self, top: Floats, bottom: Floats | None = None) -> Estimate:
-        """Sum of `top` over sum of `bottom` (the mean of `top` when `bottom` is None), one entry per row each."""
-        return self._estimate(*self._ratio(top, bottom))
+    def estimate(self, statistic: Statistic, columns: Columns) -> Estimate:
+        """The statistic of the columns' sums, with its interval."""
+        return self._interval(*self._drawn(statistic, columns))
 
-    def difference(
-        self,
-        first: Floats,
-        second: Floats,
-        first_bottom: Floats | None = None,
-        second_bottom: Floats | None = None,
-    ) -> Estimate:
-        """`mean(second)` minus `mean(first)`, paired: both are taken over the same drawn weeks."""
-        one, ones = self._ratio(first, first_bottom)
-        two, twos = self._ratio(second, second_bottom)
+    def difference(self, statistic: Statistic, first: Columns, second: Columns) -> Estimate:
+        """The statistic of `second` minus that of `first`, paired: both are taken over the same drawn weeks."""
+        one, ones = self._drawn(statistic, first)
+        two, twos = self._drawn(statistic, second)
         value = None if one is None or two is None else two - one
-        return self._estimate(value, twos - ones)
+        return self._interval(value, twos - ones)
 
     def design_effect(self, values: Floats) -> float:
         """Variance of the mean with weeks resampled over its variance were the rows independent; 1 where undefined."""
         naive = float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
         if naive == 0 or self.weeks < MIN_WEEKS:
             return 1.0
-        _, drawn = self._ratio(values, None)
+        _, drawn = self._drawn(mean, per_row(values))
         return float(drawn.var(ddof=1) * self.weeks / (self.weeks - 1) / naive)
+
+
+def per_row(values: Floats) -> Columns:
+    """The columns of a mean over rows."""
+    return {"total": values, "count": np.ones(len(values))}
 
 
 def mcnemar_p(first: Floats, second: Floats) -> float:
@@ -138,8 +148,4 @@ def detectable_gap(
 
     if rows <= 0 or missing(discordance) > 0:
         return None
-    low, high = 0.0, discordance
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if missing(middle) > 0 else (low, middle)
-    return high
+    return float(brentq(missing, 0.0, discordance, xtol=1e-15))

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fingpt.report.lines import Comparison, Line
 from fingpt.report.sides import Side, obstacles
 from fingpt.report.stats import Estimate
-from fingpt.report.verdict import Comparison, Line
+from fingpt.report.verdict import Verdict
 from fingpt.report.wording import number
 
 ONE_TIMING = "one timing of each, so no interval"
@@ -62,17 +63,20 @@ def _timing(
     unit: str,
     values: Sequence[float],
     counts: Sequence[int],
-    said: tuple[Sequence[str], Sequence[str]],
+    reasons: tuple[Sequence[str], Sequence[str]],
 ) -> Line:
     comparisons = []
-    for value, block, note in zip(values[1:], *said, strict=True):
+    for value, block, note in zip(values[1:], *reasons, strict=True):
         gap = Estimate(value=value - values[0], n=counts[0], weeks=0)
         why = block or ONE_TIMING
         relative = _relative(value, values[0])
         text = "" if block else "; ".join(part for part in (relative, note) if part)
         comparisons.append(
             Comparison(
-                difference=None if block else gap, verdict="not comparable", why=why, note=text
+                difference=None if block else gap,
+                verdict=Verdict.NOT_COMPARABLE,
+                why=why,
+                note=text,
             )
         )
     return Line(

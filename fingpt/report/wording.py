@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fingpt.report.lines import Line
 from fingpt.report.stats import Estimate
-from fingpt.report.verdict import Line
 
 NONE = "–"
 

@@ -159,7 +159,7 @@ class RougeScores(Frozen):
 class ParserScores(Frozen):
     """Scores under one parser.
 
-    `n`: rows; `parsed`: answers the parser read; `valid`: pairs in which both sides parse. `binary_accuracy` and `mse`
+    `n`: rows; `parsed`: answers the parser read; `valid`: pairs in which both sides state a direction. `binary_accuracy` and `mse`
     (squared percentage points between bin midpoints) are over valid pairs, None when there are none; `accuracy_all`
     counts a failure as wrong, `mse_all` counts it as a forecast of 0.
     """

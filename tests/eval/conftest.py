@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from fingpt.config import Environment, EvalConfig, RunConfig
-from fingpt.eval.metrics import Metrics
+from fingpt.eval.metric_modules import MetricModules
 from fingpt.prompts.chat import template_sha256
 from fingpt.prompts.examples import encode_jsonl
 from fingpt.record import FileRef, sha256_bytes
@@ -118,8 +118,8 @@ def adapter_folder(tmp_path_factory, base_folder) -> Path:
 
 
 @pytest.fixture(scope="session")
-def metrics(tmp_path_factory) -> Metrics:
-    return Metrics(tmp_path_factory.mktemp("metrics"))
+def metrics(tmp_path_factory) -> MetricModules:
+    return MetricModules(tmp_path_factory.mktemp("metrics"))
 
 
 @dataclass

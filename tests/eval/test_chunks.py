@@ -7,20 +7,24 @@ import pytest
 from fingpt.errors import StorageError
 from fingpt.eval.chunks import chunk, context_of, decode_chunk, encode_chunk, losses, timing_key
 from fingpt.eval.generate import Answer
-from fingpt.eval.prompts import Row
+from fingpt.eval.prompts import Prompt
 from tests.eval.invented import example
 
 KEY = "runs/r/eval/predictions/tuned/0000.jsonl"
-ROWS = [Row(example(n), (1, 2), (3,)) for n in range(2)]
-CONTEXT = context_of(["adapter"], ROWS)
+PROMPTS = [Prompt(example(n), (1, 2), (3,)) for n in range(2)]
+CONTEXT = context_of(["adapter"], PROMPTS)
 
 
 def answers(text: str = "Up") -> list[Answer]:
     return [
         Answer(
-            example=row.example.id, prediction=text, prompt_tokens=2, new_tokens=3, truncated=False
+            example=prompt.example.id,
+            prediction=text,
+            prompt_tokens=2,
+            new_tokens=3,
+            truncated=False,
         )
-        for row in ROWS
+        for prompt in PROMPTS
     ]
 
 
@@ -37,8 +41,8 @@ def make(text: str = "Up", seconds: float = 2.0):
 def test_a_chunk_that_is_there_is_not_made_again_and_keeps_its_seconds(store):
     first, _ = make(seconds=2.0)
     again, calls = make(text="Down", seconds=9.0)
-    made = chunk(store, KEY, CONTEXT, ROWS, first)
-    kept = chunk(store, KEY, CONTEXT, ROWS, again)
+    made = chunk(store, KEY, CONTEXT, PROMPTS, first)
+    kept = chunk(store, KEY, CONTEXT, PROMPTS, again)
     assert calls == []
     assert (made.reused, kept.reused) == (False, True)
     assert (kept.answers, kept.seconds, kept.files) == (made.answers, 2.0, made.files)
@@ -46,15 +50,15 @@ def test_a_chunk_that_is_there_is_not_made_again_and_keeps_its_seconds(store):
 
 def test_bytes_of_a_chunk_do_not_depend_on_how_long_it_took_or_on_a_resume(store, tmp_path):
     other = type(store)(tmp_path / "other")
-    chunk(store, KEY, CONTEXT, ROWS, make(seconds=1.0)[0])
+    chunk(store, KEY, CONTEXT, PROMPTS, make(seconds=1.0)[0])
     # An attempt that died between the clock and the answers.
     other.create(timing_key(KEY), store.read(timing_key(KEY)))
-    chunk(other, KEY, CONTEXT, ROWS, make(seconds=7.0)[0])
+    chunk(other, KEY, CONTEXT, PROMPTS, make(seconds=7.0)[0])
     assert other.read(KEY) == store.read(KEY)
 
 
 def test_files_are_named_relative_to_the_eval_prefix(store):
-    made = chunk(store, KEY, CONTEXT, ROWS, make()[0])
+    made = chunk(store, KEY, CONTEXT, PROMPTS, make()[0])
     assert [file.name for file in made.files] == [
         "predictions/tuned/0000.jsonl",
         "predictions/tuned/0000.timing.json",
@@ -76,10 +80,10 @@ def test_a_chunk_that_is_cut_is_refused(cut):
 
 
 def test_a_chunk_made_from_other_inputs_is_refused(store):
-    chunk(store, KEY, CONTEXT, ROWS, make()[0])
+    chunk(store, KEY, CONTEXT, PROMPTS, make()[0])
     with pytest.raises(StorageError, match="another adapter, base, data set or decoding"):
-        chunk(store, KEY, context_of(["other"], ROWS), ROWS, make()[0])
-    assert context_of(["adapter"], ROWS[::-1]) != CONTEXT
+        chunk(store, KEY, context_of(["other"], PROMPTS), PROMPTS, make()[0])
+    assert context_of(["adapter"], PROMPTS[::-1]) != CONTEXT
 
 
 def test_losses_are_measured_once_and_verified(store):

@@ -7,15 +7,15 @@ import torch
 
 from fingpt.eval.generate import Decoding, generate_batch
 from fingpt.eval.model import active, load
-from fingpt.eval.prompts import Row
+from fingpt.eval.prompts import Prompt
 from fingpt.prompts.chat import pad_id, render, stop_ids
 from tests.eval.invented import MODEL, example
 
 
 @pytest.fixture
-def rows(tokenizer):
+def prompts(tokenizer):
     found = (render(MODEL, tokenizer, example(n), 1024) for n in range(4))
-    return [Row(example(n), one.prompt_ids, one.answer_ids) for n, one in enumerate(found)]
+    return [Prompt(example(n), one.prompt_ids, one.answer_ids) for n, one in enumerate(found)]
 
 
 @pytest.fixture
@@ -40,12 +40,12 @@ def greedy(model, prompt, decoding):
 
 
 @pytest.mark.parametrize("variant", ["base", "tuned"])
-def test_a_left_padded_batch_gives_what_each_row_gives_alone(
-    model, tokenizer, rows, decoding, variant
+def test_a_left_padded_batch_gives_what_each_prompt_gives_alone(
+    model, tokenizer, prompts, decoding, variant
 ):
     with active(model, variant) as lm:
-        answers, seconds = generate_batch(lm, tokenizer, rows, decoding)
-        wanted = [greedy(lm, row.prompt_ids, decoding) for row in rows]
+        answers, seconds = generate_batch(lm, tokenizer, prompts, decoding)
+        wanted = [greedy(lm, prompt.prompt_ids, decoding) for prompt in prompts]
     assert [answer.new_tokens for answer in answers] == [len(ids) for ids in wanted]
     for answer, ids in zip(answers, wanted, strict=True):
         kept = [token for token in ids if token < 256]  # bytes; marks are not text
@@ -53,22 +53,22 @@ def test_a_left_padded_batch_gives_what_each_row_gives_alone(
     assert seconds > 0
 
 
-def test_settings_that_the_model_ships_with_play_no_part(model, tokenizer, rows, decoding):
+def test_settings_that_the_model_ships_with_play_no_part(model, tokenizer, prompts, decoding):
     with active(model, "tuned") as lm:
-        plain, _ = generate_batch(lm, tokenizer, rows, decoding)
+        plain, _ = generate_batch(lm, tokenizer, prompts, decoding)
         own = lm.generation_config
         own.do_sample, own.temperature, own.top_p = True, 2.0, 0.5
         own.max_length, own.eos_token_id, own.repetition_penalty = 20, 65, 3.0
-        again, _ = generate_batch(lm, tokenizer, rows, decoding)
+        again, _ = generate_batch(lm, tokenizer, prompts, decoding)
     assert again == plain
 
 
-def test_base_is_the_base_and_tuned_is_not(model, small_model, tokenizer, rows, decoding):
+def test_base_is_the_base_and_tuned_is_not(model, small_model, tokenizer, prompts, decoding):
     with active(model, "base") as lm:
-        base, _ = generate_batch(lm, tokenizer, rows, decoding)
+        base, _ = generate_batch(lm, tokenizer, prompts, decoding)
     with active(model, "tuned") as lm:
-        tuned, _ = generate_batch(lm, tokenizer, rows, decoding)
-    pure, _ = generate_batch(small_model, tokenizer, rows, decoding)
+        tuned, _ = generate_batch(lm, tokenizer, prompts, decoding)
+    pure, _ = generate_batch(small_model, tokenizer, prompts, decoding)
     assert base == pure
     assert [one.prediction for one in tuned] != [one.prediction for one in base]
 
@@ -87,11 +87,13 @@ class Scripted:
         return torch.cat([input_ids, tail], dim=1)
 
 
-def test_tokens_are_counted_to_the_stop_id_and_truncation_is_its_absence(tokenizer, rows, decoding):
+def test_tokens_are_counted_to_the_stop_id_and_truncation_is_its_absence(
+    tokenizer, prompts, decoding
+):
     stop = decoding.stop_ids[0]
     text = tokenizer.encode("Up", add_special_tokens=False)
     lines = [[*text, stop], text + text, [stop]]
-    answers, _ = generate_batch(Scripted(lines), tokenizer, rows[:3], decoding)
+    answers, _ = generate_batch(Scripted(lines), tokenizer, prompts[:3], decoding)
     assert [(one.prediction, one.new_tokens, one.truncated) for one in answers] == [
         ("Up", 3, False),
         ("UpUp", 4, True),
@@ -99,8 +101,8 @@ def test_tokens_are_counted_to_the_stop_id_and_truncation_is_its_absence(tokeniz
     ]
 
 
-def test_marks_of_a_template_are_left_out_of_the_text(tokenizer, rows, decoding):
+def test_marks_of_a_template_are_left_out_of_the_text(tokenizer, prompts, decoding):
     header = tokenizer.convert_tokens_to_ids("<|start_header_id|>")
     text = tokenizer.encode("Up", add_special_tokens=False)
-    answers, _ = generate_batch(Scripted([[header, *text]]), tokenizer, rows[:1], decoding)
+    answers, _ = generate_batch(Scripted([[header, *text]]), tokenizer, prompts[:1], decoding)
     assert (answers[0].prediction, answers[0].new_tokens) == ("Up", 3)

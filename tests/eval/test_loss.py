@@ -9,7 +9,7 @@ import torch
 
 from fingpt.errors import DivergedError
 from fingpt.eval.loss import answer_nll
-from fingpt.eval.prompts import Row
+from fingpt.eval.prompts import Prompt
 from fingpt.prompts.chat import labels, render
 from tests.eval.invented import MODEL, example
 
@@ -20,48 +20,52 @@ def rendered(tokenizer):
 
 
 @pytest.fixture
-def rows(rendered):
-    return [Row(example(n), one.prompt_ids, one.answer_ids) for n, one in enumerate(rendered)]
+def prompts(rendered):
+    return [Prompt(example(n), one.prompt_ids, one.answer_ids) for n, one in enumerate(rendered)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_it_equals_the_loss_of_transformers_with_masked_prompts(
-    small_model, rendered, rows, batch_size
+    small_model, rendered, prompts, batch_size
 ):
-    found = answer_nll(small_model, rows, batch_size)
-    for one, row in zip(rendered, rows, strict=True):
+    found = answer_nll(small_model, prompts, batch_size)
+    for one, prompt in zip(rendered, prompts, strict=True):
         with torch.inference_mode():
             ids, wanted = torch.tensor([one.input_ids]), torch.tensor([labels(one)])
             mean = small_model(input_ids=ids, labels=wanted).loss
-        assert found[row.example.id] == pytest.approx(float(mean) * len(one.answer_ids), rel=5e-6)
+        assert found[prompt.example.id] == pytest.approx(
+            float(mean) * len(one.answer_ids), rel=5e-6
+        )
 
 
-def test_a_uniform_model_loses_the_logarithm_of_its_vocabulary_per_token(small_model, rows):
+def test_a_uniform_model_loses_the_logarithm_of_its_vocabulary_per_token(small_model, prompts):
     kept = small_model.lm_head.weight.detach().clone()
     with torch.no_grad():
         small_model.lm_head.weight.zero_()
     try:
-        found = answer_nll(small_model, rows, 2)
+        found = answer_nll(small_model, prompts, 2)
     finally:
         with torch.no_grad():
             small_model.lm_head.weight.copy_(kept)
-    for row in rows:
-        assert found[row.example.id] == pytest.approx(len(row.answer_ids) * math.log(264), rel=1e-5)
+    for prompt in prompts:
+        assert found[prompt.example.id] == pytest.approx(
+            len(prompt.answer_ids) * math.log(264), rel=1e-5
+        )
 
 
-def test_a_loss_that_is_not_finite_names_the_row(small_model, rows):
+def test_a_loss_that_is_not_finite_names_the_row(small_model, prompts):
     kept = small_model.lm_head.weight.detach().clone()
     with torch.no_grad():
         small_model.lm_head.weight.fill_(float("nan"))
     try:
         with pytest.raises(DivergedError, match=r"S\d 2024-01-07 to 2024-01-14 is nan"):
-            answer_nll(small_model, rows, 2)
+            answer_nll(small_model, prompts, 2)
     finally:
         with torch.no_grad():
             small_model.lm_head.weight.copy_(kept)
 
 
-def test_every_batch_is_reported(small_model, rows):
+def test_every_batch_is_reported(small_model, prompts):
     done = []
-    answer_nll(small_model, rows, 2, done.append)
+    answer_nll(small_model, prompts, 2, done.append)
     assert done == [2, 2, 1]

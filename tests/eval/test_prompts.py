@@ -1,4 +1,4 @@
-"""Batches depend on the rows alone."""
+"""Batches depend on the prompts alone."""
 
 from __future__ import annotations
 
@@ -7,29 +7,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fingpt.errors import DataError
-from fingpt.eval.prompts import Row, batches, refuse_duplicates, spread
+from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates
 from fingpt.prompts.examples import Example
 
 
-def row(number: int, length: int) -> Row:
+def prompt(number: int, length: int) -> Prompt:
     example = Example("", "", "a", f"S{number}", "2024-01-07 to 2024-01-14", "up by 0-1%", "", "")
-    return Row(example, tuple(range(length)), (1,))
+    return Prompt(example, tuple(range(length)), (1,))
 
 
 @given(st.lists(st.integers(1, 5), max_size=20), st.integers(1, 6), st.randoms())
-def test_batches_hold_every_row_once_longest_first_in_any_order_of_rows(lengths, size, random):
-    rows = [row(number, length) for number, length in enumerate(lengths)]
-    plan = batches(rows, size, lambda one: len(one.prompt_ids))
+def test_batches_hold_every_prompt_once_longest_first_in_any_order_of_prompts(
+    lengths, size, random
+):
+    prompts = [prompt(number, length) for number, length in enumerate(lengths)]
+    plan = batches(prompts, size, lambda one: len(one.prompt_ids))
     flat = [one for batch in plan for one in batch]
-    assert sorted(one.example.symbol for one in flat) == sorted(one.example.symbol for one in rows)
+    assert sorted(one.example.symbol for one in flat) == sorted(
+        one.example.symbol for one in prompts
+    )
     assert [len(one.prompt_ids) for one in flat] == sorted(lengths, reverse=True)
-    random.shuffle(rows)
-    assert batches(rows, size, lambda one: len(one.prompt_ids)) == plan
+    random.shuffle(prompts)
+    assert batches(prompts, size, lambda one: len(one.prompt_ids)) == plan
 
 
 @given(st.integers(1, 300), st.integers(1, 80))
-def test_spread_takes_distinct_rows_from_all_over(count, limit):
-    found = spread(count, limit)
+def test_evenly_spaced_takes_distinct_rows_from_all_over(count, limit):
+    found = evenly_spaced(count, limit)
     assert len(set(found)) == min(count, limit)
     assert found[0] == 0
     assert max(found) < count
@@ -37,4 +41,4 @@ def test_spread_takes_distinct_rows_from_all_over(count, limit):
 
 def test_a_row_that_occurs_twice_is_refused():
     with pytest.raises(DataError, match=r"S1 .*occurs twice"):
-        refuse_duplicates([row(1, 2), row(2, 2), row(1, 3)])
+        refuse_duplicates([prompt(1, 2), prompt(2, 2), prompt(1, 3)])

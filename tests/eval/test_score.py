@@ -22,11 +22,11 @@ WITHOUT_LINE = f"{HEAD}It goes up."
 
 
 def strict_of(metrics, *pairs):
-    return summarise(outcomes=score_strict(pairs=pairs, metrics=metrics), metrics=metrics)
+    return summarise(pairs=score_strict(pairs=pairs, metrics=metrics), metrics=metrics)
 
 
 def robust_of(metrics, *pairs):
-    return summarise(outcomes=score_robust(pairs=pairs, metrics=metrics), metrics=metrics)
+    return summarise(pairs=score_robust(pairs=pairs, metrics=metrics), metrics=metrics)
 
 
 def test_failures_stay_in_the_denominator_of_the_all_scores(metrics):
@@ -83,8 +83,8 @@ def test_a_forecast_without_a_size_counts_as_zero_in_the_error(metrics):
 def test_reasoning_fails_strict_and_is_removed_on_request(metrics):
     rows = [Pair("<think>\n\n</think>\n\n" + UP, UP, "up by 2-3%")]
     assert strict_of(metrics, *rows).parsed == 0
-    outcomes = score_strict(pairs=rows, metrics=metrics, without_reasoning=True)
-    assert summarise(outcomes=outcomes, metrics=metrics).valid == 1
+    parsed = score_strict(pairs=rows, metrics=metrics, without_reasoning=True)
+    assert summarise(pairs=parsed, metrics=metrics).valid == 1
 
 
 def test_a_label_outside_the_grammar_is_refused(metrics):

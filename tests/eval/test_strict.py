@@ -1,4 +1,4 @@
-"""The published reading, quirks included: the reference column of the table."""
+"""The parser `strict`: the published code's results, quirks included."""
 
 from __future__ import annotations
 

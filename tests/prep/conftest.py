@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fingpt.prep.importing import Imported, import_rows
-from fingpt.prep.normalize import normalize
+from fingpt.prep.importer import Imported, import_rows, normalize
 from fingpt.prep.raw_rows import COLUMNS, RawRow
 from fingpt.prep.readers import read_file
 from fingpt.prompts.examples import Example

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from fingpt.prep.importer import DISAGREES, OUTSIDE_GRAMMAR, RESTORED
 from fingpt.prep.lint import SEVERITIES, lint
-from fingpt.prep.normalize import DISAGREES, OUTSIDE_GRAMMAR, RESTORED
 from fingpt.prep.split import split_rows
 
 
@@ -44,7 +44,7 @@ def test_sound_rows_give_context_and_the_unproven_last_week_only(sound):
     }
 
 
-def test_findings_come_gravest_first(real):
+def test_errors_come_first(real):
     order = [SEVERITIES.index(found.severity) for found in lint(real.rows)]
     assert order == sorted(order)
 

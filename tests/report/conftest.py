@@ -8,7 +8,7 @@ import pytest
 
 from fingpt.prompts.examples import Example
 from fingpt.report.inputs import Reading, read_runs
-from fingpt.report.score_arrays import Rows
+from fingpt.report.score_arrays import ScoreArrays
 from fingpt.storage import ObjectStore, open_store
 from tests.report.world import Plan, World, make_examples, make_rows
 
@@ -52,6 +52,6 @@ def plan() -> type[Plan]:
 
 
 @pytest.fixture(scope="session")
-def rows_of() -> Callable[[list[Example], Plan], Rows]:
+def rows_of() -> Callable[[list[Example], Plan], ScoreArrays]:
     """`make_rows`."""
     return make_rows

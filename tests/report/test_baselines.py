@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from fingpt.prompts.examples import Example
-from fingpt.report.baselines import baselines, best_direction, best_magnitude, last_move, score
+from fingpt.report.baselines import (
+    baselines,
+    best_direction,
+    best_magnitude,
+    last_move,
+    score,
+    skill,
+)
 from fingpt.report.stats import WeekBootstrap
+from fingpt.report.verdict import Verdict
 
 # predictor → accuracy, MSE on the 300 published test rows.
 PUBLISHED = {
@@ -114,3 +122,17 @@ def test_a_scored_baseline_has_an_interval_and_zero_has_no_direction(examples):
     zero = score(found["zero"], bootstrap)
     assert zero.accuracy is None
     assert zero.mse.low < zero.mse.value < zero.mse.high
+
+
+def test_skill_is_against_the_best_trivial_forecast(examples, plan, rows_of):
+    skilled, blind = rows_of(examples, plan(right=0.75)), rows_of(examples, plan())
+    ordered = sorted(examples, key=lambda row: row.id)
+    found = baselines(ordered, [])
+    zero = next(b for b in found if b.key == "zero")
+    good, bad = (skill("m", rows, zero, best_direction(found)) for rows in (skilled, blind))
+    assert good.accuracy_verdict == Verdict.BETTER
+    assert bad.accuracy_verdict == Verdict.NO_DIFFERENCE
+    assert bad.mse_skill.value == pytest.approx(
+        1 - blind.squared_error.mean() / zero.squared_error.mean()
+    )
+    assert bad.mse_skill.low < bad.mse_skill.value < bad.mse_skill.high

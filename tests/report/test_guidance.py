@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fingpt.report.compose import compose
-from fingpt.report.guidance import advise, facts, holds, load_rules
+from fingpt.report.guidance import Condition, Rule, advise, facts, load_rules
 from fingpt.report.inputs import read_runs
+from fingpt.report.verdict import Verdict
 
 APPLICATIONS = [
     "risk-assessment",
@@ -64,7 +65,7 @@ def seed_report(make_world, plan):
                 for k, v in rows.rouge.items()
             },
         )
-        sides.append(replace(side, rows={"tuned": rows}))
+        sides.append(replace(side, arrays={"tuned": rows}))
     return compose(sides, reading.test, reading.train, {})
 
 
@@ -74,9 +75,7 @@ def test_the_reference_reports_own_numbers_name_no_winner(seed_report):
     assert values["mse"] == pytest.approx([11.27, 12.57])
     assert values["samples_per_second"] == pytest.approx([4.902, 4.935])
     for line in seed_report.table:
-        assert line.comparisons[0].verdict in ("no detectable difference", "not comparable"), (
-            line.key
-        )
+        assert not line.comparisons[0].verdict.decisive, line.key
     assert [item.application for item in seed_report.guidance] == APPLICATIONS
     for item in seed_report.guidance:
         assert item.choice == "", item.application
@@ -124,15 +123,30 @@ def test_one_model_alone_gets_guidance_without_a_rival():
         ("a <= 1", {}, False),
         ("a is missing", {}, True),
         ("a is missing", {"a": 0.0}, False),
-        ("a == better", {"a": "better"}, True),
-        ("a == better", {"a": "worse"}, False),
+        ("a == better", {"a": Verdict.BETTER}, True),
+        ("a == better", {"a": Verdict.WORSE}, False),
         ("a == missing", {}, False),
     ],
 )
 def test_conditions(condition, known, expected):
-    assert holds(condition, known) is expected
+    assert Condition.parse(condition).holds(known) is expected
 
 
-def test_a_condition_with_another_operator_is_refused():
-    with pytest.raises(ValueError, match="no known operator"):
-        holds("a ~ 1", {"a": 1.0})
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("a ~ 1", "no known operator"),
+        ("a is there", "no known operator"),
+        ("pair.mse == beter", "names no verdict; there are better, worse"),
+    ],
+)
+def test_a_rule_with_an_operator_or_a_verdict_that_there_is_not_is_refused_on_loading(
+    condition, message
+):
+    with pytest.raises(ValueError, match=message):
+        Rule(when=(condition,), answer="neither", because="")
+
+
+def test_a_verdict_of_several_words_can_stand_in_a_rule():
+    condition = Condition.parse(f"pair.mse == {Verdict.NO_DIFFERENCE}")
+    assert condition.holds({"pair.mse": Verdict.NO_DIFFERENCE})

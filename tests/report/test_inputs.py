@@ -11,8 +11,9 @@ import pytest
 
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
 from fingpt.report.inputs import newest_runs, read_curve, read_runs
-from fingpt.report.score_arrays import read_rows
+from fingpt.report.score_arrays import read_scores
 from fingpt.runs.run import Stage, complete_key, stage_prefix
+from tests.report.world import table
 
 
 def stamp(day):
@@ -88,8 +89,16 @@ def test_curves_are_in_order_and_the_last_word_on_a_step_wins():
 
 def test_scores_that_are_no_scores_are_refused_in_one_sentence():
     with pytest.raises(DataError, match="not a table of scores"):
-        read_rows(b"PAR1 nonsense", "scores.parquet")
+        read_scores(b"PAR1 nonsense", "scores.parquet")
     sink = io.BytesIO()
     pq.write_table(pa.table({"variant": ["tuned"], "example": ["a"]}), sink)
     with pytest.raises(DataError, match=r"scores\.parquet"):
-        read_rows(sink.getvalue(), "scores.parquet")
+        read_scores(sink.getvalue(), "scores.parquet")
+
+
+def test_scores_of_an_eval_that_did_not_store_what_is_valid_say_what_to_do(examples, plan, rows_of):
+    whole = pq.read_table(io.BytesIO(table({"tuned": rows_of(examples, plan())})))
+    sink = io.BytesIO()
+    pq.write_table(whole.drop_columns("valid"), sink)
+    with pytest.raises(DataError, match=r"lacks the column\(s\) valid: .*make run MODEL="):
+        read_scores(sink.getvalue(), "scores.parquet")

@@ -6,12 +6,14 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
-from fingpt.report.compose import bin_label, compose
+from fingpt.report.compose import compose, forecast_label
 from fingpt.report.document import Report
 from fingpt.report.inputs import read_runs
 from fingpt.report.render import cell, embeddable, render, report_id
+from fingpt.report.verdict import Verdict
 
 
 def report_of(world, *plans, models=("llama31", "deepseek-r1", "tiny-llama31")):
@@ -146,8 +148,10 @@ def test_three_models_are_each_compared_with_the_first(world, plan):
 def test_nothing_was_read_still_makes_a_report(world, plan):
     report = report_of(world, plan(unread=1.0, base=False), plan(unread=1.0, base=False))
     found = {line.key: line.comparisons[0] for line in report.table}
-    assert found["accuracy_read"].phrase == "not comparable: no answer could be read"
-    assert found["accuracy"].verdict == "no detectable difference"
+    assert (
+        found["accuracy_read"].phrase == f"{Verdict.NOT_COMPARABLE.label}: no answer could be read"
+    )
+    assert found["accuracy"].verdict == Verdict.NO_DIFFERENCE
     assert b"not read" in render(report)["report.json"]
 
 
@@ -159,11 +163,17 @@ def test_the_markdown_tables_are_whole(rendered):
     assert "## The six metrics" in text
 
 
-def test_bins_of_moves():
-    assert [bin_label(m) for m in (0.5, -5.5, 2.0, -7.0, 0.0)] == [
+def test_forecasts_are_counted_in_bins_or_under_what_they_lack():
+    moves = (0.5, -5.5, 2.0, -7.0, 0.0)
+    assert [forecast_label(np.sign(move), move) for move in moves] == [
         "up by 0-1%", "down by more than 5%", "up by 1-2%", "down by more than 5%", "no change",
     ]  # fmt: skip
-    assert bin_label(float("nan")) == "not read"
+    nan = float("nan")
+    assert forecast_label(nan, nan) == "not read"
+    assert [forecast_label(way, nan) for way in (1, -1)] == [
+        "up without a size",
+        "down without a size",
+    ]
 
 
 def test_embedding_and_cells_escape_what_would_be_obeyed():

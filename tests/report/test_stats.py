@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score, matthews_corrcoef
 
-from fingpt.report.stats import MIN_WEEKS, WeekBootstrap, detectable_gap, mcnemar_p, wilson
+from fingpt.metrics import mean
+from fingpt.report.stats import (
+    MIN_WEEKS,
+    WeekBootstrap,
+    detectable_gap,
+    mcnemar_p,
+    per_row,
+    wilson,
+)
 
 
 def weeks(count, each):
@@ -14,42 +23,48 @@ def weeks(count, each):
 
 def test_same_seed_same_interval_other_seed_another():
     values = np.random.default_rng(0).random(300)
-    first, again, other = (WeekBootstrap(weeks(10, 30), seed).mean(values) for seed in (1, 1, 2))
+    first, again, other = (
+        WeekBootstrap(weeks(10, 30), seed).estimate(mean, per_row(values)) for seed in (1, 1, 2)
+    )
     assert first == again
     assert first != other
 
 
 def test_values_alike_in_every_week_have_no_spread():
     values = np.tile([0.0, 1.0, 2.0], 20)
-    found = WeekBootstrap(weeks(10, 6)).mean(values)
+    found = WeekBootstrap(weeks(10, 6)).estimate(mean, per_row(values))
     assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
 
 
 def test_weeks_not_rows_are_resampled():
     rng = np.random.default_rng(0)
     shared = np.repeat(rng.normal(size=10), 30)
-    clustered = WeekBootstrap(weeks(10, 30)).mean(shared)
-    naive = WeekBootstrap([str(i) for i in range(300)]).mean(shared)
+    clustered = WeekBootstrap(weeks(10, 30)).estimate(mean, per_row(shared))
+    naive = WeekBootstrap([str(i) for i in range(300)]).estimate(mean, per_row(shared))
     assert clustered.high - clustered.low > 3 * (naive.high - naive.low)
 
 
 def test_a_ratio_is_of_sums_not_a_mean_of_ratios():
     top, bottom = np.array([1.0, 9.0] * 6), np.array([1.0, 3.0] * 6)
-    assert WeekBootstrap(weeks(6, 2)).mean(top, bottom).value == pytest.approx(10 / 4)
+    assert WeekBootstrap(weeks(6, 2)).estimate(
+        mean, {"total": top, "count": bottom}
+    ).value == pytest.approx(10 / 4)
 
 
 def test_differences_are_paired_and_signed_second_minus_first():
     first = np.random.default_rng(0).normal(0, 50, 300)
-    found = WeekBootstrap(weeks(10, 30)).difference(first, first + 1)
+    found = WeekBootstrap(weeks(10, 30)).difference(mean, per_row(first), per_row(first + 1))
     assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
 
 
 def test_few_weeks_and_empty_denominators_give_no_interval():
     values = np.ones(MIN_WEEKS - 1)
-    assert WeekBootstrap(weeks(MIN_WEEKS - 1, 1)).mean(values).low is None
-    nothing = WeekBootstrap(weeks(10, 1)).mean(np.zeros(10), np.zeros(10))
+    assert WeekBootstrap(weeks(MIN_WEEKS - 1, 1)).estimate(mean, per_row(values)).low is None
+    nothing = WeekBootstrap(weeks(10, 1)).estimate(
+        mean, {"total": np.zeros(10), "count": np.zeros(10)}
+    )
     assert (nothing.value, nothing.low) == (None, None)
-    assert WeekBootstrap([]).mean(np.array([])).value is None
+    assert WeekBootstrap([]).estimate(mean, per_row(np.array([]))).value is None
 
 
 def test_intervals_of_clustered_noise_cover_the_truth_in_about_95_of_100():
@@ -57,9 +72,63 @@ def test_intervals_of_clustered_noise_cover_the_truth_in_about_95_of_100():
     hits = 0
     for seed in range(400):
         values = np.repeat(rng.normal(size=10), 5) + rng.normal(size=50)
-        found = WeekBootstrap(weeks(10, 5), seed, draws=1000).mean(values)
+        found = WeekBootstrap(weeks(10, 5), seed, draws=1000).estimate(mean, per_row(values))
         hits += found.low <= 0 <= found.high
     assert 0.91 <= hits / 400 <= 0.99
+
+
+def mcc(tp, fp, tn, fn):
+    product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+    return (tp * tn - fp * fn) / np.sqrt(product)
+
+
+def balanced_accuracy(tp, fp, tn, fn):
+    return (tp / (tp + fn) + tn / (tn + fp)) / 2
+
+
+def confusion(forecast, truth):
+    pairs = {"tp": (1, 1), "fp": (1, -1), "tn": (-1, -1), "fn": (-1, 1)}
+    return {
+        name: ((forecast == said) & (truth == real)).astype(float)
+        for name, (said, real) in pairs.items()
+    }
+
+
+def forecasts_and_truth(seed):
+    rng = np.random.default_rng(seed)
+    truth = np.where(rng.random(240) < 0.55, 1, -1)
+    return [np.where(rng.random(240) < right, 1, -1) * truth for right in (0.55, 0.65)], truth
+
+
+@pytest.mark.parametrize(
+    ("statistic", "oracle"),
+    [(mcc, matthews_corrcoef), (balanced_accuracy, balanced_accuracy_score)],
+)
+def test_any_statistic_of_sums_gives_what_resampled_rows_give(statistic, oracle):
+    (first, second), truth = forecasts_and_truth(4)
+    named = weeks(12, 20)
+    bootstrap = WeekBootstrap(named, seed=9, draws=100)
+    found = bootstrap.estimate(statistic, confusion(second, truth))
+    gap = bootstrap.difference(statistic, confusion(first, truth), confusion(second, truth))
+    assert found.value == pytest.approx(oracle(truth, second))
+    assert gap.value == pytest.approx(oracle(truth, second) - oracle(truth, first))
+    # The same draws, each made of copies of whole weeks' rows and scored by scikit-learn.
+    names = sorted(set(named))
+    counts = np.random.default_rng(9).multinomial(12, np.full(12, 1 / 12), size=100)
+    ones, twos = np.empty(100), np.empty(100)
+    for draw, drawn in enumerate(counts):
+        copies = np.repeat(np.arange(240), [drawn[names.index(week)] for week in named])
+        ones[draw] = oracle(truth[copies], first[copies])
+        twos[draw] = oracle(truth[copies], second[copies])
+    tail = bootstrap._tail
+    assert (found.low, found.high) == pytest.approx(np.quantile(twos, [tail, 1 - tail]))
+    assert (gap.low, gap.high) == pytest.approx(np.quantile(twos - ones, [tail, 1 - tail]))
+
+
+def test_draws_in_which_a_statistic_is_undefined_are_left_out():
+    truth = np.repeat([1, -1, -1, -1, -1, -1, -1], 4)  # draws without the first week have no ups
+    found = WeekBootstrap(weeks(7, 4)).estimate(balanced_accuracy, confusion(truth, truth))
+    assert (found.value, found.low, found.high) == (1, 1, 1)
 
 
 def test_mcnemar_is_the_exact_binomial_of_the_discordant_rows():

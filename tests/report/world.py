@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from fingpt.config import RunConfig
 from fingpt.prompts.examples import LABELS, Example, encode_jsonl
-from fingpt.report.score_arrays import ROUGES, SECTIONS, Rows
+from fingpt.report.score_arrays import ROUGES, SECTIONS, ScoreArrays
 from fingpt.runs.manifest import (
     DatasetManifest,
     EvalManifest,
@@ -77,7 +77,7 @@ def make_examples(weeks: int = 10, symbols: int = 30, seed: int = 7) -> list[Exa
     return found
 
 
-def make_rows(examples: list[Example], plan: Plan) -> Rows:
+def make_rows(examples: list[Example], plan: Plan) -> ScoreArrays:
     """Scored answers to the examples under a plan, sorted by example id."""
     rng = np.random.default_rng(plan.seed)
     examples = sorted(examples, key=lambda example: example.id)
@@ -90,7 +90,7 @@ def make_rows(examples: list[Example], plan: Plan) -> Rows:
     unread = rng.random(n) < plan.unread
     nan = np.where(unread, np.nan, 1.0)
     tokens = np.array([40.0 + len(example.answer) % 7 for example in examples])
-    return Rows(
+    return ScoreArrays(
         example=tuple(example.id for example in examples),
         week=tuple(example.start.isoformat() for example in examples),
         truth=truth,
@@ -99,13 +99,14 @@ def make_rows(examples: list[Example], plan: Plan) -> Rows:
         new_tokens=rng.normal(plan.new_tokens, 20, n).round(),
         seconds=np.full(n, 1 / plan.samples_per_second),
         parsed=(~unread).astype(float),
+        valid=(~unread).astype(float),
         direction=direction * nan,
         margin=margin * nan,
         rouge={name: rng.normal(plan.rouge, 0.08, n).clip(0, 1) * nan for name in COLUMNS},
     )
 
 
-def parser_scores(rows: Rows) -> ParserScores:
+def parser_scores(rows: ScoreArrays) -> ParserScores:
     read = rows.parsed == 1
     unread = int((~read).sum())
     rouge = {
@@ -128,7 +129,7 @@ def parser_scores(rows: Rows) -> ParserScores:
     )
 
 
-def table(rows: dict[str, Rows]) -> bytes:
+def table(rows: dict[str, ScoreArrays]) -> bytes:
     columns: dict[str, list] = {"variant": []}
     for variant, its in rows.items():
         columns["variant"] += [variant] * its.n
@@ -145,7 +146,8 @@ def table(rows: dict[str, Rows]) -> bytes:
         ):
             values = [None if np.isnan(v) else float(v) for v in getattr(its, name)]
             columns.setdefault(name, []).extend(values)
-        columns.setdefault("parsed", []).extend(bool(v) for v in its.parsed)
+        for name in ("parsed", "valid"):
+            columns.setdefault(name, []).extend(bool(v) for v in getattr(its, name))
         for name in COLUMNS:
             columns.setdefault(name, []).extend(
                 None if np.isnan(v) else float(v) for v in its.rouge[name]
@@ -189,7 +191,7 @@ class World:
         )
         put(store, dataset_manifest_key(self.dataset), encode(self.manifest))
 
-    def add(self, model: str, plan: Plan, rows: dict[str, Rows] | None = None) -> str:
+    def add(self, model: str, plan: Plan, rows: dict[str, ScoreArrays] | None = None) -> str:
         """Store a finished run of `model` and return its id."""
         run = Run.of(RunConfig(model=model, seed=plan.run_seed), {"train": plan.finished_at})
         put(self.store, run_key(run.id), run.encode())
@@ -267,7 +269,7 @@ class World:
             files=(ref,),
         )
 
-    def _evaluation(self, run: Run, plan: Plan, rows: dict[str, Rows]) -> EvalManifest:
+    def _evaluation(self, run: Run, plan: Plan, rows: dict[str, ScoreArrays]) -> EvalManifest:
         scores = {}
         for variant, its in rows.items():
             generate = its.n / plan.samples_per_second

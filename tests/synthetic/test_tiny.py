@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from fingpt.errors import ConfigError
-from fingpt.eval.robust import ParseFailure, robust
+from fingpt.eval.forecast import ParseFailure
+from fingpt.eval.robust import robust
 from fingpt.models import MODELS, spec
 from fingpt.prompts import chat
 from fingpt.prompts.examples import Example

@@ -1,10 +1,12 @@
-"""Share of equal integer codes, by scikit-learn."""
+"""Binary accuracy as a module of the `evaluate` library; the metric itself is `fingpt.metrics.accuracy`."""
 
 from __future__ import annotations
 
 import datasets
 import evaluate
-from sklearn.metrics import accuracy_score
+import numpy as np
+
+from fingpt.metrics import accuracy
 
 
 class Accuracy(evaluate.Metric):
@@ -13,11 +15,15 @@ class Accuracy(evaluate.Metric):
     def _info(self) -> evaluate.MetricInfo:
         code = datasets.Value("int32")
         return evaluate.MetricInfo(
-            description="Share of predictions equal to their references.",
-            citation="Pedregosa et al. (2011). Scikit-learn: machine learning in Python. JMLR 12, pages 2825-2830.",
+            description="Share of direction codes equal to their references.",
+            citation="",
             inputs_description="predictions, references: one integer each.",
             features=datasets.Features({"predictions": code, "references": code}),
         )
 
     def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
-        return {"accuracy": float(accuracy_score(references, predictions))}
+        return {
+            "accuracy": accuracy(
+                np.asarray(predictions, np.float64), np.asarray(references, np.float64)
+            )
+        }

@@ -1,10 +1,12 @@
-"""Mean squared error, by scikit-learn."""
+"""Mean squared error as a module of the `evaluate` library; the metric itself is `fingpt.metrics.mse`."""
 
 from __future__ import annotations
 
 import datasets
 import evaluate
-from sklearn.metrics import mean_squared_error
+import numpy as np
+
+from fingpt.metrics import mse
 
 
 class Mse(evaluate.Metric):
@@ -14,10 +16,10 @@ class Mse(evaluate.Metric):
         number = datasets.Value("float64")
         return evaluate.MetricInfo(
             description="Mean of the squared differences.",
-            citation="Pedregosa et al. (2011). Scikit-learn: machine learning in Python. JMLR 12, pages 2825-2830.",
+            citation="",
             inputs_description="predictions, references: one number each.",
             features=datasets.Features({"predictions": number, "references": number}),
         )
 
     def _compute(self, predictions: list[float], references: list[float]) -> dict[str, float]:
-        return {"mse": float(mean_squared_error(references, predictions))}
+        return {"mse": mse(np.asarray(predictions), np.asarray(references))}

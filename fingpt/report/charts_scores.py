@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import altair as alt
 
 from fingpt.prompts.examples import LABELS
-from fingpt.report.chart_style import COLOURS, INK, WIDTH, Chart, Row, draw, intervals, named
-from fingpt.report.document import NO_CHANGE, NOT_READ, Report
+from fingpt.report.charts_style import COLOURS, INK, WIDTH, Chart, Row, draw, intervals, named
+from fingpt.report.document import NO_CHANGE, NO_SIZE, NOT_READ, Report
+from fingpt.report.lines import Line
 from fingpt.report.stats import Estimate
-from fingpt.report.verdict import Line
 from fingpt.report.wording import spread, unit, value
 
 _SHORT = {
@@ -46,7 +46,7 @@ def rouge(report: Report) -> Chart:
     return Chart(
         key="rouge",
         title="ROUGE by section of the answer, all test rows, unread answers as 0 (F-measure, 0 to 1)",
-        alt=_say(lines, titles),
+        alt=_figures(lines, titles),
         svg=intervals(rows, titles, "ROUGE F-measure with 95 % interval", zero=True),
         header=("score", "model", "value", "95 % interval"),
         rows=tuple(
@@ -108,8 +108,8 @@ def differences(report: Report) -> Chart:
                 continue
             sign = 100 / abs(start) * (1 if line.higher_is_better else -1)
             turned = [v * sign for v in (gap.value, gap.low, gap.high or 0.0)]
-            word = line.comparisons[index].verdict
-            name = f"{_name(line)}: {word}" if len(titles) == 2 else _name(line)
+            verdict = line.comparisons[index].verdict
+            name = f"{_name(line)}: {verdict.label}" if len(titles) == 2 else _name(line)
             rows.append(
                 {
                     "label": name,
@@ -158,9 +158,10 @@ def bins(report: Report) -> list[Chart]:
 def _bins(report: Report, index: int) -> Chart:
     title = report.models[index].title
     cells = [cell for cell in report.bins if cell.model == title]
-    extra = [name for name in (NO_CHANGE, NOT_READ) if any(cell.forecast == name for cell in cells)]
+    short = {**_SHORT, NO_CHANGE: "none", NOT_READ: "unread", NO_SIZE[1]: "↑ ?", NO_SIZE[-1]: "↓ ?"}
+    forecast = {cell.forecast for cell in cells}
+    extra = [name for name in short if name not in _SHORT and name in forecast]
     order = [*extra, *LABELS]
-    short = {**_SHORT, NO_CHANGE: "none", NOT_READ: "unread"}
     rows: list[Row] = [
         {"realised": short[c.realised], "forecast": short[c.forecast], "rows": float(c.rows)}
         for c in cells
@@ -219,7 +220,7 @@ def _row(label: str, series: str, estimate: Estimate, scale: float = 1.0) -> Row
     }
 
 
-def _say(lines: Sequence[Line], titles: Sequence[str]) -> str:
+def _figures(lines: Sequence[Line], titles: Sequence[str]) -> str:
     parts = []
     for line in lines:
         figures = [

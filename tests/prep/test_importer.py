@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingpt.prep.normalize import DISAGREES, OUTSIDE_GRAMMAR, RESTORED, normalize
+from fingpt.prep.importer import DISAGREES, OUTSIDE_GRAMMAR, RESTORED, normalize
 from fingpt.prep.raw_rows import COLUMNS, RawRow, Reason, Reject
 from fingpt.prompts.examples import LABELS, Example, decode_jsonl, encode_jsonl
 

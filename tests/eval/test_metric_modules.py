@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.eval.metrics import MODULES, mean_rouge
+from fingpt.eval.metric_modules import MODULES, mean_rouge
 from fingpt.runs.manifest import RougeScores
 
 
@@ -76,8 +76,8 @@ def test_metrics_need_no_network_and_leave_nothing_in_home(tmp_path):
         "def refuse(*_, **__): raise AssertionError('network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
         "from pathlib import Path\n"
-        "from fingpt.eval.metrics import Metrics\n"
-        f"metrics = Metrics(Path({str(tmp_path / 'work')!r}))\n"
+        "from fingpt.eval.metric_modules import MetricModules\n"
+        f"metrics = MetricModules(Path({str(tmp_path / 'work')!r}))\n"
         "assert metrics.rouge(predictions=['a'], references=['a'])[0].rougeL == 1.0\n"
         "assert metrics.accuracy(predicted=[1], truth=[1]) == metrics.mse(predicted=[1.0], truth=[2.0]) == 1.0\n"
     )

@@ -1,4 +1,4 @@
-"""The metrics, through the `evaluate` library and the modules shipped beside this file: no hub, no network.
+"""The metric modules in `modules/`, called through the `evaluate` library without a hub or a network.
 
 Numbers in, numbers out. Which rows count and what a failed parse means is decided in `fingpt.eval.score`.
 """
@@ -12,13 +12,14 @@ from typing import cast
 from fingpt.eval.modules.accuracy.accuracy import Accuracy
 from fingpt.eval.modules.mse.mse import Mse
 from fingpt.eval.modules.rouge.rouge import Rouge
+from fingpt.metrics import mean
 from fingpt.runs.manifest import RougeScores
 
 MODULES = Path(__file__).parent / "modules"
 
 
-class Metrics:
-    """The three metric modules with `folder` as their only working place on disk; ROUGE of a pair is computed once."""
+class MetricModules:
+    """Accuracy, MSE and ROUGE, with `folder` as their only working place on disk; ROUGE of a pair is computed once."""
 
     def __init__(self, folder: Path) -> None:
         place = str(folder)
@@ -59,7 +60,7 @@ def mean_rouge(rows: Sequence[RougeScores]) -> RougeScores:
     """Arithmetic mean over pairs (not the bootstrap middle that rouge_score's own aggregator gives)."""
     n = len(rows)
     return RougeScores(
-        rouge1=sum(row.rouge1 for row in rows) / n,
-        rouge2=sum(row.rouge2 for row in rows) / n,
-        rougeL=sum(row.rougeL for row in rows) / n,
+        rouge1=mean(sum(row.rouge1 for row in rows), n),
+        rouge2=mean(sum(row.rouge2 for row in rows), n),
+        rougeL=mean(sum(row.rougeL for row in rows), n),
     )

@@ -1,16 +1,18 @@
-"""One raw row in, one Example or one Reject out. Pure: no I/O, and never an exception for bad data.
+"""The importer: each raw row becomes an Example of its split, or a Reject with its reason.
 
 The published prompt is one Llama-2 string. Its marks are taken apart by position (the first closing system mark, the
-last closing instruction mark), so marks that stand inside news text stay text. Nothing else of the row is changed:
-`prompt`, `answer`, `period`, `label` and `symbol` stay exportable byte for byte. The one repair, a prediction line that
-the answer lacks, goes into the trained answer only and is noted.
-
-It does not judge: rows whose answer disagrees with their label are noted, not refused; leaks are fingpt.prep.lint's.
+last closing instruction mark), so marks inside news text stay text. Nothing else of the row is changed: `prompt`,
+`answer`, `period`, `label` and `symbol` stay exportable byte for byte. The one repair, a prediction line that the
+answer lacks, goes into the trained answer only and is noted. A row whose answer disagrees with its label is noted, not
+refused; leaks are `fingpt.prep.lint`'s.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from fingpt.errors import DataError
 from fingpt.prep.raw_rows import COLUMNS, RawRow, Reason, Reject, quote
@@ -19,6 +21,9 @@ from fingpt.prompts.examples import LABELS, Example, parse_period
 RESTORED = "prediction-line-restored"
 DISAGREES = "label-disagrees-with-answer"
 OUTSIDE_GRAMMAR = "prediction-line-outside-grammar"
+
+MAX_TEXT_BYTES = 1 << 30
+"""All rows are held in memory while they are split: at most 1 GiB of text (about 100,000 published rows)."""
 
 # The published layout has no blanks around the marks, the official one has; the opening decides which it is.
 _LAYOUTS = (("[INST]<<SYS>>\n", "[/INST]"), ("[INST] <<SYS>>\n", " [/INST]"))
@@ -32,6 +37,72 @@ _PREDICTION_HEADER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _ANALYSIS = re.compile(r"analysis[ \t]*:", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Examples by the source's own splits in source order, and the rows that were refused."""
+
+    rows: dict[str, list[Example]]
+    rejects: tuple[Reject, ...]
+
+    @property
+    def read(self) -> int:
+        """Number of rows that the source holds."""
+        return sum(map(len, self.rows.values())) + len(self.rejects)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Refused rows by reason, the most frequent first."""
+        return dict(Counter(str(reject.reason) for reject in self.rejects).most_common())
+
+
+def import_rows(stream: Iterable[RawRow | Reject], max_reject_rate: float) -> Imported:
+    """Normalize every row of `stream`; an exact repetition within a split is refused, for ids must be unique.
+
+    Raises DataError when the source holds no rows, when more than the share `max_reject_rate` is refused (with counts
+    by reason and the first place), or when the rows exceed 1 GiB of text.
+    """
+    rows: dict[str, list[Example]] = {}
+    rejects: list[Reject] = []
+    seen: dict[tuple[str, str], int] = {}
+    size = 0
+    for row in stream:
+        if isinstance(row, Reject):
+            rejects.append(row)
+            continue
+        found = normalize(row)
+        if isinstance(found, Reject):
+            rejects.append(found)
+            continue
+        first = seen.setdefault((row.split, found.id), row.line)
+        if first != row.line:
+            rejects.append(row.reject(Reason.DUPLICATE, f"the row repeats line {first} exactly"))
+            continue
+        rows.setdefault(row.split, []).append(found)
+        size += 2 * (len(found.prompt) + len(found.answer))
+        if size > MAX_TEXT_BYTES:
+            raise DataError(
+                f"The source holds more than {MAX_TEXT_BYTES >> 20} MiB of text at {row.file} line {row.line}; "
+                "cut it into smaller sources."
+            )
+    imported = Imported(rows, tuple(rejects))
+    _check(imported, max_reject_rate)
+    return imported
+
+
+def _check(imported: Imported, max_reject_rate: float) -> None:
+    if not imported.read:
+        raise DataError("The source holds no rows: every split is empty; check what was exported.")
+    rate = len(imported.rejects) / imported.read
+    if rate > max_reject_rate:
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in imported.reasons.items())
+        first = imported.rejects[0]
+        raise DataError(
+            f"{len(imported.rejects)} of {imported.read} rows cannot be read ({reasons}; first: {first.file} line "
+            f"{first.line}: {first.detail}), but only {100 * max_reject_rate:g} % may be refused; fix the source, or "
+            "raise prep.max_reject_rate."
+        )
 
 
 class _Refused(Exception):

@@ -1,4 +1,9 @@
-"""scores.parquet: one row per variant and example, with loss, answer counts and outcomes under both parsers."""
+"""scores.parquet: one row per variant and example, with its loss, its answer's counts and what both parsers made of it.
+
+A column is one entry of `SCHEMA` and one of `_record`. Columns of the parser `strict` begin with its name; `parsed`,
+`valid`, `failure`, `flags`, `direction`, `margin` and the ROUGE columns are of `robust`. `valid` is as in
+`fingpt.eval.score`; a row that is not parsed has no direction, and one that states no size has no margin.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +16,8 @@ import pyarrow.parquet as pq
 
 from fingpt.eval.forecast import SECTIONS, Forecast
 from fingpt.eval.generate import Answer
-from fingpt.eval.prompts import Row
-from fingpt.eval.score import Outcome
+from fingpt.eval.prompts import Prompt
+from fingpt.eval.score import ParsedPair
 
 _KINDS = ("rouge1", "rouge2", "rougeL")
 _ROUGE = [(f"{section}_{kind}", pa.float64()) for section in SECTIONS for kind in _KINDS]
@@ -32,9 +37,11 @@ SCHEMA = pa.schema(
         ("truncated", pa.bool_()),
         ("seconds", pa.float64()),
         ("strict_parsed", pa.bool_()),
+        ("strict_valid", pa.bool_()),
         ("strict_direction", pa.int64()),
         ("strict_margin", pa.float64()),
         ("parsed", pa.bool_()),
+        ("valid", pa.bool_()),
         ("failure", pa.string()),
         ("flags", pa.string()),
         ("direction", pa.int64()),
@@ -45,19 +52,19 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """Everything known of one example under one variant; `seconds` is its share of its batch's time."""
+class ScoredAnswer:
+    """One answer of one variant, scored; `seconds` is its share of its batch's time."""
 
     variant: str
-    row: Row
+    prompt: Prompt
     nll: float
     answer: Answer
     seconds: float
-    strict: Outcome
-    robust: Outcome
+    strict: ParsedPair
+    robust: ParsedPair
 
 
-def encode_table(rows: Sequence[Scored]) -> bytes:
+def encode_scores(rows: Sequence[ScoredAnswer]) -> bytes:
     """Parquet bytes of `rows` in the given order."""
     table = pa.Table.from_pylist([_record(row) for row in rows], schema=SCHEMA)
     sink = io.BytesIO()
@@ -65,8 +72,8 @@ def encode_table(rows: Sequence[Scored]) -> bytes:
     return sink.getvalue()
 
 
-def _record(scored: Scored) -> dict[str, object]:
-    example, answer = scored.row.example, scored.answer
+def _record(scored: ScoredAnswer) -> dict[str, object]:
+    example, answer = scored.prompt.example, scored.answer
     strict, robust = scored.strict.forecast, scored.robust.forecast
     record: dict[str, object] = {
         "example": example.id,
@@ -76,13 +83,15 @@ def _record(scored: Scored) -> dict[str, object]:
         "label": example.label,
         "truth": example.margin,
         "nll": scored.nll,
-        "answer_tokens": len(scored.row.answer_ids),
+        "answer_tokens": len(scored.prompt.answer_ids),
         "new_tokens": answer.new_tokens,
         "prompt_tokens": answer.prompt_tokens,
         "truncated": answer.truncated,
         "seconds": scored.seconds,
         "strict_parsed": strict.ok,
+        "strict_valid": scored.strict.valid,
         "parsed": robust.ok,
+        "valid": scored.robust.valid,
         "flags": ",".join(robust.flags),
     }
     if isinstance(strict, Forecast):

@@ -1,0 +1,95 @@
+"""The report's scores are eval's: one table, one meaning of `valid`, the same figures on both sides."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+
+from fingpt.eval.generate import Answer
+from fingpt.eval.metric_modules import MetricModules
+from fingpt.eval.prompts import Prompt
+from fingpt.eval.score import Pair, score_robust, score_strict, summarise
+from fingpt.eval.scores_parquet import ScoredAnswer, encode_scores
+from fingpt.report.compose import _bins
+from fingpt.report.score_arrays import read_scores
+from fingpt.report.table import ACCURACY, ACCURACY_READ, MSE, MSE_READ
+from tests.eval.invented import answer, example
+
+# With a size, with a direction alone, flat, with a preamble that only `robust` reads, and one that no parser reads.
+ANSWERS = [
+    answer("Up", "1-2%"),
+    answer().replace("Up by 2-3%", "Down"),
+    answer().replace("Up by 2-3%", "Unchanged"),
+    "Sure! " + answer("Up", "1-2%"),
+    "I do not know.",
+] * 4
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """What eval says of ANSWERS in its manifest, and its scores.parquet."""
+    metrics = MetricModules(tmp_path_factory.mktemp("metrics"))
+    prompts = [Prompt(example(number), (1,), (2, 3)) for number in range(len(ANSWERS))]
+    pairs = [
+        Pair(text, prompt.example.raw_answer, prompt.example.label)
+        for text, prompt in zip(ANSWERS, prompts, strict=True)
+    ]
+    strict = score_strict(pairs=pairs, metrics=metrics)
+    robust = score_robust(pairs=pairs, metrics=metrics)
+    rows = [
+        ScoredAnswer(
+            variant="tuned",
+            prompt=prompt,
+            nll=1.0,
+            answer=Answer(
+                example=prompt.example.id,
+                prediction=pair.prediction,
+                prompt_tokens=1,
+                new_tokens=1,
+                truncated=False,
+            ),
+            seconds=1.0,
+            strict=one,
+            robust=other,
+        )
+        for prompt, pair, one, other in zip(prompts, pairs, strict, robust, strict=True)
+    ]
+    scores = {"strict_": strict, "": robust}
+    manifest = {name: summarise(pairs=its, metrics=metrics) for name, its in scores.items()}
+    return manifest, encode_scores(rows)
+
+
+def test_answers_without_a_size_get_the_same_figures_from_eval_and_from_the_report(evaluated):
+    manifests, table = evaluated
+    manifest = manifests[""]
+    scores = read_scores(table, "scores.parquet")["tuned"]
+    read, right = ACCURACY_READ.of(scores), ACCURACY.of(scores)
+    assert (right.n, read.n) == (manifest.n, manifest.valid) == (20, 16)
+    assert read.value == manifest.binary_accuracy
+    assert right.value == manifest.accuracy_all
+    assert MSE_READ.of(scores).value == manifest.mse
+    assert MSE.of(scores).value == manifest.mse_all
+
+
+def test_each_parser_has_a_column_of_what_is_valid(evaluated):
+    manifests, table = evaluated
+    columns = pq.read_table(io.BytesIO(table))
+    counts = {name: sum(columns.column(f"{name}valid").to_pylist()) for name in manifests}
+    assert counts == {name: its.valid for name, its in manifests.items()} == {"strict_": 12, "": 16}
+
+
+def test_a_direction_without_a_size_has_a_row_of_its_own_among_the_forecasts(evaluated):
+    _, table = evaluated
+    scores = read_scores(table, "scores.parquet")["tuned"]
+    counts: dict[str, int] = {}
+    for cell in _bins(SimpleNamespace(title="m", tuned=scores)):
+        counts[cell.forecast] = counts.get(cell.forecast, 0) + cell.rows
+    assert counts == {
+        "up by 1-2%": 8,
+        "down without a size": 4,
+        "no change": 4,
+        "not read": 4,
+    }
