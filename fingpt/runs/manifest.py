@@ -159,9 +159,9 @@ class RougeScores(Frozen):
 class ParserScores(Frozen):
     """Scores under one parser.
 
-    `n`: rows; `parsed`: answers the parser read; `valid`: pairs in which both sides state a direction. `binary_accuracy` and `mse`
-    (squared percentage points between bin midpoints) are over valid pairs, None when there are none; `accuracy_all`
-    counts a failure as wrong, `mse_all` counts it as a forecast of 0.
+    `n`: rows; `parsed`: answers the parser read; `valid`: pairs in which both sides state a direction.
+    `binary_accuracy` and `mse` (squared percentage points between bin midpoints, a direction without a size forecasts 0)
+    are over valid pairs, None when there are none; `accuracy_all` counts a failure as wrong, `mse_all` as a forecast of 0.
     """
 
     n: int
