@@ -160,8 +160,9 @@ class ParserScores(Frozen):
     """Scores under one parser.
 
     `n`: rows; `parsed`: answers the parser read; `valid`: pairs in which both sides state a direction.
-    `binary_accuracy` and `mse` (squared percentage points between bin midpoints, a direction without a size forecasts 0)
-    are over valid pairs, None when there are none; `accuracy_all` counts a failure as wrong, `mse_all` as a forecast of 0.
+    `binary_accuracy` and `mse` are over valid pairs, None when there are none; `mse` is in squared percentage points
+    between bin midpoints, and a direction without a size forecasts 0. `accuracy_all` counts a failure as wrong,
+    `mse_all` as a forecast of 0.
     """
 
     n: int
