@@ -27,7 +27,7 @@ def main(
     environment = read_environment()
 
     def action() -> None:
-        from fingpt.report.body import compare
+        from fingpt.report.compare import compare
 
         typer.echo(compare(open_store(environment.store), runs.split(), out))
 

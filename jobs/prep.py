@@ -10,7 +10,7 @@ from fingpt.runs.stage import Body, main
 
 def load_body() -> Body:
     """Import the stage's body; nothing heavy loads before the frame asks for it."""
-    from fingpt.prep.body import body
+    from fingpt.prep.stage import body
 
     return body
 

@@ -18,7 +18,7 @@ from fingpt.report.charts_style import (
     named,
 )
 from fingpt.report.document import Report, Speed
-from fingpt.report.wording import number
+from fingpt.report.formatting import number
 
 
 def loss_curves(report: Report) -> Chart:

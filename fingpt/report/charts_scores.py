@@ -9,9 +9,9 @@ import altair as alt
 from fingpt.prompts.examples import LABELS
 from fingpt.report.charts_style import COLOURS, INK, WIDTH, Chart, Row, draw, intervals, named
 from fingpt.report.document import NO_CHANGE, NO_SIZE, NOT_READ, Report
+from fingpt.report.formatting import spread, unit, value
 from fingpt.report.lines import Line
 from fingpt.report.stats import Estimate
-from fingpt.report.wording import spread, unit, value
 
 _SHORT = {
     label: label.replace("more than 5%", "5+")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from fingpt.report.baselines import Skill
 from fingpt.report.document import Power, Sentence
+from fingpt.report.formatting import interval, listed, number, spread, unit, value
 from fingpt.report.lines import Line
 from fingpt.report.sides import Side
 from fingpt.report.stats import MIN_WEEKS
 from fingpt.report.verdict import Verdict
-from fingpt.report.wording import interval, listed, number, spread, unit, value
 
 _SMALL_GAP = 0.10
 

@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from fingpt.record import canonical_json, sha256_bytes
-from fingpt.report import wording
+from fingpt.report import formatting
 from fingpt.report.charts_run import loss_curves, run_times, speeds
 from fingpt.report.charts_scores import score_charts
 from fingpt.report.charts_style import COLOURS, GLYPHS, Chart
@@ -88,5 +88,5 @@ def _environment(*, html: bool) -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     for name in ("number", "interval", "value", "spread", "unit", "percent", "p_value"):
-        environment.filters[name] = getattr(wording, name)
+        environment.filters[name] = getattr(formatting, name)
     return environment

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fingpt.report.formatting import number
 from fingpt.report.lines import Comparison, Line
 from fingpt.report.sides import Side, obstacles
 from fingpt.report.stats import Estimate
 from fingpt.report.verdict import Verdict
-from fingpt.report.wording import number
 
 ONE_TIMING = "one timing of each, so no interval"
 

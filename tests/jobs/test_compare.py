@@ -29,7 +29,7 @@ def test_the_runs_and_the_folder_are_handed_on_and_the_page_is_printed(run, monk
         seen.append((store.uri, runs, out))
         return tmp_path / "report.html"
 
-    monkeypatch.setattr("fingpt.report.body.compare", compare)
+    monkeypatch.setattr("fingpt.report.compare.compare", compare)
     result = run("--runs", "run-a  run-b", "--out", "there")
     assert result.exit_code == 0
     assert result.stdout.strip() == str(tmp_path / "report.html")

@@ -7,7 +7,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from fingpt.config import Environment, PrepConfig, RunConfig
 from fingpt.models import spec
-from fingpt.prep.body import body
+from fingpt.prep.stage import body
 from fingpt.prep.views import model_views
 from fingpt.runs.attempt import Attempt
 from fingpt.runs.manifest import BaseManifest, encode

@@ -179,6 +179,6 @@ def test_neither_body_nor_checkpoints_need_torch():
     import subprocess
     import sys
 
-    code = "import sys, fingpt.train.body, fingpt.train.checkpoint; print('torch' in sys.modules)"
+    code = "import sys, fingpt.train.stage, fingpt.train.checkpoint; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

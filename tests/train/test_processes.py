@@ -17,9 +17,9 @@ import torch
 from fingpt.record import sha256_file
 from fingpt.runs.manifest import TrainManifest, decode
 from fingpt.runs.run import Run, Stage, complete_key, stage_prefix
-from fingpt.train.body import prepare
 from fingpt.train.handoff import StepRecord
 from fingpt.train.session import Session
+from fingpt.train.stage import prepare
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("torch_as_before")]
 

@@ -20,9 +20,9 @@ from fingpt.errors import (
 from fingpt.prompts.examples import decode_jsonl
 from fingpt.runs.manifest import Commit, TrainSummary, decode
 from fingpt.runs.run import Stage, claim_key, commit_key
-from fingpt.train.body import prepare
 from fingpt.train.handoff import TrainTask, read_records
 from fingpt.train.session import Session
+from fingpt.train.stage import prepare
 
 pytestmark = pytest.mark.usefixtures("torch_as_before")
 

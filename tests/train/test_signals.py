@@ -18,9 +18,9 @@ import pytest
 
 from fingpt.runs.run import Run, Stage, complete_key, run_key, stage_prefix
 from fingpt.runs.verify import LinkStatus, verify
-from fingpt.train.body import prepare
 from fingpt.train.handoff import StepRecord
 from fingpt.train.session import Session
+from fingpt.train.stage import prepare
 from tests.train.warm import Start
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("torch_as_before")]

@@ -30,7 +30,7 @@ from jobs.train import load_body
 # As the worker does before it imports anything: accelerate would import DeepSpeed.
 sys.modules.setdefault("deepspeed", None)
 for _name in (
-    "fingpt.train.body",
+    "fingpt.train.stage",
     "fingpt.train.session",
     "peft.utils.transformers_weight_conversion",
     "transformers.models.llama.modeling_llama",

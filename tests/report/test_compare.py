@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fingpt.record import sha256_bytes
-from fingpt.report.body import compare
+from fingpt.report.compare import compare
 from fingpt.runs.manifest import ReportManifest, decode
 
 

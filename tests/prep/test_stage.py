@@ -7,7 +7,7 @@ import pytest
 
 from fingpt.config import Environment, PrepConfig, RunConfig
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
-from fingpt.prep.body import body
+from fingpt.prep.stage import body
 from fingpt.prompts.examples import decode_jsonl
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.runs.attempt import Attempt

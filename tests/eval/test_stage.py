@@ -8,9 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fingpt.errors import DataError, Interrupted, MissingInputError, StorageError
-from fingpt.eval import body as stage
-from fingpt.eval import model, variant
-from fingpt.eval.body import body
+from fingpt.eval import model, stage, variant
+from fingpt.eval.stage import body
 from fingpt.record import sha256_bytes
 from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage, complete_key, stage_prefix
