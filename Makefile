@@ -26,6 +26,8 @@ CONFIRM ?=#             1: prune deletes; empty: it only says what
 REGISTRY ?=#            of the images, such as registry.example/team; empty: none
 TAG     ?=#             of the images; empty: their content's hash
 PUSH    ?=#             1: push the images
+PART    ?=#             core, 1, 2 or 3 of the end-to-end tests; 1, 2 or 3 of the slow ones; empty: all
+KUEUE   ?=#             Kueue's manifest, a file or an address
 
 VENV := .venv
 PY   := $(VENV)/bin/python
@@ -51,7 +53,7 @@ mode = $(if $(strip $(LOCAL)),--mode local,$(if $(strip $(DRY_RUN)),--mode dry-r
 help: ## print this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^## / { printf "\n%s\n", substr($$0, 4) } \
-	  /^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z][a-z0-9-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ## Develop
 
@@ -71,15 +73,13 @@ test: setup ## run the unit tests on two cores
 	@$(PY) -m pytest -n 2
 
 .PHONY: test-slow
-test-slow: setup ## run the slow tests: whole runs, kill tests, several processes
-	@$(PY) -m pytest -n 2 -m "slow and not e2e"
+test-slow: setup ## run the slow tests: whole runs, kill tests, several processes (PART=1, 2 or 3: a third of the kill tests)
+	@$(PY) -m pytest -n 2 -m "slow and not e2e$(if $(strip $(PART)), and (part$(PART) or not (part1 or part2 or part3)))"
 
-.PHONY: lint
+.PHONY: lint types
 lint: setup ## check style and formatting
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
-
-.PHONY: types
 types: setup ## check types
 	@$(PY) -m mypy
 
@@ -102,14 +102,12 @@ $(SCAN)/ready: requirements/scan.txt requirements/pip.txt
 	@touch $@
 
 .PHONY: e2e
-e2e: setup ## test on the cluster that KUBECONFIG names, with this checkout's images (or FINGPT_E2E_PREP, _TRAIN, _EVAL, _S3)
-	@kubectl version >/dev/null || { echo "No cluster answers: point KUBECONFIG at one, or make kind-up." >&2; exit 78; }
-	@{ read -r prep; read -r train; read -r eval; } < <(images/build names); \
-	  export FINGPT_E2E_PREP="$${FINGPT_E2E_PREP:-$$prep}" FINGPT_E2E_TRAIN="$${FINGPT_E2E_TRAIN:-$$train}"; \
-	  export FINGPT_E2E_EVAL="$${FINGPT_E2E_EVAL:-$$eval}" FINGPT_E2E_S3="$${FINGPT_E2E_S3:-versity/versitygw:v1.8.0}"; \
-	  KUBECONFIG="$${KUBECONFIG:-$$HOME/.kube/config}" $(PY) -m pytest -m e2e -s --durations=0 tests/e2e tests/images
+e2e: setup ## test on the cluster that KUBECONFIG names, with this checkout's images (PART=core, 1, 2 or 3: a part)
+	@tests/e2e/run $(PART)
 
-.PHONY: lock
+.PHONY: merges lock
+merges: setup ## install the official Llama-3 merges, under Meta's licence, for the golden renders
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/merges.txt
 lock: setup ## solve pyproject.toml anew into requirements/*.txt, with hashes
 	@$(PY) requirements/lock.py
 
@@ -182,11 +180,15 @@ prune: setup ## name what nothing needs any more in the store (CONFIRM=1: delete
 images: ## build the images of prep, train and eval, print their sizes
 	@REGISTRY='$(strip $(REGISTRY))' TAG='$(strip $(TAG))' PUSH='$(strip $(PUSH))' images/build
 
-.PHONY: kind-up kind-env kind-down
+.PHONY: kind-up kind-env kind-test kind-e2e kind-down
 kind-up: setup images ## a kind cluster with storage, images and chart; needs docker, kind, kubectl, helm
 	@k8s/kind/up
 kind-env: ## print what a shell needs to use it: eval "$$(make -s kind-env)"
 	@k8s/kind/up env
+kind-test: setup ## a student's session there; its pods must compute the bytes of `make demo` with OMP_NUM_THREADS=1
+	@tests/e2e/student
+kind-e2e: ## give it what make e2e wants besides: images on every node, and Kueue (KUEUE=)
+	@KUEUE='$(strip $(KUEUE))' tests/e2e/prepare
 kind-down: ## delete that cluster and all that is in it
 	@kind delete cluster --name fingpt
 

@@ -108,9 +108,7 @@ def build(folder: Path, family: str) -> Path:
 
     path = merge_file()
     if path is None:
-        raise FileNotFoundError(
-            "The Llama-3 BPE is missing: pip install --no-deps llama-models==0.3.0"
-        )
+        raise FileNotFoundError("The official Llama-3 merges are missing: make merges")
     ranks = _ranks(path)
     table = bytes_to_unicode()
 

@@ -335,7 +335,7 @@ def test_the_readme_s_tree_names_every_room_and_every_entry_point() -> None:
 def make_targets() -> dict[str, bool]:
     """Every target that a person may call, and whether `make` explains it."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    lines = re.findall(r"^([a-z][a-z-]*):([^=].*)?$", text, flags=re.MULTILINE)
+    lines = re.findall(r"^([a-z][a-z0-9-]*):([^=].*)?$", text, flags=re.MULTILINE)
     return {name: "##" in rest for name, rest in lines}
 
 
@@ -349,7 +349,7 @@ def test_every_make_target_is_explained() -> None:
 
 def test_every_make_command_that_we_name_exists() -> None:
     command = re.compile(
-        r"(?:`|['\x22:] ?(?=make \S+ [A-Z]+=)|^ *\$? *)make ([a-z][a-z-]*)\b", flags=re.M
+        r"(?:`|['\x22:] ?(?=make \S+ [A-Z]+=)|^ *\$? *)make ([a-z][a-z0-9-]*)\b", flags=re.M
     )
     named = {
         target
@@ -360,8 +360,28 @@ def test_every_make_command_that_we_name_exists() -> None:
     assert named - set(make_targets()) == set()
 
 
+def test_ci_calls_make_targets_that_exist() -> None:
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    called = re.findall(r"^ *part .* make ([a-z0-9-]+)", text, flags=re.M)
+    assert len(called) > 10
+    assert set(called) - set(make_targets()) == set()
+
+
 def test_the_makefile_stays_short() -> None:
     assert len((ROOT / "Makefile").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def test_every_end_to_end_test_belongs_to_exactly_one_part() -> None:
+    parts = ("core", "part1", "part2", "part3")
+    one = [f"({each} and not ({' or '.join({*parts} - {each})}))" for each in parts]
+    words = ["--collect-only", "-q", "-m", f"e2e and not ({' or '.join(one)})"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words, "tests/e2e", "tests/images"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert re.search(r"^no tests collected \(\d+ deselected\)", done.stdout, re.M), done.stdout
 
 
 def test_no_path_of_one_machine_stands_in_the_project() -> None:

@@ -10,6 +10,22 @@ from fingpt.runs.run import Stage
 from tests.e2e.run_lab import RunLab
 from tests.e2e.training import Training, running
 
+PARTS = ("core", "part1", "part2", "part3")
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Tests and seconds of each part, to keep the three that take turns alike."""
+    reports = [each for several in terminalreporter.stats.values() for each in several]
+    shared = 0.0
+    for part in PARTS:
+        own = [x for x in reports if isinstance(x, pytest.TestReport) and part in x.keywords]
+        calls = [x.duration for x in own if x.when == "call"]
+        shared += sum(x.duration for x in own) - sum(calls)
+        if calls:
+            terminalreporter.write_line(f"{part}: {len(calls)} tests, {sum(calls):.0f} s")
+    if shared:
+        terminalreporter.write_line(f"what is set up before and cleared after them: {shared:.0f} s")
+
 
 @pytest.fixture(scope="session")
 def run_lab() -> Iterator[RunLab]:

@@ -68,6 +68,7 @@ def invented_weights(run_lab) -> Iterator[None]:
         deleter.delete(found.key)
 
 
+@pytest.mark.part3
 @pytest.mark.usefixtures("invented_weights")
 def test_a_gated_model_is_mirrored_by_a_pod_that_make_mirror_follows(run_lab):
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hub-server"}}
@@ -99,6 +100,7 @@ def test_a_gated_model_is_mirrored_by_a_pod_that_make_mirror_follows(run_lab):
     assert "job" not in json.loads(again.stderr.splitlines()[-1])
 
 
+@pytest.mark.part3
 def test_a_base_that_a_pod_makes_has_the_bytes_that_this_machine_makes(run_lab, tmp_path):
     done = run_lab.command("submit", "tiny", "--model", MADE.key)
     print(f"make tiny ended with {done.returncode}: {done.stderr[-2000:]}")
@@ -110,6 +112,7 @@ def test_a_base_that_a_pod_makes_has_the_bytes_that_this_machine_makes(run_lab, 
     assert here.files == read_base_manifest(run_lab.store, MADE).files
 
 
+@pytest.mark.core
 def test_a_run_s_results_are_brought_home_verified(run_lab, reference, tmp_path):
     store = run_lab.store
     trained = [each for each in run_ids(store) if store.exists(complete_key(each, Stage.TRAIN))]

@@ -84,6 +84,7 @@ def api_server() -> str:
     return f"{slices['endpoints'][0]['addresses'][0]}:{slices['ports'][0]['port']}"
 
 
+@pytest.mark.part3
 @pytest.mark.parametrize("values", ["minimal", "full"])
 @pytest.mark.parametrize("helm", HELMS)
 def test_every_object_is_accepted_by_the_server_without_a_warning(lab, helm, values):
@@ -117,6 +118,7 @@ def test_every_object_is_accepted_by_the_server_without_a_warning(lab, helm, val
             kubectl("apply", "-n", lab.name, "--dry-run=server", "-f", "-", stdin=pod)
 
 
+@pytest.mark.part3
 @pytest.mark.parametrize("helm", HELMS)
 def test_install_upgrade_and_uninstall_leave_nothing(vacant, helm):
     before = vacant.everything()
@@ -140,6 +142,7 @@ def test_install_upgrade_and_uninstall_leave_nothing(vacant, helm):
     assert vacant.everything() == before
 
 
+@pytest.mark.part3
 def test_an_upgrade_by_the_other_helm_works(vacant):
     vacant.install("helm3")
     done = vacant.helm("helm", "upgrade", *vacant.values, "--set", "store.region=eu-west-1")
@@ -147,6 +150,7 @@ def test_an_upgrade_by_the_other_helm_works(vacant):
     assert kubectl(*SETTINGS, vacant.name) == "eu-west-1"
 
 
+@pytest.mark.core
 def test_a_second_installation_in_the_namespace_is_refused(installed):
     where = ("-n", installed.name, *installed.values)
     done = run("helm", "install", "another", str(CHART), *where)
@@ -155,6 +159,7 @@ def test_a_second_installation_in_the_namespace_is_refused(installed):
     assert "another" not in run("helm", "list", "--all-namespaces", "-q").stdout.split()
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("account", "who"),
     [
@@ -176,6 +181,7 @@ def test_an_account_may_do_what_the_document_says_and_nothing_else(installed, ac
     assert mine - everybody == documented_rights()[account]
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("account", ["fingpt-stage", "fingpt-drive", "fingpt-user"])
 def test_nobody_reads_secrets_opens_shells_or_leaves_the_namespace(installed, account):
     user = f"system:serviceaccount:{installed.name}:{account}"
@@ -192,6 +198,7 @@ def test_nobody_reads_secrets_opens_shells_or_leaves_the_namespace(installed, ac
     assert elsewhere.stdout.strip() == "no"
 
 
+@pytest.mark.part3
 @pytest.mark.parametrize("helm", HELMS)
 def test_helm_test_runs_doctor_in_the_cluster_and_leaves_nothing(vacant, helm):
     prep = image("FINGPT_E2E_PREP")
@@ -217,6 +224,7 @@ def test_helm_test_runs_doctor_in_the_cluster_and_leaves_nothing(vacant, helm):
     assert vacant.everything() == before
 
 
+@pytest.mark.part3
 def test_what_a_failed_doctor_found_can_be_read_for_a_while(vacant):
     prep = image("FINGPT_E2E_PREP")
     vacant.serve_s3()
@@ -232,6 +240,7 @@ def test_what_a_failed_doctor_found_can_be_read_for_a_while(vacant):
     kubectl("delete", *job, "--wait")
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("stage", ["prep", "train", "eval"])
 def test_a_stages_pod_reaches_s3_and_nothing_else(network, stage):
     s3 = f"s3.{network.storage}.svc:{S3_PORT}"
@@ -250,6 +259,7 @@ def test_a_stages_pod_reaches_s3_and_nothing_else(network, stage):
     assert seen == {s3: True, **dict.fromkeys((*others, METADATA), False)}
 
 
+@pytest.mark.core
 def test_drive_reaches_the_api_server_and_mirror_the_hub(network):
     s3 = f"s3.{network.storage}.svc:{S3_PORT}"
     hub, bystander = (f"{network.address(name)}:{PORT}" for name in ("hub", "bystander"))
@@ -260,6 +270,7 @@ def test_drive_reaches_the_api_server_and_mirror_the_hub(network):
     assert list(mirror.values()) == [True, False, False, True, False]
 
 
+@pytest.mark.core
 def test_nobody_reaches_a_pod_of_ours(network):
     kinds = ("prep", "train", "eval", "drive", "mirror")
     targets = [f"{network.address(name)}:{PORT}" for name in kinds]
@@ -269,6 +280,7 @@ def test_nobody_reaches_a_pod_of_ours(network):
     assert network.connects("train", f"127.0.0.1:{PORT}") == {f"127.0.0.1:{PORT}": True}
 
 
+@pytest.mark.core
 def test_the_policies_are_what_stops_them(network):
     """The control: without the policies the very same connections work."""
     target = f"{network.address('bystander')}:{PORT}"
@@ -282,6 +294,7 @@ def test_the_policies_are_what_stops_them(network):
     assert on.returncode == 0, on.stderr
 
 
+@pytest.mark.core
 def test_a_planted_key_is_in_no_object_but_its_secret(network):
     kinds = "configmaps,pods,events,roles,rolebindings,serviceaccounts,networkpolicies,jobs"
     assert SECRET not in kubectl("get", kinds, "-n", network.name, "-o", "yaml")

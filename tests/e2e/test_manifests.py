@@ -26,7 +26,7 @@ from fingpt.errors import MissingInputError, RunConflictError, SetupError
 from fingpt.models import spec
 from tests.cluster.sites import full_site_data, run_of, site_data
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.core]
 
 STAGES = ("prep", "train", "eval", "drive")
 SHIPPED = [Path(__file__).parents[2] / "k8s" / f"{name}.yaml" for name in (*STAGES, "mirror")]

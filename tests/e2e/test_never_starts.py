@@ -87,6 +87,7 @@ def says(found: dict[str, str], *words: str) -> None:
         assert word in text, f"{word!r} is not in {text!r}"
 
 
+@pytest.mark.part2
 def test_doctor_finds_nothing_where_all_is_well_and_leaves_nothing(lab, laptop, spoil):
     names = {kind: image(f"FINGPT_E2E_{kind.upper()}") for kind in ("prep", "train", "eval")}
     spoil(images=names)
@@ -100,6 +101,7 @@ def test_doctor_finds_nothing_where_all_is_well_and_leaves_nothing(lab, laptop, 
     until(lambda: not lab.everything() - before, "what was there before, and nothing more")
 
 
+@pytest.mark.part2
 def test_a_doctor_that_is_interrupted_leaves_nothing_either(lab, laptop, spoil, request):
     # Where a shell has put the tests in the background, they and their children ignore Ctrl-C.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -122,6 +124,7 @@ def test_a_doctor_that_is_interrupted_leaves_nothing_either(lab, laptop, spoil, 
     until(lambda: kubectl(*owned) == "", "nothing of doctor")
 
 
+@pytest.mark.core
 def test_an_unknown_image(laptop, spoil):
     spoil(images=dict.fromkeys(("prep", "train", "eval"), "registry.invalid/fingpt:nope"))
     says(
@@ -135,6 +138,7 @@ def test_an_unknown_image(laptop, spoil):
         says(checks[name], "registry.invalid/fingpt:nope", "images")
 
 
+@pytest.mark.part3
 @pytest.mark.parametrize("offered", [0, 2])
 def test_more_gpus_than_any_node_has(lab, laptop, spoil, offered):
     """No node with GPUs at all, and a node that offers two."""
@@ -158,6 +162,7 @@ def test_more_gpus_than_any_node_has(lab, laptop, spoil, offered):
     assert kubectl("get", "pods", "-n", lab.name, *placed) == ""
 
 
+@pytest.mark.core
 def test_an_exceeded_quota(lab, laptop, spoil):
     spoil()
     print("spoiled: a quota of 50m CPU, less than any pod asks for")
@@ -170,6 +175,7 @@ def test_an_exceeded_quota(lab, laptop, spoil):
         says(checks["room for train"], "exceeded quota: tight", "have the quota raised")
 
 
+@pytest.mark.core
 def test_a_missing_secret(lab, laptop, spoil):
     spoil(store={**store_of(lab), "secret": "nobody-made-it"})
     says(
@@ -183,6 +189,7 @@ def test_a_missing_secret(lab, laptop, spoil):
         says(checks[name], 'secret "nobody-made-it" not found', "kubectl create secret")
 
 
+@pytest.mark.part3
 def test_a_namespace_without_the_chart(lab, laptop):
     print("\nspoiled: the namespace has no ConfigMap fingpt-jobs")
     changes = {"FINGPT_NAMESPACE": lab.storage}
@@ -196,6 +203,7 @@ def test_a_namespace_without_the_chart(lab, laptop):
     says(checks["settings"], "ConfigMap 'fingpt-jobs'", "helm install")
 
 
+@pytest.mark.part1
 def test_a_taint_without_a_toleration(lab, laptop, spoil):
     node = worker()
     spoil(nodeSelector={"kubernetes.io/hostname": node})
@@ -213,6 +221,7 @@ def test_a_taint_without_a_toleration(lab, laptop, spoil):
         kubectl("taint", "node", node, "fingpt-e2e-")
 
 
+@pytest.mark.part3
 def test_a_pod_security_refusal(laptop, spoil, tmp_path):
     """The chart's own pods pass; somebody changed k8s/ in his checkout."""
     spoil()
@@ -234,12 +243,14 @@ def test_a_pod_security_refusal(laptop, spoil, tmp_path):
         says(checks[name], 'violates PodSecurity "restricted', "submit unchanged ones")
 
 
+@pytest.mark.part3
 def test_wrong_s3_credentials_of_the_laptop(laptop):
     print("\nspoiled: AWS_SECRET_ACCESS_KEY here")
     wrong = replace(laptop, changes={"AWS_SECRET_ACCESS_KEY": "wrong"})
     refused(wrong, 77, "the secret key is not the one of this access key")
 
 
+@pytest.mark.part3
 def test_wrong_s3_credentials_of_the_pods(lab, laptop, spoil):
     spoil(store={**store_of(lab), "secret": "old-key"})
     print("spoiled: Secret old-key holds another key")
@@ -259,6 +270,7 @@ def test_wrong_s3_credentials_of_the_pods(lab, laptop, spoil):
         says(checks["image of prep"], "exit 77", "the secret key is not the one of this access key")
 
 
+@pytest.mark.part3
 def test_a_bucket_that_is_missing(lab, laptop, spoil):
     spoil(store={**store_of(lab), "uri": "s3://nobody-made-it/e2e"})
     refused(
@@ -268,6 +280,7 @@ def test_a_bucket_that_is_missing(lab, laptop, spoil):
     )
 
 
+@pytest.mark.part3
 def test_a_queue_that_is_missing(lab, laptop, spoil):
     if run("kubectl", "get", "crd", "localqueues.kueue.x-k8s.io").returncode:
         pytest.skip("This cluster has no Kueue: nothing waits there.")

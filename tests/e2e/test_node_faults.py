@@ -64,6 +64,7 @@ def kind(run_lab) -> list[str]:
     return running.stdout.split()
 
 
+@pytest.mark.core
 def test_a_drained_node_hands_its_training_over(run_lab, reference, workers):
     with training(run_lab, "kubectl drain of the node it runs on") as one:
         pod = one.trains()
@@ -82,6 +83,7 @@ def test_a_drained_node_hands_its_training_over(run_lab, reference, workers):
     assert "evicted" in one.seen.text()
 
 
+@pytest.mark.part1
 def test_a_kubelet_that_stops_for_a_minute_costs_nothing(run_lab, reference, workers, kind):
     with training(run_lab, f"the kubelet stops for {KUBELET_DOWN_SECONDS} s") as one:
         pod = one.trains()
@@ -102,6 +104,7 @@ def test_a_kubelet_that_stops_for_a_minute_costs_nothing(run_lab, reference, wor
         assert failures(one) == 0
 
 
+@pytest.mark.part1
 def test_a_killed_node_is_named_and_its_training_goes_on_elsewhere(
     run_lab, reference, workers, kind
 ):
@@ -125,6 +128,7 @@ def test_a_killed_node_is_named_and_its_training_goes_on_elsewhere(
     assert node in one.seen.text()
 
 
+@pytest.mark.part1
 def test_make_run_outlives_a_restart_of_the_api_server(run_lab, reference, kind):
     with running(run_lab, "kill -9 of the API server while `make run` follows") as one:
         one.trains()
@@ -140,6 +144,7 @@ def test_make_run_outlives_a_restart_of_the_api_server(run_lab, reference, kind)
         assert one.claims() == 1
 
 
+@pytest.mark.part1
 def test_a_tiny_training_asks_for_a_gpu_where_one_is_offered(run_lab, reference):
     name = next(name for name, node in nodes().items() if not node["spec"].get("taints"))
     offer = {"op": "add", "path": "/status/capacity/nvidia.com~1gpu", "value": "1"}

@@ -38,6 +38,7 @@ for word in sys.argv[2:]:
 """
 
 
+@pytest.mark.part2
 def test_a_deleted_pod_saves_a_checkpoint_and_the_next_one_resumes(run_lab, reference):
     with training(run_lab, "kubectl delete pod while it trains") as one:
         pod = one.trains()
@@ -57,7 +58,13 @@ def test_a_deleted_pod_saves_a_checkpoint_and_the_next_one_resumes(run_lab, refe
     assert {"running", "stopping"} <= set(one.seen.states())
 
 
-@pytest.mark.parametrize(("whom", "code"), [(SUPERVISOR, 137), (TRAINER, 75)])
+@pytest.mark.parametrize(
+    ("whom", "code"),
+    [
+        pytest.param(SUPERVISOR, 137, marks=pytest.mark.part2),
+        pytest.param(TRAINER, 75, marks=pytest.mark.core),
+    ],
+)
 def test_a_killed_process_costs_one_retry_and_no_byte(run_lab, reference, whom, code):
     with training(run_lab, f"kill -9 of {whom}") as one:
         pod = one.trains()
@@ -71,6 +78,7 @@ def test_a_killed_process_costs_one_retry_and_no_byte(run_lab, reference, whom, 
     assert f"(exit {code})" in one.seen.text()
 
 
+@pytest.mark.part2
 def test_a_container_out_of_memory_is_called_so_and_resumes(run_lab, reference):
     with training(run_lab, "the container's memory is filled until the kernel kills") as one:
         pod = one.trains()
@@ -84,6 +92,7 @@ def test_a_container_out_of_memory_is_called_so_and_resumes(run_lab, reference):
     assert "out of memory" in one.seen.text()
 
 
+@pytest.mark.part2
 def test_a_second_pod_of_a_living_run_stops_and_writes_nothing(run_lab, reference):
     with training(run_lab, "a second Job of the same run while the first works") as one:
         first = one.trains()
@@ -104,6 +113,7 @@ def test_a_second_pod_of_a_living_run_stops_and_writes_nothing(run_lab, referenc
         assert one.commits() == COMMITS, "each save is committed once"
 
 
+@pytest.mark.part2
 def test_a_frozen_pod_that_wakes_up_after_another_took_over_writes_nothing(run_lab, reference):
     with training(
         run_lab, "all processes of the pod stop; a second pod takes over; they wake up"

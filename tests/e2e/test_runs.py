@@ -12,6 +12,7 @@ from tests.e2e.training import running
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.part2
 def test_drive_s_pod_may_be_deleted_and_its_job_too(run_lab, reference):
     with running(run_lab, "drive's pod is deleted, then its Job, while `make run` follows") as one:
         one.trains()

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.e2e
 REFUSED_SECONDS = 30
 
 
+@pytest.mark.part3
 def test_a_server_killed_during_commits_costs_nothing(run_lab, reference):
     with training(run_lab, "kill -9 of the S3 server, twice, while training commits") as one:
         pod = one.trains()
@@ -37,6 +38,7 @@ def test_a_server_killed_during_commits_costs_nothing(run_lab, reference):
     assert set(one.seen.states()) <= {"waiting", "starting", "running"}
 
 
+@pytest.mark.core
 def test_half_a_minute_of_503_is_waited_out(run_lab, reference):
     with training(
         run_lab, f"S3 answers 503 for {REFUSED_SECONDS} s, also on open connections"
@@ -63,6 +65,7 @@ def refusals(lab) -> list[str]:
     return kubectl("logs", "s3", "-c", "gate", "-n", lab.chart.storage).split()
 
 
+@pytest.mark.core
 def test_when_its_jobs_are_gone_a_run_is_known_from_the_bucket_alone(run_lab, undisturbed):
     own = ("-n", run_lab.namespace, "-l", f"app.kubernetes.io/instance={undisturbed.run.id}")
     kubectl("delete", "job", *own, "--wait")
@@ -76,6 +79,7 @@ def test_when_its_jobs_are_gone_a_run_is_known_from_the_bucket_alone(run_lab, un
     undisturbed.prove(undisturbed.adapter())
 
 
+@pytest.mark.core
 def test_a_planted_key_is_in_no_log_event_manifest_or_object(run_lab, reference):
     kinds = "configmaps,pods,jobs,events,roles,rolebindings,serviceaccounts,networkpolicies"
     for space in (run_lab.namespace, run_lab.chart.storage):

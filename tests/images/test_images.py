@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.core]
 
 STAGES = ("prep", "train", "eval")
 SETTINGS = ("--rm", "--read-only", "--cap-drop", "ALL", "--network", "none")

@@ -21,7 +21,7 @@ ROOMY = 100_000
 @pytest.fixture(scope="session")
 def bpe_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     if llama3_bpe.merge_file() is None:
-        pytest.skip("The real Llama-3 BPE is missing: pip install --no-deps llama-models==0.3.0")
+        pytest.skip("The official Llama-3 merges are missing: make merges")
     root = tmp_path_factory.mktemp("llama3-bpe")
     return {key: llama3_bpe.build(root / key, spec(key).family) for key in KEYS}
 

@@ -177,7 +177,13 @@ def power_cut(lab: Lab, run: Run, kind: str, way: str) -> None:
     assert hit == [kind]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param("request", marks=pytest.mark.part1),
+        pytest.param("answer", marks=pytest.mark.part2),
+    ],
+)
 def test_a_power_cut_at_any_put_is_made_good_by_the_next_start(lab, way):
     kinds, adapter = undisturbed(lab)
     for kind in kinds:
