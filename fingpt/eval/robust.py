@@ -17,7 +17,7 @@ from typing import Literal, get_args
 
 from fingpt.eval.forecast import SECTIONS, Forecast, Parsed, ParseFailure, strip_reasoning
 from fingpt.eval.layout import ANALYSIS, HEADERS, LABEL, Answer, answers
-from fingpt.eval.lexicon import EXPLICIT
+from fingpt.eval.lexicon import PREDICTING
 from fingpt.eval.statement import READ_CHARACTERS, Move, Undecided, read_statement
 from fingpt.eval.strict import strict
 
@@ -212,7 +212,7 @@ def _unlabelled(text: str) -> Move | _Reason:
     """Sentences such as "I predict that …", where those that decide agree."""
     text = text.lower()
     moves: list[Move] = []
-    for match in islice(EXPLICIT.finditer(text), _UNLABELLED):
+    for match in islice(PREDICTING.finditer(text), _UNLABELLED):
         near = max(0, match.start() - _NEAR)
         start = max(text.rfind(end, near, match.start()) + len(end) for end in _SENTENCE_ENDS)
         sentence = _SENTENCE.match(text, max(start, near))

@@ -53,13 +53,16 @@ _BARE_END = re.compile(
 _CHANCE = (
     r"confiden(?:ce|t)|probabilit(?:y|ies)|chances?|likelihood|certain(?:ty)?|odds|sure|conviction"
 )
-_CHANCE_AFTER = re.compile(rf"\W{{0,3}}(?:\w{{1,12}}\s){{0,1}}(?:{_CHANCE})\b")
+_CHANCE_AFTER = re.compile(rf"[\s-]{{0,2}}(?:\w{{1,12}}\s)?(?:{_CHANCE})\b")
 _CHANCE_BEFORE = re.compile(rf"\b(?:{_CHANCE})(?:\s+(?:level|score|of|at|is|about|around))*\W*$")
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A stated move from place `start` on: `middle` in percentage points, `flag` where it is no plain closed range."""
+    """A stated move at place `start`: `middle` in percentage points, `flag` where it is no plain closed range.
+
+    `signed`: the sign says which way; that of a range such as `-2% to +1%` does not.
+    """
 
     start: int
     middle: float
@@ -112,15 +115,16 @@ def _is_chance(text: str, match: re.Match[str]) -> bool:
 def _measure(match: re.Match[str]) -> Size:
     start, low_text = match.start("low"), match["low"]
     unit = match["high_unit"] or match["low_unit"] or ""
-    scale = 0.01 if unit.startswith("b") else 1.0
-    low = float(low_text) * scale
+    per_point = 100.0 if unit.startswith("b") else 1.0
+    low = float(low_text)
     signed = low_text[0] in "+-"
     bound = " ".join((match["bound"] or "").split())
     if match["high"] is not None and (match["high_unit"] or not match["low_unit"]):
-        high = float(match["high"]) * scale
+        high = float(match["high"])
         if low < 0 < high and match["high"][0] not in "+-":
             high = -high  # "-1-2%" and "-1 to 2%" carry the sign once
-        return Size(start, (low + high) / 2, signed, None)
+        return Size(start, (low + high) / 2 / per_point, signed and low * high >= 0, None)
+    low /= per_point
     if match["plus"] or match["plus2"] or match["more"] or bound in _LOWER_BOUNDS:
         middle = math.copysign(abs(low) + 0.5, low)
         return Size(start, middle, signed, None if abs(low) >= _OPEN_BIN_FROM else "open_range")

@@ -119,6 +119,10 @@ def _combine(sentences: list[Sentence], *, prose: bool) -> int | Undecided:
             return "undecided direction"
         if found == {0} and not rank and any(one.direction for one in ranks[1]):
             return "undecided direction"
+        if found & {1, -1} and any(
+            one.by_sign and one.direction == -max(found, key=abs) for one in sentences
+        ):
+            return "undecided direction"
         if found:
             return found.pop()
     return "no direction"
