@@ -282,29 +282,11 @@ def _either(reading: Reading) -> None:
 
 
 _RULES: dict[str, Callable[[Reading], None]] = {
-    "either": _either,
-    "mixed": _mixed,
-    "lead": _lead,
-    "from": _from,
-    "cause": _cause,
-    "reason": _reason,
-    "undone": _undone,
-    "condition": _condition,
-    "concession": _concession,
-    "contrast": _contrast,
-    "weak": _weak,
-    "block": _block,
-    "negation": _negation,
-    "modal": _modal,
-    "continue": _continue,
-    "up_to": _up_to,
-    "to": _to,
-    "either_or": _or,
-    "and": _and,
-    "open": _open,
-    "close": _close,
-    "comma": _comma,
-}
+    "either": _either, "mixed": _mixed, "lead": _lead, "from": _from, "cause": _cause, "reason": _reason,
+    "undone": _undone, "condition": _condition, "concession": _concession, "contrast": _contrast, "weak": _weak,
+    "block": _block, "negation": _negation, "modal": _modal, "continue": _continue, "up_to": _up_to, "to": _to,
+    "either_or": _or, "and": _and, "open": _open, "close": _close, "comma": _comma,
+}  # fmt: skip
 _WORDED: dict[str, Callable[[Reading, re.Match[str]], None]] = {
     "lean_up": _lean,
     "lean_down": _lean,

@@ -1,8 +1,8 @@
 """Finds the parts of an answer: headers, prediction labels, starts of an analysis, and where another answer begins.
 
-Headers and labels start a line, in any dress: case, brackets, `#`, `**`, bullet, number, `&`, `and`, `&amp;` or `/`, colon.
-A label is the word `Prediction`, which may be followed by brackets or by `for …`. Bracketed headers with a colon count
-inside a line too. Every pattern is bounded, and each looks at a text once.
+Headers and labels start a line, in any dress: case, brackets, `#`, `**`, bullet, number, `&`, `and`, `&amp;` or `/`,
+colon. A label is the word `Prediction`, which may be followed by brackets or by `for …`. Bracketed headers with a
+colon count inside a line too. Every pattern is bounded, and each looks at a text once.
 """
 
 from __future__ import annotations

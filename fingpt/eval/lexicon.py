@@ -52,7 +52,8 @@ _VERBAL = rf"(?=\s*(?:$|[.,;:()])|\s{_AFTER_VERB}\b|\s\S{{0,2}}\d)"
 _STATES = rf"(?=\s*(?:$|[.,;:()])|\s(?:on|for|by)\b|\sand\s(?:up|down|bull|bear)|\s{_MOVE}\b)"
 _UP = _any(
     rf"""
-    ^increased(?= by\b) | up(?:wards?)? | increases? | rises? | (?:increas|ris|gain)ing{_VERBAL} | gains? | higher | climb(?:s|ing)?
+    ^increased(?= by\b) | up(?:wards?)? | increases? | rises? | (?:increas|ris|gain)ing{_VERBAL} | gains? | higher
+    climb(?:s|ing)?
     advanc(?:e|es|ing) | appreciat(?:e|es|ing|ion) | rall(?:y|ies|ying) | rebound(?:s|ing)? | recover(?:s|y|ing)?
     surg(?:e|es|ing) | jump(?:s|ing)? | soar(?:s|ing)? | bounc(?:e|es|ing)(?: back)? | bullish(?:ly)?
     up(?:trend|tick|swing|side|move) | grow(?:s|ing)?(?= by\b) | (?:price|stock|share) growth | (?<=\bfor )growth
@@ -62,7 +63,8 @@ _UP = _any(
 )
 _DOWN = _any(
     rf"""
-    ^(?:decreased|declined)(?= by\b) | down(?:wards?)? | decreases? | declines? | (?:decreas|declin|fall)ing{_VERBAL} | drop(?:s|ping)? | falls? | lower
+    ^(?:decreased|declined)(?= by\b) | down(?:wards?)? | decreases? | declines? | (?:decreas|declin|fall)ing{_VERBAL}
+    drop(?:s|ping)? | falls? | lower
     dip(?:s|ping)? | slip(?:s|ping)? | slid(?:e|es|ing) | plung(?:e|es|ing) | plummet(?:s|ing)? | tumbl(?:e|es|ing)
     sink(?:s|ing)? | slump(?:s|ing)? | retreat(?:s|ing)? | shed(?:s|ding)? | los(?:e|es|ing) | loss(?:es)?
     eas(?:e|es|ing) | weaken(?:s|ing)? | depreciat(?:e|es|ing|ion) | bearish(?:ly)? | down(?:trend|turn|side|fall|move)
@@ -88,7 +90,8 @@ _OPPOSED = _any(
 
 _PHRASES = {
     "other": rf"""
-        up to date | up-to-date | upcoming | leading up to | set up | giv(?:e|es|ing) up | (?:shut|slow|write|wind)(?:s|ing)?[\s-]?downs?
+        up to date | up-to-date | upcoming | leading up to | set up | giv(?:e|es|ing) up
+        (?:shut|slow|write|wind)(?:s|ing)?[\s-]?downs?
         (?:hold|ramp|catch|follow|build|back|open|wrap|speed|sum|prop|scale|step|clean|pent)(?:s|ed|ing|ped)?[\s-]up
         break(?:s|ing)? down | fall(?:s|ing)? short | no doubt | not only | (?:no|not) more than | shed(?:s|ding)? light
         los(?:e|es|ing) momentum | eas(?:e|es|ing) (?:of|concerns|fears|worries|pressure|inflation|tensions?|supply)
@@ -96,7 +99,8 @@ _PHRASES = {
         (?:interest )?rate (?:cut|hike|rise)s? | (?:lower|higher) (?:than )?(?:\w{{1,14}} )?{_BUSINESS}
         (?:increase|decrease|rise|drop|decline|fall|surge|jump|gain|recovery)s? in (?:\w{{1,14}} ){{0,2}}{_BUSINESS}
         {_NOUN}(?: {_AUXILIARY}){{1,4}} (?:limited|capped|tempered|restricted|contained|muted|curbed)
-        hover(?:s|ing)? (?:around|near|at|between) (?:the |about )?[$€£]?\d | limited (?:upside|downside|upward|downward|gains?)(?: (?:movement|potential))?
+        hover(?:s|ing)? (?:around|near|at|between) (?:the |about )?[$€£]?\d
+        limited (?:upside|downside|upward|downward|gains?)(?: (?:movement|potential))?
         """,
     "either": rf"""
         (?:flat|neutral|stable|sideways|unchanged|mixed) to {_DEGREES}{_OPPOSED}
@@ -135,13 +139,16 @@ _PHRASES = {
         due to | because of | based on | given | considering | despite | in spite of | notwithstanding
         regardless of | amid(?:st)? | thanks to | owing to | in light of | in response to | on the back of | indicating
         (?:driven|supported|influenced|helped|hurt|fuell?ed|boosted|backed|led|caused) (?:by|on)
-        (?:aided|underpinned|tempered|offset|limited|pressured|weighed(?: down)?|dragged(?: down)?|hit|propelled|triggered|bolstered) (?:by|on)
+        (?:aided|underpinned|tempered|offset|limited|pressured|(?:weighed|dragged)(?: down)?) (?:by|on)
+        (?:hit|propelled|triggered|bolstered) by
         reflecting(?! (?:an? )?(?:\w{1,14} ){0,2}\S{0,2}\d) | suggesting | signal(?:l?ing|s) | after
         following
         on(?= (?:strong|weak|solid|rising|falling|higher|lower|better|worse|positive|negative|news|robust|growing)\b)
         on(?= (?:concerns?|worries|fears?|hopes?|optimism|declining|improved|upbeat|disappointing|profit)\b)
         """,
-    "condition": "if | unless | provid(?:ed|ing) that | assuming | contingent | in case | depending on | otherwise | conversely",
+    "condition": """
+        if | unless | provid(?:ed|ing) that | assuming | contingent | in case | depending on | otherwise | conversely
+        """,
     "concession": "while | whilst | although | even though | though | whereas",
     "contrast": "but | however | yet | nevertheless | nonetheless | before | except",
     "firm": "overall | ultimately | eventually | in the end | on balance | net",
@@ -169,8 +176,8 @@ _PHRASES = {
     "past": r"""
         recent(?:ly)? | last | previous(?:ly)? | prior | past | earlier | prev | yesterday(?:'s)? | ytd | so far | has
         had | was | were | saw | been | (?<!will )(?<!to )have
-        rose | fell | (?<!^)(?:increased|decreased|declined) | dropped | gained | climbed | jumped | surged | rallied | lost
-        slid | slipped | plunged | tumbled | advanced | soared | sank | retreated | risen | fallen
+        rose | fell | (?<!^)(?:increased|decreased|declined) | dropped | gained | climbed | jumped | surged | rallied
+        lost | slid | slipped | plunged | tumbled | advanced | soared | sank | retreated | risen | fallen
         """,
     "up_to": "up to",
     "to": "to",
@@ -228,7 +235,8 @@ BEYOND = re.compile(rf"\b{_any(_BEYOND)}\b")
 _REASONS = """
     rationale | reason(?:s|ing)? | key (?:factors?|drivers?|risks?) | drivers? | catalysts? | risks? | notes?
     monitoring | confidence | justification | disclaimer | explanation | basis | probability | time ?frame | horizon
-    support | resistance | recommendation | positive (?:factors?|developments?|catalysts?) | negative (?:factors?|risks?)
+    support | resistance | recommendation
+    positive (?:factors?|developments?|catalysts?) | negative (?:factors?|risks?)
     potential (?:concerns?|challenges?|risks?)
     """
 ASIDE_LINE = re.compile(rf"^\W{{0,6}}{_any(_REASONS)}\b[^:\n]{{0,30}}:")

@@ -23,6 +23,8 @@ class Place(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
+    """A word of direction: +1, 0 or -1, and how firmly it is said."""
+
     direction: int
     strength: int
 

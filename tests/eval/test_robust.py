@@ -160,6 +160,15 @@ def test_sections_in_another_order_are_read():
     assert (parsed.pros, parsed.cons) == ("1. Costs rose.", "1. Orders grew.\n2. Margins held.")
 
 
+TITLE = "**Prediction for BRAL Stock Price Movement:**\n\n"
+TWICE = "**Prediction: Slight Increase**\n\n**Analysis:** Firm.\n\n**Prediction:**\nA slight rise of 1-2%."
+FIRST = (
+    "**Prediction: Up by 1-2%**\n\n**Analysis:**\n- **Positive Developments:** Orders.\n"
+    "- **Potential Concerns:** Debt."
+)
+ONE_LINE = (
+    "[Positive Developments]: 1. Orders. [Potential Concerns]: 1. Debt. [Prediction & Analysis]: "
+)
 LISTS = "Positive Developments:\n1. Orders grew.\n\nPotential Concerns:\n1. Costs rose.\n\n"
 
 
@@ -172,24 +181,24 @@ LISTS = "Positive Developments:\n1. Orders grew.\n\nPotential Concerns:\n1. Cost
         (LISTS + "## 3. Prediction/Analysis\n- **Prediction:** Up by 3-4%\n- **Analysis:** Firm.", 1, 3.5),
         (LISTS + "### Prediction\nDown by 1-2%\n\n### Analysis:\nWeak.", -1, -1.5),
         (LISTS + "Prediction (2031-05-04 to 2031-05-11): Up by 1-2%", 1, 1.5),
-        (LISTS + "**Prediction for Next Week (May 4-11, 2031):**\nThe stock should fall by 1-2%.", -1, -1.5),
-        (LISTS + "**Prediction for BRAL Stock Price Movement:**\n\n**Expected Movement:** 2-3% Increase", 1, 2.5),
+        (LISTS + "**Prediction for Next Week (May 4-11):**\nThe stock should fall by 1-2%.", -1, -1.5),
+        (LISTS + TITLE + "**Expected Movement:** 2-3% Increase", 1, 2.5),
         (LISTS + "**Prediction:**\n- **Direction:** Up\n- **Estimated Change:** +2%\n\n**Analysis:** Firm.", 1, 2.0),
         (LISTS + "**Prediction:**\n* Direction: down\n* Magnitude: 1-2%\n* Confidence: 70%", -1, -1.5),
         (LISTS + "**Stock Price Prediction:**\nA slight decline is expected.", -1, None),
-        (LISTS + "**Prediction: Slight Increase**\n\n**Analysis:** Firm.\n\n**Prediction:**\nA slight rise of 1-2%.", 1, 1.5),
-        (LISTS + "**Prediction: FERK Stock Price Movement**\n\n**Analysis:** Weak.\n\n**Prediction:** A dip.", -1, None),
+        (LISTS + TWICE, 1, 1.5),
+        (LISTS + "**Prediction: FERK Price Movement**\n\n**Analysis:** Weak.\n\n**Prediction:** A dip.", -1, None),
         (LISTS + "Prediction: \\boxed{Down by 1-2\\%}", -1, -1.5),
         (LISTS + "Prediction - Down by 1-2%", -1, -1.5),
-        ("**Prediction: Up by 1-2%**\n\n**Analysis:**\n- **Positive Developments:** Orders.\n- **Potential Concerns:** Debt.", 1, 1.5),
+        (FIRST, 1, 1.5),
         ("Prediction: Down by 3-4%\nAnalysis: Weak orders.", -1, -3.5),
         (LISTS + "Prediction & Analysis:\nThe share price will fall by 1-2% next week. Debt weighs.", -1, -1.5),
         (LISTS + "[Prediction & Analysis]: Orders grew. I predict that the stock will gain 2-3% next week.", 1, 2.5),
         (LISTS + "[Prediction & Analysis]: Prediction: Up by 1-2% Analysis: Firm.", 1, 1.5),
-        ("[Positive Developments]: 1. Orders. [Potential Concerns]: 1. Debt. [Prediction & Analysis]: Prediction: Down by 1-2%", -1, -1.5),
+        (ONE_LINE + "Prediction: Down by 1-2%", -1, -1.5),
         ("Orders grew and debt fell. I predict that the price of BRAL will increase by 2% next week.", 1, 2.0),
         ("[积极发展]:\n1. 订单。\n\n[潜在担忧]:\n1. 成本。\n\n[预测与分析]:\n预测: 下跌1-2%\n分析: 疲软。", -1, -1.5),
-        ("Okay, positive developments first: orders. Then concerns.\n</think>\n" + LISTS + "Prediction: Down by 1-2%", -1, -1.5),
+        ("Okay, positive developments first.\n</think>\n" + LISTS + "Prediction: Down by 1-2%", -1, -1.5),
     ],
 )  # fmt: skip
 def test_a_label_opens_its_statement_in_any_layout(text, direction, margin):
@@ -223,13 +232,15 @@ def test_the_word_prediction_in_a_list_or_a_title_is_no_label(text):
 
 
 def test_prices_and_past_weeks_of_an_echoed_prompt_are_no_prediction():
-    prompt = "[Prediction & Analysis]:\n...\n\n[Company Introduction]:\nFrom 2031-05-04 to 2031-05-11, BRAL's stock price increased from 41 to 43."
+    week = "From 2031-05-04 to 2031-05-11, BRAL's stock price increased from 41 to 43."
+    prompt = f"[Prediction & Analysis]:\n...\n\n[Company Introduction]:\n{week}"
     assert robust(prompt) == ParseFailure("empty prediction")
 
 
 def test_pros_cons_and_analysis_are_found_around_a_prediction_that_stands_first():
     parsed = read(
-        "Prediction: Up by 1-2%\nAnalysis: Orders win.\n\nPositive Developments:\n1. Orders.\n\nPotential Concerns:\n1. Debt."
+        "Prediction: Up by 1-2%\nAnalysis: Orders win.\n\n"
+        "Positive Developments:\n1. Orders.\n\nPotential Concerns:\n1. Debt."
     )
     assert (parsed.pros, parsed.cons) == ("1. Orders.", "1. Debt.")
     assert parsed.analysis.startswith("Orders win.")
