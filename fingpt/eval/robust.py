@@ -1,4 +1,4 @@
-"""Our reading of an answer, `robust`, beside the published one, `strict`: text → Forecast or ParseFailure.
+"""The parser `robust`: this project's own, tolerant of form; the one to trust. Text → Forecast or ParseFailure.
 
 A `Prediction` label opens the statement, on its line or below, with or without the three headers. Without a label the
 section `Prediction & Analysis` is read, without a section a sentence such as "I predict that …". The first answer of a
@@ -15,23 +15,10 @@ from dataclasses import dataclass
 from itertools import groupby, islice, takewhile
 from typing import Literal, get_args
 
-from fingpt.eval.forecast import SECTIONS, Forecast, Parsed, ParseFailure, strip_reasoning
+from fingpt.eval.forecast import SECTIONS, Forecast, ParseFailure, ParseResult, strip_reasoning
 from fingpt.eval.layout import ANALYSIS, HEADERS, LABEL, Answer, answers
 from fingpt.eval.lexicon import PREDICTING
 from fingpt.eval.statement import READ_CHARACTERS, Move, Undecided, read_statement
-from fingpt.eval.strict import strict
-
-__all__ = [
-    "REASONS",
-    "SECTIONS",
-    "Forecast",
-    "ParseFailure",
-    "Parsed",
-    "reference_sections",
-    "robust",
-    "strict",
-    "strip_reasoning",
-]
 
 _Missing = Literal["empty answer", "no prediction", "empty prediction"]
 _Reason = _Missing | Undecided
@@ -59,7 +46,7 @@ class _Found:
     flag: str | None = None
 
 
-def robust(text: str) -> Parsed:
+def robust(text: str) -> ParseResult:
     """Parse one answer; total: every string gives a Forecast or a ParseFailure with one of `REASONS`."""
     text, flags = _clean(text)
     if not text.strip():

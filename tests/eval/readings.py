@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fingpt.eval.forecast import Forecast, Parsed
+from fingpt.eval.forecast import Forecast, ParseResult
 
 COLUMNS = ("answer", "prediction", "generated")
 OUTCOMES = ("agree", "wrong direction", "guessed", "unread", "other margin")
@@ -60,7 +60,7 @@ def _answers(file: Path) -> Iterator[str]:
         yield from (text for text in frame[column] if isinstance(text, str))
 
 
-def outcome(parsed: Parsed, reading: dict) -> str:
+def outcome(parsed: ParseResult, reading: dict) -> str:
     """One of `OUTCOMES`; a failure agrees with an answer that a person found undecided or empty."""
     if not isinstance(parsed, Forecast):
         return "agree" if reading["direction"] is None else "unread"
@@ -71,7 +71,7 @@ def outcome(parsed: Parsed, reading: dict) -> str:
     return "agree" if parsed.margin == reading["margin"] else "other margin"
 
 
-def agreement(parser: Callable[[str], Parsed], known: dict[str, str]) -> dict[str, Counter]:
+def agreement(parser: Callable[[str], ParseResult], known: dict[str, str]) -> dict[str, Counter]:
     """Outcomes by model, over the readings whose text is known."""
     table: dict[str, Counter] = {}
     for reading in readings():

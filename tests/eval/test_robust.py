@@ -1,4 +1,4 @@
-"""Our reading of whole answers: every whole-answer case of the table, any text at all, and time linear in length."""
+"""The parser `robust` on whole answers: every known layout, any text at all, and time linear in length."""
 
 from __future__ import annotations
 
@@ -9,16 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fingpt.eval import robust as parser
-from fingpt.eval.robust import (
-    REASONS,
-    Forecast,
-    ParseFailure,
-    reference_sections,
-    robust,
-    strict,
-    strip_reasoning,
-)
+from fingpt.eval.forecast import Forecast, ParseFailure, strip_reasoning
+from fingpt.eval.robust import REASONS, reference_sections, robust
 from fingpt.eval.statement import READ_CHARACTERS, read_statement
+from fingpt.eval.strict import strict
 
 ANSWER = (
     "[Positive Developments]:\n1. Orders grew.\n2. Margins held.\n\n[Potential Concerns]:\n1. Costs rose.\n\n"
