@@ -24,7 +24,7 @@ from fingpt.eval.size import Size, sizes
 class Sentence:
     """What one sentence says: `direction`, or None; `undecided` where it names several; its size in points.
 
-    `by_sign`: no word gives the direction, only the sign of the size.
+    `by_sign`: no word gives the direction, only the sign of the size. `mixed`: it speaks of volatility.
     """
 
     text: str
@@ -32,6 +32,7 @@ class Sentence:
     undecided: bool
     size: Size | None
     by_sign: bool = False
+    mixed: bool = False
 
 
 def read_sentence(text: str) -> Sentence:
@@ -54,7 +55,7 @@ def read_sentence(text: str) -> Sentence:
     size = own_size(reading)
     told = direction is not None or undecided or reading.denied
     if size is None or told or not (size.signed or not size.middle):
-        return Sentence(text, direction, undecided, size)
+        return Sentence(text, direction, undecided, size, mixed=reading.mixed)
     signed = int(math.copysign(1, size.middle)) if size.middle else 0
     return Sentence(text, signed, undecided, size, by_sign=True)
 

@@ -105,7 +105,7 @@ _PHRASES = {
     "either": rf"""
         (?:flat|neutral|stable|sideways|unchanged|mixed) to {_DEGREES}{_OPPOSED}
         (?:around|at|near) or (?:slightly|just|somewhat|modestly) (?:above|below)
-        (?:initial|early) {_DEGREES}(?:(?:up|down)ward|gains?|rise|increase|decline|drop|dip|rally|rebound)
+        initially | (?:initial|early) {_DEGREES}(?:(?:up|down)ward|gains?|rise|increase|decline|drop|dip|rally|rebound)
         """,
     "lean_up": rf"""
         {_WITH}(?:upward|positive|bullish|upside) {_MOVE} | {_WITH}(?:gains?|increase|rise|uptick|recovery|rebound)
@@ -132,7 +132,7 @@ _PHRASES = {
         mix(?:ture)? of \w{1,14} and \w{1,14} | mixed | volatil(?:e|ity) | fluctuat(?:e|es|ing|ions?)
         uncertain(?:ty)? | choppy | unpredictable
         """,
-    "lead": "lead(?:s|ing)? to | result(?:s|ing)? in | which should (?:push|send|lift)",
+    "lead": "lead(?:s|ing)? to | result(?:s|ing)? in | followed by | which should (?:push|send|lift)",
     "from": "from",
     "reason": "because(?! of) | as | since | which",
     "cause": r"""
@@ -202,9 +202,10 @@ _FIRM = """
     """
 # A sentence that forecasts, firmly or at all, and what it must be about.
 FIRM = re.compile(rf"\b{_any(_FIRM)}\b")
-FORECASTS = re.compile(rf"\b{_any(_FIRM + ' | may | might | could | forecast')}\b")
+FORECASTS = re.compile(rf"\b{_any(_FIRM + ' | may | might | could | forecast | bias')}\b")
+SOFT = re.compile(r"\b(?:may|might|could|can|possible|potential|potentially|possibly|if)\b")
 SUBJECT = re.compile(
-    rf"\b{_any('stocks? | shares? | prices? | trend | movement | uptick | it | performance')}\b"
+    rf"\b{_any('stocks? | shares? | prices? | trend | movement | uptick | it | performance | bias')}\b"
 )
 
 # A sentence that names its prediction so, one that sums up, and one that looks beyond the week.

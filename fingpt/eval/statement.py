@@ -24,6 +24,7 @@ from fingpt.eval.lexicon import (
     EXPLICIT,
     FIRM,
     FORECASTS,
+    SOFT,
     SUBJECT,
 )
 from fingpt.eval.size import Size, plain_numbers
@@ -117,15 +118,21 @@ def _combine(sentences: list[Sentence], *, prose: bool) -> int | Undecided:
         spoken = [one for one in ranked if one.undecided or one.direction is not None]
         if len(found) > 1 or (spoken and spoken[0].undecided and (rank or not found)):
             return "undecided direction"
-        if found == {0} and not rank and any(one.direction for one in ranks[1]):
-            return "undecided direction"
-        if found & {1, -1} and any(
-            one.by_sign and one.direction == -max(found, key=abs) for one in sentences
-        ):
-            return "undecided direction"
         if found:
-            return found.pop()
+            direction = found.pop()
+            by_the_way = rank == 2 and any(one.mixed for one in sentences)
+            return (
+                "undecided direction" if by_the_way or _denied(sentences, direction) else direction
+            )
     return "no direction"
+
+
+def _denied(sentences: list[Sentence], direction: int) -> bool:
+    """Whether a bare sign says the opposite, or a flat forecast is left by a firm word elsewhere."""
+    others = [one for one in sentences if one.direction not in (None, 0, direction)]
+    if direction == 0:
+        return any(" bias" in one.text or not SOFT.search(one.text) for one in others)
+    return any(one.by_sign for one in others)
 
 
 def _rank(text: str, *, opens: bool) -> int:
@@ -133,7 +140,7 @@ def _rank(text: str, *, opens: bool) -> int:
     if opens or EXPLICIT.search(text) or CONCLUDES.match(text):
         return 0
     if text.lstrip("- ").startswith(("however", "but", "although", "while")):
-        return 2
+        return 0 if FIRM.search(text) and not SOFT.search(text) else 2
     short = len(text) <= _SHORT
     return 1 if short or (FIRM.search(text) and SUBJECT.search(text)) else 2
 

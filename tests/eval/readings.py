@@ -1,7 +1,7 @@
 """A person's readings of public answers, and how far a parser agrees with them.
 
 `readings.jsonl` holds no text: for each answer its SHA-256, the model that wrote it, the part of the sample
-(`develop`: looked at while the rules were written; `held out 1`, `held out 2`: labelled before the parser had seen
+(`develop`: looked at while the rules were written; `held out 1` to `3`: labelled before the parser had seen
 them), and the label. Texts come from a folder of one's own: `train.parquet`, `test.parquet`, and whatever lies in
 `generations/`.
 
