@@ -9,13 +9,16 @@ How was read: the labelled prediction decides, the analysis only where there is 
 ("stable with a slight upward bias" is up). Alternatives ("stable or slightly higher"), mixed movement and mere price
 ranges have no direction: `undecided`. Where nothing is predicted (an echoed prompt, a text cut off) the reason is `no
 prediction`. `margin` is the middle of the stated percentage, at most 5.5, null where none is stated; prices are no
-percentages.
+percentages. Each part was labelled before the parser ran on it; two labels were corrected afterwards, where on
+reading again a sentence had been overlooked. Rules were mended after each part, so only first runs are unseen: 102 of
+110, 67 of 70 and 34 of 40, with one wrong direction, in the first part held out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,7 +71,9 @@ def outcome(parsed: ParseResult, reading: dict) -> str:
         return "guessed"
     if parsed.direction != reading["direction"]:
         return "wrong direction"
-    return "agree" if parsed.margin == reading["margin"] else "other margin"
+    if parsed.margin is None or reading["margin"] is None:
+        return "agree" if parsed.margin is reading["margin"] else "other margin"
+    return "agree" if math.isclose(parsed.margin, reading["margin"]) else "other margin"
 
 
 def agreement(parser: Callable[[str], ParseResult], known: dict[str, str]) -> dict[str, Counter]:
