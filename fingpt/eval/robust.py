@@ -1,10 +1,10 @@
 """The parser `robust`: this project's own, tolerant of form; the one to trust. Text → Forecast or ParseFailure.
 
-Grammar: [reasoning] preamble? positive developments, potential concerns, prediction & analysis. Headers start a line,
-in any case, with or without brackets, `#`, `**`, colon, `&`, `and` or `&amp;`. The first complete answer wins; text of
-another answer after it sets the flag `run_on`. Direction and size are read from the line after `Prediction:` only.
-Linear in time: one pass over the headers, every bounded pattern looks at each section once. Never raises. It does not
-score, and knows no model: a reasoning block is recognised by its tags alone.
+A `Prediction` label opens the statement, on its line or below, with or without the three headers. Without a label the
+section `Prediction & Analysis` is read, without a section a sentence such as "I predict that …". The first answer of a
+text counts; text of another one after it sets the flag `run_on`. Linear in time: parts are found once, and of each at
+most `READ_CHARACTERS` are read. Never raises. It does not score, and knows no model: a reasoning block is recognised by
+its tags alone.
 """
 
 from __future__ import annotations
@@ -12,74 +12,89 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby, islice, takewhile
+from typing import Literal, get_args
 
 from fingpt.eval.forecast import SECTIONS, Forecast, ParseFailure, ParseResult, strip_reasoning
-from fingpt.eval.prediction import read_move
+from fingpt.eval.layout import ANALYSIS, HEADERS, LABEL, Answer, answers
+from fingpt.eval.lexicon import PREDICTING
+from fingpt.eval.statement import READ_CHARACTERS, Move, Undecided, read_statement
 
-_NAMES = (
-    r"(?:(?P<pros>positive[ \t]{1,3}developments?)|(?P<cons>potential[ \t]{1,3}concerns?)"
-    r"|(?P<prediction>prediction[ \t]{0,3}(?:&amp;|&|and)[ \t]{0,3}analysis))"
+_Missing = Literal["empty answer", "no prediction", "empty prediction"]
+_Reason = _Missing | Undecided
+REASONS: tuple[str, ...] = (*get_args(_Missing), *get_args(Undecided))
+
+_ANALYSIS_INLINE = re.compile(
+    r"[*_]{0,4}(?:\banalysis|分析)[ \t*_]{0,4}[:：][ \t*_]{0,4}", re.IGNORECASE
 )
-_HEADER = re.compile(
-    rf"^(?P<open>[ \t>#*_\[(]{{0,16}}){_NAMES}"
-    r"(?P<close>[ \t*_\])#]{0,8})(?P<colon>[:：]?)[ \t*_\])]{0,8}(?P<end>$)?",
-    re.IGNORECASE | re.MULTILINE,
-)
-_GLUED = re.compile(r"\[positive[ \t]{1,3}developments?\]:", re.IGNORECASE)
-_LABEL = r"[ \t*_]{0,4}[:：][ \t*_]{0,4}"
-_PREDICTION = re.compile(
-    rf"^[ \t>#*_\-]{{0,8}}prediction{_LABEL}(?P<line>[^\n]*)", re.IGNORECASE | re.MULTILINE
-)
-_ANALYSIS = re.compile(rf"^[ \t>#*_\-]{{0,8}}analysis{_LABEL}", re.IGNORECASE | re.MULTILINE)
-_ANALYSIS_INLINE = re.compile(rf"[*_]{{0,4}}\banalysis{_LABEL}", re.IGNORECASE)
-_MARKS = " \t*_"
+_BULLET = re.compile(r"[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]")
+_BLANK = re.compile(r"[\W_]*")  # also a placeholder: "..."
+_SENTENCE = re.compile(r"[^\n.!?]{0,400}(?:[.!?](?=\S)[^\n.!?]{0,400}){0,8}")
+_SENTENCE_ENDS = (". ", "\n", "! ", "? ")
+_PARAGRAPHS = 3  # read below a label
+_SHORT_LINE = 100  # characters of a prediction that stands alone under its header
+_NEAR = 400  # characters of a sentence before "I predict"
+_UNLABELLED = 20  # sentences read where an answer has no label and no section
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
-    kind: str
-    start: int
-    end: int
+class _Found:
+    """A prediction, the index of the mark that states it (None: a sentence), and a flag."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    pros: str
-    cons: str
-    block: str
-    run_on: bool
+    index: int | None
+    move: Move
+    flag: str | None = None
 
 
 def robust(text: str) -> ParseResult:
-    """Parse one answer; total: every string gives a Forecast or a ParseFailure with its reason."""
+    """Parse one answer; total: every string gives a Forecast or a ParseFailure with one of `REASONS`."""
     text, flags = _clean(text)
     if not text.strip():
-        return ParseFailure("empty answer", tuple(sorted(flags)))
-    headers = list(_headers(text))
-    first_reason: str | None = None
-    for answer in _answers(text, headers):
-        result = _read_block(answer, flags)
-        if isinstance(result, Forecast):
-            return result
-        first_reason = first_reason or result.reason
-        flags.add("earlier_incomplete")
-    reason = first_reason or _missing(headers)
-    return ParseFailure(reason, tuple(sorted(flags - {"earlier_incomplete"})))
+        return _failure("empty answer", flags)
+    reason: _Reason = "no prediction"
+    passed: set[str] = set()
+    for answer in answers(text):
+        found = _read(text, answer)
+        if isinstance(found, _Found):
+            return _forecast(text, answer, found, flags | passed)
+        if found == "undecided direction":
+            return _failure(found, flags)
+        reason = _worse(reason, found)
+        passed = {"earlier_incomplete"}
+    if reason != "no direction":
+        move = _unlabelled(text)
+        if isinstance(move, Move):
+            nowhere = Answer((), len(text), run_on=False)
+            return _forecast(text, nowhere, _Found(None, move, "no_label"), flags)
+        reason = _worse(reason, move)
+    return _failure(reason, flags)
 
 
 def reference_sections(text: str) -> dict[str, str] | None:
-    """Text of each of `SECTIONS` of a reference answer, its prediction line missing or not; None without sections."""
+    """Text of each of `SECTIONS` of a reference answer, its prediction read or not; None without sections."""
     parsed = robust(text)
     if isinstance(parsed, Forecast):
         return {name: parsed.section(name) for name in SECTIONS}
     text, _ = _clean(text)
-    for answer in _answers(text, list(_headers(text))):
-        return {
-            "pros": answer.pros,
-            "cons": answer.cons,
-            "analysis": _ANALYSIS.sub("", answer.block, count=1).strip(),
-        }
+    for answer in answers(text):
+        section = answer.first("section")
+        if section is not None and None not in (answer.first("pros"), answer.first("cons")):
+            block = text[answer.marks[section].end : answer.until(section, HEADERS)]
+            return {
+                "pros": _section(text, answer, "pros"),
+                "cons": _section(text, answer, "cons"),
+                "analysis": ANALYSIS.sub("", block, count=1).strip(),
+            }
     return None
+
+
+def _failure(reason: _Reason, flags: set[str]) -> ParseFailure:
+    return ParseFailure(reason, tuple(sorted(flags)))
+
+
+def _worse(known: _Reason, found: _Reason) -> _Reason:
+    """Of two failures the one that got further."""
+    return max(known, found, key=REASONS.index)
 
 
 def _clean(text: str) -> tuple[str, set[str]]:
@@ -94,104 +109,167 @@ def _clean(text: str) -> tuple[str, set[str]]:
     return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), flags
 
 
-def _headers(text: str) -> Iterator[_Header]:
-    """Headers in order of place; a bracketed `[Positive Developments]:` counts inside a line too, as kind `glued`."""
-    glued = _GLUED.finditer(text)
-    pending = next(glued, None)
-    for match in _HEADER.finditer(text):
-        if not _is_header(match):
-            continue
-        while pending is not None and pending.start() < match.start():
-            yield _Header("glued", pending.start(), pending.end())
-            pending = next(glued, None)
-        while pending is not None and pending.start() < match.end():
-            pending = next(glued, None)
-        yield _Header(_kind(match), match.start(), match.end())
-    while pending is not None:
-        yield _Header("glued", pending.start(), pending.end())
-        pending = next(glued, None)
+def _read(text: str, answer: Answer) -> _Found | _Reason:
+    """What an answer predicts: by its labels, else by its sections."""
+    reason: _Reason = "no prediction"
+    for kind in ("label", "section"):
+        for index, mark in enumerate(answer.marks):
+            if mark.kind != kind:
+                continue
+            found = (
+                _labelled(text, answer, index) if kind == "label" else _titled(text, answer, index)
+            )
+            if isinstance(found, Move):
+                flag = "no_label" if kind == "section" else None
+                return _Found(index, _with_size(text, answer, index, found), flag)
+            if found == "undecided direction":
+                return found
+            reason = _worse(reason, found)
+    return reason
 
 
-def _kind(match: re.Match[str]) -> str:
-    return next(kind for kind in ("pros", "cons", "prediction") if match[kind] is not None)
+def _body(text: str, answer: Answer, index: int) -> str:
+    """The text of a mark, no longer than a statement may be."""
+    start = answer.marks[index].end
+    return text[start : min(answer.until(index), start + READ_CHARACTERS)]
 
 
-def _is_header(match: re.Match[str]) -> bool:
-    """Prose such as "Potential concerns about debt" is none: a header has brackets, marks, a colon or its own line."""
-    opening, closing = match["open"], match["close"]
-    marked = any(mark in opening for mark in ("[", "#", "**", "__")) or any(
-        mark in closing for mark in ("]", "**")
-    )
-    return marked or bool(match["colon"]) or match["end"] is not None
+def _labelled(text: str, answer: Answer, index: int) -> Move | _Reason:
+    return _statement(_body(text, answer, index))
 
 
-def _answers(text: str, headers: list[_Header]) -> Iterator[_Answer]:
-    """Every run of the three headers in order, each with the text up to the next header of any kind."""
-    pros: _Header | None = None
-    cons: _Header | None = None
-    for index, header in enumerate(headers):
-        if header.kind == "pros" or (header.kind == "glued" and pros is None):
-            pros, cons = header, None
-        elif header.kind == "cons" and pros is not None and cons is None:
-            cons = header
-        elif header.kind == "prediction":
-            if pros is not None and cons is not None:
-                following = headers[index + 1] if index + 1 < len(headers) else None
-                yield _Answer(
-                    pros=text[pros.end : cons.start].strip(),
-                    cons=text[cons.end : header.start].strip(),
-                    block=text[header.end : following.start if following else len(text)],
-                    run_on=following is not None,
-                )
-            pros = cons = None
-
-
-def _read_block(answer: _Answer, flags: set[str]) -> ParseResult:
-    """Prediction line and analysis of one answer."""
-    found = _PREDICTION.search(answer.block)
-    if found is None:
-        return ParseFailure("no prediction line")
-    line, rest = found["line"], answer.block[found.end() :]
+def _statement(body: str) -> Move | _Reason:
+    """The line of a label with its bullets; where it gives no direction, the paragraphs below."""
+    line, _, rest = body.partition("\n")
     inline = _ANALYSIS_INLINE.search(line)
     if inline is not None:
-        line, rest = line[: inline.start()], line[inline.end() :] + rest
-        analysis = rest
-    else:
-        analysis, note = _analysis(answer.block[: found.start()], rest)
-        flags = flags | note
-    if not line.strip(_MARKS):
-        return ParseFailure("empty prediction")
-    move = read_move(line)
-    if move is None:
-        return ParseFailure("no direction")
-    every = flags | set(move.flags) | ({"run_on"} if answer.run_on else set())
+        line, rest = line[: inline.start()], ""
+    lines = rest.split("\n")
+    reason: _Reason = "empty prediction"
+    for piece in ("\n".join([line, *takewhile(_BULLET.match, lines)]), *_paragraphs(lines)):
+        if _BLANK.fullmatch(piece):
+            continue
+        found = read_statement(piece)
+        if found != "no direction":
+            return found
+        reason = found
+    return reason
+
+
+def _paragraphs(lines: list[str]) -> Iterator[str]:
+    groups = groupby(lines, key=lambda line: bool(line.strip()))
+    return islice(("\n".join(group) for filled, group in groups if filled), _PARAGRAPHS)
+
+
+def _titled(text: str, answer: Answer, index: int) -> Move | _Reason:
+    """A section without a label of its own: its short first line, its forecasts, or what its analysis predicts."""
+    body = _body(text, answer, index).lstrip()
+    label = LABEL.match(body)
+    if label is not None:
+        return _statement(body[label.end() :])
+    if _BLANK.fullmatch(body):
+        return "empty prediction"
+    line = body.partition("\n")[0]
+    found = _statement(line) if len(line) <= _SHORT_LINE else "no direction"
+    if not isinstance(found, Move):
+        found = read_statement(body, prose=True)
+    if found == "no direction":
+        explicit = _unlabelled(text[answer.marks[index].end : answer.until(index, HEADERS)])
+        found = explicit if explicit != "no prediction" else found
+    return found
+
+
+def _with_size(text: str, answer: Answer, index: int, move: Move) -> Move:
+    """With the size of a later label of the same answer and direction, where this statement gives none."""
+    if move.margin is not None or answer.marks[index].kind == "section":
+        return move
+    later = takewhile(
+        lambda place: answer.marks[place].kind not in ("section", "other"),
+        range(index + 1, len(answer.marks)),
+    )
+    for place in later:
+        if answer.marks[place].kind == "label":
+            found = _labelled(text, answer, place)
+            if isinstance(found, Move) and found.direction == move.direction and found.margin:
+                return found
+    return move
+
+
+def _unlabelled(text: str) -> Move | _Reason:
+    """Sentences such as "I predict that …", where those that decide agree."""
+    text = text.lower()
+    moves: list[Move] = []
+    for match in islice(PREDICTING.finditer(text), _UNLABELLED):
+        near = max(0, match.start() - _NEAR)
+        start = max(text.rfind(end, near, match.start()) + len(end) for end in _SENTENCE_ENDS)
+        sentence = _SENTENCE.match(text, max(start, near))
+        found = read_statement(sentence.group() if sentence is not None else "")
+        if found == "undecided direction":
+            return found
+        if isinstance(found, Move):
+            moves.append(found)
+    if len({move.direction for move in moves}) > 1:
+        return "undecided direction"
+    sized = (move for move in moves if move.margin is not None)
+    return next(sized, moves[0]) if moves else "no prediction"
+
+
+def _forecast(text: str, answer: Answer, found: _Found, flags: set[str]) -> Forecast:
+    analysis, note = _analysis(text, answer, found.index)
+    flags = flags | set(found.move.flags) | note | ({found.flag} if found.flag else set())
+    if None in (answer.first("pros"), answer.first("cons")):
+        flags.add("no_sections")
+    if answer.run_on or _followed(answer, found.index):
+        flags.add("run_on")
     return Forecast(
-        pros=answer.pros,
-        cons=answer.cons,
+        pros=_section(text, answer, "pros"),
+        cons=_section(text, answer, "cons"),
         analysis=analysis.strip(),
-        direction=move.direction,
-        margin=move.margin,
-        bin=move.bin,
-        flags=tuple(sorted(every)),
+        direction=found.move.direction,
+        margin=found.move.margin,
+        bin=found.move.bin,
+        flags=tuple(sorted(flags)),
     )
 
 
-def _analysis(before: str, after: str) -> tuple[str, set[str]]:
+def _section(text: str, answer: Answer, kind: str) -> str:
+    """Text under a header; empty without it."""
+    index = answer.first(kind)
+    if index is None:
+        return ""
+    return text[answer.marks[index].end : answer.until(index, (*HEADERS, "label"))].strip()
+
+
+def _opens_before(answer: Answer, index: int) -> bool:
+    """Whether the sections stand before the prediction; some answers open with the prediction."""
+    pros = answer.first("pros")
+    return pros is not None and pros < index
+
+
+def _followed(answer: Answer, index: int | None) -> bool:
+    """Whether headers of another answer follow."""
+    if index is None or not _opens_before(answer, index):
+        return False
+    return any(mark.kind in ("cons", "section") for mark in answer.marks[index + 1 :])
+
+
+def _analysis(text: str, answer: Answer, index: int | None) -> tuple[str, set[str]]:
     """Text after the label `Analysis:`; without the label all text that follows, with a flag."""
-    for text in (after, before):
-        label = _ANALYSIS.search(text)
+    if index is None:
+        return text, {"no_analysis_label"}
+    mark = answer.marks[index]
+    end = answer.until(index, HEADERS if _opens_before(answer, index) else ("section", "other"))
+    if mark.kind == "section":
+        return ANALYSIS.sub("", text[mark.end : end], count=1), set()
+    line_end = text.find("\n", mark.end, end)
+    line_end = end if line_end < 0 else line_end
+    inline = _ANALYSIS_INLINE.search(text, mark.end, line_end)
+    if inline is not None:
+        return text[inline.end() : end], set()
+    titles = [one.end for one in answer.marks[:index] if one.kind == "section"]
+    after = text[line_end:end]
+    for part in (after, text[titles[-1] : mark.start] if titles else ""):
+        label = ANALYSIS.search(part)
         if label is not None:
-            return text[label.end() :], set()
+            return part[label.end() :], set()
     return after, {"no_analysis_label" if after.strip() else "no_analysis"}
-
-
-def _missing(headers: list[_Header]) -> str:
-    kinds = {"pros" if header.kind == "glued" else header.kind for header in headers}
-    for kind, name in (
-        ("pros", "no positive developments"),
-        ("cons", "no potential concerns"),
-        ("prediction", "no prediction section"),
-    ):
-        if kind not in kinds:
-            return name
-    return "sections out of order"

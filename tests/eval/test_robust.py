@@ -1,4 +1,4 @@
-"""The parser `robust` on whole answers: every known form, any text at all, and time linear in length."""
+"""The parser `robust` on whole answers: every known layout, any text at all, and time linear in length."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fingpt.eval import robust as parser
 from fingpt.eval.forecast import Forecast, ParseFailure, strip_reasoning
-from fingpt.eval.robust import reference_sections, robust
+from fingpt.eval.robust import REASONS, reference_sections, robust
+from fingpt.eval.statement import READ_CHARACTERS, read_statement
 from fingpt.eval.strict import strict
 
 ANSWER = (
@@ -87,8 +89,15 @@ def test_an_echoed_skeleton_before_the_answer_is_passed_over():
 def test_sections_of_two_answers_are_never_mixed():
     half = ANSWER[: ANSWER.index("[Prediction")]
     rest = OTHER.replace("[Potential Concerns]:\n1. Costs rose.\n\n", "")
-    assert robust(half + rest) == ParseFailure("sections out of order")
+    parsed = read(half + rest)
+    assert (parsed.direction, parsed.cons) == (-1, "")
+    assert "Sales" in parsed.pros
     assert "Sales" in read(half + OTHER).pros
+
+
+def test_an_undecided_first_answer_is_not_replaced_by_the_next():
+    undecided = ANSWER.replace("Up by 2-3%", "Stable or slightly higher")
+    assert robust(undecided + "\n\n" + OTHER) == ParseFailure("undecided direction")
 
 
 def test_the_word_analysis_inside_the_analysis_is_kept():
@@ -106,9 +115,7 @@ def test_an_answer_cut_off_after_its_prediction_is_read_and_flagged():
 
 def test_reasoning_that_never_ends_is_flagged_and_an_answer_in_it_is_read():
     assert "think_unclosed" in read("<think>\nhm\n" + ANSWER).flags
-    assert robust("<think> still thinking") == ParseFailure(
-        "no positive developments", ("think_unclosed",)
-    )
+    assert robust("<think> still thinking") == ParseFailure("no prediction", ("think_unclosed",))
 
 
 @pytest.mark.parametrize(
@@ -117,21 +124,121 @@ def test_reasoning_that_never_ends_is_flagged_and_an_answer_in_it_is_read():
         ("", "empty answer"),
         (" \n\0\n", "empty answer"),
         ("<think>all</think>", "empty answer"),
-        ("I cannot help with that.", "no positive developments"),
-        ("[Positive Developments]:\n1. a", "no potential concerns"),
-        ("[Positive Developments]:\n1. a\n[Potential Concerns]:\n1. b", "no prediction section"),
-        (ANSWER.replace("Positive Developments", "X").replace("Potential Concerns", "Positive Developments").replace(
-            "X", "Potential Concerns"), "sections out of order"),
-        (ANSWER.replace("Prediction: Up by 2-3%\n", ""), "no prediction line"),
+        ("I cannot help with that.", "no prediction"),
+        ("[Positive Developments]:\n1. a", "no prediction"),
+        ("[Positive Developments]:\n1. a\n[Potential Concerns]:\n1. b", "no prediction"),
+        ("[Prediction & Analysis]:\n...\n\n[Company Introduction]:\nA mill.", "empty prediction"),
+        (ANSWER.replace("Prediction: Up by 2-3%\n", ""), "empty prediction"),
         (ANSWER.replace("Up by 2-3%", ""), "empty prediction"),
-        (ANSWER.replace("Up by 2-3%", "..."), "no direction"),
-        (ANSWER.replace("Up by 2-3%", "上涨"), "no direction"),
+        (ANSWER.replace("Up by 2-3%", "..."), "empty prediction"),
+        (ANSWER.replace("Up by 2-3%", "BRAL stock price"), "no direction"),
+        (ANSWER.replace("Up by 2-3%", "between $41 and $43"), "no direction"),
+        (ANSWER.replace("Up by 2-3%", "up or down"), "undecided direction"),
+        (ANSWER.replace("Up by 2-3%", "stable or slightly higher"), "undecided direction"),
+        (ANSWER.replace("Up by 2-3%", "волатильность"), "no direction"),
     ],
 )  # fmt: skip
 def test_every_failure_has_its_reason(text, reason):
     parsed = robust(text)
     assert isinstance(parsed, ParseFailure)
     assert parsed.reason == reason
+    assert parsed.reason in REASONS
+
+
+def test_sections_in_another_order_are_read():
+    swapped = ANSWER.replace("Positive Developments", "X").replace(
+        "Potential Concerns", "Positive Developments"
+    )
+    parsed = read(swapped.replace("X", "Potential Concerns"))
+    assert (parsed.direction, parsed.margin) == (1, 2.5)
+    assert (parsed.pros, parsed.cons) == ("1. Costs rose.", "1. Orders grew.\n2. Margins held.")
+
+
+TITLE = "**Prediction for BRAL Stock Price Movement:**\n\n"
+TWICE = "**Prediction: Slight Increase**\n\n**Analysis:** Firm.\n\n**Prediction:**\nA slight rise of 1-2%."
+FIRST = (
+    "**Prediction: Up by 1-2%**\n\n**Analysis:**\n- **Positive Developments:** Orders.\n"
+    "- **Potential Concerns:** Debt."
+)
+ONE_LINE = (
+    "[Positive Developments]: 1. Orders. [Potential Concerns]: 1. Debt. [Prediction & Analysis]: "
+)
+LISTS = "Positive Developments:\n1. Orders grew.\n\nPotential Concerns:\n1. Costs rose.\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "direction", "margin"),
+    [
+        (LISTS + "Prediction: **Up by 1-2%**\nThe mill is set for a firm week.", 1, 1.5),
+        (LISTS + "**Prediction:** Down by 2-3%", -1, -2.5),
+        (LISTS + "3. Prediction & Analysis:\n1. **Prediction**: Down by 1-2%\n2. **Analysis**: Weak.", -1, -1.5),
+        (LISTS + "## 3. Prediction/Analysis\n- **Prediction:** Up by 3-4%\n- **Analysis:** Firm.", 1, 3.5),
+        (LISTS + "### Prediction\nDown by 1-2%\n\n### Analysis:\nWeak.", -1, -1.5),
+        (LISTS + "Prediction (2031-05-04 to 2031-05-11): Up by 1-2%", 1, 1.5),
+        (LISTS + "**Prediction for Next Week (May 4-11):**\nThe stock should fall by 1-2%.", -1, -1.5),
+        (LISTS + TITLE + "**Expected Movement:** 2-3% Increase", 1, 2.5),
+        (LISTS + "**Prediction:**\n- **Direction:** Up\n- **Estimated Change:** +2%\n\n**Analysis:** Firm.", 1, 2.0),
+        (LISTS + "**Prediction:**\n* Direction: down\n* Magnitude: 1-2%\n* Confidence: 70%", -1, -1.5),
+        (LISTS + "**Stock Price Prediction:**\nA slight decline is expected.", -1, None),
+        (LISTS + TWICE, 1, 1.5),
+        (LISTS + "**Prediction: FERK Price Movement**\n\n**Analysis:** Weak.\n\n**Prediction:** A dip.", -1, None),
+        (LISTS + "Prediction: \\boxed{Down by 1-2\\%}", -1, -1.5),
+        (LISTS + "Prediction - Down by 1-2%", -1, -1.5),
+        (FIRST, 1, 1.5),
+        ("Prediction: Down by 3-4%\nAnalysis: Weak orders.", -1, -3.5),
+        (LISTS + "Prediction & Analysis:\nThe share price will fall by 1-2% next week. Debt weighs.", -1, -1.5),
+        (LISTS + "[Prediction & Analysis]: Orders grew. I predict that the stock will gain 2-3% next week.", 1, 2.5),
+        (LISTS + "[Prediction & Analysis]: Prediction: Up by 1-2% Analysis: Firm.", 1, 1.5),
+        (ONE_LINE + "Prediction: Down by 1-2%", -1, -1.5),
+        ("Orders grew and debt fell. I predict that the price of BRAL will increase by 2% next week.", 1, 2.0),
+        ("[积极发展]:\n1. 订单。\n\n[潜在担忧]:\n1. 成本。\n\n[预测与分析]:\n预测: 下跌1-2%\n分析: 疲软。", -1, -1.5),
+        ("Okay, positive developments first.\n</think>\n" + LISTS + "Prediction: Down by 1-2%", -1, -1.5),
+    ],
+)  # fmt: skip
+def test_a_label_opens_its_statement_in_any_layout(text, direction, margin):
+    parsed = read(text)
+    assert (parsed.direction, parsed.margin) == (direction, margin)
+
+
+@pytest.mark.parametrize(
+    ("text", "flag"),
+    [
+        ("Prediction: Up by 1-2%", "no_sections"),
+        (LISTS + "Prediction & Analysis:\nThe stock will fall by 1-2%.", "no_label"),
+        ("I predict that the stock will fall by 1-2%.", "no_label"),
+    ],
+)
+def test_a_layout_that_lacks_parts_is_flagged(text, flag):
+    assert flag in read(text).flags
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LISTS.replace("Orders grew.", "**Prediction of 15% upside:** a bank was pleased."),
+        LISTS.replace("Orders grew.", "Prediction for 2031: sales up by 10%."),
+        LISTS + "**Analysis and Prediction for BRAL**",
+        LISTS + "Please make your prediction of the stock price movement, such as up by 2-3%.",
+    ],
+)
+def test_the_word_prediction_in_a_list_or_a_title_is_no_label(text):
+    assert not robust(text).ok
+
+
+def test_prices_and_past_weeks_of_an_echoed_prompt_are_no_prediction():
+    week = "From 2031-05-04 to 2031-05-11, BRAL's stock price increased from 41 to 43."
+    prompt = f"[Prediction & Analysis]:\n...\n\n[Company Introduction]:\n{week}"
+    assert robust(prompt) == ParseFailure("empty prediction")
+
+
+def test_pros_cons_and_analysis_are_found_around_a_prediction_that_stands_first():
+    parsed = read(
+        "Prediction: Up by 1-2%\nAnalysis: Orders win.\n\n"
+        "Positive Developments:\n1. Orders.\n\nPotential Concerns:\n1. Debt."
+    )
+    assert (parsed.pros, parsed.cons) == ("1. Orders.", "1. Debt.")
+    assert parsed.analysis.startswith("Orders win.")
+    assert "run_on" not in parsed.flags
 
 
 def test_empty_sections_are_read_as_empty():
@@ -176,7 +283,10 @@ _PIECES = st.sampled_from(
 @given(st.text() | st.lists(_PIECES | st.text(max_size=8), max_size=25).map("".join))
 def test_robust_never_raises_and_always_says_why(text):
     parsed = robust(text)
-    assert parsed.reason if isinstance(parsed, ParseFailure) else parsed.direction in (-1, 0, 1)
+    if isinstance(parsed, ParseFailure):
+        assert parsed.reason in REASONS
+    else:
+        assert parsed.direction in (-1, 0, 1)
 
 
 _HOSTILE = {
@@ -190,6 +300,11 @@ _HOSTILE = {
     "digits": "9",
     "predictions": "Prediction: ",
     "analyses": "Analysis:\n",
+    "sections": "[Prediction & Analysis]:\n",
+    "brackets": "Prediction: ((((((((",
+    "explicit": "i predict that ",
+    "or": "up or stable, but ",
+    "full stops": ". . ",
 }
 
 
@@ -199,7 +314,28 @@ def _seconds(parser, text: str) -> float:
     return time.perf_counter() - start
 
 
-@pytest.mark.slow  # ten hostile texts of up to 10 MB, both parsers
+@pytest.mark.parametrize("piece", _HOSTILE.values(), ids=_HOSTILE)
+def test_what_is_read_of_a_hostile_text_is_bounded_by_its_length(piece, monkeypatch):
+    lengths: list[int] = []
+
+    def counted(text, *, prose=False):
+        lengths.append(len(text))
+        return read_statement(text, prose=prose)
+
+    monkeypatch.setattr(parser, "read_statement", counted)
+    text = LISTS + piece * (100_000 // len(piece))
+    robust(text)
+    assert max(lengths, default=0) <= READ_CHARACTERS
+    assert sum(lengths) <= 5 * len(text)
+
+
+def test_of_a_long_line_only_its_beginning_is_read():
+    line = "Prediction: Down by 1-2% " + "((" * 5_000 + " up by 4-5%" + "))" * 5_000
+    assert (read(line).direction, read(line).margin) == (-1, -1.5)
+    assert not robust("Prediction: " + "a" * 10_000 + " up by 4-5%").ok
+
+
+@pytest.mark.slow  # fifteen hostile texts of up to 10 MB, both parsers
 @pytest.mark.parametrize("parser", [robust, strict])
 @pytest.mark.parametrize("piece", _HOSTILE.values(), ids=_HOSTILE)
 def test_time_grows_with_length_and_not_with_its_square(parser, piece):

@@ -41,7 +41,7 @@ def test_failures_stay_in_the_denominator_of_the_all_scores(metrics):
     assert scores.accuracy_all == pytest.approx(1 / 3)
     assert scores.mse == pytest.approx((0 + 3.0**2) / 2)
     assert scores.mse_all == pytest.approx((0 + 2.5**2 + 3.0**2) / 3)
-    assert scores.failures == {"no positive developments": 1}
+    assert scores.failures == {"no prediction": 1}
 
 
 def test_strict_truth_is_the_reference_text_and_robust_truth_is_the_label(metrics):

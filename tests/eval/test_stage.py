@@ -36,7 +36,7 @@ def test_a_run_leaves_a_table_and_a_manifest_that_agree(world):
         assert set(scores.seconds) == {"load", "loss", "generate", "score"}
         assert scores.train_loss is not None
     assert manifest.scores["base"].loss != manifest.scores["tuned"].loss
-    assert rows[0]["failure"] == "no positive developments"
+    assert rows[0]["failure"] == "no prediction"
     assert (rows[0]["week"], rows[1]["truth"]) == ("2024-01-07", 2.5)
     for file in manifest.files:
         stored = world.store.read(f"{stage_prefix(run.id, Stage.EVAL)}/{file.name}")
