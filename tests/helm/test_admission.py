@@ -89,7 +89,8 @@ def test_any_version_of_a_site_s_image_may_run_so_that_old_runs_resume(helm, arg
 @pytest.mark.parametrize(
     "image",
     [
-        "fingpt-prep:5000/evil/image:1",  # a registry called fingpt-prep
+        "fingpt-prep:5000/evil/image",  # a registry called fingpt-prep
+        "fingpt-prep:5000/evil/image:1",
         "fingpt-prep/evil:1",
         "fingpt-preparation:1",
         "evil.example/fingpt-prep:1",
