@@ -125,6 +125,7 @@ def test_install_upgrade_and_uninstall_leave_nothing(vacant, helm):
     notes = vacant.install(helm)
     assert f"helm test fingpt -n {vacant.name}" in notes
     assert "kubectl create secret generic fingpt-s3" in notes
+    assert f"kubectl label namespace {vacant.name} pod-security.kubernetes.io/enforce" in notes
     installed = vacant.everything()
     names = {name for name in installed - before if "secret/sh.helm.release" not in name}
     assert {name.split("/")[1] for name in names} == {
