@@ -108,7 +108,7 @@ def _pod_security(cluster: ClusterApi) -> Check:
         return Check(
             "Pod Security",
             Grade.WARN,
-            f"{why}: whoever may create Jobs here can run pods that none of ours needs to be",
+            f"{why}: whoever may create Jobs here can create pods with more privileges than ours need",
             f"kubectl label --overwrite namespace {cluster.namespace} {POD_SECURITY}=restricted",
         )
 

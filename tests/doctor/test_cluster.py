@@ -16,7 +16,7 @@ from tests.cluster.sites import full_site_data, run_of, site_data
 BIG = {"cpu": "64", "memory": "512Gi", "ephemeral-storage": "900Gi", "nvidia.com/gpu": "8"}
 
 LABEL_IT = (
-    ": whoever may create Jobs here can run pods that none of ours needs to be | "
+    ": whoever may create Jobs here can create pods with more privileges than ours need | "
     "kubectl label --overwrite namespace forecasts pod-security.kubernetes.io/enforce=restricted"
 )
 
