@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from fingpt.cluster.api.objects import NodeState, Quota, parse_quantity
+from fingpt.cluster.api.objects import POD_SECURITY, NodeState, Quota, parse_quantity
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.job import build_job, load_template
 from fingpt.cluster.site import Site
@@ -46,6 +46,7 @@ def cluster_checks(cluster: ClusterApi, run: Callable[[Site], Run], store: str) 
     except FingptError as fault:
         yield failed("settings", fault)
         return
+    yield _pod_security(cluster)
     yield _same_store(site, store)
     for name, key in ((site.s3_secret, "credentials"), (site.hub_secret, "token")):
         if name:
@@ -91,6 +92,29 @@ def _rights(cluster: ClusterApi) -> Check:
         f"you may not {', '.join(lacking)} in namespace {cluster.namespace}",
         "have the Role fingpt-user bound to you (users in the chart's values)",
         PermissionDeniedError.exit_code,
+    )
+
+
+def _pod_security(cluster: ClusterApi) -> Check:
+    """Whether the API server refuses privileged pods here, whoever creates them."""
+
+    def look() -> Check:
+        level = cluster.pod_security()
+        if level == "restricted":
+            return passed("Pod Security", "the namespace enforces 'restricted'")
+        why = (
+            f"the namespace enforces only '{level}'" if level else "the namespace enforces nothing"
+        )
+        return Check(
+            "Pod Security",
+            Grade.WARN,
+            f"{why}: whoever may create Jobs here can create pods with more privileges than ours need",
+            f"kubectl label --overwrite namespace {cluster.namespace} {POD_SECURITY}=restricted",
+        )
+
+    unread = "you may not read the namespace's labels"
+    return _if_allowed(
+        Check("Pod Security", Grade.WARN, unread, "have the chart upgraded, it allows that"), look
     )
 
 

@@ -116,6 +116,8 @@ class ApiServer:
             parts.path.partition(f"/namespaces/{NAMESPACE}/")[2]
             or parts.path.rstrip("/").rpartition("/")[2]
         )
+        if parts.path.endswith(f"/namespaces/{NAMESPACE}"):
+            names = f"namespaces/{NAMESPACE}"
         resource, _, name = names.partition("/")
         if name.endswith("/log"):
             resource, name = "log", name.removesuffix("/log")

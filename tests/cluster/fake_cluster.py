@@ -74,6 +74,9 @@ class FakeCluster(ClusterApi):
     def nodes(self) -> tuple[NodeState, ...]:
         return ()
 
+    def pod_security(self) -> str:
+        return "restricted"
+
     def quotas(self) -> tuple[Quota, ...]:
         return ()
 

@@ -15,6 +15,11 @@ from tests.cluster.sites import full_site_data, run_of, site_data
 
 BIG = {"cpu": "64", "memory": "512Gi", "ephemeral-storage": "900Gi", "nvidia.com/gpu": "8"}
 
+LABEL_IT = (
+    ": whoever may create Jobs here can create pods with more privileges than ours need | "
+    "kubectl label --overwrite namespace forecasts pod-security.kubernetes.io/enforce=restricted"
+)
+
 
 def node(**changes) -> NodeState:
     plain = {
@@ -36,6 +41,7 @@ class Changed(FakeCluster):
         self.of = {
             "site": Site.of(site_data()),
             "rights": set(),
+            "pod_security": "restricted",
             "nodes": (node(),),
             "quotas": (),
             "secret": True,
@@ -45,6 +51,9 @@ class Changed(FakeCluster):
 
     def site(self):
         return self._give("site")
+
+    def pod_security(self):
+        return self._give("pod_security")
 
     def nodes(self):
         return self._give("nodes")
@@ -90,6 +99,10 @@ def test_where_all_is_well_every_check_is_ok():
         ({"store": "s3://other"}, "settings", Grade.WARN, 0, "STORE=s3://bucket"),
         ({"secret": False}, "Secret s3-keys", Grade.FAIL, 66, "kubectl create secret"),
         ({"rights": {"get secrets"}}, "Secret s3-keys", Grade.OK, 0, "may not read Secrets"),
+        ({"pod_security": ""}, "Pod Security", Grade.WARN, 0, f"nothing{LABEL_IT}"),
+        ({"pod_security": "baseline"}, "Pod Security", Grade.WARN, 0, f"only 'baseline'{LABEL_IT}"),
+        ({"pod_security": "privileged"}, "Pod Security", Grade.WARN, 0, f"'privileged'{LABEL_IT}"),
+        ({"pod_security": PermissionDeniedError("no")}, "Pod Security", Grade.WARN, 0, "may not"),
         ({"nodes": ()}, "nodes", Grade.FAIL, 78, "no node is ready"),
         ({"nodes": (node(ready=False),)}, "nodes", Grade.FAIL, 78, "no node is ready"),
         (

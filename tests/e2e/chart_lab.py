@@ -198,11 +198,11 @@ class Lab:
         kubectl("wait", "-n", self.name, *ready)
         self.settle(next(iter(names_and_labels)), f"s3.{self.storage}.svc:{S3_PORT}")
 
-    def settle(self, name: str, target: str) -> None:
-        """Wait until a connection works that must: name servers and policies take a moment."""
+    def settle(self, name: str, target: str, *, answers: bool = True) -> None:
+        """Wait until a connection works that must (or no longer does): name servers and policies take a moment."""
         end = time.monotonic() + 60
-        while not self.connects(name, target)[target]:
-            assert time.monotonic() < end, f"{target} does not answer {name}"
+        while self.connects(name, target)[target] is not answers:
+            assert time.monotonic() < end, f"{target} answers {name}: {not answers}"
             time.sleep(1)
 
     def connects(self, name: str, *targets: str) -> dict[str, bool]:

@@ -23,7 +23,7 @@ from tests.e2e.chart_lab import (
     rights,
     run,
 )
-from tests.helm.charts import documented_rights
+from tests.helm.charts import documented_rights, quota_example
 
 pytestmark = pytest.mark.e2e
 
@@ -125,6 +125,7 @@ def test_install_upgrade_and_uninstall_leave_nothing(vacant, helm):
     notes = vacant.install(helm)
     assert f"helm test fingpt -n {vacant.name}" in notes
     assert "kubectl create secret generic fingpt-s3" in notes
+    assert f"kubectl label namespace {vacant.name} pod-security.kubernetes.io/enforce" in notes
     installed = vacant.everything()
     names = {name for name in installed - before if "secret/sh.helm.release" not in name}
     assert {name.split("/")[1] for name in names} == {
@@ -178,7 +179,7 @@ def test_an_account_may_do_what_the_document_says_and_nothing_else(installed, ac
     everybody = rights(installed.name, "--as=nobody", *groups)
     mine = rights(installed.name, f"--as={who.format(installed.name)}", *groups)
     assert everybody <= mine
-    assert mine - everybody == documented_rights()[account]
+    assert mine - everybody == documented_rights(installed.name)[account]
 
 
 @pytest.mark.core
@@ -196,6 +197,42 @@ def test_nobody_reads_secrets_opens_shells_or_leaves_the_namespace(installed, ac
         assert answer.stdout.strip() == "no", f"{verb} {what}: {answer.stdout}{answer.stderr}"
     elsewhere = run("kubectl", "auth", "can-i", "list", "jobs", who, "-n", "default")
     assert elsewhere.stdout.strip() == "no"
+
+
+@pytest.mark.core
+def test_a_user_may_look_at_the_own_namespace_and_at_no_other(installed):
+    label = "pod-security\\.kubernetes\\.io/enforce"
+    words = ("get", "namespace", "--as=quant", "-o", f"jsonpath={{.metadata.labels.{label}}}")
+    assert kubectl(*words, installed.name) == "restricted"
+    for more in (installed.storage, "default"):
+        assert "forbidden" in run("kubectl", *words, more).stderr
+    for verb in ("list", "patch", "delete"):
+        may = run(
+            "kubectl", "auth", "can-i", verb, "namespaces", "--as=quant", "-n", installed.name
+        )
+        assert may.stdout.strip() == "no", verb
+
+
+@pytest.mark.part3
+@pytest.mark.parametrize("cidr", ["0.0.0.0/0", "128.0.0.0/1", "172.0.0.0/8", "::/0", "fe00::/7"])
+@pytest.mark.parametrize("given", [{}, {"except": []}])
+def test_the_server_takes_every_wide_block_with_its_exceptions(lab, cidr, given):
+    peers = json.dumps([{"ipBlock": {"cidr": cidr, **given}}])
+    words = ("-n", lab.name, *lab.values, "--set-json", f"networkPolicy.store.to={peers}")
+    template = ("template", "fingpt", str(CHART), "--kube-version", "1.35.0")
+    done = run("helm", *template, *words, "-s", "templates/networkpolicies.yaml")
+    assert done.returncode == 0, done.stderr
+    apply = ("apply", "-n", lab.name, "--dry-run=server", "--validate=strict", "-f", "-")
+    answer = run("kubectl", *apply, stdin=done.stdout)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.part3
+def test_the_example_of_a_quota_is_one(lab):
+    quota = yaml.safe_dump(quota_example())
+    words = ("apply", "-n", lab.name, "--dry-run=server", "--validate=strict", "-f", "-")
+    answer = run("kubectl", *words, stdin=quota)
+    assert (answer.returncode, answer.stderr) == (0, "")
 
 
 @pytest.mark.part3
@@ -292,6 +329,25 @@ def test_the_policies_are_what_stops_them(network):
     assert set(network.connects("train", api_server()).values()) == {True}
     on = network.helm("helm", "rollback", "1")
     assert on.returncode == 0, on.stderr
+
+
+@pytest.mark.core
+def test_a_denied_namespace_holds_pods_without_our_label_too(network):
+    s3 = f"s3.{network.storage}.svc:{S3_PORT}"
+    assert network.connects("bystander", s3) == {s3: True}
+    revision = kubectl(
+        *("get", "secret", "-n", network.name, "-l", "owner=helm,status=deployed"),
+        *("-o", "jsonpath={.items[0].metadata.labels.version}"),
+    )
+    on = network.helm(
+        "helm", "upgrade", "--reuse-values", "--set", "networkPolicy.denyNamespace=true"
+    )
+    assert on.returncode == 0, on.stderr
+    network.settle("bystander", s3, answers=False)
+    assert network.connects("train", s3) == {s3: True}
+    off = network.helm("helm", "rollback", revision)
+    assert off.returncode == 0, off.stderr
+    network.settle("bystander", s3)
 
 
 @pytest.mark.core

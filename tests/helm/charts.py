@@ -1,4 +1,4 @@
-"""Renders the chart with a helm program, as a user would, and reads docs/security.md's table of rights."""
+"""Renders the chart with a helm program, as a user would, and reads rights and quota out of docs/security.md."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def rules(role: Object) -> set[Rule]:
     }
 
 
-def documented_rights() -> dict[str, set[Rule]]:
-    """The rights of each account as docs/security.md lists them; a `-` stands for none."""
+def documented_rights(namespace: str = NAMESPACE) -> dict[str, set[Rule]]:
+    """The rights of each account as docs/security.md lists them; a `-` stands for none, NAMESPACE for the release's."""
     text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     table = text.split("## Rights", 1)[1].split("\n## ", 1)[0]
     rights: dict[str, set[Rule]] = {}
@@ -78,6 +78,15 @@ def documented_rights() -> dict[str, set[Rule]]:
         )
         mine = rights.setdefault(account, set())
         if resource != "-":
-            group, name = (text.replace("core", "").replace("any", "") for text in (group, name))
+            group, name = group.replace("core", ""), name.replace("any", "")
+            name = name.replace("NAMESPACE", namespace)
             mine.add((group, resource, name, frozenset(verbs.replace("`", "").split(", "))))
     return rights
+
+
+def quota_example() -> Object:
+    """The ResourceQuota that docs/security.md shows."""
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    quota: Object = yaml.safe_load(block)
+    return quota

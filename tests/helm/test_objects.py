@@ -83,9 +83,15 @@ def test_images_are_named_by_registry_and_tag_unless_one_is_named_whole(helm):
     assert plain.train == f"fingpt-train:{version}"
 
 
+CLUSTER_SCOPED = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+
+
 @pytest.mark.parametrize("values", CI)
-def test_nothing_is_installed_beyond_the_namespace_and_nothing_that_runs(helm, values):
+def test_nothing_is_installed_beyond_the_namespace_unless_asked_and_nothing_that_runs(helm, values):
     objects = render(helm, values)
+    beyond = {each["kind"] for each in objects if "namespace" not in each["metadata"]}
+    assert beyond == (CLUSTER_SCOPED if values == "full" else set())
+    objects = [each for each in objects if each["kind"] not in beyond]
     kept = [
         each for each in objects if "helm.sh/hook" not in each["metadata"].get("annotations", {})
     ]
@@ -151,6 +157,7 @@ def test_drive_may_do_all_that_the_client_asks_of_its_own_namespace(helm):
         granted = {(verb, rule[1]) for rule in rules(roles[name]) for verb in rule[3]}
         wanted = {(verb, kind) for verb, kind in asked if kind not in {*every, *not_for}}
         assert wanted - granted == set()
+        assert ("get", "namespaces") in granted  # doctor reads the own namespace's label
 
 
 @pytest.mark.parametrize("values", CI)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -17,6 +19,8 @@ METADATA = "169.254.169.254"
 
 
 def selects(policy: dict[str, Any], labels: dict[str, str]) -> bool:
+    if policy["spec"]["podSelector"] == {}:
+        return True
     expressions = policy["spec"]["podSelector"]["matchExpressions"]
     assert {each["operator"] for each in expressions} == {"In"}
     return all(labels.get(each["key"]) in each["values"] for each in expressions)
@@ -70,7 +74,9 @@ def test_the_hub_is_for_mirror_and_the_api_server_for_drive_and_doctor(helm):
 
 
 def test_pods_of_others_are_left_alone(helm):
-    policies = of_kind(render(helm, "full"), "NetworkPolicy")
+    policies = of_kind(
+        render(helm, "full", "--set", "networkPolicy.denyNamespace=false"), "NetworkPolicy"
+    )
     others = {"app.kubernetes.io/name": "s3", "app.kubernetes.io/part-of": "fingpt-jobs"}
     assert not [name for name, each in policies.items() if selects(each, others)]
 
@@ -130,14 +136,106 @@ def test_what_is_said_of_the_bucket_goes_before_what_follows(helm):
     assert rule["ports"] == [{"protocol": "TCP", "port": 1}]
 
 
-def test_every_public_address_is_neither_the_metadata_service_nor_a_private_one(helm):
-    world = "networkPolicy.store.to[0].ipBlock.cidr=0.0.0.0/0"
-    for rule in (egress(helm, "fingpt-store", "--set", world), egress(helm, "fingpt-hub")):
-        (peer,) = rule["to"]
-        excepted = [ip_network(each) for each in peer["ipBlock"]["except"]]
-        for address in (METADATA, "10.96.0.1", "172.18.0.2", "192.168.1.1", "100.64.0.1"):
-            assert any(ip_address(address) in network for network in excepted), address
-        assert not any(ip_address("52.216.0.1") in network for network in excepted)
+SPECIAL = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+    *("172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/3"),
+    *("::1/128", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8"),
+)
+LINK_LOCAL = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "64:ff9b::a9fe:0/112")
+
+
+def within(ranges: Iterable[str], cidr: str) -> list[str]:
+    """Those ranges that are real parts of a block, by Python's own arithmetic."""
+    block = ip_network(cidr, strict=False)
+    same = [ip_network(each) for each in ranges if ip_network(each).version == block.version]
+    return [str(each) for each in same if each != block and each.subnet_of(block)]
+
+
+def block_of(helm: str, block: dict[str, Any]) -> dict[str, Any]:
+    """What becomes of a block of the values."""
+    peers = json.dumps([{"ipBlock": block}])
+    (peer,) = egress(helm, "fingpt-store", "--set-json", f"networkPolicy.store.to={peers}")["to"]
+    rendered: dict[str, Any] = peer["ipBlock"]
+    return rendered
+
+
+WIDE = (
+    *("0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "128.0.0.0/2", "192.0.0.0/2", "160.0.0.0/3"),
+    *("172.0.0.0/8", "169.0.0.0/8", "192.168.0.0/15", "100.0.0.0/6", "1.2.3.4/0"),
+    *(
+        "::/0",
+        "::/1",
+        "8000::/1",
+        "2000::/3",
+        "e000::/3",
+        "fe00::/7",
+        "FC00::/6",
+        "64:ff9b::/32",
+        "0064:FF9B::/32",
+    ),
+)
+
+
+@pytest.mark.parametrize("cidr", WIDE)
+def test_a_block_gets_exceptions_for_the_special_ranges_within_it(helm, cidr):
+    assert block_of(helm, {"cidr": cidr}).get("except", []) == within(SPECIAL, cidr)
+
+
+@pytest.mark.parametrize(
+    "cidr",
+    [
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.7.0/24", "169.254.20.10/32", "52.216.0.0/15"),
+        *("2600:1f00::/24", "fe80::/10", "fd12:3456::/32", "::1/128"),
+    ],
+)
+def test_a_special_range_and_a_public_one_stay_as_they_are_written(helm, cidr):
+    assert block_of(helm, {"cidr": cidr}) == {"cidr": cidr}
+
+
+@pytest.mark.parametrize(
+    ("cidr", "given", "added"),
+    [
+        ("0.0.0.0/0", [], ["169.254.0.0/16"]),
+        ("0.0.0.0/0", ["10.0.0.0/8"], ["169.254.0.0/16"]),
+        ("0.0.0.0/0", ["169.254.0.0/15"], []),
+        ("0.0.0.0/1", ["10.0.0.0/8"], []),
+        ("::/0", ["2001:db8::/32"], ["fe80::/10", "fd00:ec2::254/128", "64:ff9b::a9fe:0/112"]),
+        ("::/0", ["fc00::/7"], ["fe80::/10", "64:ff9b::a9fe:0/112"]),
+    ],
+)
+def test_exceptions_that_are_given_stay_and_link_local_ranges_are_added(helm, cidr, given, added):
+    assert block_of(helm, {"cidr": cidr, "except": given})["except"] == given + added
+
+
+def test_a_range_that_holds_a_metadata_service_is_open_but_for_it(helm):
+    assert block_of(helm, {"cidr": "fc00::/7"})["except"] == ["fd00:ec2::254/128"]
+    assert block_of(helm, {"cidr": "64:ff9b::/96"})["except"] == ["64:ff9b::a9fe:0/112"]
+
+
+@pytest.mark.parametrize("cidr", WIDE)
+@pytest.mark.parametrize("given", [{}, {"except": []}])
+def test_every_exception_is_a_real_part_and_no_link_local_range_is_left_open(helm, cidr, given):
+    excepted = block_of(helm, {"cidr": cidr, **given}).get("except", [])
+    assert within(excepted, cidr) == excepted  # the API server refuses any other
+    for local in map(ip_network, within(LINK_LOCAL, cidr)):
+        assert any(local.subnet_of(ip_network(each)) for each in excepted), local
+
+
+def test_the_hub_is_at_public_addresses(helm):
+    (peer,) = egress(helm, "fingpt-hub")["to"]
+    excepted = [ip_network(each) for each in peer["ipBlock"]["except"]]
+    for address in (METADATA, "10.96.0.1", "172.18.0.2", "192.168.1.1", "100.64.0.1"):
+        assert any(ip_address(address) in network for network in excepted), address
+    assert not any(ip_address("52.216.0.1") in network for network in excepted)
+
+
+@pytest.mark.parametrize("part", ["dns", "store", "api", "hub"])
+def test_every_list_of_peers_has_these_exceptions(helm, part):
+    wide = f"networkPolicy.{part}.to[0].ipBlock.cidr=128.0.0.0/1"
+    (peer,) = egress(
+        helm, f"fingpt-{part}", "--set-json", f"networkPolicy.{part}.to=[]", "--set", wide
+    )["to"]
+    assert "169.254.0.0/16" in peer["ipBlock"]["except"]
 
 
 def test_the_metadata_service_is_out_of_reach_of_every_pod(helm):
@@ -148,10 +246,16 @@ def test_the_metadata_service_is_out_of_reach_of_every_pod(helm):
                 assert any(ip_address(METADATA) in ip_network(out) for out in block["except"]), name
 
 
-def test_exceptions_that_are_given_are_kept(helm):
-    rule = of_kind(render(helm, "full"), "NetworkPolicy")["fingpt-hub"]["spec"]["egress"][0]
-    assert "172.16.0.0/12" in rule["to"][0]["ipBlock"]["except"]
-    assert "224.0.0.0/3" not in rule["to"][0]["ipBlock"]["except"]
+def test_the_whole_namespace_is_denied_on_request_only(helm):
+    assert "fingpt-deny-namespace" not in of_kind(render(helm, "minimal"), "NetworkPolicy")
+    policies = of_kind(render(helm, "full"), "NetworkPolicy")
+    assert policies["fingpt-deny-namespace"]["spec"] == {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+    assert not of_kind(
+        render(helm, "full", "--set", "networkPolicy.enabled=false"), "NetworkPolicy"
+    )
 
 
 def test_policies_can_be_left_to_the_cluster(helm):

@@ -107,6 +107,9 @@ def test_no_part_of_the_schema_takes_an_unknown_key():
         "cache.size=big",
         "networkPolicy.store.to[0]=10.0.0.0/8",
         "networkPolicy.store.to[0].ipBlock.cidr=10.0.0.0",
+        "networkPolicy.store.to[0].ipBlock.cidr=::ffff:10.0.0.0/104",
+        "admission.images[0]=registry.example/team/fingpt-prep:1",  # repositories have no tags
+        "admission.images[0]=registry.example/team/*",
         "networkPolicy.store.ports[0]=https",
         "users[0].kind=Person,users[0].name=x",
     ],

@@ -18,13 +18,14 @@ from tests.s3_servers import ACCESS_KEY, SECRET_KEY
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "storage.md"
 POWERLESS_KEY = "powerless-key"
+PREFIX = "some/prefix"  # of the labs' stores
 
 
 def policy(name: str, bucket: str) -> dict:
-    """The policy that the document prints under a heading which ends with `name`, for a bucket of ours."""
+    """The policy that the document prints under a heading which ends with `name`, for a store of ours."""
     text = DOCUMENT.read_text("utf-8")
     (block,) = re.findall(rf"^#+ .*{name}\n.*?```json\n(.*?)```", text, re.DOTALL | re.MULTILINE)
-    return json.loads(block.replace("fingpt-runs", bucket))
+    return json.loads(block.replace("fingpt-runs", bucket).replace("desk-7", PREFIX))
 
 
 def be_on_versitygw(request, policy: dict, patch) -> None:
@@ -106,3 +107,29 @@ def test_the_policy_for_clean_lets_it_look_and_delete_and_write_nothing(as_grant
     assert [found.key for found in deleter.objects("runs/")] == ["runs/a/run.json"]
     deleter.delete("runs/a/run.json")
     assert not lab.store.exists("runs/a/run.json")
+
+
+@pytest.mark.parametrize("rights", ["Stages, people and doctor", "Clean"])
+def test_each_policy_ends_at_the_store_s_prefix(as_granted, rights):
+    lab, store = as_granted(rights)
+    lab.client.put_object(Bucket=lab.bucket, Key="some/other/run.json", Body=b"{}")
+    lab.store.create("runs/a/run.json", b"{}")
+    other = open_store(f"s3://{lab.bucket}/some/other")
+    with pytest.raises(PermissionDeniedError):
+        other.read("run.json")
+    with pytest.raises(PermissionDeniedError):
+        other.create("mine.json", b"{}")
+    with pytest.raises(PermissionDeniedError):
+        open_deleter(other).delete("run.json")
+    with pytest.raises(PermissionDeniedError):
+        list(other.keys())
+    assert store.read("runs/a/run.json") == b"{}"
+
+
+@pytest.mark.parametrize("rights", ["Stages, people and doctor", "Clean"])
+def test_no_statement_of_a_policy_reaches_beyond_the_store(rights):
+    listing, lookup, objects = policy(rights, "bucket")["Statement"]
+    assert listing["Action"] == lookup["Action"] == ["s3:ListBucket"]
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": [f"{PREFIX}/*"]}}
+    assert lookup["Condition"] == {"Null": {"s3:prefix": "true"}}
+    assert objects["Resource"] == [f"arn:aws:s3:::bucket/{PREFIX}/*"]

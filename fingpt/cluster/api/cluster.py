@@ -160,6 +160,13 @@ class Cluster:
         found = self._api.request_cluster("list", "nodes", self._api.core.list_node)
         return tuple(map(NodeState.of, found["items"]))
 
+    def pod_security(self) -> str:
+        """The Pod Security level that the namespace's label enforces; empty without one."""
+        method = self._api.core.read_namespace
+        found = self._api.request_cluster("get", "namespaces", method, name=self.namespace)
+        labels = found["metadata"].get("labels") or {}
+        return str(labels.get(objects.POD_SECURITY, ""))
+
     def quotas(self) -> tuple[Quota, ...]:
         """The namespace's quotas."""
         method = self._api.core.list_namespaced_resource_quota

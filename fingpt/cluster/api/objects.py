@@ -16,6 +16,9 @@ from fingpt.cluster.job import COMPONENT, INSTANCE
 
 Json = Mapping[str, Any]
 
+POD_SECURITY = "pod-security.kubernetes.io/enforce"
+"""The label by which a namespace makes the API server refuse pods below a level of Pod Security."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:

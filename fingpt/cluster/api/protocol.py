@@ -72,6 +72,9 @@ class ClusterApi(Protocol):
     def nodes(self) -> tuple[NodeState, ...]:
         """All nodes; users of the chart's Role may not list them."""
 
+    def pod_security(self) -> str:
+        """The Pod Security level that the namespace's label enforces; empty without one."""
+
     def quotas(self) -> tuple[Quota, ...]:
         """The namespace's quotas."""
 

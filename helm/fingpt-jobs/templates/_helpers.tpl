@@ -25,6 +25,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- get $images $stage | default $built -}}
 {{- end }}
 
+{{/* Regular expression of the images that the admission policy lets in, any version of each: old runs keep their images. */}}
+{{- define "fingpt.imagePattern" -}}
+{{- $places := list -}}
+{{- range $stage := list "prep" "train" "eval" -}}
+{{- $image := include "fingpt.image" (list $ $stage) -}}
+{{- $places = append $places (regexReplaceAll "(:[^:/@]+)?(@.+)?$" $image "" | regexQuoteMeta) -}}
+{{- end -}}
+{{- range .Values.admission.images -}}
+{{- $places = append $places (print (regexQuoteMeta .) (ternary "[a-z0-9._/-]+" "" (hasSuffix "/" .))) -}}
+{{- end -}}
+^({{ $places | uniq | join "|" }})(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@sha256:[0-9a-f]{64})?$
+{{- end }}
+
 {{/* Claim that keeps base weights, nothing for an emptyDir. */}}
 {{- define "fingpt.cacheClaim" -}}
 {{- if .Values.cache.create }}fingpt-cache{{ else }}{{ .Values.cache.claim }}{{ end -}}
@@ -54,12 +67,47 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end }}
 
-{{/* The key `to` of an egress rule; takes a list of peers. The whole world is the public one unless `except` is given. */}}
+{{/* The network part of a CIDR as 0s and 1s after its family, 4 or 6: one range lies within another whose bits begin its own. */}}
+{{- define "fingpt.bits" -}}
+{{- $hex := dict "0" "0000" "1" "0001" "2" "0010" "3" "0011" "4" "0100" "5" "0101" "6" "0110" "7" "0111" "8" "1000" "9" "1001" "a" "1010" "b" "1011" "c" "1100" "d" "1101" "e" "1110" "f" "1111" -}}
+{{- $six := contains ":" . -}}
+{{- $parts := splitList "/" (lower .) -}}
+{{- $ends := list -}}
+{{- range splitList "::" (first $parts) -}}
+{{- $bits := "" -}}
+{{- range without (splitList (ternary ":" "." $six) .) "" -}}
+{{- if $six -}}
+{{- range splitList "" (trunc -4 (print "0000" .)) }}{{ $bits = print $bits (get $hex .) }}{{ end -}}
+{{- else -}}
+{{- $bits = printf "%s%08b" $bits (int .) -}}
+{{- end -}}
+{{- end -}}
+{{- $ends = append $ends $bits -}}
+{{- end -}}
+{{- $missing := sub (ternary 128 32 $six) (len (join "" $ends)) -}}
+{{- printf "%s%s" (ternary "6" "4" $six) (join (repeat (int $missing) "0") $ends | trunc (int (last $parts))) -}}
+{{- end }}
+
+{{/* The key `to` of an egress rule; takes a list of peers. A block gets exceptions for what lies within it: private ranges
+     unless `except` is given, link-local ones always. A block that is such a range or a part of one stays as it is. */}}
 {{- define "fingpt.peers" -}}
-{{- $private := list "0.0.0.0/8" "10.0.0.0/8" "100.64.0.0/10" "127.0.0.0/8" "169.254.0.0/16" "172.16.0.0/12" "192.168.0.0/16" "224.0.0.0/3" -}}
-{{- range . }}
-{{- $world := eq (dig "ipBlock" "cidr" "" .) "0.0.0.0/0" }}
-{{- $peer := ternary (dict "ipBlock" (dict "cidr" "0.0.0.0/0" "except" (dig "ipBlock" "except" $private .))) . $world }}
+{{- $private := list "0.0.0.0/8" "10.0.0.0/8" "100.64.0.0/10" "127.0.0.0/8" "169.254.0.0/16" "172.16.0.0/12" "192.168.0.0/16" "224.0.0.0/3" "::1/128" "64:ff9b::/96" "fc00::/7" "fe80::/10" "ff00::/8" -}}
+{{- $local := list "169.254.0.0/16" "fe80::/10" "fd00:ec2::254/128" "64:ff9b::a9fe:0/112" -}}
+{{- range $peer := . }}
+{{- with .ipBlock }}
+{{- $block := include "fingpt.bits" .cidr }}
+{{- $except := .except | default list }}
+{{- range hasKey . "except" | ternary $local (concat $private $local) }}
+{{- $bits := include "fingpt.bits" . }}
+{{- $wanted := and (hasPrefix $block $bits) (ne $block $bits) }}
+{{- range $except }}
+{{- $wanted = and $wanted (not (hasPrefix (include "fingpt.bits" .) $bits)) }}
+{{- end }}
+{{- $except = ternary (append $except .) $except $wanted }}
+{{- end }}
+{{- $peer = dict "ipBlock" (dict "cidr" .cidr) }}
+{{- if $except }}{{ $_ := set $peer.ipBlock "except" $except }}{{ end }}
+{{- end }}
 - {{ toJson $peer }}
 {{- end }}
 {{- end }}

@@ -150,6 +150,19 @@ def test_nodes_of_a_cluster_that_one_may_not_see_are_a_missing_right(cluster, ap
         cluster.nodes()
 
 
+@pytest.mark.parametrize(
+    ("labels", "level"),
+    [
+        ({"pod-security.kubernetes.io/enforce": "baseline"}, "baseline"),
+        ({"a": "b"}, ""),
+        (None, ""),
+    ],
+)
+def test_a_namespace_says_which_pods_it_refuses(cluster, api, labels, level):
+    api.say("get namespaces", answer({"metadata": {"name": NAMESPACE, "labels": labels}}))
+    assert cluster.pod_security() == level
+
+
 # Watching
 
 
