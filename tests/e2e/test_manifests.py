@@ -160,7 +160,7 @@ def test_the_client_and_a_real_server_agree(kubectl, namespace):
     assert [cluster.apply_job(job), cluster.apply_job(job)] == [True, False]
     other = json.loads(json.dumps(job))
     other["metadata"]["annotations"]["fingpt-jobs/config-sha256"] = "0" * 64
-    with pytest.raises(RunConflictError, match="stands for another configuration"):
+    with pytest.raises(RunConflictError, match="belongs to another configuration"):
         cluster.apply_job(other)
 
     states = list(cluster.watch_job(name))

@@ -34,12 +34,15 @@ def test_published_answers_get_the_figures_of_the_published_code(
 ):
     answers = real_data / "generations" / f"{model}-finetuned.parquet"
     make("score", ANSWERS=answers, DATA=real_data, OUT=tmp_path)
-    scores = json.loads((tmp_path / "scores.json").read_text())[parser]
+    by_parser = json.loads((tmp_path / "scores.json").read_text())
+    scores = by_parser[parser]
     figures = [scores["n"], scores["parsed"], scores["valid"]]
     figures += [f"{scores['binary_accuracy']:.3f}", f"{scores['mse']:.2f}"]
     rouge = scores["rouge"]
     figures += [f"{value:.3f}" for section in SECTIONS for value in rouge[section].values()]
     assert " ".join(map(str, figures)) == PUBLISHED[model, parser]
+    assert by_parser["robust"]["parsed"] == 300
+    assert by_parser["strict"]["parsed"] == (0 if model == "deepseek-r1" else 286)
 
 
 @pytest.mark.timeout(1200)
