@@ -2,7 +2,7 @@
 
 Its first sentence counts, and those that conclude (`Overall, …`, `I predict …`); where they say nothing, the other
 forecasts, where those agree. Size belongs to the sentence that decides, or to a line that holds nothing else.
-Sentences on reasons and on what lies beyond the week are passed over. What stays undecided has no direction here:
+Sentences on reasons and on what lies beyond the week are skipped. What stays undecided has no direction here:
 never a guess.
 """
 

@@ -31,10 +31,11 @@ _START_TRAIN = """
 import sys
 from fingpt.cluster import drive
 from fingpt.cluster.api.cluster import Cluster
-from fingpt.config import site_config
+from fingpt.config import read_environment
 from fingpt.runs.stage import load_run
 from fingpt.storage import open_store
-store, cluster = open_store(site_config().store), Cluster.connect(site_config().namespace)
+environment = read_environment()
+store, cluster = open_store(environment.store), Cluster.connect(environment.namespace)
 run = load_run(store, sys.argv[1])
 drive.start(cluster, *drive.plan(run, ["train"], cluster.site(), store.uri))
 """

@@ -110,7 +110,7 @@ def site(lab: Lab) -> Site:
 
 
 def shipped(lab: Lab, images: dict[str, str] | None = None) -> dict[str, Json]:
-    """Every Job that a user or a conductor makes here, with the site's images or older ones."""
+    """Every Job that a user or drive makes here, with the site's images or older ones."""
     here = site(lab)
     config = load_config(CONFIGS / "llama31.yaml", ())
     one = Run(id="llama31-0a1b2c3d", config=config, images=images or here.images.model_dump())

@@ -81,7 +81,7 @@ def rows() -> tuple[str, str]:
 
 
 def says(found: dict[str, str], *words: str) -> None:
-    """The sentence, the cluster's own words and the remedy hold all of `words`."""
+    """The sentence, the cluster's message and the action hold all of `words`."""
     text = f"{found.get('summary', '')} | {found['message']} | {found['action']}"
     for word in words:
         assert word in text, f"{word!r} is not in {text!r}"

@@ -9,7 +9,7 @@ from fingpt.cluster.job import load_template
 from tests.helm.charts import quota_example
 
 
-def test_two_trainings_and_a_conductor_each_fit_into_the_example_s_quota():
+def test_two_trainings_and_a_drive_each_fit_into_the_example_s_quota():
     hard = quota_example()["spec"]["hard"]
     used: dict[str, Decimal] = {}
     for stage in ("train", "train", "drive", "drive", "mirror"):

@@ -1,4 +1,4 @@
-"""compare at the command line: its words and its exit codes; tests/report tests the reports."""
+"""compare at the command line: what it prints and its exit codes; tests/report tests the reports."""
 
 from __future__ import annotations
 
