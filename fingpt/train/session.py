@@ -38,6 +38,7 @@ from fingpt.train.model import (
     load_base,
     trainable_parameters,
 )
+from fingpt.train.ranks import join_ranks
 from fingpt.train.tokenised import Tokenised, tokenise
 
 _RESUME = "resume"
@@ -80,6 +81,7 @@ class Session:
         self._raise_if_stopping()
         plan = plan_run(self._train, len(rows.train))
         batching = self._batching(rows)
+        join_ranks(self._task, self._rank)
         arguments = TrainingArguments(
             **trainer_arguments(
                 self._train,
