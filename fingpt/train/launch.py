@@ -82,7 +82,9 @@ def environment(task: TrainTask) -> dict[str, str]:
     )
     own.pop("TORCHELASTIC_HEALTH_CHECK_PORT", None)
     if task.run.config.train.processes > 1:
-        own.setdefault("OMP_NUM_THREADS", "1")  # torchrun's own choice, which it would explain in seven lines
+        own.setdefault(
+            "OMP_NUM_THREADS", "1"
+        )  # torchrun's own choice, which it would explain in seven lines
     if task.run.config.train.processes == 1:
         own["CUDA_VISIBLE_DEVICES"] = own.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     return own

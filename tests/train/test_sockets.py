@@ -29,9 +29,7 @@ def listening(process: psutil.Process) -> set[str]:
 
 @pytest.mark.parametrize("zero_stage", [None, 0])
 def test_no_rank_and_no_launcher_listens_beyond_loopback(world, tmp_path, zero_stage):
-    run = world.run(
-        max_steps=6, processes=2, batch_size=1, accumulation=1, zero_stage=zero_stage
-    )
+    run = world.run(max_steps=6, processes=2, batch_size=1, accumulation=1, zero_stage=zero_stage)
     log = tmp_path / "log"
     with log.open("w") as file:
         process = world.start(run, file)
