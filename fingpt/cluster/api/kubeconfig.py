@@ -52,7 +52,7 @@ def load_connection(context: str | None = None, path: str | None = None) -> Conn
         loader.load_and_set(settings)
         chosen = loader.current_context
         where = f"context '{chosen['name']}' ({masked(settings.host)})"
-        if not _VISIBLE.fullmatch(str(settings.api_key.get("authorization", "-"))):
+        if not all(_VISIBLE.fullmatch(str(each)) for each in settings.api_key.values()):
             raise faults.bad_token()
         namespace = chosen["context"].get("namespace") or "default"
         return Connection(settings, namespace, where, in_pod=False)
