@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING, TextIO
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+from typing import Any, TextIO
 
 
 def forgive() -> None:
@@ -40,7 +37,7 @@ def _forgiving(stream: TextIO) -> TextIO:
 class _Raw(io.FileIO):
     """A file whose reader may leave: what is written after that counts as written."""
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:

@@ -6,9 +6,9 @@ what would show a secret in an error, or can never work, is refused before anyth
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,7 +17,6 @@ from boto3.session import Session
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
-from urllib3 import HTTPResponse
 
 from fingpt.errors import PermissionDeniedError, SetupError
 from fingpt.storage.certificates import check_certificates, require_certificates
@@ -46,6 +45,7 @@ _NOT_AMAZON = Config(
     response_checksum_validation="when_required",
     s3={"addressing_style": "path"},
 )
+_NO_BODY: Any = SimpleNamespace(stream=lambda: iter(()))
 _DEFAULT_REGION = "us-east-1"
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 # Where keys are written down by people; what instance roles and login services give is made by programs.
@@ -132,7 +132,7 @@ def _recognise_foreign_answers(client: S3Client) -> None:
             raise PageInsteadOfAnswer(status=http_response.status_code)
 
     def no_region(request: Any, **_: object) -> AWSResponse:
-        return AWSResponse(request.url, 404, {}, HTTPResponse(io.BytesIO(), preload_content=False))
+        return AWSResponse(request.url, 404, {}, _NO_BODY)
 
     client.meta.events.register("after-call.s3", no_page)
     if not is_amazon(client.meta.endpoint_url):
