@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import torch.distributed
 from transformers import TrainingArguments, enable_full_determinism, set_seed
-from transformers import logging as transformers_logging
 
 from fingpt import hardware, log
 from fingpt.config import ResolvedPrecision
@@ -73,7 +72,7 @@ class Session:
         Raises Interrupted after a stop (its checkpoint is committed), DivergedError on NaN, DataError when base, rows
         or checkpoint do not fit.
         """
-        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        hardware.quiet_libraries()
         self._check_machine()
         self._raise_if_stopping()
         with self._phase("tokenise"):

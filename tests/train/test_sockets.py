@@ -41,3 +41,5 @@ def test_no_rank_and_no_launcher_listens_beyond_loopback(world, tmp_path, zero_s
     assert found, "gloo listens somewhere"
     beyond = {each for each in found if not ipaddress.ip_address(each).is_loopback}
     assert not beyond
+    # Nothing of torchrun, DeepSpeed and the other libraries stands between our lines.
+    assert [line for line in log.read_text().splitlines() if not line.startswith('{"ts"')] == []
