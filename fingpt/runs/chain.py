@@ -211,7 +211,9 @@ class Chain:
         Steps grow from commit to commit. A later one that is not further repeats steps, so it began before; and where
         a record cannot be read, the next one names the hash of these very bytes if they were damaged by then.
         """
-        found, lowest, following = set(), None, None
+        found: set[int] = set()
+        lowest: int | None = None
+        following: Commit | None = None
         for n in range(last, 0, -1):
             key = commit_key(self.run.id, n)
             try:

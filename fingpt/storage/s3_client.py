@@ -45,6 +45,7 @@ _NOT_AMAZON = Config(
     response_checksum_validation="when_required",
     s3={"addressing_style": "path"},
 )
+_NOTHING: Any = {}
 _NO_BODY: Any = SimpleNamespace(stream=lambda: iter(()))
 _DEFAULT_REGION = "us-east-1"
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
@@ -132,7 +133,7 @@ def _recognise_foreign_answers(client: S3Client) -> None:
             raise PageInsteadOfAnswer(status=http_response.status_code)
 
     def no_region(request: Any, **_: object) -> AWSResponse:
-        return AWSResponse(request.url, 404, {}, _NO_BODY)
+        return AWSResponse(request.url, 404, _NOTHING, _NO_BODY)
 
     client.meta.events.register("after-call.s3", no_page)
     if not is_amazon(client.meta.endpoint_url):

@@ -7,6 +7,7 @@ libraries unpickle. All ranks are processes of one machine, so a file that only 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed
@@ -24,8 +25,9 @@ def join_ranks(task: TrainTask, rank: int) -> None:
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(rank)
-    store = torch.distributed.FileStore(str(task.rank_store), train.processes)
-    torch.distributed.init_process_group(
+    distributed: Any = torch.distributed  # which does not say that it exports FileStore
+    store = distributed.FileStore(str(task.rank_store), train.processes)
+    distributed.init_process_group(
         "nccl" if cuda else "gloo",
         store=store,
         rank=rank,
