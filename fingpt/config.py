@@ -189,6 +189,12 @@ def read_environment() -> Environment:
     )
 
 
+def certificate_variables() -> dict[str, Path]:
+    """The files of certificate authorities that libraries are told to trust, by the variable that names each."""
+    names = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+    return {name: Path(_variable(name)).expanduser() for name in names if _variable(name)}
+
+
 def pod_and_node() -> tuple[str, str]:
     """Names of the pod that this process is in and of its node; outside our pods there is none, but this machine."""
     host, node = socket.gethostname(), _variable("FINGPT_NODE")

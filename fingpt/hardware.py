@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import resource
+import warnings
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -80,3 +82,17 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def quiet_libraries() -> None:
+    """Keep progress bars, advice and warnings of the model libraries from between our own lines; errors stay."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    for name in ("accelerate", "peft", "DeepSpeed", "torch.distributed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("accelerate", "peft", "deepspeed", "transformers"):
+        warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")
+    # PEFT asks transformers for a property by its old name; nothing of ours can ask otherwise.
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")

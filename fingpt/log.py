@@ -26,6 +26,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from fingpt import streams
+
 _LOGGER = logging.getLogger("fingpt")
 _QUIET = ("botocore", "boto3", "urllib3", "s3transfer", "httpx", "filelock")
 _HEARTBEAT_SECONDS = 30.0
@@ -41,6 +43,7 @@ class Meter(Protocol):
 
 def setup(**identity: str) -> None:
     """Send the project's events to stderr, each carrying `identity` (for example stage and run)."""
+    streams.forgive()
     _LOGGER.handlers.clear()
     _LOGGER.propagate = False
     _LOGGER.setLevel(logging.INFO)

@@ -17,7 +17,7 @@ from fingpt import log
 from fingpt.config import load_config, read_environment
 from fingpt.doctor.checks import Check, worst
 from fingpt.doctor.examine import examine
-from fingpt.runs.stage import guarded
+from fingpt.runs.stage import guarded, interrupt_on_signals
 from jobs import CONFIGS
 
 
@@ -37,9 +37,11 @@ def main(
     def action() -> None:
         overrides = [*(set_ or []), *([f"prep.source={data}"] if data else [])]
         config = load_config(CONFIGS / f"{model}.yaml", overrides)
-        for check in examine(config, environment):
-            checks.append(check)
-            _show(check, as_json)
+        # SIGTERM ends it as Ctrl-C does: the Jobs that it has made are deleted first.
+        with interrupt_on_signals():
+            for check in examine(config, environment):
+                checks.append(check)
+                _show(check, as_json)
 
     code = guarded(action, debug=environment.debug)
     sys.exit(code or worst(checks))

@@ -121,7 +121,7 @@ class MadeRun:
     def commit(self, step: int) -> None:
         """A checkpoint after `step` steps, with the metrics up to it."""
         folder = self.folder / f"{self.id}-checkpoint-{step}"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "adapter_model.safetensors").write_bytes(b"weights %d" % step)
         lines = [{"step": n, "loss": 2.0 - n / 100, "seconds": 0.5} for n in range(1, step + 1)]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines), "utf-8")

@@ -25,7 +25,7 @@ STAGES = {"prep", "train", "eval", "report", "cluster"}
 
 # A room may import what stands in a line above its own, nothing beside it.
 LAYERS = (
-    {"errors"},
+    {"errors", "streams"},
     {"record", "log"},
     {"models"},
     {"config"},

@@ -6,7 +6,6 @@ and JSON are read from an adapter; nothing that could run code.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any, Literal
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
-from transformers.utils.logging import disable_progress_bar
 
+from fingpt import hardware
 from fingpt.errors import DataError, DivergedError
 
 Variant = Literal["base", "tuned"]
@@ -30,15 +29,12 @@ def load(base: Path, adapter: Path, place: torch.device, kind: torch.dtype) -> P
         raise DataError(
             f"The adapter holds {', '.join(alien)}; only safetensors and JSON files are loaded."
         )
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # no lines of a log, and over in a second
+    hardware.quiet_libraries()
     model: Any = AutoModelForCausalLM.from_pretrained(
         base, dtype=kind, local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
     )
     try:
-        with warnings.catch_warnings():
-            # peft 0.21 asks transformers 5 by a name that it is about to drop.
-            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
-            tuned = PeftModel.from_pretrained(model.to(place), str(adapter), is_trainable=False)
+        tuned = PeftModel.from_pretrained(model.to(place), str(adapter), is_trainable=False)
     except (RuntimeError, ValueError, KeyError, TypeError) as fault:
         raise DataError(
             f"The adapter does not fit the base in {base.name}: {str(fault).splitlines()[0][:200]}; train it again."

@@ -61,11 +61,15 @@ class LinkStatus(StrEnum):
     MISSING = "missing"
     DAMAGED = "damaged"
     SKIPPED = "skipped"
+    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One object of the chain: its key, the result, and in `message` what is wrong or why it was skipped."""
+    """One object of the chain: its key, the result, and in `message` what is wrong or why it was skipped.
+
+    SUPERSEDED is an object of a damaged checkpoint from which no training went on: nothing that counts rests on it.
+    """
 
     key: str
     status: LinkStatus = LinkStatus.OK
@@ -82,6 +86,7 @@ class Chain:
     on_link: Callable[[Link], None]
     links: list[Link] = field(default_factory=list)
     seen: dict[str, str] = field(default_factory=dict)
+    superseding: bool = False
 
     def check_all(self) -> None:
         """Check every link that can be reached; a record that cannot be read ends its own branch only."""
@@ -103,6 +108,9 @@ class Chain:
 
     def add(self, key: str, status: LinkStatus = LinkStatus.OK, message: str = "") -> None:
         """Record one link."""
+        if self.superseding and status in (LinkStatus.DAMAGED, LinkStatus.MISSING):
+            status = LinkStatus.SUPERSEDED
+            message += "; training went on from an older checkpoint, nothing rests on this one"
         self.links.append(Link(key, status, message))
         self.on_link(self.links[-1])
 
@@ -185,14 +193,42 @@ class Chain:
         names = [key.rpartition("/")[2].removesuffix(".json") for key in self.store.keys(folder)]
         last = max((int(name) for name in names if name.isdecimal()), default=0)
         previous = _FIRST
+        superseded = self._superseded(last)
         for n in range(1, last + 1):
             key = commit_key(self.run.id, n)
+            self.superseding = n in superseded
             commit = self._record(key, Commit, "the log of commits has a gap here")
             if commit is not None:
                 if (commit.n, commit.previous) != (n, previous):
                     self.add(key, LinkStatus.DAMAGED, f"it does not follow commit {n - 1}")
                 self._files(commit.prefix, commit.files, prunable=n <= last - KEPT_COMMITS)
             previous = self._digest(key) or ""
+        self.superseding = False
+
+    def _superseded(self, last: int) -> set[int]:
+        """Commits that a later attempt found damaged and went back behind.
+
+        Steps grow from commit to commit. A later one that is not further repeats steps, so it began before; and where
+        a record cannot be read, the next one names the hash of these very bytes if they were damaged by then.
+        """
+        found: set[int] = set()
+        lowest: int | None = None
+        following: Commit | None = None
+        for n in range(last, 0, -1):
+            key = commit_key(self.run.id, n)
+            try:
+                commit = decode(Commit, self.store.read(key), key) if self._digest(key) else None
+            except StorageError:
+                commit = None
+            if commit is None:
+                if following and self._digest(key) == following.previous:
+                    found.add(n)
+            elif lowest is not None and commit.step >= lowest:
+                found.add(n)
+            else:
+                lowest = commit.step
+            following = commit
+        return found
 
     def _fits(self, evaluation: EvalManifest, train: TrainManifest) -> None:
         key = complete_key(self.run.id, Stage.EVAL)

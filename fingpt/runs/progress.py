@@ -1,4 +1,4 @@
-"""How far a stage is, from what it has left in the bucket: steps or chunks, loss, speed, the newest commit.
+"""How far a stage is, from what it has left in the bucket: steps or rows, loss, speed, the newest commit.
 
 Reads only. Between two commits of training the bucket does not know more than the last one; logs do.
 """
@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from math import ceil
 
 from fingpt.errors import StorageError
 from fingpt.runs.manifest import (
@@ -39,7 +38,7 @@ _RECENT_STEPS = 20
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` are optimizer steps in train, stored chunks of answers in eval; None is unknown.
+    """`done` of `total` are optimizer steps in train, answered rows in eval; None is unknown.
 
     `loss` is that of the last step known, in nats per answer token. `seconds_left` counts work at the recent speed;
     commits, evaluations and restarts come on top. `commit` is the newest sound checkpoint's number, and `committed` the
@@ -118,9 +117,11 @@ def _with_pace(reached: Progress, metrics: bytes) -> Progress:
 def _evaluation(store: ObjectStore, run: Run) -> Progress:
     rows = _rows(store, run, "test")
     variants = ("base", "tuned") if run.config.eval.include_base else ("tuned",)
-    done = sum(last_number(store.exists, _chunk(run.id, variant)) for variant in variants)
-    total = ceil(rows / run.config.eval.batch_size) * len(variants) if rows else None
-    return Progress(done=done, total=total)
+    size = run.config.eval.batch_size
+    chunks = [last_number(store.exists, _chunk(run.id, variant)) for variant in variants]
+    # Each variant answers every row; with two of them an answer is half of a row's work.
+    answers = sum(n * size if rows is None else min(n * size, rows) for n in chunks)
+    return Progress(done=answers // len(variants), total=rows)
 
 
 def _chunk(run_id: str, variant: str) -> Callable[[int], str]:

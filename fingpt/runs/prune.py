@@ -15,7 +15,7 @@ from itertools import islice
 from fingpt import log
 from fingpt.runs.chain import KEPT_COMMITS
 from fingpt.runs.ledger import attempts, report_keys, run_ids, seconds_since
-from fingpt.runs.manifest import PrepManifest, ReportManifest, decode
+from fingpt.runs.manifest import Commit, PrepManifest, ReportManifest, decode
 from fingpt.runs.progress import sound_commits
 from fingpt.runs.run import Run, Stage, stage_prefix
 from fingpt.runs.stage import finished, load_run
@@ -114,8 +114,17 @@ def _checkpoints(store: ObjectStore, deleter: Deleter, run: Run) -> Iterator[Lef
 
 
 def _kept_prefixes(store: ObjectStore, run_id: str) -> set[str]:
-    """Prefixes of the newest KEPT_COMMITS sound commits."""
-    return {commit.prefix for commit in islice(sound_commits(store, run_id), KEPT_COMMITS)}
+    """Prefixes of the newest KEPT_COMMITS sound commits that training went on from, or could."""
+    return {commit.prefix for commit in islice(_continued(store, run_id), KEPT_COMMITS)}
+
+
+def _continued(store: ObjectStore, run_id: str) -> Iterator[Commit]:
+    """The sound commits, newest first, without those that a later one went back behind (chain.py says why)."""
+    lowest: int | None = None
+    for commit in sound_commits(store, run_id):
+        if lowest is None or commit.step < lowest:
+            lowest = commit.step
+            yield commit
 
 
 def _used_datasets(store: ObjectStore, runs: list[Run]) -> set[str]:

@@ -28,6 +28,7 @@ from fingpt.errors import (
     FingptError,
     Interrupted,
     MissingInputError,
+    SetupError,
     StorageError,
 )
 from fingpt.record import Frozen, sha256_bytes
@@ -127,7 +128,11 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
     except OSError as fault:
         known = from_os_error(fault, Path(str(fault.filename or tempfile.gettempdir())))
         return _end(str(known), known.exit_code)
-    except Exception as fault:  # a bug of ours
+    except Exception as fault:
+        if type(fault) is LookupError and str(fault).startswith("unknown encoding"):
+            summary = f"Something is written in a code page that is not known here: {fault}."
+            return _end(summary, SetupError.exit_code)
+        # A bug of ours.
         if debug:
             traceback.print_exc()
         where = traceback.extract_tb(fault.__traceback__)[-1]

@@ -16,6 +16,7 @@ from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.local import LocalStore
 from fingpt.storage.probe import probe
 from fingpt.storage.protocol import ObjectStore, TransferProgress
+from fingpt.storage.proxies import masked
 from fingpt.storage.transfer import download_tree, upload_tree
 
 __all__ = [
@@ -41,6 +42,11 @@ def open_store(uri: str) -> ObjectStore:
     AWS_PROFILE, …). Raises ConfigError on any other form, SetupError on an unusable profile or endpoint address.
     """
     parts = urlsplit(uri)
+    if "@" in parts.netloc:
+        raise ConfigError(
+            f"The store '{masked(uri)}' has a user name or password in its address, which every message and run would "
+            "show; leave it out and give the keys as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
     if parts.query or parts.fragment:
         raise ConfigError(f"The store '{uri}' has a '?' or '#' part; leave it out.")
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):

@@ -37,7 +37,7 @@ def translate_os_errors(path: Path, needed: int | None = None) -> Iterator[None]
 
 def from_os_error(error: OSError, path: Path, needed: int | None = None) -> FingptError:
     """The project's error for an OSError about `path`."""
-    reason = error.strerror or type(error).__name__
+    reason = error.strerror or str(error) or type(error).__name__
     if error.errno in _NO_SPACE:
         return _no_space(path, needed)
     if error.errno in _REFUSED or isinstance(error, PermissionError):

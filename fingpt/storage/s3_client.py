@@ -1,18 +1,27 @@
 """A boto3 client for any S3 endpoint, with bounded retries and settings that stores other than Amazon's take.
 
-Address, region and credentials are read by boto3 from its own variables and files; nothing of that passes through us.
+Address, region and credentials are read by boto3 from its own variables and files. They are looked at for one thing:
+what would show a secret in an error, or can never work, is refused before anything is sent.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import botocore.session
 from boto3.session import Session
+from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
-from fingpt.errors import SetupError
+from fingpt.errors import PermissionDeniedError, SetupError
+from fingpt.storage.certificates import check_certificates, require_certificates
+from fingpt.storage.proxies import is_page, masked
+from fingpt.storage.s3_errors import PageInsteadOfAnswer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -36,16 +45,38 @@ _NOT_AMAZON = Config(
     response_checksum_validation="when_required",
     s3={"addressing_style": "path"},
 )
+_NOTHING: Any = {}
+_NO_BODY: Any = SimpleNamespace(stream=lambda: iter(()))
 _DEFAULT_REGION = "us-east-1"
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+# Where keys are written down by people; what instance roles and login services give is made by programs.
+_WRITTEN = {
+    "env": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    "shared-credentials-file": (
+        "aws_access_key_id in the credentials file",
+        "aws_secret_access_key in the credentials file",
+        "aws_session_token in the credentials file",
+    ),
+    "config-file": (
+        "aws_access_key_id in the AWS config file",
+        "aws_secret_access_key in the AWS config file",
+        "aws_session_token in the AWS config file",
+    ),
+}
 
 
 def make_client() -> S3Client:
     """A client (safe for threads) for the endpoint that the standard AWS settings name.
 
-    Raises SetupError on an unknown profile, a malformed endpoint or settings file. It connects to nothing.
+    Raises SetupError on an unknown profile, a malformed endpoint, settings or certificate file, or an endpoint with a
+    password in it; PermissionDeniedError on a key that no key can be. It connects to nothing.
     """
+    require_certificates()
     try:
-        session = Session()
+        settings = botocore.session.get_session()
+        bundle = settings.get_config_variable("ca_bundle")
+        session = Session(botocore_session=settings)
+        _check_keys(session)
         client = session.client("s3", config=_EVERYWHERE)
         if not is_amazon(client.meta.endpoint_url):
             client = session.client(
@@ -55,10 +86,58 @@ def make_client() -> S3Client:
             )
     except (BotoCoreError, ValueError) as error:
         raise SetupError(
-            f"The AWS settings cannot be used: {error}; check AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL and "
-            "the files that they name."
-        ) from error
+            f"The AWS settings cannot be used: {masked(str(error))}; check AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL "
+            "and the files that they name."
+        ) from None
+    if bundle:
+        check_certificates(Path(bundle), "ca_bundle of the AWS settings")
+    _check_endpoint(client.meta.endpoint_url)
+    _recognise_foreign_answers(client)
     return client
+
+
+def _check_keys(session: Session) -> None:
+    credentials = session.get_credentials()
+    names = _WRITTEN.get(getattr(credentials, "method", ""))
+    if credentials is None or names is None:
+        return
+    values = (credentials.access_key, credentials.secret_key, credentials.token)
+    for name, value in zip(names, values, strict=True):
+        if value and not _VISIBLE.fullmatch(value):
+            raise PermissionDeniedError(
+                f"{name} holds a blank, a line break or another character that no key has; copy it again."
+            )
+
+
+def _check_endpoint(endpoint: str) -> None:
+    if "@" in endpoint:
+        raise SetupError(
+            f"The S3 endpoint {masked(endpoint)} has a user name or password in its address, which S3 does not use and "
+            "every message would show; take it out of AWS_ENDPOINT_URL (or endpoint_url of the profile) and give the "
+            "keys as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
+
+
+def _recognise_foreign_answers(client: S3Client) -> None:
+    """Let a web page that comes as a success be an error, and a redirect be an answer.
+
+    A proxy's 302 would have the client ask for the bucket's region by a HEAD, whose 302 has it ask again, without end;
+    only Amazon has regions that a redirect can name.
+    """
+
+    def no_page(http_response: Any, parsed: dict[str, Any], **_: object) -> None:
+        # S3 servers number their answers or give an ETag; moto calls all of its answers HTML.
+        own = "ETag" in parsed or parsed.get("ResponseMetadata", {}).get("RequestId")
+        success = http_response.status_code < 300
+        if success and not own and is_page(http_response.headers.get("content-type", "")):
+            raise PageInsteadOfAnswer(status=http_response.status_code)
+
+    def no_region(request: Any, **_: object) -> AWSResponse:
+        return AWSResponse(request.url, 404, _NOTHING, _NO_BODY)
+
+    client.meta.events.register("after-call.s3", no_page)
+    if not is_amazon(client.meta.endpoint_url):
+        client.meta.events.register("before-send.s3.HeadBucket", no_region)
 
 
 def is_amazon(endpoint: str) -> bool:

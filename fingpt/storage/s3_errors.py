@@ -5,6 +5,8 @@ Pure: an exception in, an exception out. The codes are those of Amazon S3; Ceph,
 
 from __future__ import annotations
 
+import re
+
 from boto3.exceptions import RetriesExceededError, S3UploadFailedError
 from botocore.exceptions import (
     BotoCoreError,
@@ -30,12 +32,23 @@ from fingpt.errors import (
     StorageError,
     TransientError,
 )
+from fingpt.storage import proxies
+
+
+class PageInsteadOfAnswer(BotoCoreError):
+    """An HTML page came with a status of success."""
+
+    fmt = "an HTML page came back ({status})"
+
 
 # Everything that a call of an S3 client may raise for reasons outside of this program.
 FAILURES = (BotoCoreError, ClientError, RetriesExceededError, S3UploadFailedError)
 
 _AGAIN = "run the same command again, it resumes"
-_WRONG_KEY = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)"
+_WRONG_KEY = (
+    "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), and that no AWS_SESSION_TOKEN of other keys "
+    "is set beside them"
+)
 _NO_LOGIN = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -44,6 +57,7 @@ _NO_LOGIN = (
     UnauthorizedSSOTokenError,
 )
 _UNREACHABLE = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
+_HEADER = re.compile(r"(Invalid header value).*")
 
 _BY_CODE: dict[str, tuple[type[FingptError], str]] = {
     "NoSuchBucket": (MissingInputError, "the bucket does not exist; create it or name another"),
@@ -59,7 +73,13 @@ _BY_CODE: dict[str, tuple[type[FingptError], str]] = {
         PermissionDeniedError,
         f"the secret key is not the one of this access key; {_WRONG_KEY}",
     ),
-    "InvalidToken": (PermissionDeniedError, f"the session token is not valid; {_WRONG_KEY}"),
+    "InvalidToken": (
+        PermissionDeniedError,
+        (
+            "the session token is not valid, or belongs to other keys; unset AWS_SESSION_TOKEN (aws_session_token in "
+            "the credentials file) if the keys are permanent ones, else renew keys and token together"
+        ),
+    ),
     "ExpiredToken": (PermissionDeniedError, "the credentials have expired; renew them"),
     "AccessDenied": (
         PermissionDeniedError,
@@ -98,6 +118,9 @@ _ALIASES = {
     "QuotaExceeded": "InsufficientStorage",
     "XMinioStorageFull": "InsufficientStorage",
     "ExpiredTokenException": "ExpiredToken",
+    "InvalidTokenId": "InvalidToken",  # MinIO
+    "InvalidClientTokenId": "InvalidToken",
+    "UnrecognizedClientException": "InvalidToken",
     "RequestExpired": "RequestTimeTooSkewed",
 }
 _BUSY = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "TooManyRequests"}
@@ -129,6 +152,13 @@ def from_s3_error(error: BaseException, action: str, where: str, endpoint: str) 
             f"{start}: no usable credentials were found ({_brief(error)}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID "
             "and AWS_SECRET_ACCESS_KEY."
         )
+    if isinstance(error, PageInsteadOfAnswer):
+        status = int(error.kwargs["status"])
+        return proxies.from_answer(f"{start} at {endpoint}", status, "text/html") or SetupError(
+            start
+        )
+    if isinstance(error, ProxyConnectionError):
+        return _from_proxy(error, f"{start} at {endpoint}")
     if isinstance(error, _UNREACHABLE):
         return TransientError(
             f"{start}: the endpoint {endpoint} cannot be reached ({_brief(error)}); check AWS_ENDPOINT_URL and the "
@@ -148,6 +178,11 @@ def from_s3_error(error: BaseException, action: str, where: str, endpoint: str) 
 
 def _from_answer(error: ClientError, start: str) -> FingptError:
     code, status = code_of(error), status_of(error)
+    metadata = error.response.get("ResponseMetadata", {})
+    kind_of_answer = metadata.get("HTTPHeaders", {}).get("content-type", "")
+    foreign = proxies.from_answer(start, status, kind_of_answer)
+    if foreign and not metadata.get("RequestId"):
+        return foreign
     known = _BY_CODE.get(_ALIASES.get(code, code))
     if known:
         kind, sentence = known
@@ -156,8 +191,27 @@ def _from_answer(error: ClientError, start: str) -> FingptError:
         return TransientError(
             f"{start}: the endpoint is busy or broken ({code} {status}); {_AGAIN}."
         )
-    detail = error.response.get("Error", {}).get("Message", "")
-    return StorageError(f"{start}: the endpoint refused ({code} {status}: {detail}).")
+    detail = _cleaned(error.response.get("Error", {}).get("Message") or "")
+    if "token" in f"{code} {detail}".lower():
+        kind, sentence = _BY_CODE["InvalidToken"]
+        return kind(f"{start}: {sentence} ({code} {status}: {detail}).")
+    if status in (401, 403):
+        return PermissionDeniedError(
+            f"{start}: the endpoint, or what stands before it, accepts no request with these credentials "
+            f"({code} {status}: {detail}); {_WRONG_KEY}."
+        )
+    return SetupError(
+        f"{start}: the endpoint refused ({code} {status}: {detail}); check AWS_ENDPOINT_URL, and that it is an S3 "
+        "endpoint."
+    )
+
+
+def _from_proxy(error: ProxyConnectionError, start: str) -> FingptError:
+    refused = proxies.from_tunnel(start, str(error.kwargs.get("error", "")))
+    return refused or TransientError(
+        f"{start}: the proxy cannot be reached ({_brief(error)}); check HTTPS_PROXY, HTTP_PROXY and NO_PROXY, then "
+        f"{_AGAIN}."
+    )
 
 
 def _root(error: BaseException) -> BaseException:
@@ -170,4 +224,10 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _brief(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".")[:300]
+    return _cleaned(str(error))
+
+
+def _cleaned(text: str) -> str:
+    """One line without secrets: some libraries quote a header that they cannot send."""
+    line = proxies.masked(" ".join(text.split()))
+    return _HEADER.sub(r"\1 ***", line).rstrip(".")[:300]

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from fingpt import log
+from fingpt import hardware, log
 from fingpt.models import Family, ModelSpec
 from fingpt.prompts import chat
 from fingpt.prompts.examples import Example
@@ -168,6 +168,7 @@ def _batches(sequences: Sequence[Ids], size: int, rng: random.Random) -> list[Se
 def _reading(spec: ModelSpec, tokenizer: Any, recipe: Recipe) -> list[Sequence[Ids]]:
     """All batches of the base training, in order: digests of news first, then whole prompts."""
     rng = random.Random(recipe.seed)
+    hardware.quiet_libraries()
     rows = practice_rows(recipe)
     rng.shuffle(rows)
     cut = len(PRACTICE_COMPANIES) * recipe.digests

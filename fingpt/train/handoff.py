@@ -52,6 +52,16 @@ class TrainTask(Frozen):
         return self.folder / "stop"
 
     @property
+    def launcher_store(self) -> Path:
+        """The file in which torchrun agrees with itself on the ranks."""
+        return self.folder / "launcher.store"
+
+    @property
+    def rank_store(self) -> Path:
+        """The file in which the ranks find each other."""
+        return self.folder / "ranks.store"
+
+    @property
     def adapter(self) -> Path:
         """Folder of the final adapter."""
         return self.folder / "adapter"

@@ -1,8 +1,10 @@
 """Start the trainer, pass a stop on to it, and turn its outcome into a result or an error.
 
 One process is started plainly; several, and DeepSpeed, which wants ranks even for one, through torchrun: `accelerate
-launch` itself uses it on GPUs, and starts no second process on a CPU. The trainer is in a session of its own: a Ctrl-C
-at the terminal reaches only the supervisor, which asks for a checkpoint by a file. Imports no torch.
+launch` itself uses it on GPUs, and starts no second process on a CPU. Launcher and ranks meet in files of the task's
+folder and exchange tensors over the loopback interface, so nothing listens where another machine could reach it. The
+trainer is in a session of its own: a Ctrl-C at the terminal reaches only the supervisor, which asks for a checkpoint by
+a file. Imports no torch.
 """
 
 from __future__ import annotations
@@ -50,19 +52,39 @@ def command(task: TrainTask) -> list[str]:
     if train.processes == 1 and train.zero_stage is None:
         return [sys.executable, *worker]
     ranks = f"--nproc-per-node={train.processes}"
-    launcher = ["-m", "torch.distributed.run", "--standalone", ranks]
-    return [sys.executable, *launcher, *worker]
+    # `--standalone` would open a TCPStore on every address and unpickle what anybody puts there.
+    meet = [
+        "--rdzv-backend=c10d",
+        "--rdzv-conf=store_type=file",
+        f"--rdzv-endpoint={task.launcher_store}",
+        f"--rdzv-id={task.run.id}",
+        "--local-addr=127.0.0.1",
+    ]
+    return [sys.executable, "-m", "torch.distributed.run", ranks, *meet, *worker]
 
 
 def environment(task: TrainTask) -> dict[str, str]:
-    """The trainer's environment: no hub, no telemetry; one GPU for one process, or Trainer would split its batches."""
+    """The trainer's environment: no hub, no telemetry, no socket beyond loopback; one GPU for one process.
+
+    With more GPUs in sight than processes Trainer would split its batches.
+    """
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
     own = child_environment(
         HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_TELEMETRY="1",
         HF_HUB_DISABLE_PROGRESS_BARS="1",
         TOKENIZERS_PARALLELISM="false",
         PYTHONUNBUFFERED="1",
+        TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1",  # torchrun would open one for the ranks, on every address
+        GLOO_SOCKET_IFNAME=loopback,
+        NCCL_SOCKET_IFNAME=f"={loopback}",
+        NCCL_RAS_ENABLE="0",  # a status service with a port of its own
     )
+    own.pop("TORCHELASTIC_HEALTH_CHECK_PORT", None)
+    if task.run.config.train.processes > 1:
+        own.setdefault(
+            "OMP_NUM_THREADS", "1"
+        )  # torchrun's own choice, which it would explain in seven lines
     if task.run.config.train.processes == 1:
         own["CUDA_VISIBLE_DEVICES"] = own.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     return own

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import torch.distributed
 from transformers import TrainingArguments, enable_full_determinism, set_seed
-from transformers import logging as transformers_logging
 
 from fingpt import hardware, log
 from fingpt.config import ResolvedPrecision
@@ -38,6 +37,7 @@ from fingpt.train.model import (
     load_base,
     trainable_parameters,
 )
+from fingpt.train.ranks import join_ranks
 from fingpt.train.tokenised import Tokenised, tokenise
 
 _RESUME = "resume"
@@ -72,7 +72,7 @@ class Session:
         Raises Interrupted after a stop (its checkpoint is committed), DivergedError on NaN, DataError when base, rows
         or checkpoint do not fit.
         """
-        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        hardware.quiet_libraries()
         self._check_machine()
         self._raise_if_stopping()
         with self._phase("tokenise"):
@@ -80,6 +80,7 @@ class Session:
         self._raise_if_stopping()
         plan = plan_run(self._train, len(rows.train))
         batching = self._batching(rows)
+        join_ranks(self._task, self._rank)
         arguments = TrainingArguments(
             **trainer_arguments(
                 self._train,

@@ -11,8 +11,8 @@ import signal
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -32,8 +32,6 @@ def main(path: str) -> int:
     task = TrainTask.model_validate_json(Path(path).read_bytes())
     rank = int(child_environment().get("RANK", "0"))  # set by torchrun
     log.setup(stage="train", run=task.run.id, **({"rank": str(rank)} if rank else {}))
-    # PEFT asks transformers for a property by its old name; nothing of ours can ask otherwise.
-    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -50,8 +48,8 @@ def _run(task: TrainTask, rank: int, terminated: threading.Event) -> Outcome:
         sys.modules["deepspeed"] = None  # type: ignore[assignment]
     import torch
 
-    if task.run.config.train.zero_stage is not None and not torch.cuda.is_available():
-        _deepspeed_on_cpu()
+    if task.run.config.train.zero_stage is not None:
+        _load_deepspeed(cuda=torch.cuda.is_available())
     from fingpt.train.session import Session
 
     session = Session(task, rank, lambda: terminated.is_set() or task.stop.exists())
@@ -68,12 +66,33 @@ def _run(task: TrainTask, rank: int, terminated: threading.Event) -> Outcome:
     return Outcome(code=fault.exit_code, message=str(fault), step=session.step)
 
 
-def _deepspeed_on_cpu() -> None:
-    """Let DeepSpeed communicate by gloo; it would else compile a shared-memory operator for minutes, to no gain."""
-    os.environ["DS_ACCELERATOR"] = "cpu"
-    import deepspeed.ops
+def _load_deepspeed(*, cuda: bool) -> None:
+    """Import DeepSpeed without what it and the linker that it tries its operators with say meanwhile.
 
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    On a CPU it communicates by gloo; it would else compile a shared-memory operator for minutes, to no gain.
+    """
+    if not cuda:
+        os.environ["DS_ACCELERATOR"] = "cpu"
+    with _muted():
+        import deepspeed.ops
+    if not cuda:
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Nothing of this process and its children reaches stdout or stderr; an exception still does, afterwards."""
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number, _ in kept:
+            os.dup2(nowhere, number)
+        yield
+    finally:
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)
 
 
 def _record_bug(task: TrainTask, rank: int) -> _Hook:

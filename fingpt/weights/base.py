@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fingpt import log
-from fingpt.errors import ConfigError, MissingInputError
+from fingpt.errors import ConfigError, FingptError, MissingInputError
 from fingpt.models import ModelSpec
 from fingpt.record import FileRef
 from fingpt.runs.manifest import BaseManifest, decode, encode
@@ -62,9 +62,24 @@ def fetch_base(store: ObjectStore, spec: ModelSpec, cache: Path) -> Path:
     folder = cache / "models" / f"{spec.key}-{manifest.sha256[:16]}"
     _remove_abandoned(folder)
     total = sum(file.size for file in manifest.files)
-    with log.progress(f"fetch and verify {spec.base}", total) as meter:
+    with (
+        _naming_the_cache(folder),
+        log.progress(f"fetch and verify {spec.base}", total) as meter,
+    ):
         download_tree(store, spec.base_prefix, manifest.files, folder, meter)
     return folder
+
+
+@contextmanager
+def _naming_the_cache(folder: Path) -> Iterator[None]:
+    """Add to an error about a file of `folder` which setting named it: a read-only HOME is usual in pods and CI."""
+    try:
+        yield
+    except FingptError as fault:
+        if str(folder) not in str(fault):
+            raise
+        hint = "It is in the cache of base weights; FINGPT_CACHE names another folder."
+        raise type(fault)(f"{fault} {hint}") from None
 
 
 def _remove_abandoned(folder: Path) -> None:

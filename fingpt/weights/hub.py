@@ -32,6 +32,8 @@ from fingpt.errors import (
 )
 from fingpt.models import ModelSpec
 from fingpt.record import sha256_file
+from fingpt.storage import proxies
+from fingpt.storage.certificates import require_certificates
 from fingpt.storage.files import require_space, translate_os_errors
 
 _TIMEOUT_SECONDS = 30.0
@@ -62,11 +64,17 @@ class Hub:
             raise PermissionDeniedError(
                 "HF_TOKEN holds a blank or another character that no token has; copy it again from the hub's settings."
             )
+        require_certificates()
         # The client's warnings carry signed addresses, and its failures end here as sentences anyway.
         hub_logging.set_verbosity(logging.ERROR)
         # Plain HTTP only: chunk transfer keeps a cache beside the file, and there is disk for one file.
         constants.HF_HUB_DISABLE_XET = True
         self._api = HfApi(endpoint=endpoint, token=text)
+        if "@" in self._api.endpoint:
+            raise SetupError(
+                f"The hub's address {proxies.masked(self._api.endpoint)} has a user name or password in it, which "
+                "every message would show; take it out of HF_ENDPOINT and give a token as HF_TOKEN."
+            )
 
     def files(self, spec: ModelSpec) -> dict[str, HubFile]:
         """What `spec`'s repository holds at its pinned commit, by name.
@@ -147,6 +155,10 @@ class Hub:
             return self._refusal(error, spec)
         if isinstance(error, (httpx2.UnsupportedProtocol, httpx2.InvalidURL)):
             return self._no_hub("is no http:// or https:// address")
+        if isinstance(error, httpx2.ProxyError):
+            refused = proxies.from_tunnel(f"Cannot read {spec.base} from the hub", str(error))
+            if refused:
+                return refused
         if isinstance(error, httpx2.TransportError):
             return TransientError(
                 f"The hub at {self._api.endpoint} cannot be reached ({type(error).__name__}); what was mirrored stays: "
@@ -157,6 +169,11 @@ class Hub:
     def _refusal(self, error: hub_errors.HfHubHTTPError, spec: ModelSpec) -> FingptError:
         """The error for an answer other than success."""
         status = error.response.status_code
+        start = f"Cannot read {spec.base} from the hub at {self._api.endpoint}"
+        kind = error.response.headers.get("content-type", "")
+        foreign = proxies.from_answer(start, status, kind)
+        if foreign:
+            return foreign
         known = "authorization" in error.response.request.headers
         if isinstance(error, hub_errors.GatedRepoError):
             return self._gated(spec, known)

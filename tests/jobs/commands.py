@@ -9,19 +9,23 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 
 
-def command(tmp_path: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m jobs.<name>` on the store in `tmp_path`, without any cluster."""
+def command(
+    tmp_path: Path, name: str, *arguments: str, stdout: int = subprocess.PIPE, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """`python -m jobs.<name>` on the store in `tmp_path`, without any cluster; `variables` are set beside the usual."""
     environment = {
         "FINGPT_STORE": (tmp_path / "store").as_uri(),
         "FINGPT_CACHE": str(tmp_path / "cache"),
         "KUBECONFIG": "/nonexistent",
         "PATH": "/usr/bin:/bin",
+        **variables,
     }
     return subprocess.run(
         [sys.executable, "-m", f"jobs.{name}", *arguments],
         cwd=ROOT,
         env=environment,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=120,
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 from fingpt.config import Environment, RunConfig
 from fingpt.doctor.checks import Check, Grade, worst
 from fingpt.doctor.local import local_checks, main
 from fingpt.errors import PermissionDeniedError
 from fingpt.storage import LocalStore
-from tests.jobs.commands import command
+from tests.jobs.commands import ROOT, command
 from tests.made_run import MadeRun
 
 
@@ -94,3 +96,24 @@ def test_the_worst_failure_gives_the_exit_code():
     assert worst([check(66), check(77), check(0)]) == 77
     assert worst([check(77), check(78)]) == 78
     assert worst([check(143)]) == 143
+
+
+def test_sigterm_lets_doctor_take_its_jobs_away_as_ctrl_c_does(tmp_path):
+    code = (
+        "import os, signal, time\n"
+        "from jobs import doctor\n"
+        "def examine(config, environment):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(5)\n"
+        "        yield\n"
+        "    finally:\n"
+        "        print('Jobs deleted', flush=True)\n"
+        "doctor.examine = examine\n"
+        "doctor.main(model='tiny-llama31')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "Jobs deleted\n"
+    assert done.returncode == 143, done.stderr

@@ -86,14 +86,17 @@ def test_a_damaged_commit_is_passed_over_as_a_resume_does(made, store, tmp_path)
     assert read_run(store, made.id).stages[1].progress.committed == 4
 
 
-def test_evaluation_counts_stored_chunks_of_both_variants(made, store):
+def test_evaluation_counts_rows_and_not_chunks(made, store):
     made.prep()
     made.train()
     made.chunks("base", 3)
     made.chunks("tuned", 1)
     record = read_run(store, made.id)
     assert record.current.stage is Stage.EVAL
-    assert (record.current.progress.done, record.current.progress.total) == (4, 6)
+    # 20 rows in batches of 8: all of them answered by the base, 8 by the adapter.
+    assert (record.current.progress.done, record.current.progress.total) == (14, 20)
+    made.chunks("tuned", 3)
+    assert read_run(store, made.id).current.progress.done == 20
 
 
 def test_a_whole_run_is_complete_and_keeps_its_figures(made, store):

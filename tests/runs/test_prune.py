@@ -11,6 +11,7 @@ import pytest
 
 from fingpt.errors import StorageError
 from fingpt.runs.chain import KEPT_COMMITS
+from fingpt.runs.manifest import Commit, decode
 from fingpt.runs.prune import is_live, leftovers, prune, remove
 from fingpt.runs.run import Stage, commit_key, complete_key
 from fingpt.runs.verify import require_sound, verify
@@ -51,6 +52,22 @@ def test_a_whole_run_leaves_nothing_to_clean(made, store, deleter, grow_old):
     made.whole()
     grow_old()
     assert names(leftovers(store, deleter, NOW)) == []
+
+
+def test_a_checkpoint_that_training_went_back_behind_goes_and_the_run_still_verifies(
+    made, store, deleter, grow_old
+):
+    made.prep()
+    for step in (2, 4, 4, 6):
+        made.commit(step)
+    made.train()
+    made.eval()
+    grow_old()
+    (found,) = leftovers(store, deleter, NOW)
+    key = commit_key(made.id, 2)
+    assert found.prefix == decode(Commit, store.read(key), key).prefix
+    assert remove(store, deleter, found, NOW)
+    require_sound(made.id, verify(store, made.id))
 
 
 def test_checkpoints_outside_the_last_three_commits_go_and_the_run_still_verifies(

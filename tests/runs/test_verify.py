@@ -126,6 +126,51 @@ def test_older_checkpoints_may_be_collected_and_the_newest_three_may_not(store, 
     assert exit_code(verify(store, made.id)) == 66
 
 
+@pytest.fixture
+def went_back(store, tmp_path) -> MadeRun:
+    """A run whose second checkpoint was damaged, so that training went on from the first."""
+    made = MadeRun(store, tmp_path)
+    made.prep()
+    for step in (2, 4):
+        made.commit(step)
+    (damaged,) = [key for key in store.keys("runs/") if "/ckpt/000004" in key and "adapter" in key]
+    (tmp_path / "store" / damaged).write_bytes(b"other bytes")
+    made.damaged = damaged
+    for step in (4, 6):
+        made.commit(step)
+    made.train()
+    made.eval()
+    return made
+
+
+def test_a_damaged_checkpoint_that_training_went_back_behind_is_superseded(went_back, store):
+    links = verify(store, went_back.id)
+    assert exit_code(links) == 0
+    (link,) = [link for link in links if link.status is LinkStatus.SUPERSEDED]
+    assert link.key == went_back.damaged
+    assert "nothing rests on" in link.message
+    assert "1 superseded" in require_sound(went_back.id, links)
+
+
+def test_what_is_left_of_a_superseded_checkpoint_may_be_gone(went_back, store, tmp_path):
+    (tmp_path / "store" / went_back.damaged).unlink()
+    assert exit_code(verify(store, went_back.id)) == 0
+
+
+def test_a_record_that_was_damaged_before_the_next_commit_is_superseded(store, tmp_path):
+    made = MadeRun(store, tmp_path)
+    made.prep()
+    for step in (2, 4):
+        made.commit(step)
+    (tmp_path / "store" / commit_key(made.id, 2)).write_bytes(b"{}")
+    made.commit(6)
+    made.train()
+    made.eval()
+    links = verify(store, made.id)
+    assert exit_code(links) == 0
+    assert [x.key for x in links if x.status is LinkStatus.SUPERSEDED] == [commit_key(made.id, 2)]
+
+
 def test_an_unfinished_run_says_which_stage_is_missing(store, tmp_path):
     made = MadeRun(store, tmp_path)
     made.prep()

@@ -119,7 +119,7 @@ ANSWERS = [
     (400, "AuthorizationHeaderMalformed", SetupError, "region"),
     (501, "NotImplemented", SetupError, "does not implement"),
     (507, "XMinioStorageFull", StorageError, "no space left"),
-    (418, "Teapot", StorageError, "refused .Teapot 418: said the lab"),
+    (418, "Teapot", SetupError, "refused .Teapot 418: said the lab"),
 ]
 
 

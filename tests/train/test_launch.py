@@ -159,3 +159,24 @@ def test_a_pod_s_grace_period_holds_the_wait_for_a_checkpoint_and_a_retry_of_the
     manifest = yaml.safe_load((Path(__file__).parents[2] / "k8s" / "train.yaml").read_text())
     grace_seconds = manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     assert grace_seconds >= launch.GRACE_SECONDS + RETRY_SECONDS_WHEN_SIGNALLED + 10
+
+
+def test_a_signal_that_comes_as_the_trainer_s_end_was_just_collected_is_a_plain_stop(
+    tmp_path, monkeypatch
+):
+    """The kernel has given the exit status away, the signal's exception leaves before anybody has noted it."""
+    collect, lost = os.waitpid, []
+
+    def signalled(process: int, options: int) -> tuple[int, int]:
+        found = collect(process, options)
+        if found[0] and not lost:
+            lost.append(process)
+            raise KeyboardInterrupt("SIGTERM received")
+        return found
+
+    made = left(tmp_path, DONE)
+    monkeypatch.setattr(launch, "command", lambda task: [sys.executable, "-S", "-c", "pass"])
+    monkeypatch.setattr(os, "waitpid", signalled)
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        run_trainer(made)
+    assert len(lost) == 1

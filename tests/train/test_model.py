@@ -7,6 +7,7 @@ import torch
 
 from fingpt.config import LoraConfig
 from fingpt.errors import DataError
+from fingpt.hardware import quiet_libraries
 from fingpt.models import spec
 from fingpt.train.adapter import adapter_tensors
 from fingpt.train.model import attach_adapter, load_base, trainable_parameters
@@ -34,3 +35,11 @@ def test_the_base_can_be_loaded_in_bf16_under_fp32_adapters(base_folder):
 def test_a_folder_without_weights_is_refused(tmp_path):
     with pytest.raises(DataError, match="cannot be loaded"):
         load_base(tmp_path, "fp32")
+
+
+def test_loading_and_saving_a_model_shows_nothing_of_the_libraries(base_folder, tmp_path, capfd):
+    quiet_libraries()
+    base = load_base(base_folder, "fp32")
+    base.save_pretrained(tmp_path)
+    attach_adapter(base, LoraConfig(r=4, alpha=8), SPEC)
+    assert capfd.readouterr() == ("", "")

@@ -125,7 +125,12 @@ class _Trainer:
     def wait(self, timeout: float | None = None) -> int:
         end = None if timeout is None else time.monotonic() + timeout
         while True:
-            pid, status = os.waitpid(self.pid, 0 if end is None else os.WNOHANG)
+            try:
+                pid, status = os.waitpid(self.pid, 0 if end is None else os.WNOHANG)
+            except (
+                ChildProcessError
+            ):  # a signal came when an earlier wait had just got its end; Popen says 0 then
+                return 0
             if pid:
                 return os.waitstatus_to_exitcode(status)
             if time.monotonic() > end:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
+from pathlib import Path
 
 import pytest
 
+from fingpt.errors import PermissionDeniedError
 from fingpt.models import spec
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.storage import LocalStore, put
@@ -37,3 +40,12 @@ def test_what_a_killed_download_left_goes_after_an_hour_and_no_sooner(store, tmp
     os.utime(folder / "model.safetensors", (an_hour_ago, an_hour_ago))
     fetch_base(store, MODEL, tmp_path / "cache")
     assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_its_setting(store, tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(PermissionDeniedError, match=r"Read-only file system.*FINGPT_CACHE"):
+        fetch_base(store, MODEL, tmp_path / "home" / ".cache")

@@ -24,6 +24,7 @@ from fingpt.weights import mirror as module
 from fingpt.weights.base import fetch_base, read_base_manifest
 from fingpt.weights.hub import Hub
 from fingpt.weights.mirror import check_config, check_settings, mirror
+from tests import hub_server
 from tests.hub_server import OTHER_TOKEN, TOKEN, HubServer, repository, serving, sha256
 
 MODEL = spec("llama31")
@@ -383,3 +384,39 @@ def test_a_tiny_model_is_made_and_not_mirrored(store, server):
     with pytest.raises(ConfigError, match="make tiny MODEL=tiny-llama31"):
         mirror(store, spec("tiny-llama31"), hub_at(server))
     assert server.requests == []
+
+
+PAGE = b"<html><body>Your company says no</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (401, PermissionDeniedError, "HTML page.*HTTPS_PROXY"),
+        (403, PermissionDeniedError, "HTML page.*HTTPS_PROXY"),
+        (407, PermissionDeniedError, "proxy in between asks for a login"),
+        (404, SetupError, "HTML page.*HTTPS_PROXY"),
+        (200, SetupError, "does not answer as a hub does"),
+    ],
+)
+def test_a_proxy_that_answers_in_the_hub_s_place_is_named(server, monkeypatch, status, kind, words):
+    head = {"Content-Type": "text/html; charset=windows-1252"}
+    monkeypatch.setattr(
+        hub_server._Handler, "do_GET", lambda handler: handler.answer(status, PAGE, head)
+    )
+    with pytest.raises(kind, match=words) as caught:
+        hub_at(server, TOKEN).files(MODEL)
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_a_certificate_file_that_is_missing_is_named_with_its_variable(server, monkeypatch, name):
+    monkeypatch.setenv(name, "/nonexistent/ca.pem")
+    with pytest.raises(SetupError, match=f"{name} names /nonexistent/ca.pem"):
+        hub_at(server)
+
+
+def test_a_hub_s_address_with_a_password_is_refused_and_masked():
+    with pytest.raises(SetupError, match="HF_ENDPOINT") as caught:
+        Hub(None, "http://ann:hunter2@127.0.0.1:9")
+    assert "hunter2" not in str(caught.value)

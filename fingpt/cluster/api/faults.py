@@ -29,6 +29,7 @@ from fingpt.errors import (
     SetupError,
     TransientError,
 )
+from fingpt.storage import proxies
 
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 GONE = 410
@@ -53,6 +54,10 @@ class Call:
 
 def of_status(call: Call, status: int, body: str) -> FingptError:
     """The error for an HTTP status of the API server; `body` is its Status object, or whatever a proxy sent."""
+    return proxies.from_answer(f"Cannot {call}", status, "", body) or _of_server(call, status, body)
+
+
+def _of_server(call: Call, status: int, body: str) -> FingptError:
     message = _server_message(body)
     if status == 0:  # how the client library reports a failed TLS handshake
         return _of_tls(call, body)
@@ -98,10 +103,16 @@ def is_restart(error: Exception, *, granted: bool) -> bool:
 
 def of_transport(call: Call, error: HTTPError | ValueError) -> FingptError:
     """The error for a connection that could not be made, or broke."""
+    if isinstance(error, UnicodeError):
+        return unreadable(call)
     if isinstance(error, ValueError) and not isinstance(error, HTTPError):
-        return no_json(call)
+        text = str(getattr(error, "doc", ""))  # what JSON was expected to be
+        return proxies.from_answer(f"Cannot {call}", 200, "", text) or no_json(call)
     cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
     if isinstance(cause, ProxyError) and not isinstance(cause.original_error, ssl.SSLError):
+        refused = proxies.from_tunnel(f"Cannot {call}", str(cause.original_error))
+        if refused:
+            return refused
         return SetupError(
             f"The proxy in front of the API server of {call.cluster} cannot be reached; check HTTPS_PROXY and NO_PROXY."
         )
@@ -130,6 +141,14 @@ def no_json(call: Call) -> TransientError:
     """The answer is not an API server's, or is cut short."""
     return TransientError(
         f"The answer to {call} is not JSON; perhaps a proxy sent it: check HTTPS_PROXY, or try again."
+    )
+
+
+def unreadable(call: Call) -> SetupError:
+    """The answer is in another encoding than its header says, or in one that does not exist."""
+    return SetupError(
+        f"The answer to {call} is in no encoding that can be read, so a proxy in between sent it; check HTTPS_PROXY, "
+        "NO_PROXY and the server in your kubeconfig."
     )
 
 
@@ -171,6 +190,14 @@ def no_context() -> SetupError:
     return SetupError(
         "The kubeconfig has no current context; choose one: kubectl config get-contexts, "
         "then kubectl config use-context NAME."
+    )
+
+
+def bad_token() -> PermissionDeniedError:
+    """The kubeconfig's token can be sent to no server."""
+    return PermissionDeniedError(
+        "The token in the kubeconfig holds a line break or another character that no token has; copy it again, or log "
+        "in again."
     )
 
 

@@ -5,6 +5,7 @@ Reads files only; nothing is sent.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,12 @@ import kubernetes.config as kube
 from kubernetes import client
 
 from fingpt.cluster.api import faults
+from fingpt.storage.proxies import masked
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+# What an HTTP header can hold; the library would show one that it cannot send.
+_VISIBLE = re.compile(r"[\x20-\x7e]+")
 
 _config: Any = kube  # has no types
 _BROKEN = (kube.ConfigException, *faults.BROKEN_KUBECONFIG)
@@ -46,7 +51,9 @@ def load_connection(context: str | None = None, path: str | None = None) -> Conn
         loader = _config.kube_config.KubeConfigLoader(config_dict=merged, active_context=context)
         loader.load_and_set(settings)
         chosen = loader.current_context
-        where = f"context '{chosen['name']}' ({settings.host})"
+        where = f"context '{chosen['name']}' ({masked(settings.host)})"
+        if not all(_VISIBLE.fullmatch(str(each)) for each in settings.api_key.values()):
+            raise faults.bad_token()
         namespace = chosen["context"].get("namespace") or "default"
         return Connection(settings, namespace, where, in_pod=False)
     except _BROKEN as error:

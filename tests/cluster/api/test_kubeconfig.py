@@ -8,6 +8,7 @@ import pytest
 
 from fingpt.cluster.api import stream
 from fingpt.cluster.api.cluster import Cluster
+from fingpt.cluster.api.kubeconfig import load_connection
 from fingpt.errors import PermissionDeniedError, SetupError
 from tests.cluster.api_server import (
     NAMESPACE,
@@ -105,3 +106,19 @@ def test_unaccepted_credentials_are_a_matter_of_logging_in(kubeconfig, api):
     api.say("list version", refusal(401, "Unauthorized"))
     with pytest.raises(PermissionDeniedError, match="log in again"):
         Cluster.connect(kubeconfig=kubeconfig)
+
+
+def test_a_password_in_the_server_s_address_is_masked(tmp_path):
+    path = write_kubeconfig(tmp_path / "config", "http://ann:hunter2@127.0.0.1:9")
+    assert "hunter2" not in load_connection(path=path).where
+
+
+def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(tmp_path):
+    path = write_kubeconfig(
+        tmp_path / "config",
+        "http://127.0.0.1:9",
+        users=[{"name": "user", "user": {"token": "PW\nx"}}],
+    )
+    with pytest.raises(PermissionDeniedError, match="token in the kubeconfig") as caught:
+        load_connection(path=path)
+    assert "PW" not in str(caught.value)

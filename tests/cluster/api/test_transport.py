@@ -94,7 +94,40 @@ def test_a_busy_server_is_asked_again_when_it_says(cluster, api):
     assert time.monotonic() - started >= 0.9
 
 
-def test_an_answer_of_a_proxy_is_no_traceback(cluster, api):
-    api.say("list jobs", answer("<html>login</html>"))
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (200, SetupError, "HTML page.*HTTPS_PROXY"),
+        (401, PermissionDeniedError, "HTML page.*HTTPS_PROXY"),
+        (403, PermissionDeniedError, "HTML page.*HTTPS_PROXY"),
+        (404, SetupError, "HTML page.*HTTPS_PROXY"),
+        (407, PermissionDeniedError, "asks for a login"),
+    ],
+)
+def test_a_proxy_that_answers_in_the_server_s_place_is_named(cluster, api, status, kind, words):
+    api.say("list jobs", answer("<html>login</html>", status, Content_Type="text/html"))
+    with pytest.raises(kind, match=words) as caught:
+        cluster.job(JOB)
+    assert type(caught.value) is kind
+
+
+def test_an_answer_in_no_known_encoding_is_a_proxy_s(cluster, api):
+    api.say("list jobs", _bytes(b'{"kind": "\xff\xfe\xe9"}'))
+    with pytest.raises(SetupError, match="no encoding that can be read"):
+        cluster.job(JOB)
+
+
+def _bytes(data: bytes):
+    def send(handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return send
+
+
+def test_an_answer_that_is_cut_is_tried_again_by_a_person(cluster, api):
+    api.say("list jobs", answer('{"kind": '))
     with pytest.raises(TransientError, match="not JSON"):
         cluster.job(JOB)

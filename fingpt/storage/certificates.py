@@ -1,0 +1,37 @@
+"""Certificate files that the environment names are tried before any connection is made.
+
+The libraries find a missing one at their first handshake, and say neither which variable named it nor that it is one.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from fingpt.config import certificate_variables
+from fingpt.errors import SetupError
+
+
+def require_certificates() -> None:
+    """SetupError naming the variable whose file is missing, cannot be read, or holds no certificate."""
+    for variable, path in certificate_variables().items():
+        check_certificates(path, variable)
+
+
+def check_certificates(path: Path, setting: str) -> None:
+    """SetupError naming `setting` unless `path` is a file of PEM certificates, or a folder of them."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if path.is_dir():
+            context.load_verify_locations(capath=path)
+        else:
+            context.load_verify_locations(cafile=path)
+    except ssl.SSLError:
+        reason = "is no file of PEM certificates"
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+    else:
+        return
+    raise SetupError(
+        f"{setting} names {path}, which {reason}; name the file of your certificate authority, or unset it."
+    )

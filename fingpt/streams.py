@@ -1,0 +1,44 @@
+"""stdout and stderr that never end the work: a reader that has left, and a terminal that lacks a character.
+
+`make list | head` closes the pipe after ten lines, and an ASCII terminal has no ✗. Neither is a fault of the command:
+what cannot be written is left out or replaced, and the exit code is the one that it would be.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any, TextIO
+
+
+def forgive() -> None:
+    """Put such streams in the place of this process's own; streams that somebody else put there stay."""
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _forgiving(sys.stdout)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _forgiving(sys.stderr)
+
+
+def _forgiving(stream: TextIO) -> TextIO:
+    try:
+        raw = _Raw(stream.fileno(), "wb", closefd=False)
+        stream.flush()
+    except (AttributeError, OSError, ValueError):  # closed at the start, or no file at all
+        return stream
+    terminal = raw.isatty()
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors="replace",
+        line_buffering=terminal or stream is sys.stderr,
+    )
+
+
+class _Raw(io.FileIO):
+    """A file whose reader may leave: what is written after that counts as written."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
