@@ -86,7 +86,9 @@ def check_footer(file: pq.ParquetFile, where: str, columns: Sequence[str]) -> in
     return values
 
 
-def read_columns(file: pq.ParquetFile, where: str, columns: Sequence[str]) -> dict[str, list[object]]:
+def read_columns(
+    file: pq.ParquetFile, where: str, columns: Sequence[str]
+) -> dict[str, list[object]]:
     """Whole columns as Python values; DataError when they are more than MAX_VALUES or MAX_TABLE_BYTES."""
     values = check_footer(file, where, columns)
     _at_most(values, MAX_VALUES, where, "values", "split it")

@@ -1,7 +1,8 @@
 """JSON and YAML that somebody else may have written, read within bounds: bytes, depth, digits, no name twice.
 
 Every fault is an Unreadable, whose text says what is wrong as the end of a sentence ("is not JSON"); `read_record`
-makes a whole sentence of it. Nothing here opens a file or a store: callers bound what they read, `read` of a store does.
+makes a whole sentence of it. Nothing here opens a file or a store: callers bound what they read, as a store's `read`
+does.
 """
 
 from __future__ import annotations
@@ -111,7 +112,14 @@ def parse_yaml(text: str, *, aliases: bool = False) -> Any:
         raise Unreadable(f"is not plain YAML ({str(fault).splitlines()[0]})") from None
     except RecursionError:
         raise Unreadable(f"is nested deeper than {_DEPTH}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError):  # !!bool maybe
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+    ):  # !!bool maybe
         raise Unreadable("holds a value that cannot be read") from None
     if not aliases:
         _check_tree(value)

@@ -113,7 +113,9 @@ def run_stage(stage: Stage, uri: str, load_body: Callable[[], Body], sha256: str
     """
     log.setup(stage=str(stage))
     environment = read_environment()
-    return guarded(lambda: _frame(stage, (uri, sha256), environment, load_body), debug=environment.debug)
+    return guarded(
+        lambda: _frame(stage, (uri, sha256), environment, load_body), debug=environment.debug
+    )
 
 
 def guarded(action: Callable[[], None], *, debug: bool) -> int:
@@ -145,7 +147,7 @@ def _end(summary: str, code: int) -> int:
     log.error(summary, code=code)
     in_pod = bool(pod_and_node()[0])
     if in_pod and os.access(TERMINATION_MESSAGE, os.W_OK):
-        TERMINATION_MESSAGE.write_text(f"{summary}\n", encoding="utf-8")
+        TERMINATION_MESSAGE.write_text(f"{log.printable(summary)}\n", encoding="utf-8")
     return code
 
 

@@ -65,9 +65,7 @@ def put(store: ObjectStore, key: str, data: bytes) -> FileRef:
     return ref
 
 
-def read_verified(
-    store: ObjectStore, key: str, sha256: str, limit: int = DATA_BYTES
-) -> bytes:
+def read_verified(store: ObjectStore, key: str, sha256: str, limit: int = DATA_BYTES) -> bytes:
     """The bytes of `key`, at most `limit`, whose hex sha256 is `sha256`.
 
     StorageError naming both hashes after three tries, or when there are more bytes.
