@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Hashable
+from types import TracebackType
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from fingpt.errors import FingptError, StorageError
+from fingpt.errors import DataError, FingptError, StorageError
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -30,7 +31,7 @@ LINE_BYTES = 8 << 20
 
 _SETTINGS_BYTES = 1 << 20
 _DEPTH = 64
-_DIGITS = 20  # those of 2**64
+_DIGITS = 40  # tokenizers say "no limit" with 31
 
 
 class Unreadable(ValueError):
@@ -41,7 +42,7 @@ def parse_json(data: bytes, limit: int = RECORD_BYTES) -> Any:
     """The value of one JSON text in UTF-8.
 
     Raises Unreadable when it is longer than `limit` bytes, nested deeper than 64, names a key twice, holds a number
-    that is no 64-bit integer and no finite double, or holds half a character (a lone surrogate).
+    of more than 40 digits or one that no double holds, or holds half a character (a lone surrogate).
     """
     if len(data) > limit:
         raise Unreadable(f"has {len(data):,} bytes where {limit:,} are allowed")
@@ -210,3 +211,30 @@ _PlainLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in pairs if tag.rpartition(":")[2] in _CORE]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+class Loading:
+    """A block in which a library loads bytes that somebody else may have made; whatever it raises is one DataError.
+
+    Libraries answer such bytes with errors of any class: tokenizers panics (a BaseException), transformers fails on a
+    missing attribute. Errors of this project, running out of memory and what is no error of the block (a signal) pass.
+    """
+
+    def __init__(self, where: str, action: str) -> None:
+        self._where, self._action = where, action
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Turn the block's error into a DataError."""
+        if kind is None or issubclass(kind, FingptError) or "OutOfMemory" in kind.__name__:
+            return
+        if issubclass(kind, Exception) or kind.__name__ == "PanicException":
+            reason = next(iter(str(error).splitlines()), "")[:200].rstrip(" .:") or kind.__name__
+            raise DataError(f"{self._where} cannot be loaded ({reason}); {self._action}.") from None
