@@ -277,12 +277,13 @@ def _scalar(text: str) -> Any:
 
 
 def _sentence(fault: dict[str, Any]) -> str:
-    path = ".".join(str(part) for part in fault["loc"])
+    path = ".".join(str(part)[:80] for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return (
             f"'{path}' is no setting; {nearest(fault['loc'][-1], _known_keys(fault['loc'][:-1]))}"
         )
     message = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
+    message = message if len(message) <= 400 else f"{message[:400]}…"
     if fault["type"] == "missing":
         return f"'{path}' is missing"
     if fault["type"] == "value_error":

@@ -39,7 +39,7 @@ def _read_parquet(path: Path, split: str) -> Iterator[RawRow | Reject]:
             check_footer(file, path.name, COLUMNS)
             batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=list(COLUMNS))
             yield from rows_of_batches(batches, split, path.name)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as fault:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as fault:
         if isinstance(fault, PermissionError):
             raise
         message = " ".join(str(fault).split())[:120].rstrip(".")

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from fingpt.errors import DataError, DivergedError
 from fingpt.models import ModelSpec
+from fingpt.reading import Loading
 from fingpt.weights.adapter import CONFIG, WEIGHTS, check_base
 
 _UNSTABLE_SETTINGS = ("peft_version",)  # differs between images without meaning another adapter
@@ -54,7 +55,8 @@ def load_adapter(model: Any, folder: Path, spec: ModelSpec) -> None:
     from peft import set_peft_model_state_dict
 
     check_base(folder, spec)
-    saved = load_file(folder / WEIGHTS)
+    with Loading(f"The adapter in {folder.name}", "train it again"):
+        saved = load_file(folder / WEIGHTS)
     own = {name: tensor.shape for name, tensor in adapter_tensors(model).items()}
     if {name: tensor.shape for name, tensor in saved.items()} != own:
         raise DataError(

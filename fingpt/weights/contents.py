@@ -139,7 +139,7 @@ def check_config(content: object) -> str:
         return "holds no settings"
     for key in sorted(content):
         if key not in CONFIG_KEYS:
-            return f"has the key '{key}', which is not on the list of a Llama's settings"
+            return f"has the key '{key[:60]}', which is not on the list of a Llama's settings"
     for key, wanted in KINDS.items():
         if content.get(key) != wanted:
             return f"has {key} {str(content.get(key))[:60]!r} where {wanted!r} is expected"
@@ -169,7 +169,7 @@ def check_settings(content: object) -> str:
         return "holds no settings"
     for key in sorted(content):
         if key == "auto_map" or key.startswith("custom_") or key.endswith("_file"):
-            return f"has the key '{key}', which can load code or another file"
+            return f"has the key '{key[:60]}', which can load code or another file"
     return ""
 
 
