@@ -47,7 +47,7 @@ def load(
     disable_progress_bar()  # type: ignore[no-untyped-call]  # no lines of a log, and over in a second
     settings = peft_arguments(lora or read_lora(adapter))
     config = peft.LoraConfig(**settings, inference_mode=True)
-    check_settings(adapter, config.to_dict())
+    check_settings(adapter, config.to_dict())  # type: ignore[no-untyped-call]
     with Loading(f"The base in {base.name}", "bring the base weights again"):
         model: Any = AutoModelForCausalLM.from_pretrained(
             base,

@@ -99,7 +99,8 @@ def remove_strangers(folder: Path, names: Collection[str]) -> None:
 
 def check_folder(folder: Path, names: Collection[str], base: str) -> None:
     """DataError naming the first file of a base folder whose content is not allowed."""
-    index, config = None, {}
+    index: Any = None
+    config: Mapping[str, Any] = {}
     for name in sorted(names):
         if not name.endswith(".json") or name == TOKENIZER:
             continue  # the tokenizer is data throughout, read by its own library

@@ -124,8 +124,8 @@ class _FileMirror:
             return
         try:
             content = parse_json(path.read_bytes(), TOKENIZER_BYTES)
-        except Unreadable as fault:
-            raise self._refused(path.name, str(fault)) from None
+        except Unreadable as unreadable:
+            raise self._refused(path.name, str(unreadable)) from None
         fault = CHECKS.get(path.name, check_settings)(content)
         if fault:
             raise self._refused(path.name, fault)
