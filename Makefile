@@ -68,11 +68,11 @@ $(VENV)/ready: requirements/dev.txt requirements/cuda.txt requirements/torch-cpu
 	@requirements/install $(PY) dev
 	@touch $@
 
-.PHONY: test
+.PHONY: test fuzz test-slow
 test: setup ## run the unit tests on two cores
 	@$(PY) -m pytest -n 2
-
-.PHONY: test-slow
+fuzz: setup ## read 10,000 mutated inputs with every reader
+	@FINGPT_FUZZ=10000 $(PY) -m pytest -n 2 tests/test_fuzz.py
 test-slow: setup ## run the slow tests: whole runs, kill tests, several processes (PART=1, 2 or 3: a third of the kill tests)
 	@$(PY) -m pytest -n 2 -m "slow and not e2e$(if $(strip $(PART)), and (part$(PART) or not (part1 or part2 or part3)))"
 

@@ -13,11 +13,11 @@ from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from fingpt.errors import ConfigError, MissingInputError, nearest
 from fingpt.models import LINEAR_LAYERS, spec
+from fingpt.reading import Unreadable, parse_yaml
 from fingpt.record import Frozen, canonical_json, sha256_bytes
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
@@ -233,10 +233,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise MissingInputError(f"Configuration {path} cannot be read: {error}.") from None
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        place = str(error).splitlines()[-1].strip()
-        raise ConfigError(f"{path} is not valid YAML: {place}.") from None
+        data = parse_yaml(text)
+    except Unreadable as fault:
+        raise ConfigError(f"{path} {fault}; write plain settings, as in jobs/configs.") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold a mapping of settings at its top level.")
     for override in overrides:
@@ -272,8 +271,8 @@ def _apply(data: dict[str, Any], override: str) -> None:
 def _scalar(text: str) -> Any:
     """YAML's reading of `text`, with `1e-4` as the number people mean (YAML 1.1 wants `1.0e-4`)."""
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text)
+    except Unreadable:
         return text
     if isinstance(value, str):
         try:
@@ -284,17 +283,23 @@ def _scalar(text: str) -> Any:
 
 
 def _sentence(fault: dict[str, Any]) -> str:
-    path = ".".join(str(part) for part in fault["loc"])
+    path = ".".join(str(part)[:80] for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return (
             f"'{path}' is no setting; {nearest(fault['loc'][-1], _known_keys(fault['loc'][:-1]))}"
         )
     message = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
+    message = message if len(message) <= 400 else f"{message[:400]}…"
     if fault["type"] == "missing":
         return f"'{path}' is missing"
     if fault["type"] == "value_error":
         return message
-    return f"'{path}' is {fault['input']!r}, but {message[0].lower()}{message[1:]}"
+    return f"'{path}' is {_shown(fault['input'])}, but {message[0].lower()}{message[1:]}"
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:80]}…"
 
 
 def _known_keys(section: Sequence[int | str]) -> list[str]:

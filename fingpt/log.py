@@ -25,6 +25,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from fingpt import streams
 
@@ -77,8 +78,8 @@ def error(sentence: str, **fields: object) -> None:
 
 
 def relay(line: str) -> None:
-    """Pass on a line of another process's log: as it is, or on a terminal as a person reads it."""
-    text = _as_person(line) if sys.stderr.isatty() else line
+    """Pass on a line of another process's log: a JSON line as JSON, on a terminal as a person reads it."""
+    text = _as_person(line) if sys.stderr.isatty() else printable(line)
     try:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
@@ -94,17 +95,65 @@ def progress(description: str, total: float) -> Iterator[Meter]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=total, note="")
+        task = bar.add_task(printable(description), total=total, note="")
         yield _BarMeter(bar, task)
+
+
+def printable(text: str) -> str:
+    """`text` as one line for a terminal: what is not visible is shown as its code and never obeyed.
+
+    That is escape sequences, line ends (so that no text forges a line), marks that turn the direction of writing, and
+    characters without width. Every text that was not written here passes through it, rows, records, logs of pods and
+    messages of servers. JSON stays JSON.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if _is_visible(c) else _escaped(c) for c in text)
+
+
+def cell(text: str) -> Text:
+    """`printable` text for a rich table or line: markup in it stays text."""
+    return Text(printable(text))
+
+
+def to_json(value: object, indent: int | None = None) -> str:
+    """JSON for programs that is safe to look at: characters that are not visible are JSON's own escapes."""
+    text = json.dumps(value, ensure_ascii=False, default=str, indent=indent)
+    return (
+        text
+        if text.isascii()
+        else "".join(c if _is_visible(c) or c == "\n" else _u(c) for c in text)
+    )
+
+
+_BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+
+
+def _is_visible(c: str) -> bool:
+    return c == "\t" or (
+        c.isprintable() and c not in _BLANK_LETTERS and not "\U000e0000" <= c <= "\U000e0fff"
+    )
+
+
+def _escaped(c: str) -> str:
+    return {"\n": "\\n", "\r": "\\r"}.get(c) or (f"\\x{ord(c):02x}" if c < " " else _u(c))
+
+
+def _u(c: str) -> str:
+    number = ord(c)
+    if number < 0x10000:
+        return f"\\u{number:04x}"
+    high, low = divmod(number - 0x10000, 0x400)
+    return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
 
 
 class _BarMeter:
@@ -112,7 +161,7 @@ class _BarMeter:
         self._bar, self._task = bar, task
 
     def advance(self, n: float = 1, **fields: object) -> None:
-        note = _pairs(fields)
+        note = printable(_pairs(fields))
         self._bar.update(self._task, advance=n, **({"note": note} if note else {}))  # type: ignore[arg-type]
 
 
@@ -162,27 +211,25 @@ class _JsonFormatter(logging.Formatter):
         stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {"ts": stamp, "level": record.levelname.lower(), **self._identity}
         line["event"] = record.getMessage()
-        return json.dumps(
-            {**line, **getattr(record, "fields", {})}, ensure_ascii=False, default=str
-        )
+        return to_json({**line, **getattr(record, "fields", {})})
 
 
 class _PersonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         mark = {"ERROR": "✗ ", "WARNING": "! "}.get(record.levelname, "")
         pairs = _pairs(getattr(record, "fields", {}))
-        return _printable(f"{mark}{record.getMessage()}  {pairs}".rstrip())
+        return printable(f"{mark}{record.getMessage()}  {pairs}".rstrip())
 
 
 def _as_person(line: str) -> str:
     try:
         said = json.loads(line)
         event = said.pop("event")
-    except (ValueError, TypeError, AttributeError, KeyError):
-        return _printable(line)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        return printable(line)
     fields = {name: value for name, value in said.items() if name not in ("ts", "level", "run")}
     stage = fields.pop("stage", "")
-    return _printable(f"{stage}: {event}  {_pairs(fields)}".strip(": "))
+    return printable(f"{stage}: {event}  {_pairs(fields)}".strip(": "))
 
 
 def _pairs(fields: dict[str, object]) -> str:
@@ -191,8 +238,3 @@ def _pairs(fields: dict[str, object]) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _printable(text: str) -> str:
-    """Control characters shown, not obeyed: news text may reach a terminal through an error message."""
-    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)

@@ -6,7 +6,6 @@ probing a cluster takes some Jobs of seconds, which want no GPU and are deleted.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from typing import Annotated
@@ -49,11 +48,11 @@ def main(
 
 def _show(check: Check, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(asdict(check), ensure_ascii=False))
+        typer.echo(log.to_json(asdict(check)))
         return
-    typer.echo(f"{check.grade:4}  {check.name}: {check.message}")
+    typer.echo(log.printable(f"{check.grade:4}  {check.name}: {check.message}"))
     if check.action:
-        typer.echo(f"      what to do: {check.action}")
+        typer.echo(log.printable(f"      what to do: {check.action}"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Carry out the stages of one frozen run: `python -m jobs.drive --run <store>/runs/<id>/run.json`.
+"""Carry out the stages of one frozen run: `python -m jobs.drive --run <store>/runs/<id>/run.json [--sha256 HASH]`.
 
 In a pod the stages become Jobs of the cluster; with `--local` they are processes of this machine.
 """
@@ -19,6 +19,7 @@ from fingpt.runs.stage import guarded, load_run, locate
 
 def main(
     run: Annotated[str, typer.Option(help="URI of the frozen run")],
+    sha256: Annotated[str, typer.Option(help="the run's whole hash; another one is refused")] = "",
     local: Annotated[bool, typer.Option(help="stages as processes of this machine")] = False,
 ) -> None:
     """Carry out every stage of a run that was submitted before; stages that are complete are skipped."""
@@ -26,7 +27,7 @@ def main(
 
     def action() -> None:
         store, run_id = locate(run)
-        frozen = load_run(store, run_id)
+        frozen = load_run(store, run_id, sha256)
         if local:
             LocalBackend(store).execute(frozen, list(Stage))
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime
 from typing import Annotated
@@ -30,7 +29,7 @@ def main(
         runs = list_runs(open_store(environment.store), datetime.now(UTC))
         if as_json:
             for each in runs:
-                typer.echo(json.dumps(each.as_json()))
+                typer.echo(log.to_json(each.as_json()))
             return
         Console(width=None if sys.stdout.isatty() else _WIDE).print(render(runs))
 

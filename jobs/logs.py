@@ -32,12 +32,12 @@ def main(
         if store.uri.startswith("file:"):
             for stage in Stage:
                 for line in attempt_log(store, frozen, stage):
-                    typer.echo(line)
+                    typer.echo(log.printable(line))
             return
         from fingpt.cluster.api.cluster import Cluster
 
         for line in run_log(Cluster.connect(environment.namespace), store, frozen, follow=follow):
-            typer.echo(line)
+            typer.echo(log.printable(line))
 
     sys.exit(guarded(action, debug=environment.debug))
 

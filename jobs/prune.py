@@ -29,9 +29,8 @@ def main(
         found = prune(store, open_deleter(store), confirm=confirm, now=lambda: datetime.now(UTC))
         for each, deleted in found:
             word = "deleted" if deleted else "kept, its run is at work" if confirm else "leftover"
-            typer.echo(
-                f"{word}  {each.prefix}  {len(each.objects)} objects, {each.size:,} bytes: {each.reason}"
-            )
+            about = f"{len(each.objects)} objects, {each.size:,} bytes: {each.reason}"
+            typer.echo(log.printable(f"{word}  {each.prefix}  {about}"))
             if deleted or not confirm:
                 count, size = count + 1, size + each.size
         log.event(

@@ -5,7 +5,6 @@ Works from the bucket alone; a cluster adds why something does not start.
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import UTC, datetime
 from typing import Annotated
@@ -43,7 +42,7 @@ def main(
             cluster, where = _connect(environment)
         found = status(record, store.uri, datetime.now(UTC), cluster, where)
         if as_json:
-            typer.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=1))
+            typer.echo(log.to_json(found.as_json(), indent=1))
             return
         terminal = sys.stdout.isatty()
         Console(width=None if terminal else _WIDE, soft_wrap=not terminal).print(render(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from typing import Annotated
@@ -28,9 +27,10 @@ def main(
 
     def show(link: Link) -> None:
         if as_json:
-            typer.echo(json.dumps(asdict(link), ensure_ascii=False))
+            typer.echo(log.to_json(asdict(link)))
         else:
-            typer.echo(f"{link.status:8} {link.key}{f'  {link.message}' if link.message else ''}")
+            message = f"  {link.message}" if link.message else ""
+            typer.echo(log.printable(f"{link.status:8} {link.key}{message}"))
 
     def action() -> None:
         store = open_store(environment.store)

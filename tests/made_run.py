@@ -129,7 +129,7 @@ class MadeRun:
 
     def orphan(self, step: int = 99) -> str:
         """A checkpoint that nobody committed; gives its prefix."""
-        prefix = f"{stage_prefix(self.id, Stage.TRAIN)}/ckpt/{step:06d}-0rphan00"
+        prefix = f"{stage_prefix(self.id, Stage.TRAIN)}/ckpt/{step:06d}-0f0f0f00"
         self.store.create(f"{prefix}/adapter_model.safetensors", b"half")
         return prefix
 

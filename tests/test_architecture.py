@@ -26,11 +26,11 @@ STAGES = {"prep", "train", "eval", "report", "cluster"}
 # A room may import what stands in a line above its own, nothing beside it.
 LAYERS = (
     {"errors", "streams"},
-    {"record", "log"},
+    {"record", "log", "reading"},
     {"models"},
     {"config"},
     {"hardware"},
-    {"metrics"},
+    {"metrics", "parquet"},
     {"storage", "prompts"},
     {"runs"},
     {"weights"},
@@ -50,6 +50,7 @@ CHAT_USERS = {"prep", "train", "eval", "synthetic"}
 EXTRAS_OF = {
     "hardware": ("train",),
     "metrics": ("report",),
+    "parquet": ("prep",),
     "prompts": ("train",),
     "synthetic": ("train", "prep"),
     "weights": ("prep",),

@@ -17,6 +17,7 @@ import yaml
 from fingpt.cluster.site import Resources, Site
 from fingpt.errors import ConfigError, SetupError
 from fingpt.models import ModelSpec, spec
+from fingpt.reading import Unreadable, parse_yaml
 from fingpt.runs.run import Run, Stage
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "k8s"
@@ -25,6 +26,7 @@ INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
 MODEL = "fingpt-jobs/model"
 CONFIG_SHA256 = "fingpt-jobs/config-sha256"
+RUN_SHA256 = "fingpt-jobs/run-sha256"
 BASE = "fingpt-jobs/base"
 RUN_URI = "fingpt-jobs/run-uri"
 PROJECT = "app.kubernetes.io/name"
@@ -43,15 +45,13 @@ def load_template(stage_name: str, folder: Path = MANIFESTS) -> dict[str, Any]:
     """The Job in `folder`/<stage>.yaml; SetupError when it is missing or is no Job."""
     path = folder / f"{stage_name}.yaml"
     try:
-        template = yaml.safe_load(path.read_text(encoding="utf-8"))
+        template = parse_yaml(path.read_text(encoding="utf-8"), aliases=True)
     except FileNotFoundError:
         raise SetupError(
             f"Manifest {path.name} is not in {folder}; the project's folder k8s/ must lie beside fingpt/."
         ) from None
-    except yaml.YAMLError as error:
-        raise SetupError(
-            f"{path} is not valid YAML: {str(error).splitlines()[-1].strip()}."
-        ) from None
+    except (Unreadable, UnicodeDecodeError) as fault:
+        raise SetupError(f"{path} {fault}; restore the project's own file.") from None
     if not isinstance(template, dict) or template.get("kind") != "Job":
         raise SetupError(f"{path} must hold one Job of batch/v1.")
     return template
@@ -62,14 +62,15 @@ def build_job(
 ) -> dict[str, Any]:
     """The Job that carries out `stage_name` (a Stage, or drive) of the run frozen at `uri`.
 
-    The image is the one that the run was frozen with: an upgrade of the site in between makes a new run, never a run
+    The Job carries the run's whole hash, which its pod compares with the run.json that it finds. The image is the one
+    that the run was frozen with: an upgrade of the site in between makes a new run, never a run
     computed by two codes. Raises ConfigError when a name is too long or the run was frozen with local code.
     """
-    annotations = {CONFIG_SHA256: run.config.sha256, RUN_URI: uri}
+    annotations = {CONFIG_SHA256: run.config.sha256, RUN_SHA256: run.sha256, RUN_URI: uri}
     job = _named_job(template, (run.id, stage_name, run.config.model), annotations)
     container = job["spec"]["template"]["spec"]["containers"][0]
     container["image"] = _image(run, stage_name)
-    container["args"] = ["--run", uri]
+    container["args"] = ["--run", uri, "--sha256", run.sha256]
     _set_site(job, stage_name, site, gpu_count(run, stage_name, site))
     return job
 
@@ -92,8 +93,9 @@ def build_base_job(model: ModelSpec, template: dict[str, Any], site: Site) -> di
 
 
 def identity(annotations: Mapping[str, str]) -> str:
-    """What a Job computes: a configuration's sha256, or base weights; two Jobs of one name must agree in it."""
-    return annotations.get(CONFIG_SHA256) or annotations.get(BASE, "")
+    """What a Job computes: a run's sha256, or base weights; two Jobs of one name must agree in it."""
+    named = (annotations.get(key, "") for key in (RUN_SHA256, CONFIG_SHA256, BASE))
+    return next(filter(None, named), "")
 
 
 def _named_job(

@@ -55,7 +55,7 @@ def render(runs: Iterable[ListedRun]) -> Table:
     for each in runs:
         at = each.status.current
         done, total = at.progress.done, at.progress.total
-        table.add_row(
+        row = (
             each.status.run,
             each.status.model,
             at.stage,
@@ -64,4 +64,5 @@ def render(runs: Iterable[ListedRun]) -> Table:
             "" if done is None else f"{done} of {total or '?'}",
             each.started,
         )
+        table.add_row(*map(log.cell, row))
     return table

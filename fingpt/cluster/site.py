@@ -5,7 +5,6 @@ Nothing that a run computes: that is the RunConfig. Of Secrets it holds the name
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -14,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_v
 from pydantic.alias_generators import to_camel
 
 from fingpt.errors import ConfigError, nearest
+from fingpt.reading import parse_json
 from fingpt.record import Frozen
 
 CONFIG_MAP = "fingpt-jobs"
@@ -147,7 +147,7 @@ def _decoded(key: str, text: str, where: str) -> Any:
     if key not in _STRUCTURED:
         return text
     try:
-        return json.loads(text)
+        return parse_json(text.encode())
     except ValueError:
         raise ConfigError(
             f"{where}: '{key}' must be JSON but is {text[:60]!r}; correct the chart's values and run helm upgrade."
@@ -155,7 +155,7 @@ def _decoded(key: str, text: str, where: str) -> Any:
 
 
 def _describe(fault: dict[str, Any]) -> str:
-    loc = [str(part) for part in fault["loc"]]
+    loc = [str(part)[:80] for part in fault["loc"]]
     path = ".".join(loc)
     if fault["type"] == "extra_forbidden":
         known = [field.alias or name for name, field in Site.model_fields.items()]
@@ -166,4 +166,4 @@ def _describe(fault: dict[str, Any]) -> str:
     message = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
     if not path:
         return message
-    return f"'{path}' is {fault['input']!r}, but {message[0].lower()}{message[1:]}"
+    return f"'{path}' is {repr(fault['input'])[:80]}, but {message[0].lower()}{message[1:]}"

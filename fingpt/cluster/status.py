@@ -19,6 +19,7 @@ from fingpt.cluster.diagnosis.exits import exit_of
 from fingpt.cluster.diagnosis.explain import exit_state, explain, pod_end
 from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.cluster.job import DRIVE, MIRROR
+from fingpt.log import cell
 from fingpt.runs.ledger import AttemptRecord, RunRecord, StageRecord, seconds_since
 from fingpt.runs.progress import Progress
 from fingpt.runs.run import Stage
@@ -195,7 +196,7 @@ def render(found: Status) -> RenderableType:
     for name in ("stage", "state", "attempt", "done", "loss", "left", "last commit", "node"):
         table.add_column(name, no_wrap=name in ("stage", "state"))
     for each in found.stages:
-        table.add_row(each.stage, str(each.why.state), *map(_plain, _cells(each)))
+        table.add_row(each.stage, str(each.why.state), *map(cell, _cells(each)))
     return Group(table, *_lines(found))
 
 
@@ -216,21 +217,16 @@ def _lines(found: Status) -> Iterator[Text]:
     others = [each for each in found.stages if each.why.action and each is not found.current]
     for each in (found.current, *others):
         why = each.why
-        yield _plain(f"{each.stage}: {why.state}: {why.summary}")
+        yield cell(f"{each.stage}: {why.state}: {why.summary}")
         if why.message:
             often = f"  ({why.times} times, last {why.last})" if why.times else ""
-            yield _plain(f"  message: {why.message}{often}")
+            yield cell(f"  message: {why.message}{often}")
         if why.action:
-            yield _plain(f"  what to do: {why.action}".replace("RUN=…", f"RUN={found.run}"))
+            yield cell(f"  what to do: {why.action}".replace("RUN=…", f"RUN={found.run}"))
     for each in found.stages:
         for line in each.past[-5:]:
-            yield _plain(f"  earlier, {each.stage} {line}")
-    yield _plain(f"store: {found.store}")
-
-
-def _plain(text: str) -> Text:
-    """Text from elsewhere for a terminal: markup stays text, control characters are shown and not obeyed."""
-    return Text("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text))
+            yield cell(f"  earlier, {each.stage} {line}")
+    yield cell(f"store: {found.store}")
 
 
 def _duration(seconds: float) -> str:

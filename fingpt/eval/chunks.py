@@ -6,7 +6,6 @@ alone. The batch's seconds lie in an object of their own, written first, because
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from fingpt.errors import StorageError
 from fingpt.eval.generate import Answer
 from fingpt.eval.prompts import Prompt
+from fingpt.reading import DATA_BYTES, LINE_BYTES, parse_json
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes
 from fingpt.runs.manifest import decode, encode
 from fingpt.storage import ObjectStore
@@ -62,10 +62,12 @@ def decode_chunk(data: bytes, context: str, key: str) -> tuple[Answer, ...]:
     """Inverse of `encode_chunk`; StorageError when a byte was changed or the chunk was made from other inputs."""
     first, _, body = data.partition(b"\n")
     try:
-        head = Head.model_validate(json.loads(first))
+        head = Head.model_validate(parse_json(first, LINE_BYTES))
         if sha256_bytes(body) != head.sha256:
             raise ValueError
-        answers = tuple(Answer.model_validate(json.loads(line)) for line in body.splitlines())
+        answers = tuple(
+            Answer.model_validate(parse_json(line, LINE_BYTES)) for line in body.splitlines()
+        )
         if len(answers) != head.rows:
             raise ValueError
     except (ValueError, ValidationError):
@@ -93,7 +95,7 @@ def chunk(
         store.create(clock, encode(Timing(seconds=seconds)))
         store.create(key, encode_chunk(answers, context))
     # What is stored is what counts, also when another process was first.
-    data, time_data = store.read(key), store.read(clock)
+    data, time_data = store.read(key, DATA_BYTES), store.read(clock)
     return Chunk(
         answers=decode_chunk(data, context, key),
         seconds=decode(Timing, time_data, clock).seconds,

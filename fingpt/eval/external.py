@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from fingpt import log
 from fingpt.errors import DataError, MissingInputError
 from fingpt.eval.forecast import SECTIONS
 from fingpt.eval.metric_modules import MetricModules
 from fingpt.eval.score import Pair, ParsedPair, score_robust, score_strict, summarise
+from fingpt.parquet import open_parquet, read_columns
 from fingpt.prompts.examples import parse_label
 from fingpt.runs.manifest import ParserScores
 
@@ -60,6 +61,8 @@ def score_pairs(pairs: Sequence[Pair], scratch: Path) -> dict[str, dict[str, Any
         ),
         "robust": score_robust(pairs=pairs, metrics=metrics),
     }
+    if metrics.shortened:
+        log.warning(metrics.shortened_sentence())
     return {
         name: _plain(summarise(pairs=parsed, metrics=metrics)) for name, parsed in scored.items()
     }
@@ -92,25 +95,33 @@ def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, str | None]]:
             f"{path} does not exist; name a Parquet file with columns {', '.join(columns)}."
         )
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path, columns) as file:
             missing = [name for name in columns if name not in file.schema_arrow.names]
             if missing:
                 raise DataError(
                     f"{path} has no column '{missing[0]}'; it needs {', '.join(columns)} "
                     f"and has {', '.join(file.schema_arrow.names)[:200]}."
                 )
-            rows: list[dict[str, str | None]] = (
-                file.read(columns=list(columns))
-                .cast(pa.schema([(name, pa.large_string()) for name in columns]))
-                .to_pylist()
-            )
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as fault:
+            found = read_columns(file, str(path), columns)
+            texts = [map(_text, found[name]) for name in columns]
+            rows = [dict(zip(columns, row, strict=True)) for row in zip(*texts, strict=True)]
+    except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as fault:
         raise DataError(
             f"{path} cannot be read as Parquet with text columns: {str(fault).splitlines()[0][:200]}."
         ) from None
     if not rows:
         raise DataError(f"{path} holds no rows; there is nothing to score.")
     return rows
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, list | dict | tuple):
+        raise pa.ArrowInvalid(f"a {type(value).__name__} where text is expected")
+    return str(value)
 
 
 def _by_key(rows: Sequence[dict[str, str | None]], path: Path) -> dict[Key, dict[str, str | None]]:

@@ -5,7 +5,9 @@ Numbers in, numbers out. Which rows count and what a failed parse means is decid
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -18,8 +20,17 @@ from fingpt.runs.manifest import RougeScores
 MODULES = Path(__file__).parent / "modules"
 
 
+ROUGE_WORDS = 2000
+"""So many words of a text ROUGE looks at: the time of ROUGE-L grows with the product of both lengths."""
+
+_WORD = re.compile(r"[a-z0-9]+")  # rouge_score's own tokens
+
+
 class MetricModules:
-    """Accuracy, MSE and ROUGE, with `folder` as their only working place on disk; ROUGE of a pair is computed once."""
+    """Accuracy, MSE and ROUGE, with `folder` as their only working place on disk; ROUGE of a pair is computed once.
+
+    `shortened` counts the texts of which ROUGE saw the first ROUGE_WORDS words only.
+    """
 
     def __init__(self, folder: Path) -> None:
         place = str(folder)
@@ -27,6 +38,7 @@ class MetricModules:
         self._mse = Mse(cache_dir=place, keep_in_memory=True, seed=0)
         self._rouge = Rouge(cache_dir=place, keep_in_memory=True, seed=0)
         self._known: dict[tuple[str, str], RougeScores] = {}
+        self.shortened = 0
 
     def accuracy(self, *, predicted: Sequence[int], truth: Sequence[int]) -> float | None:
         """Share of equal direction codes; None without rows."""
@@ -47,13 +59,30 @@ class MetricModules:
         pairs = [(p.strip(), r.strip()) for p, r in zip(predictions, references, strict=True)]
         new = list(dict.fromkeys(pair for pair in pairs if pair not in self._known))
         if new:
+            cut = [(first_words(p), first_words(r)) for p, r in new]
+            self.shortened += sum(
+                short != text
+                for before, after in zip(new, cut, strict=True)
+                for text, short in zip(before, after, strict=True)
+            )
             result = self._rouge.compute(
-                predictions=[p for p, _ in new], references=[r for _, r in new]
+                predictions=[p for p, _ in cut], references=[r for _, r in cut]
             )
             columns = (result["rouge1"], result["rouge2"], result["rougeL"])
             for pair, (one, two, longest) in zip(new, zip(*columns, strict=True), strict=True):
                 self._known[pair] = RougeScores(rouge1=one, rouge2=two, rougeL=longest)
         return [self._known[pair] for pair in pairs]
+
+    def shortened_sentence(self) -> str:
+        """What `shortened` means, for people."""
+        return f"{self.shortened} texts have more than {ROUGE_WORDS} words; ROUGE compares their first {ROUGE_WORDS}."
+
+
+def first_words(text: str, words: int = ROUGE_WORDS) -> str:
+    """`text` itself, or as much of it, in lower case as ROUGE reads it, as has `words` words."""
+    lowered = text.lower()
+    ends = [match.end() for match in islice(_WORD.finditer(lowered), words + 1)]
+    return text if len(ends) <= words else lowered[: ends[words - 1]]
 
 
 def mean_rouge(rows: Sequence[RougeScores]) -> RougeScores:

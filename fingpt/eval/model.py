@@ -11,36 +11,67 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import peft
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from fingpt import hardware
+from fingpt.config import LoraConfig
 from fingpt.errors import DataError, DivergedError
+from fingpt.reading import Loading
+from fingpt.weights.adapter import WEIGHTS, check_settings, peft_arguments, read_lora
 
 Variant = Literal["base", "tuned"]
 _ADAPTER_FILES = {".safetensors", ".json", ".md"}
 
 
-def load(base: Path, adapter: Path, place: torch.device, kind: torch.dtype) -> PeftModel:
-    """Base weights with the adapter of folder `adapter` on `place`; DataError when the two do not fit."""
+def load(
+    base: Path,
+    adapter: Path,
+    place: torch.device,
+    kind: torch.dtype,
+    lora: LoraConfig | None = None,
+) -> PeftModel:
+    """Base weights with the adapter of folder `adapter` on `place`; DataError when the two do not fit.
+
+    `lora` is the run's own; the adapter's configuration file has to agree with it, and is not obeyed.
+    """
     alien = sorted(path.name for path in adapter.iterdir() if path.suffix not in _ADAPTER_FILES)
     if alien:
         raise DataError(
             f"The adapter holds {', '.join(alien)}; only safetensors and JSON files are loaded."
         )
     hardware.quiet_libraries()
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        base, dtype=kind, local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
-    )
-    try:
-        tuned = PeftModel.from_pretrained(model.to(place), str(adapter), is_trainable=False)
-    except (RuntimeError, ValueError, KeyError, TypeError) as fault:
-        raise DataError(
-            f"The adapter does not fit the base in {base.name}: {str(fault).splitlines()[0][:200]}; train it again."
-        ) from None
+    settings = peft_arguments(lora or read_lora(adapter))
+    config = peft.LoraConfig(**settings, inference_mode=True)
+    check_settings(adapter, config.to_dict())  # type: ignore[no-untyped-call]
+    with Loading(f"The base in {base.name}", "bring the base weights again"):
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            base,
+            dtype=kind,
+            local_files_only=True,
+            use_safetensors=True,
+            attn_implementation="sdpa",
+            trust_remote_code=False,
+        )
+    with Loading(f"The adapter for the base in {base.name}", "train it again"):
+        tuned = peft.PeftModel(model.to(place), config)
+        _set_weights(tuned, load_file(adapter / WEIGHTS), base.name)
     tuned.eval()
     return tuned
+
+
+def _set_weights(model: PeftModel, saved: dict[str, torch.Tensor], base: str) -> None:
+    """Put `saved` into the adapter; DataError unless they are all of its layers, with its shapes."""
+    own = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+    shapes = {name: tensor.shape for name, tensor in saved.items()}
+    if shapes != {name: tensor.shape for name, tensor in own.items()}:
+        raise DataError(
+            f"The adapter does not fit the base in {base}: its weights have other layers or shapes; train it again."
+        )
+    peft.set_peft_model_state_dict(model, saved)
 
 
 @contextmanager

@@ -110,4 +110,6 @@ def _warnings(
             found.append(
                 f"{one.truncated} of {one.n} {name} answers were cut off at eval.max_new_tokens."
             )
+    if evaluation.metrics.shortened:
+        found.append(evaluation.metrics.shortened_sentence())
     return tuple(found)

@@ -27,7 +27,7 @@ from fingpt.record import FileRef, canonical_json
 from fingpt.runs.manifest import ParserScores, VariantScores
 from fingpt.runs.run import Stage, predictions_key, stage_prefix
 from fingpt.runs.stage import Context
-from fingpt.weights.base import fetch_base
+from fingpt.weights.contents import open_base
 
 TRAIN_LOSS_ROWS = 64
 """Train rows that the train loss is measured on, evenly spread over the split: enough to see overfitting."""
@@ -47,7 +47,7 @@ class Evaluation:
 
     def __init__(self, ctx: Context, inputs: Inputs) -> None:
         self.ctx, self.inputs, self.settings = ctx, inputs, ctx.run.config.eval
-        folder = fetch_base(ctx.store, inputs.spec, ctx.environment.cache)
+        folder = open_base(ctx.store, inputs.spec, ctx.environment.cache)
         self.tokenizer = load_tokenizer(folder)
         self.dropped_news = 0
         self.test = self._prompts(read_split(ctx, inputs.dataset, "test"))
@@ -62,6 +62,7 @@ class Evaluation:
             fetch_adapter(ctx, inputs),
             hardware.device(),
             hardware.dtype(self.precision),
+            ctx.run.config.train.lora,
         )
         self.decoding = Decoding(
             stop_ids=stop_ids(inputs.spec, self.tokenizer),

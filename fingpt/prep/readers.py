@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fingpt.errors import DataError, MissingInputError
+from fingpt.parquet import check_footer, open_parquet
 from fingpt.prep.raw_rows import COLUMNS, MAX_ROW_BYTES, RawRow, Reason, Reject, quote
 
 _BATCH_ROWS = 16
@@ -34,11 +34,12 @@ def read_file(path: Path, split: str) -> Iterator[RawRow | Reject]:
 
 def _read_parquet(path: Path, split: str) -> Iterator[RawRow | Reject]:
     try:
-        with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
+        with open_parquet(path, COLUMNS) as file:
             check_columns(file.schema_arrow, path.name)
+            check_footer(file, path.name, COLUMNS)
             batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=list(COLUMNS))
             yield from rows_of_batches(batches, split, path.name)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as fault:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as fault:
         if isinstance(fault, PermissionError):
             raise
         message = " ".join(str(fault).split())[:120].rstrip(".")
@@ -95,7 +96,9 @@ def rows_of_batches(
 def _as_bytes(column: Any) -> Iterator[bytes | None]:
     """Values as bytes, so that one that is not UTF-8 spoils its own row only."""
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+        # One value at a time: written out, a batch of one long value would be many times as large as the file.
+        values = column.dictionary.cast(pa.large_binary())
+        return (None if i is None else values[i].as_py() for i in column.indices.to_pylist())
     if pa.types.is_string_view(column.type):
         column = column.cast(pa.large_string())
     return (value.as_py() for value in column.cast(pa.large_binary()))
@@ -139,7 +142,19 @@ def _parse_line(split: str, name: str, line: int, data: bytes) -> RawRow | Rejec
     if not isinstance(values, dict):
         kind = type(values).__name__
         return Reject(split, name, line, Reason.NOT_JSON, f"the line is a {kind}, not an object")
+    if any(
+        isinstance(values.get(column), str) and not _is_utf8(values[column]) for column in COLUMNS
+    ):
+        return Reject(split, name, line, Reason.NOT_UTF8, "a text holds half a character")
     return RawRow(split, name, line, values)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _too_large(split: str, name: str, line: int, size: int) -> Reject:

@@ -21,6 +21,7 @@ from fingpt.prompts import deepseek_r1, llama31
 from fingpt.prompts.examples import Example
 from fingpt.prompts.news import count_news, drop_oldest_news
 from fingpt.prompts.template import Piece, SpecialToken, Template
+from fingpt.reading import Loading
 from fingpt.record import canonical_json, sha256_bytes
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The fast tokenizer of a base folder, from `tokenizer.json` alone.
 
     Neither code nor settings of the model's repository are used: stop and pad tokens come from the model table.
-    MissingInputError when the file is not there.
+    MissingInputError when the file is not there, DataError when it is no tokenizer.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -192,4 +193,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise MissingInputError(
             f"{path} does not exist; the base folder needs a fast tokenizer (tokenizer.json)."
         )
-    return PreTrainedTokenizerFast(tokenizer_file=str(path))  # type: ignore[no-untyped-call]
+    with Loading(f"{path.name} of {folder.name}", "bring the base weights again"):
+        found: PreTrainedTokenizerFast = PreTrainedTokenizerFast(tokenizer_file=str(path))  # type: ignore[no-untyped-call]
+        found.encode("A line of news.")  # a tokenizer that loads may still fail on its first word
+    return found

@@ -6,13 +6,13 @@ signed midpoint of its bin in percentage points (±0.5 … ±4.5, and ±5.5 for 
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from functools import cached_property
 
 from fingpt.errors import DataError
+from fingpt.reading import LINE_BYTES, parse_object
 from fingpt.record import canonical_json, sha256_bytes
 
 _BINS = ("0-1%", "1-2%", "2-3%", "3-4%", "4-5%", "more than 5%")
@@ -110,11 +110,13 @@ def decode_jsonl(data: bytes) -> list[Example]:
     examples = []
     for number, line in enumerate(data.splitlines(), start=1):
         try:
-            row = json.loads(line)
-            if set(row) != names:
+            row = parse_object(line, LINE_BYTES)
+            notes = row.pop("notes")
+            texts = [*row.values(), *notes]
+            if {*row, "notes"} != names or not all(isinstance(text, str) for text in texts):
                 raise ValueError
-            examples.append(Example(**{**row, "notes": tuple(row["notes"])}))
-        except (ValueError, TypeError):
+            examples.append(Example(**row, notes=tuple(notes)))
+        except (ValueError, TypeError, KeyError):
             raise DataError(
                 f"Line {number} of a data set file is not an example; run prep again to rebuild it."
             ) from None

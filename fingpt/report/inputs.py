@@ -5,7 +5,6 @@ Listing the store serves only to find runs when none are named; what a run holds
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -13,6 +12,7 @@ from typing import TypeVar
 from fingpt.errors import ConfigError, DataError, MissingInputError
 from fingpt.models import MODELS, spec
 from fingpt.prompts.examples import Example, decode_jsonl
+from fingpt.reading import LINE_BYTES, parse_object
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.report.score_arrays import read_scores
 from fingpt.report.sides import Side, Step
@@ -131,7 +131,7 @@ def read_curve(data: bytes, where: str) -> tuple[Step, ...]:
     steps: dict[int, Step] = {}
     for number, text in enumerate(data.splitlines(), start=1):
         try:
-            line = json.loads(text)
+            line = parse_object(text, LINE_BYTES)
             step = Step(int(line["step"]), _float(line.get("loss")), _float(line.get("eval_loss")))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DataError(

@@ -6,19 +6,19 @@ it counts as a wrong direction, a forecast of 0 and a ROUGE of 0.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fingpt.errors import DataError
 from fingpt.metrics import Floats, correct, squared_error
+from fingpt.parquet import open_parquet, read_columns
 
 SECTIONS: tuple[str, ...] = ("pros", "cons", "analysis")
 ROUGES: tuple[str, ...] = ("rouge1", "rouge2", "rougeL")
+_MAX_VARIANTS = 10
 _FLOATS = (
     "truth",
     "nll",
@@ -80,19 +80,23 @@ def read_scores(data: bytes, where: str) -> dict[str, ScoreArrays]:
     rouge = [f"{section}_{name}" for section in SECTIONS for name in ROUGES]
     wanted = ("variant", "example", "week", *_FLOATS, *rouge)
     try:
-        with pq.ParquetFile(io.BytesIO(data)) as file:
+        with open_parquet(data, wanted) as file:
             missing = sorted(set(wanted) - set(file.schema_arrow.names))
             if missing:
                 raise DataError(
                     f"{where} lacks the column(s) {', '.join(missing)}: another version of eval wrote it; evaluate the "
                     "model with this version: make run MODEL=name."
                 )
-            table = file.read(columns=list(wanted))
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+            columns = read_columns(file, where, wanted)
+    except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
         raise DataError(f"{where} is not a table of scores ({reason}); run eval again.") from None
-    columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    return {name: _variant(columns, name, rouge, where) for name in sorted(set(columns["variant"]))}
+    variants = {name for name in columns["variant"] if isinstance(name, str)}
+    if len(variants) > _MAX_VARIANTS or not all(
+        isinstance(name, str) for name in columns["variant"]
+    ):
+        raise DataError(f"{where} names variants that eval does not have; run eval again.")
+    return {name: _variant(columns, name, rouge, where) for name in sorted(variants)}
 
 
 def _variant(

@@ -7,7 +7,6 @@ claim. Only liveness depends on time. Safety depends on the fence that every com
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import secrets
@@ -19,16 +18,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from fingpt import log
 from fingpt.config import pod_and_node
-from fingpt.errors import FencedError, FingptError
+from fingpt.errors import FencedError, FingptError, MissingInputError, StorageError
+from fingpt.reading import read_record
 from fingpt.record import canonical_json
 from fingpt.runs.run import Stage, attempt_key, claim_key, heartbeat_key, last_number
 from fingpt.storage import ObjectStore
 
+R = TypeVar("R", bound="_Note")
+
 BEAT_SECONDS = 10.0
 WATCH_SECONDS = 30.0
+
+_NOTE_BYTES = 1 << 16
+_MESSAGE_CHARACTERS = 8000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ class ProcessIdentity:
 
     host: str
     boot: str
-    pid: int
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
     born: str
 
     @classmethod
@@ -51,6 +59,47 @@ class ProcessIdentity:
         if not self.boot or (self.host, self.boot) != (here.host, here.boot):
             return False
         return _born(self.pid) != self.born or not self.born
+
+
+class _Note(BaseModel):
+    """Base of what an attempt leaves for people and for the next one: nothing depends on it, so each field may lack."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Claim(_Note):
+    """Who took a stage, where, and when (RFC 3339 in UTC)."""
+
+    pod: str = ""
+    node: str = ""
+    place: ProcessIdentity | None = None
+    started_at: str = ""
+
+    def is_gone(self) -> bool:
+        """Whether the process that claimed is certainly gone."""
+        return self.place is not None and self.place.is_gone()
+
+
+class Heartbeat(_Note):
+    """When an attempt was alive; one that cannot be read says that it was, at some time."""
+
+    at: str = "unknown"
+
+
+class Ending(_Note):
+    """How an attempt ended; `code` is None where that cannot be read."""
+
+    code: int | None = None
+    message: str = ""
+    ended_at: str = ""
+
+
+def read_note(store: ObjectStore, kind: type[R], key: str) -> R:
+    """A claim, heartbeat or ending; an empty one when it is missing, torn, or far too long."""
+    try:
+        return read_record(kind, store.read(key, _NOTE_BYTES), key, "it is left alone")
+    except (StorageError, MissingInputError):
+        return kind()
 
 
 @dataclass
@@ -84,7 +133,7 @@ class Attempt:
         ending = {
             "attempt": self.number,
             "code": code,
-            "message": "" if error is None else str(error),
+            "message": "" if error is None else str(error)[:_MESSAGE_CHARACTERS],
             "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         try:
@@ -152,11 +201,7 @@ def claim(
 def _ended(store: ObjectStore, run_id: str, stage: Stage, number: int) -> bool:
     if store.exists(attempt_key(run_id, stage, number)):
         return True
-    try:
-        place = ProcessIdentity(**json.loads(store.read(claim_key(run_id, stage, number)))["place"])
-    except (ValueError, KeyError, TypeError):
-        return False
-    return place.is_gone()
+    return read_note(store, Claim, claim_key(run_id, stage, number)).is_gone()
 
 
 def _watch(

@@ -6,16 +6,17 @@ record names. Claims, heartbeats and endings prove nothing and are left out.
 
 from __future__ import annotations
 
-import json
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-from fingpt.errors import StorageError
+from fingpt.errors import DataError, StorageError
 from fingpt.models import spec
+from fingpt.reading import DATA_BYTES, parse_object
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
 from fingpt.runs.ledger import report_keys
 from fingpt.runs.manifest import (
@@ -42,7 +43,7 @@ from fingpt.runs.run import (
     report_prefix,
     stage_prefix,
 )
-from fingpt.storage import ObjectStore
+from fingpt.storage import ObjectStore, check_key
 
 M = TypeVar("M", bound=Frozen)
 S = TypeVar("S", bound=StageManifest)
@@ -52,6 +53,7 @@ KEPT_COMMITS = 3
 
 _FIRST = "0" * 64
 _IN_MEMORY_BYTES = 64 << 20
+_NUMBER = re.compile(r"([0-9]{6,12})\.json")
 
 
 class LinkStatus(StrEnum):
@@ -133,7 +135,7 @@ class Chain:
             self.add(source, LinkStatus.MISSING, "the source files are not in the store")
             return
         digest = tree_sha256(
-            (name, sha256_bytes(self.store.read(f"{source}/{name}"))) for name in there
+            (name, sha256_bytes(self.store.read(f"{source}/{name}", DATA_BYTES))) for name in there
         )
         whole = raw_prefix(digest[:16]) == source
         for name in there:
@@ -188,24 +190,35 @@ class Chain:
 
     def _commits(self) -> None:
         """The checkpoint log: each commit names the hash of the one before."""
-        # Listed, not probed: probing stops at a gap.
-        folder = commit_key(self.run.id, 1).rpartition("/")[0]
-        names = [key.rpartition("/")[2].removesuffix(".json") for key in self.store.keys(folder)]
-        last = max((int(name) for name in names if name.isdecimal()), default=0)
-        previous = _FIRST
-        superseded = self._superseded(last)
-        for n in range(1, last + 1):
+        numbers = self._commit_numbers()
+        superseded = self._superseded(numbers)
+        before, previous = 0, _FIRST
+        for n in numbers:
             key = commit_key(self.run.id, n)
+            if n > before + 1:
+                first, lost = commit_key(self.run.id, before + 1), n - before - 1
+                message = (
+                    f"the log of commits has a gap here: {lost:,} up to number {n - 1} are missing"
+                )
+                self.add(first, LinkStatus.MISSING, message)
+                previous = ""
             self.superseding = n in superseded
-            commit = self._record(key, Commit, "the log of commits has a gap here")
+            commit = self._record(key, Commit, "it was removed meanwhile")
             if commit is not None:
                 if (commit.n, commit.previous) != (n, previous):
                     self.add(key, LinkStatus.DAMAGED, f"it does not follow commit {n - 1}")
-                self._files(commit.prefix, commit.files, prunable=n <= last - KEPT_COMMITS)
-            previous = self._digest(key) or ""
+                self._files(commit.prefix, commit.files, prunable=n not in numbers[-KEPT_COMMITS:])
+            before, previous = n, self._digest(key) or ""
         self.superseding = False
 
-    def _superseded(self, last: int) -> set[int]:
+    def _commit_numbers(self) -> list[int]:
+        """The numbers of all commits that are there: listed, since probing stops at a gap."""
+        folder = f"{commit_key(self.run.id, 1).rpartition('/')[0]}/"
+        names = [_NUMBER.fullmatch(key.removeprefix(folder)) for key in self.store.keys(folder)]
+        numbers = {int(name[1]) for name in names if name}
+        return sorted(n for n in numbers if n and self.store.exists(commit_key(self.run.id, n)))
+
+    def _superseded(self, numbers: Sequence[int]) -> set[int]:
         """Commits that a later attempt found damaged and went back behind.
 
         Steps grow from commit to commit. A later one that is not further repeats steps, so it began before; and where
@@ -214,7 +227,7 @@ class Chain:
         found: set[int] = set()
         lowest: int | None = None
         following: Commit | None = None
-        for n in range(last, 0, -1):
+        for n in reversed(numbers):
             key = commit_key(self.run.id, n)
             try:
                 commit = decode(Commit, self.store.read(key), key) if self._digest(key) else None
@@ -256,15 +269,14 @@ class Chain:
         if self._digest(key) is None:
             self.add(key, LinkStatus.MISSING, absent)
             return None
-        data = self.store.read(key)
         try:
+            data = self.store.read(key)
             record = decode(kind, data, key)
         except StorageError as fault:
             self.add(key, LinkStatus.DAMAGED, str(fault))
             return None
-        self.check(
-            key, canonical_json(json.loads(data)) == data, "its bytes were written differently"
-        )
+        whole = canonical_json(parse_object(data)) == data
+        self.check(key, whole, "its bytes were written differently")
         return record
 
     def _inputs(self, key: str, inputs: Mapping[str, str]) -> None:
@@ -282,12 +294,20 @@ class Chain:
         if key not in self.seen:
             if not self.store.exists(key):
                 return None
-            self.seen[key] = sha256_bytes(self.store.read(key))
+            try:
+                self.seen[key] = sha256_bytes(self.store.read(key))
+            except StorageError:  # far too long for a record
+                self.seen[key] = "unreadable"
         return self.seen[key]
 
     def _files(self, prefix: str, files: Iterable[FileRef], *, prunable: bool = False) -> None:
         for file in files:
             key = f"{prefix}/{file.name}"
+            try:
+                check_key(key)
+            except DataError as fault:
+                self.add(prefix, LinkStatus.DAMAGED, str(fault))
+                continue
             if not self.store.exists(key):
                 message = "pruned: an older checkpoint" if prunable else "a record names it"
                 self.add(key, LinkStatus.SKIPPED if prunable else LinkStatus.MISSING, message)
@@ -300,7 +320,10 @@ class Chain:
     def _hash(self, key: str, file: FileRef) -> str:
         """sha256 of a stored file; a large one passes through the disk, not through memory."""
         if file.size <= _IN_MEMORY_BYTES:
-            return sha256_bytes(self.store.read(key))
+            try:
+                return sha256_bytes(self.store.read(key, file.size))
+            except StorageError:
+                return "of a longer file"
         with tempfile.TemporaryDirectory(prefix="fingpt-verify-") as folder:
             try:
                 self.store.download(key, Path(folder) / "file", file.sha256)

@@ -75,7 +75,7 @@ def create_run(store: ObjectStore, run: Run) -> None:
         log.event("run created", run=run.id, store=store.uri)
         return
     there = store.read(key)
-    if there != data:
+    if not run.is_encoded_as(there):
         raise RunConflictError(
             f"{key} holds another specification (sha256 {sha256_bytes(there)[:12]}, yours {sha256_bytes(data)[:12]}); "
             "nothing was changed: use another store, or remove that run first."

@@ -6,15 +6,13 @@ protects a run from a second writer is attempt.py.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from fingpt.errors import FingptError, MissingInputError
-from fingpt.runs.attempt import ProcessIdentity
+from fingpt.runs.attempt import Claim, Ending, Heartbeat, read_note
 from fingpt.runs.progress import Progress, progress
 from fingpt.runs.run import Run, Stage, attempt_key, claim_key, heartbeat_key, last_number, run_key
 from fingpt.runs.stage import finished, load_run
@@ -22,6 +20,8 @@ from fingpt.storage import ObjectStore
 
 FRESH_SECONDS = 120.0
 """A heartbeat younger than this is a working attempt's."""
+
+_SHOWN_ATTEMPTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +146,10 @@ def seconds_since(stamp: str, now: datetime) -> float | None:
 
 
 def attempts(store: ObjectStore, run_id: str, stage: Stage) -> tuple[AttemptRecord, ...]:
-    """All attempts of a stage, oldest first."""
+    """The newest 200 attempts of a stage, oldest first."""
     count = last_number(store.exists, lambda n: claim_key(run_id, stage, n))
-    return tuple(_attempt(store, run_id, stage, n) for n in range(1, count + 1))
+    first = max(1, count - _SHOWN_ATTEMPTS + 1)
+    return tuple(_attempt(store, run_id, stage, n) for n in range(first, count + 1))
 
 
 def _started(store: ObjectStore, run_id: str) -> str:
@@ -156,7 +157,7 @@ def _started(store: ObjectStore, run_id: str) -> str:
     for stage in reversed(Stage):
         last = last_number(store.exists, partial(claim_key, run_id, stage))
         if last:
-            return str(_json(store, claim_key(run_id, stage, last)).get("started_at") or "")
+            return read_note(store, Claim, claim_key(run_id, stage, last)).started_at
     return ""
 
 
@@ -177,43 +178,27 @@ def _stage(store: ObjectStore, run: Run, stage: Stage) -> StageRecord:
 
 
 def _attempt(store: ObjectStore, run_id: str, stage: Stage, number: int) -> AttemptRecord:
-    claim = _json(store, claim_key(run_id, stage, number))
-    ending = _json(store, attempt_key(run_id, stage, number))
-    code = ending.get("code")
-    beat = {} if ending else _last_beat(store, run_id, stage, number)
+    claim = read_note(store, Claim, claim_key(run_id, stage, number))
+    ending_key = attempt_key(run_id, stage, number)
+    ended = store.exists(ending_key)
+    ending = read_note(store, Ending, ending_key) if ended else Ending()
+    beat = "" if ended else _last_beat(store, run_id, stage, number)
     return AttemptRecord(
         number=number,
-        pod=str(claim.get("pod") or ""),
-        node=str(claim.get("node") or ""),
-        started=str(claim.get("started_at") or ""),
-        beat=str(beat.get("at") or ""),
-        code=code if isinstance(code, int) else None,
-        message=str(ending.get("message") or ""),
-        ended=str(ending.get("ended_at") or ""),
-        gone=not ending and _is_gone(claim),
+        pod=claim.pod,
+        node=claim.node,
+        started=claim.started_at,
+        beat=beat,
+        code=ending.code,
+        message=ending.message,
+        ended=ending.ended_at,
+        gone=not ended and claim.is_gone(),
     )
 
 
-def _last_beat(store: ObjectStore, run_id: str, stage: Stage, number: int) -> Mapping[str, Any]:
+def _last_beat(store: ObjectStore, run_id: str, stage: Stage, number: int) -> str:
+    """When the attempt was last alive, empty when it left no heartbeat."""
     last = last_number(store.exists, lambda n: heartbeat_key(run_id, stage, number, n))
     if not last:
-        return {}
-    return {"at": "unknown", **_json(store, heartbeat_key(run_id, stage, number, last))}
-
-
-def _is_gone(claim: Mapping[str, Any]) -> bool:
-    try:
-        return ProcessIdentity(**claim["place"]).is_gone()
-    except (KeyError, TypeError):
-        return False
-
-
-def _json(store: ObjectStore, key: str) -> Mapping[str, Any]:
-    """A small record; empty when it is missing or damaged, because nothing depends on it."""
-    if not store.exists(key):
-        return {}
-    try:
-        found = json.loads(store.read(key))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return ""
+    return read_note(store, Heartbeat, heartbeat_key(run_id, stage, number, last)).at

@@ -48,7 +48,9 @@ class LocalBackend:
         if Stage.TRAIN in stages and len(stages) > 1 and model.tiny and missing:
             self.bring_base(model)
         for stage in stages:
-            self._process(stage, "--run", f"{self._store.uri}/{run_key(run.id)}")
+            self._process(
+                stage, "--run", f"{self._store.uri}/{run_key(run.id)}", "--sha256", run.sha256
+            )
         return run.id
 
     def _process(self, name: str, *arguments: str) -> None:

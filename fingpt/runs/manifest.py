@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TypeVar
 
 from pydantic import Field, ValidationError
 
 from fingpt.errors import StorageError
+from fingpt.reading import parse_object
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
 
 SCHEMA_VERSION = 1
@@ -24,12 +24,12 @@ def encode(manifest: Frozen) -> bytes:
 def decode(kind: type[M], data: bytes, key: str) -> M:
     """Read a sealed manifest; StorageError naming `key` when a byte was changed or it is of another kind."""
     try:
-        body = json.loads(data)
+        body = parse_object(data)
         seal = body.pop("seal")
         if sha256_bytes(canonical_json(body)) != seal:
             raise ValueError
         return kind.model_validate(body)
-    except (ValueError, ValidationError, KeyError, TypeError, AttributeError):
+    except (ValueError, ValidationError, KeyError):
         raise StorageError(
             f"{key} is not the {kind.__name__} that was written there: its seal does not match; "
             "restore the object, or delete it and run the stage again."

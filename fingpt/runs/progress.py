@@ -5,12 +5,12 @@ Reads only. Between two commits of training the bucket does not know more than t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from fingpt.errors import StorageError
+from fingpt.reading import DATA_BYTES, LINE_BYTES, parse_object
 from fingpt.runs.manifest import (
     Commit,
     DatasetManifest,
@@ -98,13 +98,13 @@ def _training(store: ObjectStore, run: Run) -> Progress:
         return Progress(done=0, total=total)
     reached = Progress(done=commit.step, total=total, commit=commit.n, committed=commit.step)
     key = f"{commit.prefix}/{METRICS}"
-    return _with_pace(reached, store.read(key)) if store.exists(key) else reached
+    return _with_pace(reached, store.read(key, DATA_BYTES)) if store.exists(key) else reached
 
 
 def _with_pace(reached: Progress, metrics: bytes) -> Progress:
     """`reached` with the loss of the last step, and the time left at the mean speed of the last steps."""
     try:
-        steps = [json.loads(line) for line in metrics.splitlines()[-_RECENT_STEPS:]]
+        steps = [parse_object(line, LINE_BYTES) for line in metrics.splitlines()[-_RECENT_STEPS:]]
         pace = sum(float(step["seconds"]) for step in steps) / len(steps)
         loss = float(steps[-1]["loss"])
     except (ValueError, KeyError, TypeError, ZeroDivisionError):

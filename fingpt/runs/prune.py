@@ -2,28 +2,41 @@
 
 There are four kinds of leftovers: checkpoints that the newest commits do not name, data sets and frozen
 source files that no run names, the probe's objects. Base weights, manifests, records of attempts, adapters, answers and
-reports stay.
+reports stay, and so does whatever this project would not have written: a group goes only when every name in it is ours,
+a data set only when its manifest is sound and names every file of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
 from fingpt import log
+from fingpt.errors import MissingInputError, StorageError
 from fingpt.runs.chain import KEPT_COMMITS
 from fingpt.runs.ledger import attempts, report_keys, run_ids, seconds_since
-from fingpt.runs.manifest import Commit, PrepManifest, ReportManifest, decode
+from fingpt.runs.manifest import (
+    Commit,
+    DatasetManifest,
+    PrepManifest,
+    ReportManifest,
+    decode,
+)
 from fingpt.runs.progress import sound_commits
-from fingpt.runs.run import Run, Stage, stage_prefix
+from fingpt.runs.run import SOURCE_FILES, Run, Stage, dataset_manifest_key, stage_prefix
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import ObjectStore
 from fingpt.storage.deleting import Deleter, ObjectInfo
 
 LIVE_SECONDS = 7200.0
 """An attempt without an ending counts as alive until its last heartbeat is this old."""
+
+_SOURCE = re.compile(f"[0-9a-f]{{16}}/({'|'.join(map(re.escape, SOURCE_FILES))})")
+_PROBE = re.compile(r"[0-9a-f]{32}/(twice|race-[0-9])")
+_CHECKPOINT = re.compile(r"[0-9]{6,}-[0-9a-f]{8}/([\w.-]+/)*[\w.-]+\.(safetensors|json|jsonl)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +72,14 @@ def is_live(store: ObjectStore, run_id: str, now: datetime) -> bool:
 def leftovers(store: ObjectStore, deleter: Deleter, now: datetime) -> Iterator[Leftover]:
     """Everything that could be deleted; what has an object younger than LIVE_SECONDS is left out: it may be needed.
 
-    Raises StorageError when a record that names what is needed cannot be read.
+    Raises StorageError when a record that names what is needed cannot be read, MissingInputError when there is no run:
+    then nothing here says what is needed, or it is another place than was meant.
     """
     runs = [load_run(store, run_id) for run_id in run_ids(store)]
+    if not runs:
+        raise MissingInputError(
+            f"There is no run in {store.uri} (no runs/<id>/run.json), so nothing is pruned there; name the right STORE."
+        )
     live = {run.id for run in runs if is_live(store, run.id, now)}
     for run in runs:
         if run.id not in live:
@@ -71,11 +89,22 @@ def leftovers(store: ObjectStore, deleter: Deleter, now: datetime) -> Iterator[L
             "data sets and sources are kept while a run is at work", runs=" ".join(sorted(live))
         )
     else:
-        used = _used_datasets(store, runs)
-        yield from _unnamed(deleter, "datasets", used, "no run and no report names the data set")
-        sources = {run.config.prep.source.removeprefix("raw/") for run in runs}
-        yield from _unnamed(deleter, "raw", sources, "no run names these source files")
-    yield from _unnamed(deleter, "probe", set(), "left by a probe of the store")
+        yield from _unused(store, deleter, runs)
+    for prefix, objects in _unnamed(deleter, "probe", set()):
+        if _are_ours(prefix, objects, _PROBE):
+            yield Leftover(prefix, "left by a probe of the store", objects)
+
+
+def _unused(store: ObjectStore, deleter: Deleter, runs: list[Run]) -> Iterator[Leftover]:
+    """Data sets and frozen source files that nothing names."""
+    used = _used_datasets(store, runs)
+    for prefix, objects in _unnamed(deleter, "datasets", used):
+        if _is_dataset(store, prefix, objects):
+            yield Leftover(prefix, "no run and no report names the data set", objects)
+    sources = {run.config.prep.source.removeprefix("raw/") for run in runs}
+    for prefix, objects in _unnamed(deleter, "raw", sources):
+        if _are_ours(prefix, objects, _SOURCE):
+            yield Leftover(prefix, "no run names these source files", objects)
 
 
 def prune(
@@ -108,7 +137,7 @@ def _checkpoints(store: ObjectStore, deleter: Deleter, run: Run) -> Iterator[Lef
     kept = _kept_prefixes(store, run.id)
     folder = f"{stage_prefix(run.id, Stage.TRAIN)}/ckpt/"
     for prefix, objects in _grouped(deleter, folder):
-        if prefix not in kept:
+        if prefix not in kept and _are_ours(prefix, objects, _CHECKPOINT):
             reason = f"not named by the last {KEPT_COMMITS} commits of {run.id}"
             yield Leftover(prefix, reason, objects, run.id)
 
@@ -140,10 +169,41 @@ def _used_datasets(store: ObjectStore, runs: list[Run]) -> set[str]:
     return used
 
 
-def _unnamed(deleter: Deleter, folder: str, used: set[str], reason: str) -> Iterator[Leftover]:
+def _unnamed(
+    deleter: Deleter, folder: str, used: set[str]
+) -> Iterator[tuple[str, tuple[ObjectInfo, ...]]]:
     for prefix, objects in _grouped(deleter, f"{folder}/"):
         if prefix.rpartition("/")[2] not in used:
-            yield Leftover(prefix, reason, objects)
+            yield prefix, objects
+
+
+def _is_dataset(store: ObjectStore, prefix: str, objects: Sequence[ObjectInfo]) -> bool:
+    """Whether a group is a data set that prep has finished: sealed under its own name, with its own files alone."""
+    key = f"{prefix}/manifest.json"
+    names = {each.key for each in objects}
+    if key not in names:
+        return _kept(prefix, "it has no manifest.json")
+    try:
+        manifest = decode(DatasetManifest, store.read(key), key)
+    except StorageError:
+        return _kept(prefix, "its manifest.json is not sealed")
+    named = {key, *(f"{prefix}/{file.name}" for file in manifest.files)}
+    if dataset_manifest_key(manifest.id) != key or names - named:
+        return _kept(prefix, "it holds what its manifest.json does not name")
+    return True
+
+
+def _are_ours(prefix: str, objects: Sequence[ObjectInfo], pattern: re.Pattern[str]) -> bool:
+    """Whether every object's key, from the group's own name on, is one that this project writes."""
+    start = len(prefix.rpartition("/")[0]) + 1
+    if all(pattern.fullmatch(each.key[start:]) for each in objects):
+        return True
+    return _kept(prefix, "it holds names that are not this project's")
+
+
+def _kept(prefix: str, reason: str) -> bool:
+    log.event("kept, not ours", prefix=prefix, reason=reason)
+    return False
 
 
 def _grouped(deleter: Deleter, folder: str) -> Iterator[tuple[str, tuple[ObjectInfo, ...]]]:

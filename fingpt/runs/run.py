@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from fingpt.config import RunConfig
-from fingpt.errors import DataError
+from fingpt.errors import DataError, StorageError
+from fingpt.reading import parse_object
 from fingpt.record import Frozen, canonical_json, sha256_bytes, sha256_file, tree_sha256
 
 
@@ -36,30 +36,50 @@ class Run(Frozen):
     @classmethod
     def of(cls, config: RunConfig, images: dict[str, str]) -> Run:
         """The run of `config` computed by `images` (stage → digest)."""
-        digest = sha256_bytes(canonical_json([config.sha256, images]))
+        digest = _identity(config, images)
         return cls(id=f"{config.model[:31]}-{digest[:8]}", config=config, images=images)
+
+    @property
+    def sha256(self) -> str:
+        """The whole hash of configuration and images: the id is its short name, which somebody else can hit."""
+        return _identity(self.config, self.images)
 
     def encode(self) -> bytes:
         """The bytes of run.json."""
-        return canonical_json({**self.model_dump(mode="json"), "config_sha256": self.config.sha256})
+        return canonical_json({**self._fields(), "sha256": self.sha256})
+
+    def is_encoded_as(self, data: bytes) -> bool:
+        """Whether `data` is this run's run.json, as written now or before it held the whole hash."""
+        return data in (self.encode(), canonical_json(self._fields()))
+
+    def _fields(self) -> dict[str, object]:
+        return {**self.model_dump(mode="json"), "config_sha256": self.config.sha256}
 
     @classmethod
     def decode(cls, data: bytes) -> Run:
-        """Read run.json and verify that the configuration has the hash and the id it claims; DataError otherwise."""
+        """Read run.json and verify that its content has the hashes and the id it claims; DataError otherwise.
+
+        A run.json from before it held the whole hash is read, too: that hash follows from the rest.
+        """
         try:
-            fields = json.loads(data)
-            claimed = fields.pop("config_sha256")
+            fields = parse_object(data)
+            claimed, whole = fields.pop("config_sha256"), fields.pop("sha256", None)
             run = cls.model_validate(fields)
-        except (ValueError, ValidationError, KeyError, TypeError, AttributeError):
+        except (ValueError, ValidationError, KeyError):
             raise DataError(
                 "run.json is not a run of this version; submit the run again."
             ) from None
-        if run.config.sha256 != claimed or cls.of(run.config, run.images).id != run.id:
+        sound = run.config.sha256 == claimed and whole in (None, run.sha256)
+        if not sound or cls.of(run.config, run.images).id != run.id:
             raise DataError(
-                f"run.json of {run.id} does not match its own hashes: configuration {run.config.sha256[:8]}, "
+                f"run.json of {run.id[:60]} does not match its own hashes: configuration {run.config.sha256[:8]}, "
                 f"claimed {str(claimed)[:8]}; the object was changed, submit the run again."
             )
         return run
+
+
+def _identity(config: RunConfig, images: Mapping[str, str]) -> str:
+    return sha256_bytes(canonical_json([config.sha256, dict(images)]))
 
 
 def code_digest(root: Path) -> str:
@@ -145,14 +165,23 @@ def attempt_key(run_id: str, stage: Stage, n: int) -> str:
     return f"{stage_prefix(run_id, stage)}/attempts/{n:06d}.json"
 
 
+_MOST_NUMBERS = 1 << 24
+"""More heartbeats than five years have, and more than any run makes of anything else."""
+
+
 def last_number(exists: Callable[[str], bool], key: Callable[[int], str]) -> int:
     """The last n (from 1) whose key exists, 0 if none: by doubling and bisection, never by listing.
 
-    Numbered keys have no gaps, since each is created after its predecessor.
+    Numbered keys have no gaps, since each is created after its predecessor. StorageError when there is a number that
+    no run reaches.
     """
     low, high = 0, 1
     while exists(key(high)):
         low, high = high, high * 2
+        if high > _MOST_NUMBERS:
+            raise StorageError(
+                f"{key(low)} is there, a number that no run reaches; find out who wrote it, and remove it."
+            )
     while high - low > 1:
         middle = (low + high) // 2
         if exists(key(middle)):

@@ -28,6 +28,7 @@ from fingpt.errors import (
     FingptError,
     Interrupted,
     MissingInputError,
+    RunConflictError,
     SetupError,
     StorageError,
 )
@@ -105,14 +106,17 @@ class Context:
 Body = Callable[[Context], StageManifest]
 
 
-def run_stage(stage: Stage, uri: str, load_body: Callable[[], Body]) -> int:
+def run_stage(stage: Stage, uri: str, load_body: Callable[[], Body], sha256: str = "") -> int:
     """Run one stage of the run at `uri` (`…/runs/<id>/run.json`) and return the process's exit code.
 
+    `sha256` is the run's whole hash as whoever submitted it knew it; a run of another hash is refused (`load_run`).
     `load_body` imports the body, so that a stage that is complete already is skipped before anything heavy loads.
     """
     log.setup(stage=str(stage))
     environment = read_environment()
-    return guarded(lambda: _frame(stage, uri, environment, load_body), debug=environment.debug)
+    return guarded(
+        lambda: _frame(stage, (uri, sha256), environment, load_body), debug=environment.debug
+    )
 
 
 def guarded(action: Callable[[], None], *, debug: bool) -> int:
@@ -148,7 +152,7 @@ def _end(summary: str, code: int) -> int:
     log.error(summary, code=code)
     in_pod = bool(pod_and_node()[0])
     if in_pod and os.access(TERMINATION_MESSAGE, os.W_OK):
-        TERMINATION_MESSAGE.write_text(f"{summary}\n", encoding="utf-8")
+        TERMINATION_MESSAGE.write_text(f"{log.printable(summary)}\n", encoding="utf-8")
     return code
 
 
@@ -163,9 +167,15 @@ def locate(uri: str) -> tuple[ObjectStore, str]:
     return open_store(root), run_id
 
 
-def load_run(store: ObjectStore, run_id: str) -> Run:
-    """Read and verify a frozen run."""
+def load_run(store: ObjectStore, run_id: str, sha256: str = "") -> Run:
+    """Read and verify a frozen run; RunConflictError unless it is the one with the whole hash `sha256`, where given."""
     run = Run.decode(store.read(run_key(run_id)))
+    if sha256 and run.sha256 != sha256:
+        raise RunConflictError(
+            f"{run_key(run_id)} holds another run of the same short id (sha256 {run.sha256[:16]}…) than the one that "
+            f"was submitted ({sha256[:16]}…): it was replaced; nothing was started. Find out who wrote it, or use "
+            "another store."
+        )
     if run.id != run_id:
         raise StorageError(
             f"{run_key(run_id)} holds run {run.id}; the object was moved or changed."
@@ -184,10 +194,17 @@ def finished(store: ObjectStore, run: Run, stage: Stage) -> StageManifest | None
     return manifest
 
 
-def _frame(stage: Stage, uri: str, environment: Environment, load_body: Callable[[], Body]) -> None:
+def _frame(
+    stage: Stage,
+    which: tuple[str, str],
+    environment: Environment,
+    load_body: Callable[[], Body],
+) -> None:
+    """`which`: the run's URI and its whole hash, empty where a person names the URI alone."""
+    uri, sha256 = which
     with interrupt_on_signals():
         store, run_id = locate(uri)
-        run = load_run(store, run_id)
+        run = load_run(store, run_id, sha256)
         log.setup(stage=str(stage), run=run.id)
         if _skips(store, run, stage):
             return
@@ -268,9 +285,10 @@ def _interrupted_byinterrupt_on_signals() -> Iterator[None]:
 
 
 def main(stage: Stage, load_body: Callable[[], Body], arguments: list[str] | None = None) -> int:
-    """Command line of a stage: `python -m jobs.<stage> --run URI`."""
+    """Command line of a stage: `python -m jobs.<stage> --run URI [--sha256 HEX]`."""
     words = sys.argv[1:] if arguments is None else arguments
-    if len(words) != 2 or words[0] != "--run":
-        print(f"usage: python -m jobs.{stage} --run <store>/runs/<id>/run.json", file=sys.stderr)
+    if words[::2] not in (["--run"], ["--run", "--sha256"]) or len(words) % 2:
+        usage = f"usage: python -m jobs.{stage} --run <store>/runs/<id>/run.json [--sha256 HASH]"
+        print(usage, file=sys.stderr)
         return 0 if words in (["-h"], ["--help"]) else ConfigError.exit_code
-    return run_stage(stage, words[1], load_body)
+    return run_stage(stage, words[1], load_body, *words[3:])

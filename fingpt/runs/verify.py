@@ -53,6 +53,6 @@ def verify(
         on_link(link)
         return (link,)
     chain = Chain(store, run, deep, on_link)
-    chain.check(key, run.encode() == data, "its bytes are not those that were frozen")
+    chain.check(key, run.is_encoded_as(data), "its bytes are not those that were frozen")
     chain.check_all()
     return tuple(chain.links)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from fingpt.errors import ConfigError
+from fingpt.reading import DATA_BYTES, RECORD_BYTES
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.storage.cancellation import SIGNALLED
 from fingpt.storage.files import TRIES, conflict, corrupt
@@ -64,17 +65,20 @@ def put(store: ObjectStore, key: str, data: bytes) -> FileRef:
     """Store `data` under `key`, or verify that the key holds just these bytes; StorageError when it holds others."""
     ref = FileRef(name=key.rpartition("/")[2], size=len(data), sha256=sha256_bytes(data))
     if not store.create(key, data):
-        got = sha256_bytes(store.read(key))
+        got = sha256_bytes(store.read(key, max(len(data), RECORD_BYTES)))
         if got != ref.sha256:
             raise conflict(f"{store.uri}/{key}", ref.sha256, got)
     return ref
 
 
-def read_verified(store: ObjectStore, key: str, sha256: str) -> bytes:
-    """The bytes of `key` whose hex sha256 is `sha256`; StorageError naming both hashes after three tries."""
+def read_verified(store: ObjectStore, key: str, sha256: str, limit: int = DATA_BYTES) -> bytes:
+    """The bytes of `key`, at most `limit`, whose hex sha256 is `sha256`.
+
+    StorageError naming both hashes after three tries, or when there are more bytes.
+    """
     got = ""
     for _ in range(TRIES):
-        data = store.read(key)
+        data = store.read(key, limit)
         got = sha256_bytes(data)
         if got == sha256:
             return data

@@ -5,8 +5,12 @@ Lists the objects under a prefix with their age, and deletes named ones; fingpt/
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
+from fingpt.errors import StorageError
 from fingpt.storage.files import translate_os_errors
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.protocol import ObjectStore
@@ -52,7 +57,7 @@ def open_deleter(store: ObjectStore) -> Deleter:
 
 
 class LocalDeleter:
-    """Deletes below a folder, and the folders that become empty."""
+    """Deletes below a folder, and the folders that become empty; never what a symbolic link leads to."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -61,21 +66,62 @@ class LocalDeleter:
         """Every object whose key starts with `prefix`."""
         start = self._root / check_prefix(prefix).rpartition("/")[0]
         with translate_os_errors(start):
-            for path in sorted(start.rglob("*")):
-                key = path.relative_to(self._root).as_posix()
-                if key.startswith(prefix) and path.is_file():
-                    about = path.stat()
-                    yield ObjectInfo(key, about.st_size, max(time.time() - about.st_mtime, 0.0))
+            if self._is_reached_by_a_link(start):
+                return
+            for folder, below, names in os.walk(start, followlinks=False):
+                below.sort()
+                for path in (Path(folder, name) for name in sorted(names)):
+                    key = path.relative_to(self._root).as_posix()
+                    about = path.lstat()
+                    if key.startswith(prefix) and stat.S_ISREG(about.st_mode):
+                        age = max(time.time() - about.st_mtime, 0.0)
+                        yield ObjectInfo(key, about.st_size, age)
 
     def delete(self, key: str) -> None:
-        """Delete an object."""
-        path = self._root / check_key(key)
-        with translate_os_errors(path):
-            path.unlink(missing_ok=True)
-            for folder in path.parents:
-                if folder == self._root or not folder.is_dir() or any(folder.iterdir()):
-                    break
-                folder.rmdir()
+        """Delete an object; StorageError when a symbolic link leads to it."""
+        *folders, name = check_key(key).split("/")
+        path = self._root / key
+        with translate_os_errors(path), ExitStack() as opened:
+            descriptors = [os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)]
+            opened.callback(os.close, descriptors[0])
+            try:
+                for folder in folders:
+                    # Opened one by one without links, so that none that appears meanwhile is followed either.
+                    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                    descriptors.append(os.open(folder, flags, dir_fd=descriptors[-1]))
+                    opened.callback(os.close, descriptors[-1])
+                about = os.stat(name, dir_fd=descriptors[-1], follow_symlinks=False)
+            except FileNotFoundError:
+                return
+            except NotADirectoryError:
+                raise _through_a_link(path) from None
+            if not stat.S_ISREG(about.st_mode):
+                raise _through_a_link(path)
+            os.unlink(name, dir_fd=descriptors[-1])
+            _remove_empty(folders, descriptors)
+
+    def _is_reached_by_a_link(self, path: Path) -> bool:
+        parts = path.relative_to(self._root).parts
+        return any(
+            Path(self._root, *parts[:count]).is_symlink() for count in range(1, len(parts) + 1)
+        )
+
+
+def _remove_empty(folders: list[str], descriptors: list[int]) -> None:
+    """Remove the innermost of nested `folders` as long as they are empty; descriptor n is that of the folder around."""
+    for folder, parent in reversed(list(zip(folders, descriptors[:-1], strict=True))):
+        try:
+            os.rmdir(folder, dir_fd=parent)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return
+            raise
+
+
+def _through_a_link(path: Path) -> StorageError:
+    return StorageError(
+        f"{path} is no plain file, or a symbolic link leads to it; nothing was deleted there: look at what it is."
+    )
 
 
 class S3Deleter:

@@ -106,6 +106,14 @@ def corrupt(where: str, wanted: str, got: str) -> StorageError:
     )
 
 
+def too_large(where: str, size: int, limit: int) -> StorageError:
+    """The error for an object that is longer than what belongs there can be."""
+    return StorageError(
+        f"{where} has {size:,} bytes where at most {limit:,} are read; it is not what was written there: find out who "
+        "wrote it, remove it and make it again."
+    )
+
+
 def conflict(where: str, wanted: str, got: str) -> StorageError:
     """The error for a key that should be written but holds other bytes already."""
     return StorageError(

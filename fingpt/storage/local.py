@@ -18,12 +18,14 @@ from pathlib import Path
 from uuid import uuid4
 
 from fingpt.errors import MissingInputError, StorageError
+from fingpt.reading import RECORD_BYTES
 from fingpt.record import FileRef, sha256_file
 from fingpt.storage.files import (
     conflict,
     fetch_verified,
     file_ref,
     require_space,
+    too_large,
     translate_os_errors,
 )
 from fingpt.storage.keys import ASIDE, check_key, check_prefix
@@ -54,12 +56,16 @@ class LocalStore:
                 _sync(temporary)
                 return self._publish(temporary, target)
 
-    def read(self, key: str) -> bytes:
-        """All bytes of an object."""
+    def read(self, key: str, limit: int = RECORD_BYTES) -> bytes:
+        """All bytes of an object that has at most `limit`."""
         path = self._path(key)
         self._require(path, key)
-        with translate_os_errors(path):
-            return path.read_bytes()
+        with translate_os_errors(path), path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = b"" if size > limit else file.read(limit + 1)
+        if max(size, len(data)) > limit:
+            raise too_large(f"{self.uri}/{key}", size, limit)
+        return data
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""

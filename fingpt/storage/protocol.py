@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from fingpt.reading import RECORD_BYTES
 from fingpt.record import FileRef
 
 
@@ -37,8 +38,11 @@ class ObjectStore(Protocol):
         Atomic among any number of writers: exactly one gets True. StorageError when there is no space.
         """
 
-    def read(self, key: str) -> bytes:
-        """All bytes of an object; MissingInputError when it (or its bucket) is not there."""
+    def read(self, key: str, limit: int = RECORD_BYTES) -> bytes:
+        """All bytes of an object; MissingInputError when it (or its bucket) is not there.
+
+        StorageError, before anything is read, when it has more than `limit` bytes.
+        """
 
     def exists(self, key: str) -> bool:
         """Whether the object is there; a missing bucket is a MissingInputError, never False."""

@@ -22,6 +22,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from fingpt.errors import TransientError
+from fingpt.reading import RECORD_BYTES
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.storage import cancellation
 from fingpt.storage.files import (
@@ -29,6 +30,7 @@ from fingpt.storage.files import (
     fetch_verified,
     file_ref,
     require_space,
+    too_large,
     translate_os_errors,
 )
 from fingpt.storage.keys import check_key, check_prefix
@@ -96,11 +98,16 @@ class S3Store:
         """Store `data` unless the key is there; see ObjectStore."""
         return self._put_new(key, data, sha256_bytes(data))
 
-    def read(self, key: str) -> bytes:
-        """All bytes of an object."""
+    def read(self, key: str, limit: int = RECORD_BYTES) -> bytes:
+        """All bytes of an object that has at most `limit`."""
 
         def get() -> bytes:
-            return self._client.get_object(**self._at(key))["Body"].read()
+            answer = self._client.get_object(**self._at(key))
+            # The connection brings no more bytes than it announces, and what it announces is checked at its end.
+            if answer["ContentLength"] > limit:
+                answer["Body"].close()
+                raise too_large(f"{self.uri}/{key}", answer["ContentLength"], limit)
+            return answer["Body"].read()
 
         return self._call("read", key, get)
 
@@ -190,7 +197,8 @@ class S3Store:
             return None
         if "nonce" in found.metadata:
             return found.metadata["nonce"] == nonce
-        return self.read(key) == data  # a store that drops metadata
+        # A store that drops metadata.
+        return found.size == len(data) and self.read(key, found.size) == data
 
     def _head(self, key: str) -> _Head | None:
         """Size and metadata, None when there is no such object; a missing bucket is an error."""

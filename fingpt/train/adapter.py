@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from fingpt.errors import DataError, DivergedError, MissingInputError
+from fingpt.errors import DataError, DivergedError
 from fingpt.models import ModelSpec
-
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
+from fingpt.reading import Loading
+from fingpt.weights.adapter import CONFIG, WEIGHTS, check_base
 
 _UNSTABLE_SETTINGS = ("peft_version",)  # differs between images without meaning another adapter
 
@@ -56,7 +55,8 @@ def load_adapter(model: Any, folder: Path, spec: ModelSpec) -> None:
     from peft import set_peft_model_state_dict
 
     check_base(folder, spec)
-    saved = load_file(folder / WEIGHTS)
+    with Loading(f"The adapter in {folder.name}", "train it again"):
+        saved = load_file(folder / WEIGHTS)
     own = {name: tensor.shape for name, tensor in adapter_tensors(model).items()}
     if {name: tensor.shape for name, tensor in saved.items()} != own:
         raise DataError(
@@ -64,22 +64,6 @@ def load_adapter(model: Any, folder: Path, spec: ModelSpec) -> None:
             "configuration."
         )
     set_peft_model_state_dict(model, saved)
-
-
-def check_base(folder: Path, spec: ModelSpec) -> None:
-    """DataError unless the adapter in `folder` was trained on `spec`'s base at its revision."""
-    try:
-        settings = json.loads((folder / CONFIG).read_bytes())
-        base, revision = settings["base_model_name_or_path"], settings["revision"]
-    except FileNotFoundError:
-        raise MissingInputError(f"{folder} holds no adapter: {CONFIG} is missing.") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{folder / CONFIG} is no PEFT configuration with a base model.") from None
-    if (base, revision) != (spec.base, spec.revision):
-        raise DataError(
-            f"The adapter was trained on {base}@{revision}, not on {spec.base}@{spec.revision}; "
-            "an adapter only fits the base it was trained on."
-        )
 
 
 def check_adapter(folder: Path, start: Mapping[str, torch.Tensor]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fingpt import errors
 from fingpt.errors import FingptError
+from fingpt.reading import read_record
 from fingpt.record import Frozen, canonical_json
 from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.run import Run
@@ -130,7 +131,10 @@ def read_outcomes(task: TrainTask) -> list[Outcome]:
 
 
 def read_records(path: Path) -> list[StepRecord]:
-    """All complete lines of a metrics file; none when there is no file."""
+    """All complete lines of a metrics file; none when there is no file. StorageError for one that is no step."""
     if not path.is_file():
         return []
-    return [StepRecord.model_validate_json(line) for line in path.read_bytes().splitlines()]
+    return [
+        read_record(StepRecord, line, f"{path.name}, line {number}", "restore the checkpoint")
+        for number, line in enumerate(path.read_bytes().splitlines(), start=1)
+    ]

@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from fingpt import hardware
 from fingpt.config import LoraConfig, ResolvedPrecision
 from fingpt.errors import DataError
 from fingpt.models import ModelSpec
+from fingpt.reading import Loading
+from fingpt.weights.adapter import peft_arguments
 
 
 def load_base(folder: Path, precision: ResolvedPrecision) -> Any:
@@ -23,8 +23,8 @@ def load_base(folder: Path, precision: ResolvedPrecision) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    try:
-        return AutoModelForCausalLM.from_pretrained(
+    with Loading(f"The base in {folder.name}", "bring the base weights again"):
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=hardware.dtype(precision),
             attn_implementation="sdpa",
@@ -32,23 +32,14 @@ def load_base(folder: Path, precision: ResolvedPrecision) -> Any:
             use_safetensors=True,
             trust_remote_code=False,
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"Base weights in {folder.name} cannot be loaded: {reason}") from None
+    return model
 
 
 def attach_adapter(base: Any, lora: LoraConfig, spec: ModelSpec) -> Any:
     """Put a fresh adapter on `base`; its A matrices come from torch's seeded random state, its B matrices are 0."""
     import peft
 
-    config = peft.LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=list(lora.targets),
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
+    config = peft.LoraConfig(**peft_arguments(lora))
     try:
         model = peft.get_peft_model(base, config)
     except ValueError as error:

@@ -32,7 +32,7 @@ from fingpt.runs.stage import Context
 from fingpt.storage import download_tree, upload_tree
 from fingpt.train.handoff import TrainTask
 from fingpt.train.launch import run_trainer
-from fingpt.weights.base import fetch_base
+from fingpt.weights.contents import open_base
 
 _TOKENIZER = "tokenizer.json"
 
@@ -75,7 +75,7 @@ def prepare(ctx: Context) -> TrainTask:
     wanted = {f"{split}.jsonl" for split in SPLITS}
     splits = tuple(file for file in dataset.files if file.name in wanted)
     download_tree(ctx.store, dataset_prefix(dataset.id), splits, data)
-    base_folder = fetch_base(ctx.store, model, ctx.environment.cache)
+    base_folder = open_base(ctx.store, model, ctx.environment.cache)
     base = ctx.read(BaseManifest, base_manifest_key(model.base_prefix))
     task = TrainTask(
         run=ctx.run,

@@ -14,6 +14,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from fingpt.reading import Loading, parse_object
+
+_ANEW = "it was changed: remove its commit, the training goes on from the one before"
+
 OPTIMIZER = "optimizer.safetensors"
 ENGINE = "engine.json"
 
@@ -33,13 +37,14 @@ def save_engine(folder: Path, optimizer: Any, scheduler: Any) -> None:
 
 def load_engine(folder: Path, optimizer: Any, scheduler: Any) -> None:
     """Inverse of `save_engine`."""
-    plain = json.loads((folder / ENGINE).read_bytes())
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in load_file(folder / OPTIMIZER).items():
-        index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": plain["groups"]})
-    scheduler.load_state_dict(plain["scheduler"])
+    with Loading("The checkpoint's optimizer state", _ANEW):
+        plain = parse_object((folder / ENGINE).read_bytes())
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for key, tensor in load_file(folder / OPTIMIZER).items():
+            index, _, name = key.partition(".")
+            state.setdefault(int(index), {})[name] = tensor
+        optimizer.load_state_dict({"state": state, "param_groups": plain["groups"]})
+        scheduler.load_state_dict(plain["scheduler"])
 
 
 def random_file(rank: int) -> str:
@@ -63,14 +68,15 @@ def save_random(folder: Path, rank: int) -> None:
 
 def load_random(folder: Path, rank: int) -> None:
     """Inverse of `save_random`."""
-    states = json.loads((folder / random_file(rank)).read_bytes())
-    version, words, gauss = states["python"]
-    random.setstate((version, tuple(words), gauss))
-    kind, keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
-    torch.random.set_rng_state(_bytes(states["torch"]))
-    if torch.cuda.is_available() and "cuda" in states:
-        torch.cuda.random.set_rng_state(_bytes(states["cuda"]))
+    with Loading("The checkpoint's random state", _ANEW):
+        states = parse_object((folder / random_file(rank)).read_bytes())
+        version, words, gauss = states["python"]
+        random.setstate((version, tuple(words), gauss))
+        kind, keys, position, has_gauss, cached = states["numpy"]
+        np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+        torch.random.set_rng_state(_bytes(states["torch"]))
+        if torch.cuda.is_available() and "cuda" in states:
+            torch.cuda.random.set_rng_state(_bytes(states["cuda"]))
 
 
 def _hex(state: torch.Tensor) -> str:

@@ -7,40 +7,33 @@ repeated command resumes after the last file that is in the store and verifies. 
 
 from __future__ import annotations
 
-import json
-import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fingpt import log
 from fingpt.errors import DataError, MissingInputError, StorageError
 from fingpt.models import ModelSpec
+from fingpt.reading import Unreadable, parse_json
 from fingpt.record import FileRef
 from fingpt.runs.manifest import BaseManifest
 from fingpt.runs.run import base_manifest_key
 from fingpt.storage import ObjectStore
 from fingpt.storage.files import require_space, translate_os_errors
 from fingpt.weights.base import publish_base, read_base_manifest, require_origin
-from fingpt.weights.hub import Hub, HubFile, verify
-
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"
-INDEX, WEIGHTS = "model.safetensors.index.json", "model.safetensors"
-REQUIRED = (CONFIG, TOKENIZER)
-OPTIONAL = ("generation_config.json", "tokenizer_config.json", INDEX)
-
-_SHARD = re.compile(r"[\w-][\w.-]*\.safetensors")
-
-# What describes a Llama, and nothing that names code or files.
-CONFIG_KEYS = frozenset(
-    "architectures attention_bias attention_dropout bos_token_id dtype eos_token_id head_dim hidden_act hidden_size "
-    "initializer_range intermediate_size max_position_embeddings mlp_bias model_type num_attention_heads "
-    "num_hidden_layers num_key_value_heads pad_token_id pretraining_tp rms_norm_eps rope_parameters rope_scaling "
-    "rope_theta tie_word_embeddings torch_dtype transformers_version use_cache vocab_size".split()
+from fingpt.weights.contents import (
+    CHECKS,
+    INDEX,
+    OPTIONAL,
+    REQUIRED,
+    TOKENIZER_BYTES,
+    WEIGHTS,
+    check_settings,
+    shards,
 )
-_KINDS = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
+from fingpt.weights.hub import Hub, HubFile, verify
 
 
 def mirror(store: ObjectStore, spec: ModelSpec, hub: Hub) -> BaseManifest:
@@ -117,7 +110,7 @@ class _FileMirror:
         if file.sha256:
             self._store.download(key, path, file.sha256)
             return file.sha256
-        path.write_bytes(self._store.read(key))
+        path.write_bytes(self._store.read(key, max(file.size, 1)))
         try:
             return verify(path, file)
         except StorageError:
@@ -130,10 +123,10 @@ class _FileMirror:
         if path.suffix != ".json":
             return
         try:
-            content = json.loads(path.read_bytes())
-        except (ValueError, RecursionError):
-            raise self._refused(path.name, "is not JSON") from None
-        fault = _CHECKS.get(path.name, check_settings)(content)
+            content = parse_json(path.read_bytes(), TOKENIZER_BYTES)
+        except Unreadable as unreadable:
+            raise self._refused(path.name, str(unreadable)) from None
+        fault = CHECKS.get(path.name, check_settings)(content)
         if fault:
             raise self._refused(path.name, fault)
         if path.name == INDEX:
@@ -144,66 +137,3 @@ class _FileMirror:
             f"{name} of {self._spec.base}@{self._spec.revision} {fault}; only data of a plain Llama is "
             "mirrored, look at the repository before pinning it."
         )
-
-
-def check_config(content: object) -> str:
-    """What keeps `content` from being the configuration of a plain Llama, empty when nothing does."""
-    if not isinstance(content, dict):
-        return "holds no settings"
-    for key in sorted(content):
-        if key not in CONFIG_KEYS:
-            return f"has the key '{key}', which is not on the list of a Llama's settings"
-    for key, wanted in _KINDS.items():
-        if content.get(key) != wanted:
-            return f"has {key} {content.get(key)!r} where {wanted!r} is expected"
-    return ""
-
-
-def check_tokenizer(content: object) -> str:
-    """What keeps `content` from being a fast tokenizer of the kind that both families have, empty when nothing does."""
-    model = content.get("model") if isinstance(content, dict) else None
-    parts = {"type": str, "vocab": dict, "merges": list}
-    if (
-        not isinstance(model, dict)
-        or any(not isinstance(model.get(key), kind) for key, kind in parts.items())
-        or model["type"] != "BPE"
-    ):
-        return "is no fast tokenizer of the kind BPE"
-    return ""
-
-
-def check_settings(content: object) -> str:
-    """What in settings other than a model's names code or files, empty when nothing does."""
-    if not isinstance(content, dict):
-        return "holds no settings"
-    for key in sorted(content):
-        if key == "auto_map" or key.startswith("custom_") or key.endswith("_file"):
-            return f"has the key '{key}', which can load code or another file"
-    return ""
-
-
-_CHECKS = {CONFIG: check_config, TOKENIZER: check_tokenizer}
-
-
-def shards(index: Any, listing: Mapping[str, HubFile]) -> list[str]:
-    """Names of the weight files: those of the `index`, or the single file where there is no index.
-
-    DataError when the index is none or names a file that is not announced beside it.
-    """
-    if index is None:
-        return [WEIGHTS]
-    table = index.get("weight_map")
-    names = sorted(set(table.values())) if isinstance(table, dict) and _texts(table) else []
-    if not names:
-        raise DataError(f"{INDEX} has no table of weights; the repository cannot be mirrored.")
-    for name in names:
-        if not _SHARD.fullmatch(name) or name not in listing:
-            raise DataError(
-                f"{INDEX} names '{name[:100]}', which is no safetensors file beside it; the repository cannot be "
-                "mirrored."
-            )
-    return names
-
-
-def _texts(table: Mapping[str, object]) -> bool:
-    return all(isinstance(name, str) for name in table.values())

@@ -81,7 +81,8 @@ def test_a_plan_names_the_frozen_run_and_its_images():
     job = the_job(Stage.PREP)
     container = job["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == "p:1"
-    assert container["args"] == ["--run", f"s3://bucket/prefix/{run_key(RUN.id)}"]
+    uri = f"s3://bucket/prefix/{run_key(RUN.id)}"
+    assert container["args"] == ["--run", uri, "--sha256", RUN.sha256]
 
 
 def test_a_job_under_way_is_left_alone():

@@ -64,7 +64,8 @@ def test_a_job_is_exactly_its_golden_file(name, model, stage, data):
     annotations = job["metadata"]["annotations"]
     assert annotations["fingpt-jobs/config-sha256"] == run.config.sha256
     annotations["fingpt-jobs/config-sha256"] = "the configuration's sha256"
-
+    assert annotations["fingpt-jobs/run-sha256"] == container_of(job)["args"][3] == run.sha256
+    annotations["fingpt-jobs/run-sha256"] = container_of(job)["args"][3] = "the run's sha256"
     compare(job, GOLDEN / f"{name}.yaml")
 
 
@@ -104,11 +105,20 @@ def test_parts_that_the_manifest_shares_by_anchors_are_set_one_by_one(full_site)
     assert "&" not in to_yaml(job)
 
 
-def test_the_run_s_address_is_the_only_argument(full_site):
-    job = built(run_of("llama31"), "train", full_site)
+def test_the_run_s_address_and_its_whole_hash_are_the_only_arguments(full_site):
+    run = run_of("llama31")
+    job = built(run, "train", full_site)
     uri = "s3://bucket/forecasts/runs/llama31-0a1b2c3d/run.json"
-    assert container_of(job)["args"] == ["--run", uri]
+    assert container_of(job)["args"] == ["--run", uri, "--sha256", run.sha256]
     assert job["metadata"]["annotations"]["fingpt-jobs/run-uri"] == uri
+
+
+def test_two_runs_of_one_short_id_are_not_the_same_job(full_site):
+    run = run_of("llama31")
+    other = run.model_copy(update={"images": {**run.images, "train": "registry.example/other"}})
+    jobs = [built(each, "train", full_site)["metadata"] for each in (run, other)]
+    assert jobs[0]["name"] == jobs[1]["name"]
+    assert len({identity(each["annotations"]) for each in jobs}) == 2
 
 
 @pytest.mark.parametrize(
@@ -184,7 +194,7 @@ def test_a_base_s_job_is_known_by_its_weights_and_found_by_model(site):
     job, model = base_job("llama31", site), spec("llama31")
     assert identity(job["metadata"]["annotations"]) == f"{model.base}@{model.revision}"
     assert identity(built(run_of("llama31"), "prep", site)["metadata"]["annotations"]) == (
-        run_of("llama31").config.sha256
+        run_of("llama31").sha256
     )
     assert job["metadata"]["name"] == job_name("llama31", "mirror") == "mirror-llama31"
     labels = job["spec"]["template"]["metadata"]["labels"]
@@ -225,7 +235,7 @@ def test_selectors_narrow_from_all_to_one_stage():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(None, "is not in"), ("a: [", "is not valid YAML"), ("kind: Pod", "must hold one Job")],
+    [(None, "is not in"), ("a: [", "is not plain YAML"), ("kind: Pod", "must hold one Job")],
 )
 def test_a_broken_manifest_is_one_error(tmp_path, text, words):
     if text is not None:

@@ -159,7 +159,7 @@ def test_the_client_and_a_real_server_agree(kubectl, namespace):
     assert cluster.can_i("create", "jobs", "batch")
     assert [cluster.apply_job(job), cluster.apply_job(job)] == [True, False]
     other = json.loads(json.dumps(job))
-    other["metadata"]["annotations"]["fingpt-jobs/config-sha256"] = "0" * 64
+    other["metadata"]["annotations"]["fingpt-jobs/run-sha256"] = "0" * 64
     with pytest.raises(RunConflictError, match="belongs to another configuration"):
         cluster.apply_job(other)
 

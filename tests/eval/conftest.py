@@ -12,7 +12,8 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from fingpt.config import Environment, EvalConfig, RunConfig
+from fingpt.config import Environment, EvalConfig, RunConfig, TrainConfig
+from fingpt.config import LoraConfig as LoraSettings
 from fingpt.eval.metric_modules import MetricModules
 from fingpt.prompts.chat import template_sha256
 from fingpt.prompts.examples import encode_jsonl
@@ -37,7 +38,10 @@ from fingpt.runs.run import (
 )
 from fingpt.runs.stage import Context
 from fingpt.storage import ObjectStore, upload_tree
+from fingpt.weights.adapter import peft_arguments
 from tests.eval.invented import MODEL, example
+
+LORA = LoraSettings(r=2, alpha=64, dropout=0.0, targets=("q_proj", "down_proj"))
 
 MARKS = (
     "<|begin_of_text|>",
@@ -107,9 +111,7 @@ def adapter_folder(tmp_path_factory, base_folder) -> Path:
     folder = tmp_path_factory.mktemp("adapter")
     base: Any = LlamaForCausalLM.from_pretrained(base_folder)
     torch.manual_seed(1)
-    tuned = get_peft_model(
-        base, LoraConfig(r=2, lora_alpha=64, target_modules=["q_proj", "down_proj"])
-    )
+    tuned = get_peft_model(base, LoraConfig(**peft_arguments(LORA)))
     for name, weight in tuned.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.5)
@@ -134,7 +136,7 @@ class World:
     def run(self, **changes: Any) -> Run:
         """A run with complete prep and train; `changes` replace fields of the adapter's manifest."""
         settings = EvalConfig(batch_size=3, max_new_tokens=8)
-        run = Run.of(RunConfig(model=MODEL.key, eval=settings), {})
+        run = Run.of(RunConfig(model=MODEL.key, train=TrainConfig(lora=LORA), eval=settings), {})
         self.store.create(run_key(run.id), run.encode())
         who = {
             "run": run.id,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from fingpt.eval.metric_modules import MODULES, mean_rouge
+from fingpt.eval.metric_modules import MODULES, MetricModules, first_words, mean_rouge
 from fingpt.runs.manifest import RougeScores
 
 
@@ -91,3 +92,18 @@ def test_metrics_need_no_network_and_leave_nothing_in_home(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert list(home.iterdir()) == []
+
+
+def test_rouge_of_endless_texts_looks_at_their_first_words_and_counts_them(tmp_path):
+    metrics = MetricModules(tmp_path)
+    long, joined = "word " * 8000, "-".join(f"w{number}" for number in range(8000))
+    start = time.monotonic()
+    metrics.rouge(predictions=[long, "up", joined], references=["word", "up", joined + "x"])
+    assert time.monotonic() - start < 10
+    assert metrics.shortened == 3
+    assert "3 texts have more than 2000 words" in metrics.shortened_sentence()
+
+
+def test_texts_of_ordinary_length_are_left_as_they_are():
+    assert first_words("Ä b-c. D", 3) == "Ä b-c. D"
+    assert first_words("A b-c. D e", 3) == "a b-c"

@@ -82,7 +82,7 @@ def test_an_evaluation_that_was_interrupted_ends_with_the_same_bytes(world, monk
 def test_an_adapter_that_does_not_belong_here_is_refused_before_weights_load(
     world, monkeypatch, changes, what
 ):
-    monkeypatch.setattr(variant, "fetch_base", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(variant, "open_base", lambda *_: pytest.fail("weights were loaded"))
     with pytest.raises(DataError, match=what):
         body(world.context(world.run(**changes)))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from fingpt.errors import FencedError, Interrupted, TransientError
+from fingpt.errors import FencedError, Interrupted, StorageError, TransientError
 from fingpt.runs import attempt as attempts
 from fingpt.runs import ledger, prune
 from fingpt.runs.attempt import ProcessIdentity, claim
@@ -150,3 +150,56 @@ def test_an_attempt_is_given_up_only_after_beats_that_it_could_have_left():
     assert attempts.WATCH_SECONDS >= 3 * attempts.BEAT_SECONDS
     assert ledger.FRESH_SECONDS >= attempts.WATCH_SECONDS + RETRY_SECONDS
     assert prune.LIVE_SECONDS >= 10 * ledger.FRESH_SECONDS
+
+
+TORN = [
+    b"",
+    b'{"nonce": "a", "pl',
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b"9" * 5000,
+    b"[]",
+    b'{"place": []}',
+    b'{"place": {"host": 1, "boot": [], "pid": "1/../1", "born": null}}',
+    b'{"place": {"host": "h", "boot": "b", "pid": 1e400, "born": ""}}',
+    b'{"pod": "' + b"a" * 100_000 + b'"}',
+]
+
+
+@pytest.mark.parametrize("torn", TORN, ids=range(len(TORN)))
+def test_a_torn_claim_is_watched_and_taken_over_like_any_other(store, torn):
+    store.create(claim_key(RUN, TRAIN, 1), torn)
+    store.create(heartbeat_key(RUN, TRAIN, 1, 1), torn)
+    assert ledger.attempts(store, RUN, TRAIN)[0].code is None
+    assert claim(store, RUN, TRAIN, sleep=no_sleep).number == 2
+
+
+def test_a_claim_that_names_a_file_for_a_process_reads_no_file(store, monkeypatch):
+    here = ProcessIdentity.current()
+    place = {"host": here.host, "boot": here.boot, "pid": "self/../1", "born": "1"}
+    store.create(claim_key(RUN, TRAIN, 1), json.dumps({"place": place}).encode())
+
+    def born(_):
+        raise AssertionError("no process is looked at")
+
+    monkeypatch.setattr(attempts, "_born", born)
+    assert ledger.attempts(store, RUN, TRAIN)[0].gone is False
+
+
+def test_an_ending_keeps_the_first_8000_characters_of_its_message(store):
+    with pytest.raises(Interrupted), claim(store, RUN, TRAIN):
+        raise Interrupted("x" * 10_000_000)
+    (ended,) = ledger.attempts(store, RUN, TRAIN)
+    assert (ended.code, len(ended.message)) == (143, 8000)
+
+
+def test_a_number_that_no_run_reaches_is_one_sentence_and_not_counted_to(store):
+    with pytest.raises(StorageError, match="a number that no run reaches"):
+        last_number(lambda _: True, lambda n: claim_key(RUN, TRAIN, n))
+
+
+def test_of_very_many_attempts_the_newest_are_shown(store):
+    for number in range(1, 251):
+        store.create(claim_key(RUN, TRAIN, number), b"{}")
+    found = ledger.attempts(store, RUN, TRAIN)
+    assert [found[0].number, found[-1].number] == [51, 250]

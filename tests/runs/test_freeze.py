@@ -1,9 +1,12 @@
 """Submit freezes bytes: same bytes, same run."""
 
+import json
+
 import pytest
 
 from fingpt.config import RunConfig
 from fingpt.errors import MissingInputError, RunConflictError
+from fingpt.record import canonical_json
 from fingpt.runs.freeze import create_run, freeze_source, source_files
 from fingpt.runs.run import Run, run_key
 
@@ -73,3 +76,19 @@ def test_another_specification_under_the_same_id_is_refused_and_kept(store):
         create_run(store, run)
     assert caught.value.exit_code == 73
     assert store.read(run_key(run.id)) == b"something else"
+
+
+def test_a_run_frozen_before_run_json_held_the_whole_hash_is_resumed(store):
+    run = Run.of(RunConfig(model="tiny-llama31"), {})
+    fields = json.loads(run.encode())
+    del fields["sha256"]
+    store.create(run_key(run.id), canonical_json(fields))
+    create_run(store, run)
+
+
+def test_another_run_under_the_same_short_id_is_a_conflict(store):
+    run = Run.of(RunConfig(model="tiny-llama31"), {})
+    other = run.model_copy(update={"images": {"train": "registry.example/other"}})
+    store.create(run_key(run.id), other.encode())
+    with pytest.raises(RunConflictError, match="another specification"):
+        create_run(store, run)

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.errors import StorageError
+from fingpt.errors import MissingInputError, StorageError
 from fingpt.runs.chain import KEPT_COMMITS
-from fingpt.runs.manifest import Commit, decode
+from fingpt.runs.manifest import Commit, DatasetManifest, decode, encode
 from fingpt.runs.prune import is_live, leftovers, prune, remove
 from fingpt.runs.run import Stage, commit_key, complete_key
 from fingpt.runs.verify import require_sound, verify
+from fingpt.storage import put
 from fingpt.storage.deleting import open_deleter
 from tests.made_run import MadeRun
 
 NOW = datetime.now(UTC)
+OLD = "01d01d01d01d01d0"
 LONG_AGO = NOW - timedelta(days=1)
 
 
@@ -42,6 +44,15 @@ def grow_old(tmp_path):
 @pytest.fixture
 def made(store, tmp_path) -> MadeRun:
     return MadeRun(store, tmp_path)
+
+
+def old_data_set(store) -> None:
+    """A sound data set that no run names."""
+    ref = put(store, f"datasets/{OLD}/train.jsonl", b"x")
+    manifest = DatasetManifest(
+        id=OLD, source="s", split_rule="published", counts={}, weeks={}, files=(ref,)
+    )
+    put(store, f"datasets/{OLD}/manifest.json", encode(manifest))
 
 
 def names(found) -> list[str]:
@@ -142,19 +153,86 @@ def test_what_is_young_is_left_alone(made, store, deleter):
 
 def test_data_sets_and_sources_that_nothing_names_go(made, store, deleter, grow_old):
     made.whole()
-    store.create("datasets/0ld/train.jsonl", b"x")
-    store.create("raw/0ld/train.jsonl", b"x")
-    store.create("probe/123/twice", b"1")
+    old_data_set(store)
+    store.create(f"raw/{OLD}/train.jsonl", b"x")
+    store.create(f"probe/{OLD}{OLD}/twice", b"1")
     grow_old()
     found = list(leftovers(store, deleter, NOW))
-    assert names(found) == ["datasets/0ld", "raw/0ld", "probe/123"]
+    assert names(found) == [f"datasets/{OLD}", f"raw/{OLD}", f"probe/{OLD}{OLD}"]
     for each in found:
         remove(store, deleter, each, NOW)
     require_sound(made.id, verify(store, made.id, deep=True))
 
 
+FOREIGN = [
+    "datasets/archive/notes.txt",
+    f"datasets/{OLD}/my-notes.txt",
+    "raw/quarter-3/train.parquet",
+    f"raw/{OLD}/thesis.docx",
+    "probe/me/twice",
+    f"probe/{OLD}{OLD}/results.csv",
+]
+
+
+@pytest.mark.parametrize("key", FOREIGN)
+def test_what_others_put_into_our_folders_stays_with_all_beside_it(
+    made, store, deleter, grow_old, key
+):
+    made.whole()
+    old_data_set(store)
+    store.create(f"raw/{OLD}/train.jsonl", b"x")
+    store.create(f"probe/{OLD}{OLD}/twice", b"1")
+    store.create(key, b"somebody's work")
+    grow_old()
+    for each, _ in prune(store, deleter, confirm=True, now=lambda: NOW):
+        assert not key.startswith(each.prefix + "/")
+    assert store.read(key) == b"somebody's work"
+    group = key.rpartition("/")[0]
+    assert group.rpartition("/")[2] != OLD or len(list(store.keys(f"{group}/"))) > 1
+
+
+def test_a_data_set_whose_manifest_is_not_sealed_or_another_s_stays(
+    made, store, deleter, grow_old, tmp_path
+):
+    made.whole()
+    old_data_set(store)
+    store.create("datasets/fedcba9876543210/manifest.json", b"{}")
+    copied = store.read(f"datasets/{OLD}/manifest.json")
+    store.create("datasets/0000000000000000/manifest.json", copied)
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == [f"datasets/{OLD}"]
+
+
+def test_a_store_without_runs_is_refused(store, deleter, grow_old):
+    old_data_set(store)
+    grow_old()
+    with pytest.raises(MissingInputError, match=r"There is no run in .*nothing is pruned"):
+        list(prune(store, deleter, confirm=True, now=lambda: NOW))
+    assert store.exists(f"datasets/{OLD}/train.jsonl")
+
+
+def test_symbolic_links_in_a_folder_store_are_never_followed(
+    made, store, deleter, grow_old, tmp_path
+):
+    made.whole()
+    outside = tmp_path / "outside" / OLD
+    outside.mkdir(parents=True)
+    (outside / "train.jsonl").write_bytes(b"somebody's work")
+    root = tmp_path / "store"
+    (root / "raw" / OLD).symlink_to(outside)
+    (root / "raw" / "0123456789abcdef").mkdir()
+    (root / "raw" / "0123456789abcdef" / "train.jsonl").symlink_to(outside / "train.jsonl")
+    (root / "probe").symlink_to(tmp_path / "outside")
+    grow_old()
+    assert list(prune(store, deleter, confirm=True, now=lambda: NOW)) == []
+    for key in (f"raw/{OLD}/train.jsonl", "raw/0123456789abcdef/train.jsonl"):
+        with pytest.raises(StorageError, match="symbolic link"):
+            deleter.delete(key)
+    assert (outside / "train.jsonl").read_bytes() == b"somebody's work"
+
+
 def test_data_sets_and_sources_stay_while_any_run_is_at_work(made, store, deleter, grow_old):
-    store.create("datasets/0ld/train.jsonl", b"x")
+    old_data_set(store)
     made.attempt(Stage.PREP, 1, code=None, at=NOW)
     grow_old()
     assert names(leftovers(store, deleter, NOW)) == []

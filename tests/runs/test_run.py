@@ -8,6 +8,7 @@ import pytest
 from fingpt.config import RunConfig
 from fingpt.errors import DataError
 from fingpt.models import MODELS
+from fingpt.record import canonical_json
 from fingpt.runs.run import Run, Stage, complete_key, run_key
 
 CONFIG = RunConfig(model="tiny-deepseek-r1")
@@ -48,3 +49,28 @@ def test_bytes_that_are_no_run_are_one_sentence(data):
 def test_keys_lie_under_the_run():
     assert run_key("r-1") == "runs/r-1/run.json"
     assert complete_key("r-1", Stage.EVAL) == "runs/r-1/eval/COMPLETE.json"
+
+
+def test_run_json_holds_the_whole_hash_of_configuration_and_images():
+    fields = json.loads(RUN.encode())
+    assert fields["sha256"] == RUN.sha256
+    assert len(RUN.sha256) == 64
+    assert RUN.id.endswith(RUN.sha256[:8])
+    other = RUN.model_copy(update={"images": {"prep": "sha256:2"}})
+    assert other.sha256 != RUN.sha256
+
+
+def test_a_run_json_with_another_whole_hash_is_refused():
+    fields = {**json.loads(RUN.encode()), "sha256": "0" * 64}
+    with pytest.raises(DataError, match="does not match its own hashes"):
+        Run.decode(json.dumps(fields).encode())
+
+
+def test_a_run_json_from_before_it_held_the_whole_hash_is_still_read():
+    fields = json.loads(RUN.encode())
+    del fields["sha256"]
+    before = canonical_json(fields)
+    assert Run.decode(before) == RUN
+    assert RUN.is_encoded_as(before)
+    assert RUN.is_encoded_as(RUN.encode())
+    assert not RUN.is_encoded_as(before + b" ")

@@ -204,3 +204,35 @@ def test_the_last_message_goes_where_every_manifest_looks_for_it():
     for path in sorted(MANIFESTS.glob("*.yaml")):
         (container,) = yaml.safe_load(path.read_text())["spec"]["template"]["spec"]["containers"]
         assert container["terminationMessagePath"] == str(frame.TERMINATION_MESSAGE), path.name
+
+
+def collision(run):
+    """Another run whose run.json is sound and has the same short id, as 245 s of one core find it."""
+    other = run.model_copy(update={"images": {"prep": "registry.example/evil@sha256:0"}})
+    other = Run.of(other.config, other.images)
+    return other.model_copy(update={"id": run.id})
+
+
+def test_a_stage_starts_no_run_but_the_one_that_was_submitted(store, capsys, monkeypatch):
+    other = collision(RUN)
+    # What a collision is: its own id is right.
+    monkeypatch.setattr(Run, "of", classmethod(lambda cls, *_: other))
+    store.create(run_key(RUN.id), other.encode())
+    uri = f"{store.uri}/{run_key(RUN.id)}"
+
+    def load():
+        raise AssertionError("the body must not be loaded")
+
+    assert run_stage(Stage.PREP, uri, load, RUN.sha256) == 73
+    said = capsys.readouterr().err
+    assert "holds another run of the same short id" in said
+    assert other.sha256[:16] in said
+    assert RUN.sha256[:16] in said
+
+
+def test_a_stage_s_command_line_takes_the_run_s_whole_hash(store, uri, capsys):
+    assert frame.main(Stage.PREP, lambda: manifest_of, ["--run", uri, "--sha256", "0" * 64]) == 73
+    assert frame.main(Stage.PREP, lambda: manifest_of, ["--run", uri, "--sha256", RUN.sha256]) == 0
+    assert frame.main(Stage.PREP, lambda: manifest_of, ["--run", uri]) == 0
+    for words in ([], ["--run"], ["--sha256", RUN.sha256], ["--run", uri, "--sha256"], [uri]):
+        assert frame.main(Stage.PREP, lambda: manifest_of, words) == 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,34 @@ def test_a_record_with_the_same_content_in_other_bytes_is_damaged(made, store, t
     path.write_bytes(path.read_bytes().replace(b'":', b'": ', 1))
     damaged = [link for link in verify(store, made.id) if link.status is LinkStatus.DAMAGED]
     assert [link.key for link in damaged] == [key]
+
+
+def test_a_commit_of_an_absurd_number_is_one_gap_and_not_endless_lines(made, store):
+    store.create(f"runs/{made.id}/train/commits/999999999.json", b"{}")
+    links = verify(store, made.id)
+    wrong = [link for link in links if link.status in (LinkStatus.MISSING, LinkStatus.DAMAGED)]
+    assert [link.key.rpartition("/")[2] for link in wrong] == ["000004.json", "999999999.json"]
+    assert "999,999,995 up to number 999999998 are missing" in wrong[0].message
+
+
+def test_what_is_no_number_among_the_commits_is_left_alone(made, store):
+    for name in ("x.json", "1.json", f"{'9' * 60}.json", "٠٠٠٠٠٩.json"):
+        store.create(f"runs/{made.id}/train/commits/{name}", b"{}")
+    assert exit_code(verify(store, made.id, deep=True)) == 0
+
+
+def test_a_record_that_is_far_too_long_is_damaged_and_not_read(made, store, tmp_path):
+    path = tmp_path / "store" / complete_key(made.id, Stage.TRAIN)
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)  # sparse: it has no blocks
+    links = {link.key: link for link in verify(store, made.id)}
+    assert links[complete_key(made.id, Stage.TRAIN)].status is LinkStatus.DAMAGED
+
+
+def test_a_run_frozen_before_run_json_held_the_whole_hash_verifies(made, store, tmp_path):
+    path = tmp_path / "store" / run_key(made.id)
+    fields = json.loads(path.read_bytes())
+    del fields["sha256"]
+    path.write_bytes(canonical_json(fields))
+    links = [link for link in verify(store, made.id) if not link.key.startswith("reports/")]
+    assert next(link for link in links if link.key == run_key(made.id)).status is LinkStatus.OK

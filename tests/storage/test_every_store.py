@@ -223,3 +223,19 @@ def test_one_flipped_bit_in_a_tree_fails_the_whole_download(lab, tmp_path):
 
 def test_the_probe_passes_on_a_store_with_conditional_writes(store):
     probe(store)
+
+
+def test_an_object_that_is_too_long_is_refused_before_it_is_read(store):
+    store.create("a", b"0123456789")
+    assert store.read("a", 10) == b"0123456789"
+    with pytest.raises(StorageError, match="a has 10 bytes where at most 9 are read"):
+        store.read("a", 9)
+    with pytest.raises(StorageError, match="10 bytes where at most 4"):
+        read_verified(store, "a", sha256_bytes(b"0123456789"), 4)
+
+
+def test_a_record_is_read_up_to_16_mib_unless_more_is_asked_for(store):
+    store.create("a", bytes((16 << 20) + 1))
+    with pytest.raises(StorageError, match="16,777,217 bytes where at most 16,777,216"):
+        store.read("a")
+    assert len(store.read("a", 1 << 30)) == (16 << 20) + 1

@@ -20,10 +20,10 @@ from fingpt.errors import (
     TransientError,
 )
 from fingpt.models import spec
-from fingpt.weights import mirror as module
 from fingpt.weights.base import fetch_base, read_base_manifest
+from fingpt.weights.contents import KINDS, check_config, check_settings
 from fingpt.weights.hub import Hub
-from fingpt.weights.mirror import check_config, check_settings, mirror
+from fingpt.weights.mirror import mirror
 from tests import hub_server
 from tests.hub_server import OTHER_TOKEN, TOKEN, HubServer, repository, serving, sha256
 
@@ -320,7 +320,7 @@ def test_a_file_that_finds_no_room_is_named_with_what_it_needs(store, server, mo
         ("config.json", {"vocab_file": "/etc/passwd"}, "'vocab_file'"),
         ("config.json", [], "no settings"),
         ("config.json", b"{", "is not JSON"),
-        ("config.json", b"[" * 100_000, "is not JSON"),
+        ("config.json", b"[" * 100_000, "is nested deeper"),
         ("tokenizer.json", {}, "no fast tokenizer"),
         ("tokenizer.json", {"model": {"type": "Unigram", "vocab": {}, "merges": []}}, "kind BPE"),
         ("tokenizer.json", {"model": {"type": "BPE", "vocab": {}}}, "no fast tokenizer"),
@@ -355,7 +355,7 @@ def test_the_settings_of_both_pinned_models_are_allowed():
         "pretraining_tp rms_norm_eps rope_scaling rope_theta tie_word_embeddings torch_dtype transformers_version "
         "use_cache vocab_size"
     )
-    content = {**dict.fromkeys(common.split(), 1), **module._KINDS}
+    content = {**dict.fromkeys(common.split(), 1), **KINDS}
     assert check_config(content) == ""
     tokenizer = "add_bos_token added_tokens_decoder bos_token chat_template legacy model_max_length tokenizer_class"
     assert check_settings(dict.fromkeys(tokenizer.split(), 1)) == ""

@@ -84,7 +84,7 @@ def last_message(text: str) -> str:
         return ""
     try:
         return str(json.loads(lines[-1])["event"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return lines[-1]
 
 
