@@ -16,7 +16,7 @@ from fingpt.storage import open_store
 
 
 def main(
-    run: Annotated[str, typer.Option(help="run id")],
+    run: Annotated[str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id")] = "",
     follow: Annotated[bool, typer.Option(help="wait for what is still to come")] = True,
 ) -> None:
     """Print every line of a run's pods, stage after stage; Ctrl-C stops the reading only."""
@@ -25,8 +25,8 @@ def main(
 
     def action() -> None:
         store = open_store(environment.store)
-        require_run(store, run)
-        frozen = load_run(store, run)
+        require_run(store, run.strip())
+        frozen = load_run(store, run.strip())
         from fingpt.cluster.logs import attempt_log, run_log
 
         if store.uri.startswith("file:"):

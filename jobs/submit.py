@@ -14,7 +14,7 @@ import typer
 
 from fingpt import log
 from fingpt.cluster.submission import open_backend
-from fingpt.config import load_config, read_environment
+from fingpt.config import argument, load_config, read_environment, split_words
 from fingpt.models import spec
 from fingpt.runs.backend import Mode
 from fingpt.runs.run import Stage
@@ -37,30 +37,41 @@ class Verb(StrEnum):
 
 def main(
     verb: Annotated[Verb, typer.Argument(help="one stage, run for all of them, or base weights")],
-    model: Annotated[str, typer.Option(help="a file in jobs/configs; a model, for base weights")],
+    model: Annotated[
+        str,
+        typer.Option(
+            envvar="FINGPT_ARG_MODEL", help="a file in jobs/configs; a model, for base weights"
+        ),
+    ],
     data: Annotated[
-        str | None, typer.Option(help="source of the rows; default: the configuration's")
-    ] = None,
-    limit: Annotated[str | None, typer.Option(help="rows to keep per split")] = None,
+        str,
+        typer.Option(
+            envvar="FINGPT_ARG_DATA", help="source of the rows; default: the configuration's"
+        ),
+    ] = "",
+    limit: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_LIMIT", help="rows to keep per split")
+    ] = "",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="override, such as train.lr=1e-4")
+        list[str] | None,
+        typer.Option("--set", help='overrides, such as "train.lr=1e-4 train.epochs=1"'),
     ] = None,
     mode: Annotated[Mode, typer.Option(help="how to carry it out")] = Mode.SUBMIT,
 ) -> None:
     """Freeze a run into the store and carry out its stages; the same command resumes."""
     log.setup()
-    overrides = list(set_ or [])
-    overrides += [f"prep.source={data}"] if data else []
-    overrides += [f"prep.limit={limit}"] if limit else []
     environment = read_environment()
 
     def bring_base() -> str:
-        row = spec(model)
+        row = spec(model.strip())
         require_origin(row, tiny=verb is Verb.TINY)
         return open_backend(open_store(environment.store), mode, environment).bring_base(row)
 
     def carry_out() -> str:
-        config = load_config(CONFIGS / f"{model}.yaml", overrides)
+        settings = [word for text in set_ or [argument("SET")] for word in split_words(text, "SET")]
+        settings += [f"prep.source={data}"] if data.strip() else []
+        settings += [f"prep.limit={limit}"] if limit.strip() else []
+        config = load_config(CONFIGS / f"{model.strip()}.yaml", settings)
         stages = list(Stage) if verb is Verb.RUN else [Stage(verb)]
         backend = open_backend(open_store(environment.store), mode, environment)
         return backend.execute(backend.freeze(config), stages, follow=mode is Mode.WAIT)
