@@ -193,10 +193,10 @@ def read_environment() -> Environment:
 def store_uri(text: str) -> str:
     """The URI of the store that a person names by a folder or a URI; of `./store` where `text` is blank.
 
-    A folder is taken as it is written, but for a `~` in front, and percent-encoded: `file://` URIs, and they alone, are
-    decoded when the store is opened.
+    A folder is taken as it is written, but for a `~` in front, and percent-encoded; `open_store` decodes every `file:`
+    URI once. (A folder whose name begins like a URI: ./s3:x.)
     """
-    if "://" in text:
+    if "://" in text or text.strip().startswith(("s3:", "file:")):
         return text.strip()
     return local_path(text if text.strip() else "store").absolute().as_uri()
 
@@ -207,7 +207,7 @@ def local_path(text: str) -> Path:
     Shells leave it alone in quotes, so it is expanded here. ConfigError where there is no such home.
     """
     try:
-        return Path(text).expanduser()
+        return Path(text).expanduser() if text.startswith("~") else Path(text)
     except RuntimeError:
         raise ConfigError(
             f"'{text}' begins with '~', but there is no such home folder; write the whole path, or ./~ for that name."
