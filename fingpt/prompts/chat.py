@@ -34,6 +34,11 @@ _TEMPLATES: dict[Family, Template] = {
     "deepseek-r1": deepseek_r1.prompt,
 }
 
+_CHAT_TEMPLATES: dict[Family, str] = {
+    "llama31": llama31.CHAT_TEMPLATE,
+    "deepseek-r1": deepseek_r1.CHAT_TEMPLATE,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
@@ -177,6 +182,14 @@ def template_sha256(spec: ModelSpec) -> str:
             [{"mark": p.token} if isinstance(p, SpecialToken) else {"text": p} for p in pieces]
         )
     )
+
+
+def chat_template(spec: ModelSpec) -> str:
+    """The family's template as Jinja, for a `chat_template.jinja` beside an adapter.
+
+    Text without special tokens gives the ids that `render` gives. Nothing is dropped from a long prompt.
+    """
+    return _CHAT_TEMPLATES[spec.family]
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
