@@ -75,7 +75,10 @@ def test_the_template_gives_our_prompt_and_our_training_sequence(byte_level, key
 @pytest.mark.parametrize("key", ["llama31", "deepseek-r1"])
 def test_the_template_gives_our_ids_in_the_real_vocabulary(golden, bpe_folders, key):  # noqa: F811
     tokenizer = chat.load_tokenizer(bpe_folders[key])
-    for case in golden["cases"]:
+    # Special tokens in the text become ids there, which no template can prevent; ours keeps them text.
+    cases = [case for case in golden["cases"] if case["name"] != "injection"]
+    assert len(cases) == 3
+    for case in cases:
         one = from_case(case)
         ours = chat.render(spec(key), tokenizer, one, ROOMY)
         assert by_jinja(spec(key), tokenizer, messages_of(one)) == list(ours.prompt_ids)
