@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fingpt.config import RunConfig
 from fingpt.models import spec
-from fingpt.prompts.chat import template_sha256
+from fingpt.prompts.families import template_sha256
 from fingpt.record import FileRef, canonical_json, sha256_bytes
 from fingpt.runs.freeze import create_run, freeze_source
 from fingpt.runs.manifest import (

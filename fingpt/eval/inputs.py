@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fingpt.errors import DataError
 from fingpt.models import ModelSpec, spec
-from fingpt.prompts.chat import template_sha256
 from fingpt.prompts.examples import Example, decode_jsonl
+from fingpt.prompts.families import template_sha256
 from fingpt.record import FileRef, tree_sha256
 from fingpt.runs.manifest import BaseManifest, DatasetManifest, PrepManifest, TrainManifest
 from fingpt.runs.run import (

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 
 from fingpt.models import ModelSpec, spec
-from fingpt.prompts.chat import chat_template, template_sha256
+from fingpt.prompts.families import chat_template, template_sha256
 from fingpt.record import FileRef
 from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, VariantScores
 from fingpt.runs.run import SPLITS, Run

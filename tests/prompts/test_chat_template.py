@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from fingpt.models import MODELS, ModelSpec, spec
-from fingpt.prompts import chat
+from fingpt.prompts import chat, families
 from tests import llama3_bpe
 from tests.prompts.test_chat import ROOMY, bpe_folders, example, from_case, golden  # noqa: F401
 
@@ -46,7 +46,7 @@ def byte_level() -> PreTrainedTokenizerFast:
 def by_jinja(model: ModelSpec, tokenizer, messages, *, prompt=True) -> list[int]:
     found = tokenizer.apply_chat_template(
         messages,
-        chat_template=chat.chat_template(model),
+        chat_template=families.chat_template(model),
         add_generation_prompt=prompt,
         tokenize=True,
         return_dict=False,

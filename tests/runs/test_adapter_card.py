@@ -11,7 +11,7 @@ import yaml
 from fingpt import log
 from fingpt.errors import ConfigError
 from fingpt.models import MODELS, spec
-from fingpt.prompts.chat import chat_template
+from fingpt.prompts.families import chat_template
 from fingpt.runs.collect import collect
 from fingpt.runs.manifest import TrainManifest, decode
 from fingpt.runs.run import Stage, complete_key
