@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from fingpt.errors import ConfigError, MissingInputError, nearest
 from fingpt.models import LINEAR_LAYERS, spec
@@ -130,12 +138,25 @@ class TrainConfig(Frozen):
 
 
 class EvalConfig(Frozen):
-    """Greedy generation and scoring of every test row; `include_base` scores the untuned base beside the adapter."""
+    """Greedy generation and scoring of every test row; `include_base` scores the untuned base beside the adapter.
+
+    `adapter`: one that was trained elsewhere, as a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; submit
+    replaces it by `adapters/<hash>` after copying its bytes into the bucket. Such a run trains nothing.
+    """
 
     batch_size: Positive = 16
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 512
     include_base: bool = True
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    adapter: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_adapter(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run without a foreign adapter is written, and hashed, as before there were any."""
+        plain: dict[str, Any] = fields(self)
+        if self.adapter is None:
+            del plain["adapter"]
+        return plain
 
 
 class RunConfig(Frozen):

@@ -10,7 +10,6 @@ import typer
 from fingpt import log
 from fingpt.config import read_environment
 from fingpt.runs.ledger import require_run
-from fingpt.runs.run import Stage
 from fingpt.runs.stage import guarded, load_run
 from fingpt.storage import open_store
 
@@ -30,7 +29,7 @@ def main(
         from fingpt.cluster.logs import attempt_log, run_log
 
         if store.uri.startswith("file:"):
-            for stage in Stage:
+            for stage in frozen.stages:
                 for line in attempt_log(store, frozen, stage):
                     typer.echo(line)
             return

@@ -7,19 +7,29 @@ store is a folder; else the cluster of the current kube context.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fingpt import log
 from fingpt.cluster.submission import open_backend
-from fingpt.config import argument, load_config, read_environment, split_words
-from fingpt.models import spec
+from fingpt.config import (
+    Environment,
+    RunConfig,
+    argument,
+    load_config,
+    read_environment,
+    split_words,
+)
+from fingpt.errors import ConfigError
+from fingpt.models import ModelSpec, spec
 from fingpt.runs.backend import Mode
-from fingpt.runs.run import Stage
+from fingpt.runs.run import Run, Stage
 from fingpt.runs.stage import guarded
-from fingpt.storage import open_store
+from fingpt.storage import ObjectStore, open_store
 from fingpt.weights.base import require_origin
 from jobs import CONFIGS
 
@@ -35,7 +45,7 @@ class Verb(StrEnum):
     TINY = "tiny"
 
 
-def main(
+def main(  # noqa: PLR0913 - each is an option of the command
     verb: Annotated[Verb, typer.Argument(help="one stage, run for all of them, or base weights")],
     model: Annotated[
         str,
@@ -51,6 +61,13 @@ def main(
     ] = "",
     limit: Annotated[
         str, typer.Option(envvar="FINGPT_ARG_LIMIT", help="rows to keep per split")
+    ] = "",
+    adapter: Annotated[
+        str,
+        typer.Option(
+            envvar="FINGPT_ARG_ADAPTER",
+            help="for eval: an adapter trained elsewhere, a folder, s3://… or hub:owner/name@commit",
+        ),
     ] = "",
     set_: Annotated[
         list[str] | None,
@@ -71,10 +88,14 @@ def main(
         settings = [word for text in set_ or [argument("SET")] for word in split_words(text, "SET")]
         settings += [f"prep.source={data}"] if data.strip() else []
         settings += [f"prep.limit={limit}"] if limit.strip() else []
+        settings += [f"eval.adapter={adapter}"] if adapter.strip() else []
         config = load_config(CONFIGS / f"{model.strip()}.yaml", settings)
-        stages = list(Stage) if verb is Verb.RUN else [Stage(verb)]
-        backend = open_backend(open_store(environment.store), mode, environment)
-        return backend.execute(backend.freeze(config), stages, follow=mode is Mode.WAIT)
+        store = open_store(environment.store)
+        backend = open_backend(store, mode, environment)
+        if config.eval.adapter and mode is not Mode.DRY_RUN:
+            config = freeze_adapter(store, config, environment)
+        run = backend.freeze(config)
+        return backend.execute(run, stages_of(run, verb), follow=mode is Mode.WAIT)
 
     def action() -> None:
         printed = bring_base() if verb in (Verb.MIRROR, Verb.TINY) else carry_out()
@@ -82,6 +103,33 @@ def main(
             typer.echo(printed)
 
     sys.exit(guarded(action, debug=environment.debug))
+
+
+def stages_of(run: Run, verb: Verb) -> Sequence[Stage]:
+    """What to carry out. A foreign adapter is evaluated by a run of its own, whose rows `eval` has to prepare first."""
+    if run.config.eval.adapter and verb is Verb.TRAIN:
+        raise ConfigError(
+            "ADAPTER names an adapter to evaluate, so there is nothing to train: make eval ADAPTER=…."
+        )
+    whole = verb is Verb.RUN or (run.config.eval.adapter and verb is Verb.EVAL)
+    return run.stages if whole else [Stage(verb)]
+
+
+def freeze_adapter(store: ObjectStore, config: RunConfig, environment: Environment) -> RunConfig:
+    """`config` with its foreign adapter in the store; the hub is asked only for one that lies there."""
+    from fingpt.weights import foreign
+
+    def fetch(repository: ModelSpec, folder: Path, names: tuple[str, ...]) -> None:
+        from fingpt.weights.hub import Hub
+
+        hub = Hub(environment.hub_token)
+        there = hub.files(repository)
+        wanted = [there[name] for name in names if name in there]
+        with log.progress(f"fetch {repository.base}", sum(file.size for file in wanted)) as meter:
+            for file in wanted:
+                hub.download(repository, file, folder, meter)
+
+    return foreign.freeze_adapter(store, config, fetch)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
@@ -43,8 +44,27 @@ def load(base: Path, adapter: Path, place: torch.device, kind: torch.dtype) -> P
         raise DataError(
             f"The adapter does not fit the base in {base.name}: {str(fault).splitlines()[0][:200]}; train it again."
         ) from None
+    _check_loaded(tuned, adapter)
     tuned.eval()
     return tuned
+
+
+def _check_loaded(tuned: PeftModel, adapter: Path) -> None:
+    """DataError unless every weight of the file is in the model, none is missing there, and all are finite.
+
+    PEFT itself warns of missing weights and leaves them at their random start.
+    """
+    with safe_open(adapter / "adapter_model.safetensors", framework="pt") as file:
+        saved = set(file.keys())
+    state = get_peft_model_state_dict(tuned, save_embedding_layers=False)
+    differ = sorted(saved ^ set(state))
+    if differ:
+        raise DataError(
+            f"The adapter has other layers than its base ({len(differ)} differ, first {differ[0][:100]}); it was "
+            "trained on another base."
+        )
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+        raise DataError("The adapter holds NaN or Inf; train it again.")
 
 
 @contextmanager

@@ -53,7 +53,10 @@ def newest_runs(store: ObjectStore) -> list[str]:
         if not key.endswith(suffix):
             continue
         manifest = decode(EvalManifest, store.read(key), key)
-        model = load_run(store, manifest.run).config.model
+        run = load_run(store, manifest.run)
+        if Stage.TRAIN not in run.stages:
+            continue  # _side says why
+        model = run.config.model
         place = (manifest.dataset, model)
         newest[place] = max(newest.get(place, ("", "")), (manifest.finished_at, manifest.run))
     if not newest:
@@ -90,6 +93,11 @@ def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
 
 
 def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
+    if Stage.TRAIN not in run.stages:
+        raise ConfigError(
+            f"Run {run.id} evaluated an adapter that was trained elsewhere, and a comparison needs the record of the "
+            f"training; its scores alone: make collect RUN={run.id}."
+        )
     for stage in (Stage.TRAIN, Stage.EVAL):
         if not store.exists(complete_key(run.id, stage)):
             raise MissingInputError(

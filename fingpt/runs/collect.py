@@ -56,14 +56,14 @@ def collect(store: ObjectStore, run_id: str, folder: Path, *, adapter: bool) -> 
     """
     require_run(store, run_id)
     run = load_run(store, run_id)
-    every = {stage: finished(store, run, stage) for stage in Stage}
+    every = {stage: finished(store, run, stage) for stage in run.stages}
     found = {stage: manifest for stage, manifest in every.items() if manifest is not None}
     if not found:
         raise MissingInputError(
             f"No stage of {run_id} has finished, so there is nothing to collect; how it is doing: "
             f"make status RUN={run_id}."
         )
-    for stage in [stage for stage in Stage if stage not in found]:
+    for stage in [stage for stage in run.stages if stage not in found]:
         log.warning(f"Stage {stage} has not finished; what it makes is not collected.", run=run_id)
     own = list(_own(store, run, found, adapter=adapter))
     shared = list(_shared(store, run, found))
