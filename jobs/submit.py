@@ -90,6 +90,7 @@ def main(  # noqa: PLR0913 - each is an option of the command
         settings += [f"prep.limit={limit}"] if limit.strip() else []
         settings += [f"eval.adapter={adapter}"] if adapter.strip() else []
         config = load_config(CONFIGS / f"{model.strip()}.yaml", settings)
+        _require_use(config, verb)
         store = open_store(environment.store)
         backend = open_backend(store, mode, environment)
         if config.eval.adapter and mode is not Mode.DRY_RUN:
@@ -105,12 +106,15 @@ def main(  # noqa: PLR0913 - each is an option of the command
     sys.exit(guarded(action, debug=environment.debug))
 
 
-def stages_of(run: Run, verb: Verb) -> Sequence[Stage]:
-    """What to carry out. A foreign adapter is evaluated by a run of its own, whose rows `eval` has to prepare first."""
-    if run.config.eval.adapter and verb is Verb.TRAIN:
+def _require_use(config: RunConfig, verb: Verb) -> None:
+    if config.eval.adapter and verb is Verb.TRAIN:
         raise ConfigError(
             "ADAPTER names an adapter to evaluate, so there is nothing to train: make eval ADAPTER=…."
         )
+
+
+def stages_of(run: Run, verb: Verb) -> Sequence[Stage]:
+    """What to carry out. A foreign adapter is evaluated by a run of its own, whose rows `eval` has to prepare first."""
     whole = verb is Verb.RUN or (run.config.eval.adapter and verb is Verb.EVAL)
     return run.stages if whole else [Stage(verb)]
 

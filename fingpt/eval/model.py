@@ -39,6 +39,7 @@ def load(base: Path, adapter: Path, place: torch.device, kind: torch.dtype) -> P
         with warnings.catch_warnings():
             # peft 0.21 asks transformers 5 by a name that it is about to drop.
             warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+            warnings.filterwarnings("ignore", message="Found missing adapter keys")  # refused below
             tuned = PeftModel.from_pretrained(model.to(place), str(adapter), is_trainable=False)
     except (RuntimeError, ValueError, KeyError, TypeError) as fault:
         raise DataError(

@@ -125,6 +125,7 @@ def _gather(source: str, model: ModelSpec, scratch: Path, fetch: FetchFromHub) -
     """The two files of the adapter in a folder of their own."""
     folder = scratch / "adapter"
     folder.mkdir()
+    (scratch / "hub").mkdir()
     if source.startswith("s3://"):
         seen = _from_bucket(open_store(source.rstrip("/")), folder)
     elif source.startswith("hub:"):
@@ -133,8 +134,9 @@ def _gather(source: str, model: ModelSpec, scratch: Path, fetch: FetchFromHub) -
             raise ConfigError(
                 f"'{source}' names no adapter on the hub with its commit, such as hub:owner/name@{'0' * 40}."
             )
-        fetch(_repository(model, match[1], match[2]), folder, (CONFIG, WEIGHTS))
-        seen = []
+        fetch(_repository(model, match[1], match[2]), scratch / "hub", (CONFIG, WEIGHTS))
+        # The hub's client leaves notes of its own beside what it brings.
+        seen = _from_folder(scratch / "hub", folder)
     else:
         seen = _from_folder(local_path(source), folder)
     missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
