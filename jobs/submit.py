@@ -45,7 +45,7 @@ class Verb(StrEnum):
     TINY = "tiny"
 
 
-def main(  # noqa: PLR0913 - each is an option of the command
+def main(
     verb: Annotated[Verb, typer.Argument(help="one stage, run for all of them, or base weights")],
     model: Annotated[
         str,
@@ -61,13 +61,6 @@ def main(  # noqa: PLR0913 - each is an option of the command
     ] = "",
     limit: Annotated[
         str, typer.Option(envvar="FINGPT_ARG_LIMIT", help="rows to keep per split")
-    ] = "",
-    adapter: Annotated[
-        str,
-        typer.Option(
-            envvar="FINGPT_ARG_ADAPTER",
-            help="for eval: an adapter trained elsewhere, a folder, s3://… or hub:owner/name@commit",
-        ),
     ] = "",
     set_: Annotated[
         list[str] | None,
@@ -88,6 +81,7 @@ def main(  # noqa: PLR0913 - each is an option of the command
         settings = [word for text in set_ or [argument("SET")] for word in split_words(text, "SET")]
         settings += [f"prep.source={data}"] if data.strip() else []
         settings += [f"prep.limit={limit}"] if limit.strip() else []
+        adapter = argument("ADAPTER")
         settings += [f"eval.adapter={adapter}"] if adapter.strip() else []
         config = load_config(CONFIGS / f"{model.strip()}.yaml", settings)
         _require_use(config, verb)
@@ -121,7 +115,7 @@ def stages_of(run: Run, verb: Verb) -> Sequence[Stage]:
 
 def freeze_adapter(store: ObjectStore, config: RunConfig, environment: Environment) -> RunConfig:
     """`config` with its foreign adapter in the store; the hub is asked only for one that lies there."""
-    from fingpt.weights import foreign
+    from fingpt.eval import foreign
 
     def fetch(repository: ModelSpec, folder: Path, names: tuple[str, ...]) -> None:
         from fingpt.weights.hub import Hub

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from safetensors.numpy import save
 
+from fingpt.eval.foreign import CONFIG, WEIGHTS
 from fingpt.runs.run import Stage, complete_key
 from fingpt.storage import open_store
-from fingpt.weights.foreign import CONFIG, WEIGHTS
+from tests.eval.test_foreign import SETTINGS, tensors
 from tests.hub_server import TOKEN, HubServer, serving
-from tests.weights.test_foreign import SETTINGS, tensors
 
 ROOT = Path(__file__).parent.parent.parent
 
