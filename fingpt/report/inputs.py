@@ -72,9 +72,7 @@ def newest_runs(store: ObjectStore) -> list[str]:
 def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
     """Read the named runs; ConfigError when one is named twice, MissingInputError when one has not finished."""
     if len(set(run_ids)) != len(run_ids):
-        raise ConfigError(
-            'A run is named twice; name different runs, such as --runs "run-a run-b".'
-        )
+        raise ConfigError('A run is named twice; name different runs, such as RUNS="run-a run-b".')
     reading = Reading()
     runs = [load_run(store, run_id) for run_id in run_ids]
     models = [run.config.model for run in runs]
