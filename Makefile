@@ -10,11 +10,11 @@ PYTHON  ?= python3#     any Python >= 3.11; only `setup` uses it
 MODEL   ?= tiny-llama31# a file in jobs/configs
 DATA    ?=#             a folder, a .parquet or .jsonl file, s3://…, hub:owner/name; empty: the configuration's
 LIMIT   ?=#             rows per split; empty: all
-SET     ?=#             overrides, "train.lr=1e-4 eval.batch_size=8"
+SET     ?=#             overrides, "train.lr=1e-4 eval.batch_size=8"; one with a blank in it takes quotes
 RUNS    ?=#             run ids for compare; empty: the newest of each model
 ANSWERS ?=#             a parquet file with symbol, period, prediction
 OUT     ?=#             where score and collect write, and compare its copy; empty: ./collected/<run>, ./reports/<id>
-ADAPTER ?=#             1: collect brings the adapter too
+ADAPTER ?=#             collect: 1 brings the adapter too; eval: an adapter made elsewhere (folder, s3://…, hub:owner/name)
 LOCAL   ?=#             1: processes of this machine; so it is for a folder STORE anyway
 DRY_RUN ?=#             1: print the Jobs as YAML and create nothing
 WAIT    ?=#             1: wait for the Job of one stage
@@ -33,21 +33,31 @@ VENV := .venv
 PY   := $(VENV)/bin/python
 SCAN := $(VENV)-scan
 DEMO_MODELS := tiny-llama31 tiny-deepseek-r1
-empty :=
-space := $(empty) $(empty)
 
+# A value is text: make must not expand it, nor a shell read it. So the raw text takes the place of each variable before
+# anything uses it, commands get it in their environment as FINGPT_ARG_<name>, and no recipe contains it.
+VALUES := PYTHON MODEL DATA LIMIT SET RUNS ANSWERS OUT ADAPTER LOCAL DRY_RUN WAIT STORE RUN NAMESPACE DEEP CONFIRM \
+	REGISTRY TAG PUSH PART KUEUE
+COMMANDS := tiny mirror prep train eval run compare collect score demo status logs cancel list verify doctor prune
+unknown := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(filter-out $(VALUES),$(name))))
+ifneq ($(strip $(unknown)),)
+$(error There is no variable $(strip $(unknown)); the variables are $(VALUES))
+endif
+model_is_named := $(filter-out file,$(origin MODEL))
+$(foreach name,$(VALUES),$(eval override $(name) := $$(value $(name))))
+$(foreach name,$(VALUES),$(eval $(COMMANDS): export FINGPT_ARG_$(name) := $$($(name))))
+
+export PYTHON REGISTRY TAG PUSH PART KUEUE
 ifneq ($(strip $(STORE)),)
-export FINGPT_STORE := $(if $(findstring ://,$(STORE)),$(STORE),file://$(abspath $(STORE)))
+export FINGPT_STORE := $(STORE)
 endif
-
 ifneq ($(strip $(NAMESPACE)),)
-export FINGPT_NAMESPACE := $(strip $(NAMESPACE))
+export FINGPT_NAMESPACE := $(NAMESPACE)
 endif
 
-submit = $(PY) -m jobs.submit $(1) --model $(2) $(if $(strip $(DATA)),--data '$(strip $(DATA))') \
-	$(if $(strip $(LIMIT)),--limit $(LIMIT)) $(foreach pair,$(SET),--set '$(pair)') $(mode)
-named = $(filter-out file,$(origin MODEL))
-mode = $(if $(strip $(LOCAL)),--mode local,$(if $(strip $(DRY_RUN)),--mode dry-run,$(if $(strip $(WAIT)),--mode wait)))
+# $(call flag,NAME,text): the text, a fixed one, where the variable NAME is set and is not 0 or no
+flag = $(if $(filter-out 0 no false,$($(1))),$(2))
+mode = $(or $(call flag,LOCAL,--mode local),$(call flag,DRY_RUN,--mode dry-run),$(call flag,WAIT,--mode wait))
 
 .PHONY: help
 help: ## print this list
@@ -61,22 +71,20 @@ help: ## print this list
 setup: $(VENV)/ready ## install the locked libraries into .venv (some minutes, once)
 
 $(VENV)/ready: requirements/dev.txt requirements/cuda.txt requirements/torch-cpu.txt requirements/pip.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "$(PYTHON) is missing or older than Python 3.11; name another: make setup PYTHON=python3.12" >&2; exit 78; }
+	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "$$PYTHON is missing or older than Python 3.11; name another: make setup PYTHON=python3.12" >&2; exit 78; }
 	@echo "Installing the locked libraries into $(VENV); this takes some minutes, once."
-	@[ -x $(PY) ] || $(PYTHON) -m venv $(VENV)
+	@[ -x $(PY) ] || "$$PYTHON" -m venv $(VENV)
 	@requirements/install $(PY) dev
 	@touch $@
 
-.PHONY: test fuzz test-slow
+.PHONY: test fuzz test-slow lint types
 test: setup ## run the unit tests on two cores
 	@$(PY) -m pytest -n 2
 fuzz: setup ## read 10,000 mutated inputs with every reader
 	@FINGPT_FUZZ=10000 $(PY) -m pytest -n 2 tests/test_fuzz.py
 test-slow: setup ## run the slow tests: whole runs, kill tests, several processes (PART=1, 2 or 3: a third of the kill tests)
-	@$(PY) -m pytest -n 2 -m "slow and not e2e$(if $(strip $(PART)), and (part$(PART) or not (part1 or part2 or part3)))"
-
-.PHONY: lint types
+	@$(PY) -m pytest -n 2 -m "slow and not e2e$${PART:+ and (part$$PART or not (part1 or part2 or part3))}"
 lint: setup ## check style and formatting
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -97,13 +105,13 @@ scan: setup $(SCAN)/ready ## check the Dockerfiles, the Jobs of a GPU site and w
 	  $(SCAN)/bin/checkov --quiet --compact --skip-download --config-file .checkov.yaml -d $$made
 
 $(SCAN)/ready: requirements/scan.txt requirements/pip.txt
-	@[ -x $(SCAN)/bin/python ] || $(PYTHON) -m venv $(SCAN)
+	@[ -x $(SCAN)/bin/python ] || "$$PYTHON" -m venv $(SCAN)
 	@requirements/install $(SCAN)/bin/python scan
 	@touch $@
 
 .PHONY: e2e
 e2e: setup ## test on the cluster that KUBECONFIG names, with this checkout's images (PART=core, 1, 2 or 3: a part)
-	@tests/e2e/run $(PART)
+	@set -f; tests/e2e/run $$PART
 
 .PHONY: merges lock
 merges: setup ## install the official Llama-3 merges, under Meta's licence, for the golden renders
@@ -113,72 +121,61 @@ lock: setup ## solve pyproject.toml anew into requirements/*.txt, with hashes
 
 ## Data and models
 
-.PHONY: sample
+.PHONY: sample tiny mirror
 sample: setup ## write the shipped sample anew from its seed
 	@$(PY) -m fingpt.synthetic.rows
-
-.PHONY: tiny
 tiny: setup ## make the base weights of a tiny MODEL and keep them in the store
-	@$(PY) -m jobs.submit tiny --model $(MODEL) $(mode)
-
-.PHONY: mirror
+	@$(PY) -m jobs.submit tiny $(mode)
 mirror: setup ## copy MODEL's base weights from the hub into the store, once
-	@$(PY) -m jobs.submit mirror --model $(MODEL) $(mode)
+	@$(PY) -m jobs.submit mirror $(mode)
 
 ## Runs (MODEL= DATA= LIMIT= SET= STORE=)
 
 .PHONY: prep train eval run
 prep: setup ## read DATA, check it for leaks and split it
-	@$(call submit,prep,$(MODEL))
+	@$(PY) -m jobs.submit prep $(mode)
 train: setup ## train an adapter for MODEL; a repeated command resumes
-	@$(call submit,train,$(MODEL))
-eval: setup ## let MODEL answer the test rows, with and without its adapter, and score the answers
-	@$(call submit,eval,$(MODEL))
+	@$(PY) -m jobs.submit train $(mode)
+eval: setup ## let MODEL answer the test rows, with and without its adapter, and score the answers (or ADAPTER's)
+	@$(PY) -m jobs.submit eval $(mode)
 run: setup ## all three, one after the other
-	@$(call submit,run,$(MODEL))
+	@$(PY) -m jobs.submit run $(mode)
 
-.PHONY: compare
+.PHONY: compare collect score demo
 compare: setup ## compare RUNS (or each model's newest) in one report
-	@$(PY) -m jobs.compare $(if $(strip $(RUNS)),--runs "$(RUNS)") $(if $(strip $(OUT)),--out '$(OUT)')
-
-.PHONY: collect
+	@$(PY) -m jobs.compare
 collect: setup ## copy what RUN has reached into OUT, verified (ADAPTER=1: the adapter too)
-	@$(PY) -m jobs.collect --run '$(strip $(RUN))' $(if $(strip $(OUT)),--out '$(strip $(OUT))') \
-	  $(if $(strip $(ADAPTER)),--adapter)
-
-.PHONY: score
+	@$(PY) -m jobs.collect $(call flag,ADAPTER,--adapter)
 score: setup ## score another system's ANSWERS on the rows of DATA, into OUT
-	@$(PY) -m jobs.score --answers '$(ANSWERS)' --data '$(DATA)' --out '$(OUT)'
-
-.PHONY: demo
-demo: LOCAL := 1
+	@$(PY) -m jobs.score
 demo: setup ## run both tiny models on the shipped sample and compare them (about five minutes)
-	@$(foreach model,$(DEMO_MODELS),$(call submit,run,$(model)) &&) $(PY) -m jobs.compare
+	@for model in $(DEMO_MODELS); do $(PY) -m jobs.submit run --model "$$model" --mode local; done
+	@$(PY) -m jobs.compare
 
 ## Operate (RUN= STORE= NAMESPACE=)
 
 .PHONY: status logs cancel list verify doctor prune
 status: setup ## how a run is doing, and why something does not start
-	@$(PY) -m jobs.status --run '$(strip $(RUN))'
+	@$(PY) -m jobs.status
 logs: setup ## follow the log of a run over its pods and stages
-	@$(PY) -m jobs.logs --run '$(strip $(RUN))'
+	@$(PY) -m jobs.logs
+cancel: export FINGPT_ARG_MODEL := $(if $(model_is_named),$(MODEL))
 cancel: setup ## take a RUN, or the mirror of a MODEL, off the cluster; what it has reached stays
-	@$(PY) -m jobs.cancel $(if $(strip $(RUN)),--run '$(strip $(RUN))') $(if $(named),--model '$(strip $(MODEL))')
+	@$(PY) -m jobs.cancel
 list: setup ## every run of the store and where it stands
 	@$(PY) -m jobs.list
 verify: setup ## hash anew all that a run's results rest on (DEEP=1: the base weights too)
-	@$(PY) -m jobs.verify --run '$(strip $(RUN))' $(if $(strip $(DEEP)),--deep)
+	@$(PY) -m jobs.verify $(call flag,DEEP,--deep)
 doctor: setup ## check what a run of MODEL on DATA needs: store, rights, weights, GPUs, quota
-	@$(PY) -m jobs.doctor --model $(MODEL) $(if $(strip $(DATA)),--data '$(strip $(DATA))') \
-	  $(foreach pair,$(SET),--set '$(pair)')
+	@$(PY) -m jobs.doctor
 prune: setup ## name what nothing needs any more in the store (CONFIRM=1: delete it)
-	@$(PY) -m jobs.prune $(if $(strip $(CONFIRM)),--confirm)
+	@$(PY) -m jobs.prune $(call flag,CONFIRM,--confirm)
 
 ## Images and cluster (REGISTRY= TAG= PUSH=)
 
 .PHONY: images
 images: ## build the images of prep, train and eval, print their sizes
-	@REGISTRY='$(strip $(REGISTRY))' TAG='$(strip $(TAG))' PUSH='$(strip $(PUSH))' images/build
+	@images/build
 
 .PHONY: kind-up kind-env kind-test kind-e2e kind-down
 kind-up: setup images ## a kind cluster with storage, images and chart; needs docker, kind, kubectl, helm
@@ -188,7 +185,7 @@ kind-env: ## print what a shell needs to use it: eval "$$(make -s kind-env)"
 kind-test: setup ## a student's session there; its pods must compute the bytes of `make demo` with OMP_NUM_THREADS=1
 	@tests/e2e/student
 kind-e2e: ## give it what make e2e wants besides: images on every node, and Kueue (KUEUE=)
-	@KUEUE='$(strip $(KUEUE))' tests/e2e/prepare
+	@tests/e2e/prepare
 kind-down: ## delete that cluster and all that is in it
 	@kind delete cluster --name fingpt
 

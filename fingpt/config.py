@@ -7,13 +7,22 @@ bucket; stages read it from there. This module is the only reader of environment
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from fingpt.errors import ConfigError, MissingInputError, nearest
 from fingpt.models import LINEAR_LAYERS, spec
@@ -129,12 +138,25 @@ class TrainConfig(Frozen):
 
 
 class EvalConfig(Frozen):
-    """Greedy generation and scoring of every test row; `include_base` scores the untuned base beside the adapter."""
+    """Greedy generation and scoring of every test row; `include_base` scores the untuned base beside the adapter.
+
+    `adapter`: one that was trained elsewhere, as a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; submit
+    replaces it by `adapters/<hash>` after copying its bytes into the bucket. Such a run trains nothing.
+    """
 
     batch_size: Positive = 16
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 512
     include_base: bool = True
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    adapter: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_adapter(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run without a foreign adapter is written, and hashed, as before there were any."""
+        plain: dict[str, Any] = fields(self)
+        if self.adapter is None:
+            del plain["adapter"]
+        return plain
 
 
 class RunConfig(Frozen):
@@ -163,11 +185,11 @@ class RunConfig(Frozen):
 class Environment(Frozen):
     """WHERE a run works: never hashed, never stored.
 
-    `store`: URI of the object store (FINGPT_STORE, default `./store`); the endpoint and keys of an S3 store come from
-    the standard AWS variables. `cache`: folder for verified copies of base weights (FINGPT_CACHE). `namespace`: that of
-    the cluster (FINGPT_NAMESPACE), the kube context's when empty. `debug`: show the
-    traceback of an unexpected error (FINGPT_DEBUG=1). `hub_token`: who we are to the hub (HF_TOKEN, or the file that
-    HF_TOKEN_PATH names, as the hub's own client has it).
+    `store`: URI of the object store (FINGPT_STORE, a folder or a URI; default `./store`); the endpoint and keys of an
+    S3 store come from the standard AWS variables. `cache`: folder for verified copies of base weights (FINGPT_CACHE).
+    `namespace`: that of the cluster (FINGPT_NAMESPACE), the kube context's when empty. `debug`: show the traceback of
+    an unexpected error (FINGPT_DEBUG=1). `hub_token`: who we are to the hub (HF_TOKEN, or the file that HF_TOKEN_PATH
+    names, as the hub's own client has it).
     """
 
     store: str
@@ -181,8 +203,8 @@ def read_environment() -> Environment:
     """Read the site's environment variables, once, here."""
     token = _variable("HF_TOKEN") or _content(_variable("HF_TOKEN_PATH"))
     return Environment(
-        store=_variable("FINGPT_STORE") or (Path.cwd() / "store").as_uri(),
-        cache=Path(_variable("FINGPT_CACHE") or "~/.cache/fingpt-jobs").expanduser(),
+        store=store_uri(os.environ.get("FINGPT_STORE", "")),
+        cache=local_path(_variable("FINGPT_CACHE") or "~/.cache/fingpt-jobs"),
         debug=_variable("FINGPT_DEBUG") not in ("", "0"),
         namespace=_variable("FINGPT_NAMESPACE"),
         hub_token=SecretStr(token) if token else None,
@@ -193,6 +215,49 @@ def certificate_variables() -> dict[str, Path]:
     """The files of certificate authorities that libraries are told to trust, by the variable that names each."""
     names = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
     return {name: Path(_variable(name)).expanduser() for name in names if _variable(name)}
+
+
+def store_uri(text: str) -> str:
+    """The URI of the store that a person names by a folder or a URI; of `./store` where `text` is blank.
+
+    A folder is taken as it is written, but for a `~` in front, and percent-encoded; `open_store` decodes every `file:`
+    URI once. (A folder whose name begins like a URI: ./s3:x.)
+    """
+    if "://" in text or text.strip().startswith(("s3:", "file:")):
+        return text.strip()
+    return local_path(text if text.strip() else "store").absolute().as_uri()
+
+
+def local_path(text: str) -> Path:
+    """The file or folder that a person names: only a `~` in front means something else than is written.
+
+    Shells leave it alone in quotes, so it is expanded here. ConfigError where there is no such home.
+    """
+    try:
+        return Path(text).expanduser() if text.startswith("~") else Path(text)
+    except RuntimeError:
+        raise ConfigError(
+            f"'{text}' begins with '~', but there is no such home folder; write the whole path, or ./~ for that name."
+        ) from None
+
+
+def split_words(text: str, name: str) -> list[str]:
+    """Words between blanks, with quotes as in a shell for words that contain some; ConfigError when one stays open.
+
+    Nothing else that a shell knows has a meaning here.
+    """
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{name} cannot be read ({str(error).lower()}): {text[:80]!r}; close each quote, and write \\\\' for an "
+            "apostrophe."
+        ) from None
+
+
+def argument(name: str) -> str:
+    """What `make` was given as the variable `name`, empty for nothing; most options read theirs by `envvar=`."""
+    return os.environ.get(f"FINGPT_ARG_{name}", "")
 
 
 def pod_and_node() -> tuple[str, str]:
@@ -219,7 +284,8 @@ def child_environment(**changes: str) -> dict[str, str]:
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Load a RunConfig from a YAML file and apply `key.path=value` overrides.
+    """Load a RunConfig from a YAML file and apply `key.path=value` overrides, whose values are YAML; text settings are
+    taken as they are written.
 
     Raises MissingInputError when there is no such file, ConfigError naming key, value and expectation otherwise.
     """
@@ -265,7 +331,18 @@ def _apply(data: dict[str, Any], override: str) -> None:
                 f"Override '{override}': '{'.'.join(parts[:depth])}' is a value, not a section."
             )
         node = child
-    node[parts[-1]] = _scalar(text)
+    node[parts[-1]] = text if _is_text(parts) else _scalar(text)
+
+
+def _is_text(parts: Sequence[str]) -> bool:
+    """Whether the setting of that name is plain text, such as a path, in which YAML would see comments or numbers."""
+    model: Any = RunConfig
+    for part in parts:
+        fields = getattr(model, "model_fields", {})
+        if part not in fields:
+            return False
+        model = fields[part].annotation
+    return model in (str, str | None)
 
 
 def _scalar(text: str) -> Any:

@@ -29,7 +29,8 @@ class ModelSpec:
     """One base model: where its weights come from and how it is spoken to.
 
     `revision` pins the hub commit (or the recipe version of a tiny model). `stop_tokens` end an answer, the first of
-    them is the one that is trained; `pad_token` pads batches. `title` is what charts call the model.
+    them is the one that is trained; `pad_token` pads batches. `title` is what charts call the model. `licence` is the
+    hub's word for the base's licence, `terms` what an adapter's user must know of it.
     """
 
     key: str
@@ -39,6 +40,8 @@ class ModelSpec:
     family: Family
     stop_tokens: tuple[str, ...]
     pad_token: str
+    licence: str
+    terms: str
     tiny: bool = False
     lora_targets: tuple[str, ...] = LINEAR_LAYERS
 
@@ -50,6 +53,10 @@ class ModelSpec:
 
 _LLAMA_STOPS = ("<|eot_id|>", "<|end_of_text|>", "<|eom_id|>")
 _LLAMA_PAD = "<|finetune_right_pad_id|>"
+_LLAMA_TERMS = (
+    "The Llama 3.1 Community License applies, also to what is made from it: pass a copy of it on, show 'Built with "
+    "Llama', and begin the name of a published model with 'Llama'."
+)
 _DEEPSEEK_STOPS = ("<｜end▁of▁sentence｜>",)
 _DEEPSEEK_PAD = "<｜▁pad▁｜>"
 
@@ -64,6 +71,8 @@ MODELS: dict[str, ModelSpec] = {
             family="llama31",
             stop_tokens=_LLAMA_STOPS,
             pad_token=_LLAMA_PAD,
+            licence="llama3.1",
+            terms=_LLAMA_TERMS,
         ),
         ModelSpec(
             key="deepseek-r1",
@@ -73,6 +82,8 @@ MODELS: dict[str, ModelSpec] = {
             family="deepseek-r1",
             stop_tokens=_DEEPSEEK_STOPS,
             pad_token=_DEEPSEEK_PAD,
+            licence="mit",
+            terms=f"The base is under the MIT licence; it was made from Llama-3.1-8B. {_LLAMA_TERMS}",
         ),
         ModelSpec(
             key="tiny-llama31",
@@ -82,6 +93,8 @@ MODELS: dict[str, ModelSpec] = {
             family="llama31",
             stop_tokens=_LLAMA_STOPS,
             pad_token=_LLAMA_PAD,
+            licence="mit",
+            terms="The base is made by this project, from invented text.",
             tiny=True,
         ),
         ModelSpec(
@@ -92,6 +105,8 @@ MODELS: dict[str, ModelSpec] = {
             family="deepseek-r1",
             stop_tokens=_DEEPSEEK_STOPS,
             pad_token=_DEEPSEEK_PAD,
+            licence="mit",
+            terms="The base is made by this project, from invented text.",
             tiny=True,
         ),
     )

@@ -15,15 +15,18 @@ from fingpt.runs.stage import guarded
 
 
 def main(
-    run: Annotated[str, typer.Option(help="run id")] = "",
-    model: Annotated[str, typer.Option(help="a model whose base weights are on their way")] = "",
+    run: Annotated[str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id")] = "",
+    model: Annotated[
+        str,
+        typer.Option(envvar="FINGPT_ARG_MODEL", help="a model whose base weights are on their way"),
+    ] = "",
 ) -> None:
     """Delete the Jobs of a run, or of a model's base weights; nothing in the bucket is touched."""
     log.setup()
     environment = read_environment()
 
     def action() -> None:
-        instance = instance_of(run, model)
+        instance = instance_of(run.strip(), model.strip())
         if environment.store.startswith("file:"):
             raise ConfigError(
                 f"The store {environment.store} is a folder, so {instance} is worked on by a process of this machine: "

@@ -9,17 +9,20 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import read_environment
+from fingpt.config import local_path, read_environment
 from fingpt.runs.collect import collect
 from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
 
 def main(
-    run: Annotated[str, typer.Option(help="run id")],
+    run: Annotated[str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id")] = "",
     out: Annotated[
-        Path | None, typer.Option(help="folder of the copy; default: ./collected/<run>")
-    ] = None,
+        str,
+        typer.Option(
+            envvar="FINGPT_ARG_OUT", help="folder of the copy; default: ./collected/<run>"
+        ),
+    ] = "",
     adapter: Annotated[
         bool, typer.Option(help="the adapter too, as PeftModel.from_pretrained loads it")
     ] = False,
@@ -29,8 +32,9 @@ def main(
     environment = read_environment()
 
     def action() -> None:
-        folder = out or Path("collected", run)
-        typer.echo(collect(open_store(environment.store), run, folder, adapter=adapter))
+        name = run.strip()
+        folder = local_path(out) if out.strip() else Path("collected", name)
+        typer.echo(collect(open_store(environment.store), name, folder, adapter=adapter))
 
     sys.exit(guarded(action, debug=environment.debug))
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fingpt import log
-from fingpt.config import read_environment
+from fingpt.config import local_path, read_environment, split_words
 from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
 
 def main(
     runs: Annotated[
-        str, typer.Option(help="run ids, the first is the reference; default: newest of each model")
+        str,
+        typer.Option(
+            envvar="FINGPT_ARG_RUNS",
+            help="run ids, the first is the reference; default: newest of each model",
+        ),
     ] = "",
     out: Annotated[
-        Path | None, typer.Option(help="folder of the copy; default: ./reports/<id>")
-    ] = None,
+        str,
+        typer.Option(envvar="FINGPT_ARG_OUT", help="folder of the copy; default: ./reports/<id>"),
+    ] = "",
 ) -> None:
     """Write report.html, report.md and report.json on finished runs, and print where the page is."""
     log.setup()
@@ -29,7 +33,8 @@ def main(
     def action() -> None:
         from fingpt.report.compare import compare
 
-        typer.echo(compare(open_store(environment.store), runs.split(), out))
+        folder = local_path(out) if out.strip() else None
+        typer.echo(compare(open_store(environment.store), split_words(runs, "RUNS"), folder))
 
     sys.exit(guarded(action, debug=environment.debug))
 

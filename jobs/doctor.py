@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import load_config, read_environment
+from fingpt.config import argument, load_config, read_environment, split_words
 from fingpt.doctor.checks import Check, worst
 from fingpt.doctor.examine import examine
 from fingpt.runs.stage import guarded, interrupt_on_signals
@@ -21,10 +21,13 @@ from jobs import CONFIGS
 
 
 def main(
-    model: Annotated[str, typer.Option(help="name of a file in jobs/configs")] = "tiny-llama31",
-    data: Annotated[str, typer.Option(help="source of the rows")] = "",
+    model: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_MODEL", help="name of a file in jobs/configs")
+    ] = "tiny-llama31",
+    data: Annotated[str, typer.Option(envvar="FINGPT_ARG_DATA", help="source of the rows")] = "",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="override, such as train.processes=2")
+        list[str] | None,
+        typer.Option("--set", help='overrides, such as "train.lr=1e-4 train.epochs=1"'),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line per check")] = False,
 ) -> None:
@@ -34,8 +37,9 @@ def main(
     checks: list[Check] = []
 
     def action() -> None:
-        overrides = [*(set_ or []), *([f"prep.source={data}"] if data else [])]
-        config = load_config(CONFIGS / f"{model}.yaml", overrides)
+        settings = [word for text in set_ or [argument("SET")] for word in split_words(text, "SET")]
+        settings += [f"prep.source={data}"] if data.strip() else []
+        config = load_config(CONFIGS / f"{model.strip()}.yaml", settings)
         # SIGTERM ends it as Ctrl-C does: the Jobs that it has made are deleted first.
         with interrupt_on_signals():
             for check in examine(config, environment):

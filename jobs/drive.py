@@ -13,7 +13,6 @@ import typer
 from fingpt import log
 from fingpt.config import read_environment
 from fingpt.runs.local import LocalBackend
-from fingpt.runs.run import Stage
 from fingpt.runs.stage import guarded, load_run, locate
 
 
@@ -29,7 +28,7 @@ def main(
         store, run_id = locate(run)
         frozen = load_run(store, run_id, sha256)
         if local:
-            LocalBackend(store).execute(frozen, list(Stage))
+            LocalBackend(store).execute(frozen, frozen.stages)
             return
         from fingpt.cluster.api.cluster import Cluster
         from fingpt.cluster.drive import drive

@@ -10,13 +10,12 @@ import typer
 from fingpt import log
 from fingpt.config import read_environment
 from fingpt.runs.ledger import require_run
-from fingpt.runs.run import Stage
 from fingpt.runs.stage import guarded, load_run
 from fingpt.storage import open_store
 
 
 def main(
-    run: Annotated[str, typer.Option(help="run id")],
+    run: Annotated[str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id")] = "",
     follow: Annotated[bool, typer.Option(help="wait for what is still to come")] = True,
 ) -> None:
     """Print every line of a run's pods, stage after stage; Ctrl-C stops the reading only."""
@@ -25,12 +24,12 @@ def main(
 
     def action() -> None:
         store = open_store(environment.store)
-        require_run(store, run)
-        frozen = load_run(store, run)
+        require_run(store, run.strip())
+        frozen = load_run(store, run.strip())
         from fingpt.cluster.logs import attempt_log, run_log
 
         if store.uri.startswith("file:"):
-            for stage in Stage:
+            for stage in frozen.stages:
                 for line in attempt_log(store, frozen, stage):
                     typer.echo(log.printable(line))
             return

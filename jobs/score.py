@@ -16,30 +16,43 @@ from rich.console import Console
 from rich.table import Table
 
 from fingpt import log
-from fingpt.config import read_environment
+from fingpt.config import local_path, read_environment
 from fingpt.errors import ConfigError
 from fingpt.runs.stage import guarded
 
 
 def score(
-    answers: Annotated[Path, typer.Option(help="Parquet file with symbol, period and prediction.")],
-    data: Annotated[Path, typer.Option(help="Folder with test.parquet of the published schema.")],
-    out: Annotated[Path, typer.Option(help="Folder that scores.json is written to.")],
+    answers: Annotated[
+        str,
+        typer.Option(
+            envvar="FINGPT_ARG_ANSWERS", help="Parquet file with symbol, period and prediction."
+        ),
+    ] = "",
+    data: Annotated[
+        str,
+        typer.Option(
+            envvar="FINGPT_ARG_DATA", help="Folder with test.parquet of the published schema."
+        ),
+    ] = "",
+    out: Annotated[
+        str,
+        typer.Option(envvar="FINGPT_ARG_OUT", help="Folder that scores.json is written to."),
+    ] = "",
 ) -> None:
     """Score ANSWERS against DATA/test.parquet and write OUT/scores.json."""
     log.setup()
 
     def act() -> None:
-        if Path() in (answers, data, out):
+        if not all(text.strip() for text in (answers, data, out)):
             raise ConfigError(
                 "Scoring needs all three: make score ANSWERS=file.parquet DATA=folder OUT=folder."
             )
         from fingpt.eval.external import read_pairs, score_pairs, write_scores
 
-        pairs = read_pairs(answers, data / "test.parquet")
+        pairs = read_pairs(local_path(answers), local_path(data) / "test.parquet")
         with tempfile.TemporaryDirectory(prefix="fingpt-") as scratch:
             scores = score_pairs(pairs, Path(scratch))
-        path = write_scores(scores, out)
+        path = write_scores(scores, local_path(out))
         _show(scores, path)
 
     sys.exit(guarded(act, debug=read_environment().debug))
@@ -58,7 +71,7 @@ def _show(scores: dict[str, dict[str, Any]], path: Path) -> None:
             table.add_row(f"{section} {kind}", *map(_cell, cells))
     console = Console()
     console.print(table)
-    console.print(f"written to {path}", soft_wrap=True)
+    typer.echo(f"written to {path}")
 
 
 def _cell(value: object) -> str:

@@ -25,7 +25,9 @@ _WIDE = 160
 
 
 def main(
-    run: Annotated[str, typer.Option(help="run id; default: the newest run")] = "",
+    run: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id; default: the newest run")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object, for programs")] = False,
     bucket_only: Annotated[bool, typer.Option(help="do not ask the cluster")] = False,
 ) -> None:
@@ -35,7 +37,7 @@ def main(
 
     def action() -> None:
         store = open_store(environment.store)
-        record = read_run(store, run or newest_run(store))
+        record = read_run(store, run.strip() or newest_run(store))
         cluster: ClusterApi | None = None
         where = ""
         if not bucket_only and not store.uri.startswith("file:"):

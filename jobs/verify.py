@@ -17,7 +17,7 @@ from fingpt.storage import open_store
 
 
 def main(
-    run: Annotated[str, typer.Option(help="run id")],
+    run: Annotated[str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id")] = "",
     deep: Annotated[bool, typer.Option(help="hash the base weights' files too")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line per link")] = False,
 ) -> None:
@@ -34,9 +34,10 @@ def main(
 
     def action() -> None:
         store = open_store(environment.store)
-        require_run(store, run)
-        links = verify(store, run, deep=deep, on_link=show)
-        log.event(f"run {run} verifies", links=require_sound(run, links))
+        name = run.strip()
+        require_run(store, name)
+        links = verify(store, name, deep=deep, on_link=show)
+        log.event(f"run {name} verifies", links=require_sound(name, links))
 
     sys.exit(guarded(action, debug=environment.debug))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fingpt.config import RunConfig
 from fingpt.models import spec
+from fingpt.prompts.families import template_sha256
 from fingpt.record import FileRef, canonical_json, sha256_bytes
 from fingpt.runs.freeze import create_run, freeze_source
 from fingpt.runs.manifest import (
@@ -133,7 +134,7 @@ class MadeRun:
         self.store.create(f"{prefix}/adapter_model.safetensors", b"half")
         return prefix
 
-    def train(self) -> None:
+    def train(self, template_sha256: str = template_sha256(spec(MODEL))) -> None:
         base = self.base()
         prefix = stage_prefix(self.id, Stage.TRAIN)
         names = (
@@ -150,7 +151,7 @@ class MadeRun:
             base=f"{base.base}@{base.revision}",
             base_sha256=base.sha256,
             tokenizer_sha256="t",
-            template_sha256="t",
+            template_sha256=template_sha256,
             dataset=self.dataset,
             steps=self.run.config.train.steps(TRAIN_ROWS)[1],
             rows=TRAIN_ROWS,

@@ -5,8 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.config import RunConfig, load_config, parse_config, pod_and_node, read_environment
+from fingpt.config import (
+    RunConfig,
+    load_config,
+    local_path,
+    parse_config,
+    pod_and_node,
+    read_environment,
+    split_words,
+    store_uri,
+)
 from fingpt.errors import ConfigError
+from fingpt.storage import open_store
 
 CONFIGS = Path(__file__).parent.parent / "jobs" / "configs"
 
@@ -100,6 +110,90 @@ def test_the_site_comes_from_the_environment_and_not_from_the_run(monkeypatch, t
     monkeypatch.delenv("FINGPT_STORE")
     monkeypatch.chdir(tmp_path)
     assert read_environment().store == (tmp_path / "store").as_uri()
+
+
+FOLDERS = [
+    *("my results", " a", "week%20one", "100%", "week#1", "what?", "Bob's", 'a "b"', "[1]", "{x}"),
+    *(
+        "a;b",
+        "a&b",
+        "a:b",
+        "a=b",
+        "a\\b",
+        "a\nb",
+        "$HOME",
+        "$(x)",
+        "*",
+        "Zürich",
+        "東京",
+        "-x",
+        "a/runs/b",
+    ),
+]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_store_is_the_folder_that_is_named_and_no_other(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for text in (str(tmp_path / "absolute" / name), f"relative/{name}"):
+        monkeypatch.setenv("FINGPT_STORE", text)
+        store = open_store(read_environment().store)
+        store.create("key", b"data")
+        again = open_store(store.uri)  # what a child process or a log line gets
+        assert (again.read("key"), again.uri) == (b"data", store.uri)
+    assert (tmp_path / "absolute" / name / "key").read_bytes() == b"data"
+    assert (tmp_path / "relative" / name / "key").read_bytes() == b"data"
+    objects = [
+        path for path in tmp_path.rglob("*") if path.is_file() and ".aside" not in path.parts
+    ]
+    assert len(objects) == 2
+
+
+def test_a_tilde_in_front_is_the_home_folder_and_elsewhere_a_letter(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert store_uri("~/x y") == (tmp_path / "x y").as_uri()
+    assert local_path("~/x") == tmp_path / "x"
+    assert store_uri("a~") == (tmp_path / "a~").as_uri()
+    assert local_path("./~/x").absolute() == tmp_path / "~" / "x"
+    monkeypatch.setenv("FINGPT_CACHE", "~/c")
+    assert read_environment().cache == tmp_path / "c"
+    with pytest.raises(ConfigError, match="no such home folder"):
+        store_uri("~nobody-of-that-name/x")
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/a b", "file:///x/a%20b", " s3://bucket/x "])
+def test_a_store_that_is_a_uri_stays_one(text):
+    assert store_uri(text) == text.strip()
+
+
+@pytest.mark.parametrize("text", ["s3:/bucket/x", "s3:bucket", "gs://bucket/x", "ftp://host/x"])
+def test_a_mistyped_uri_is_no_folder(text):
+    with pytest.raises(ConfigError, match="names no store"):
+        open_store(store_uri(text))
+
+
+def test_a_percent_sign_in_a_file_uri_is_decoded_once(tmp_path):
+    open_store(f"file://{tmp_path}/week%2520one").create("key", b"data")
+    assert (tmp_path / "week%20one" / "key").is_file()
+
+
+@pytest.mark.parametrize(
+    "name", [*FOLDERS, "123", "null", "a: b", "a #b", "1e-4", "yes", "2024-02-30", "!!x"]
+)
+def test_a_setting_that_is_text_is_taken_as_it_is_written(tmp_path, name):
+    path = write(tmp_path, "model: llama31\n")
+    assert load_config(path, [f"prep.source={name}"]).prep.source == name
+
+
+def test_words_stand_between_blanks_and_quotes_hold_them_together():
+    text = """train.lr=1e-4\tprep.source='my rows'\n 'prep.source=a "b"' x=$(y) # z\\'s"""
+    assert split_words(text, "SET") == [
+        *("train.lr=1e-4", "prep.source=my rows", 'prep.source=a "b"', "x=$(y)", "#", "z's")
+    ]
+    for wrong in ("a='b", 'a="b', "a\\"):
+        with pytest.raises(ConfigError, match="SET cannot be read"):
+            split_words(wrong, "SET")
 
 
 def test_the_hub_s_token_is_a_variable_or_else_a_file(tmp_path, monkeypatch):

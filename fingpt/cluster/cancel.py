@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from fingpt import log
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.job import DRIVE
@@ -13,7 +15,8 @@ def instance_of(run: str, model: str) -> str:
     """What `make cancel` names, a run or a model; ConfigError unless it is exactly one of both."""
     if run and model:
         raise ConfigError(
-            f"Cancel one at a time: make cancel RUN={run}, or make cancel MODEL={model} for its base weights."
+            f"Cancel one at a time: make cancel RUN={quote(run)}, or make cancel MODEL={quote(model)} for its base "
+            "weights."
         )
     if run in MODELS:
         raise ConfigError(

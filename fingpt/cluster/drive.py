@@ -54,7 +54,7 @@ def require_inputs(store: ObjectStore, run: Run, stages: Sequence[Stage]) -> Non
             read_base_manifest(store, model)
         except MissingInputError as error:
             missing.append(str(error))
-    before = list(Stage)[: list(Stage).index(stages[0])]
+    before = run.stages[: run.stages.index(stages[0])]
     missing += [
         f"Stage {each} of {run.id} has not finished: make {each} MODEL={run.config.model}."
         for each in before
@@ -107,8 +107,8 @@ def run_work(store: ObjectStore, run: Run) -> Work:
     return Work(
         run.id,
         DRIVE,
-        complete_key(run.id, list(Stage)[-1]),
-        lambda: all(finished(store, run, stage) is not None for stage in Stage),
+        complete_key(run.id, run.stages[-1]),
+        lambda: all(finished(store, run, stage) is not None for stage in run.stages),
     )
 
 
@@ -137,11 +137,11 @@ def drive(cluster: ClusterApi, store: ObjectStore, run: Run, site: Site) -> None
     """
     own = cluster.job(job_name(run.id, DRIVE))
     since = own.created if own is not None else ""
-    left = [stage for stage in Stage if finished(store, run, stage) is None]
+    left = [stage for stage in run.stages if finished(store, run, stage) is None]
     model = spec(run.config.model)
     if model.tiny and set(left) - {Stage.PREP}:
         bring_base(cluster, store, model, site, unpullable, since)
-    for stage in Stage:
+    for stage in run.stages:
         if stage not in left:
             log.event("already complete, skipped", stage=str(stage), run=run.id)
             continue

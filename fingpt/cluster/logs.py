@@ -32,7 +32,7 @@ def run_log(
 
     It ends with a stage that is not complete. Our own lines begin with `# `.
     """
-    for stage in Stage:
+    for stage in run.stages:
         shown = 0
         for line in _stage_log(cluster, run, stage, follow=follow, sleep=sleep):
             shown += 1

@@ -22,7 +22,6 @@ from fingpt.cluster.job import DRIVE, MIRROR
 from fingpt.log import cell
 from fingpt.runs.ledger import AttemptRecord, RunRecord, StageRecord, seconds_since
 from fingpt.runs.progress import Progress
-from fingpt.runs.run import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def status(
     if cluster and snapshot and driver and driver.job:
         drive = StageStatus(DRIVE, explain(driver), node=_node(driver))
         if snapshot.job is None:
-            current = list(Stage).index(record.current.stage)
+            current = record.stages.index(record.current)
             base = cluster.stage_snapshot(record.run.config.model, MIRROR, complete=None)
             stages[current] = _driven(stages[current], drive.why, base)
         stages.append(drive)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from shlex import quote
 
 from fingpt import log
 from fingpt.cluster import drive
@@ -101,7 +102,7 @@ class ClusterBackend:
         mine, theirs = self._store.uri.rstrip("/"), self._site.store.rstrip("/")
         if mine != theirs:
             raise ConfigError(
-                f"This command uses the store {mine}, the cluster's pods use {theirs}; set STORE={theirs}."
+                f"This command uses the store {mine}, the cluster's pods use {theirs}; set STORE={quote(theirs)}."
             )
 
     def _announce(self, **fields: str) -> None:

@@ -7,12 +7,20 @@ from pathlib import Path
 
 from fingpt.errors import DataError
 from fingpt.models import ModelSpec, spec
-from fingpt.prompts.chat import template_sha256
 from fingpt.prompts.examples import Example, decode_jsonl
+from fingpt.prompts.families import template_sha256
 from fingpt.record import FileRef, tree_sha256
-from fingpt.runs.manifest import BaseManifest, DatasetManifest, PrepManifest, TrainManifest
+from fingpt.runs.manifest import (
+    AdapterManifest,
+    BaseManifest,
+    DatasetManifest,
+    PrepManifest,
+    TrainManifest,
+)
 from fingpt.runs.run import (
     Stage,
+    adapter_manifest_key,
+    adapter_prefix,
     base_manifest_key,
     dataset_manifest_key,
     dataset_prefix,
@@ -26,29 +34,36 @@ _ADAPTER = "adapter/"
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """An adapter's files, named `adapter/…` below `prefix`, and the template it is asked with.
+
+    `foreign`: it was trained elsewhere, on rows and with a template that nobody knows here.
+    """
+
+    prefix: str
+    files: tuple[FileRef, ...]
+    template_sha256: str
+    foreign: bool = False
+
+
+@dataclass(frozen=True)
 class Inputs:
     """Verified inputs of one evaluation."""
 
     spec: ModelSpec
     base: BaseManifest
-    adapter: TrainManifest
+    adapter: Adapter
     dataset: DatasetManifest
-
-    @property
-    def adapter_files(self) -> tuple[FileRef, ...]:
-        """The adapter's own files, named `adapter/…`."""
-        return tuple(file for file in self.adapter.files if file.name.startswith(_ADAPTER))
 
     @property
     def adapter_sha256(self) -> str:
         """Identity of the adapter: hash over its files' names and hashes."""
-        return tree_sha256((file.name, file.sha256) for file in self.adapter_files)
+        return tree_sha256((file.name, file.sha256) for file in self.adapter.files)
 
 
 def read_inputs(ctx: Context) -> Inputs:
     """Read the manifests that eval needs; DataError names the first pair that does not fit."""
     prep = ctx.previous(Stage.PREP, PrepManifest)
-    adapter = ctx.previous(Stage.TRAIN, TrainManifest)
     model = spec(ctx.run.config.model)
     read_base_manifest(ctx.store, model)  # says how to get the weights when they are not there
     base = ctx.read(BaseManifest, base_manifest_key(model.base_prefix))
@@ -58,11 +73,30 @@ def read_inputs(ctx: Context) -> Inputs:
         raise DataError(
             f"{key} is not the data set that prep made for {ctx.run.id}: it was changed; run prep again."
         )
-    check_adapter(adapter, base, model, prep.dataset)
-    found = Inputs(model, base, adapter, dataset)
-    if not found.adapter_files:
+    foreign = ctx.run.config.eval.adapter
+    adapter = _foreign(ctx, foreign, model) if foreign else _trained(ctx, base, model, prep.dataset)
+    return Inputs(model, base, adapter, dataset)
+
+
+def _trained(ctx: Context, base: BaseManifest, model: ModelSpec, dataset: str) -> Adapter:
+    """The adapter that stage train of this run made."""
+    train = ctx.previous(Stage.TRAIN, TrainManifest)
+    check_adapter(train, base, model, dataset)
+    files = tuple(file for file in train.files if file.name.startswith(_ADAPTER))
+    if not files:
         raise DataError(f"Stage train of {ctx.run.id} names no adapter file; run train again.")
-    return found
+    return Adapter(stage_prefix(ctx.run.id, Stage.TRAIN), files, train.template_sha256)
+
+
+def _foreign(ctx: Context, prefix: str, model: ModelSpec) -> Adapter:
+    """The foreign adapter that submit has checked and frozen; it is asked with our template."""
+    manifest = ctx.read(AdapterManifest, adapter_manifest_key(prefix))
+    there = (adapter_prefix(manifest.id), manifest.base, manifest.revision, manifest.lora)
+    if there != (prefix, model.base, model.revision, ctx.run.config.train.lora):
+        raise DataError(
+            f"{prefix} is not the adapter that {ctx.run.id} was submitted with; submit it again."
+        )
+    return Adapter(prefix, manifest.files, template_sha256(model), foreign=True)
 
 
 def check_adapter(
@@ -101,7 +135,5 @@ def read_split(ctx: Context, dataset: DatasetManifest, split: str) -> list[Examp
 
 def fetch_adapter(ctx: Context, inputs: Inputs) -> Path:
     """The adapter's files in the scratch folder, each checked against its sha256."""
-    download_tree(
-        ctx.store, stage_prefix(ctx.run.id, Stage.TRAIN), inputs.adapter_files, ctx.scratch
-    )
+    download_tree(ctx.store, inputs.adapter.prefix, inputs.adapter.files, ctx.scratch)
     return ctx.scratch / "adapter"

@@ -64,13 +64,23 @@ def load(
 
 
 def _set_weights(model: PeftModel, saved: dict[str, torch.Tensor], base: str) -> None:
-    """Put `saved` into the adapter; DataError unless they are all of its layers, with its shapes."""
+    """Put `saved` into the adapter; DataError unless they are all of its layers, with its shapes, and finite.
+
+    PEFT itself warns of missing weights and leaves them at their random start.
+    """
     own = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
-    shapes = {name: tensor.shape for name, tensor in saved.items()}
-    if shapes != {name: tensor.shape for name, tensor in own.items()}:
+    differ = sorted(set(saved) ^ set(own))
+    if differ:
         raise DataError(
-            f"The adapter does not fit the base in {base}: its weights have other layers or shapes; train it again."
+            f"The adapter has other layers than its base ({len(differ)} differ, first {differ[0][:100]}); it was "
+            "trained on another base."
         )
+    if any(saved[name].shape != own[name].shape for name in own):
+        raise DataError(
+            f"The adapter does not fit the base in {base}: its weights have other shapes; train it again."
+        )
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in saved.values()):
+        raise DataError("The adapter holds NaN or Inf; train it again.")
     peft.set_peft_model_state_dict(model, saved)
 
 

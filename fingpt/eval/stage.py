@@ -97,6 +97,11 @@ def _warnings(
     inputs: Inputs, evaluation: Evaluation, scores: dict[str, VariantScores]
 ) -> tuple[str, ...]:
     found = []
+    if inputs.adapter.foreign:
+        found.append(
+            "The adapter was trained elsewhere: its training rows may hold the test rows, and it may have been trained "
+            "with another chat template than it was asked with."
+        )
     if inputs.dataset.leaky:
         found.append(
             "The split is random: test labels can be read off training prompts, so no score here shows skill."

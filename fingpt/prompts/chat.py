@@ -16,24 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fingpt.errors import DataError, MissingInputError
-from fingpt.models import Family, ModelSpec
-from fingpt.prompts import deepseek_r1, llama31
+from fingpt.models import ModelSpec
 from fingpt.prompts.examples import Example
+from fingpt.prompts.families import TEMPLATES
 from fingpt.prompts.news import count_news, drop_oldest_news
-from fingpt.prompts.template import Piece, SpecialToken, Template
+from fingpt.prompts.template import Piece, SpecialToken
 from fingpt.reading import Loading
-from fingpt.record import canonical_json, sha256_bytes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 IGNORED = -100
 """Label of a position that the loss leaves out."""
-
-_TEMPLATES: dict[Family, Template] = {
-    "llama31": llama31.prompt,
-    "deepseek-r1": deepseek_r1.prompt,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +87,7 @@ def render_prompt(
 
     DataError when the prompt does not fit even without any news, or does not hold exactly one BOS.
     """
-    build = _TEMPLATES[spec.family]
+    build = TEMPLATES[spec.family]
 
     def ids(dropped: int) -> tuple[int, ...]:
         user = drop_oldest_news(example.user, dropped) if dropped else example.user
@@ -161,23 +155,9 @@ def pad_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> int:
 
 
 def _bos(spec: ModelSpec) -> str:
-    first = _TEMPLATES[spec.family]("", "")[0]
+    first = TEMPLATES[spec.family]("", "")[0]
     assert isinstance(first, SpecialToken)
     return first.token
-
-
-def template_sha256(spec: ModelSpec) -> str:
-    """Hex sha256 of the family's template with placeholders: changes when any special token or fixed text does."""
-    pieces = (
-        *_TEMPLATES[spec.family]("{system}", "{user}"),
-        "{answer}",
-        SpecialToken(spec.stop_tokens[0]),
-    )
-    return sha256_bytes(
-        canonical_json(
-            [{"mark": p.token} if isinstance(p, SpecialToken) else {"text": p} for p in pieces]
-        )
-    )
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

@@ -53,7 +53,10 @@ def newest_runs(store: ObjectStore) -> list[str]:
         if not key.endswith(suffix):
             continue
         manifest = decode(EvalManifest, store.read(key), key)
-        model = load_run(store, manifest.run).config.model
+        run = load_run(store, manifest.run)
+        if Stage.TRAIN not in run.stages:
+            continue  # _side says why
+        model = run.config.model
         place = (manifest.dataset, model)
         newest[place] = max(newest.get(place, ("", "")), (manifest.finished_at, manifest.run))
     if not newest:
@@ -69,9 +72,7 @@ def newest_runs(store: ObjectStore) -> list[str]:
 def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
     """Read the named runs; ConfigError when one is named twice, MissingInputError when one has not finished."""
     if len(set(run_ids)) != len(run_ids):
-        raise ConfigError(
-            'A run is named twice; name different runs, such as --runs "run-a run-b".'
-        )
+        raise ConfigError('A run is named twice; name different runs, such as RUNS="run-a run-b".')
     reading = Reading()
     runs = [load_run(store, run_id) for run_id in run_ids]
     models = [run.config.model for run in runs]
@@ -90,6 +91,11 @@ def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
 
 
 def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
+    if Stage.TRAIN not in run.stages:
+        raise ConfigError(
+            f"Run {run.id} evaluated an adapter that was trained elsewhere, and a comparison needs the record of the "
+            f"training; its scores alone: make collect RUN={run.id}."
+        )
     for stage in (Stage.TRAIN, Stage.EVAL):
         if not store.exists(complete_key(run.id, stage)):
             raise MissingInputError(

@@ -20,6 +20,7 @@ from fingpt.reading import DATA_BYTES, parse_object
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
 from fingpt.runs.ledger import report_keys
 from fingpt.runs.manifest import (
+    AdapterManifest,
     BaseManifest,
     Commit,
     DatasetManifest,
@@ -34,6 +35,8 @@ from fingpt.runs.run import (
     SOURCE_FILES,
     Run,
     Stage,
+    adapter_manifest_key,
+    adapter_prefix,
     base_manifest_key,
     commit_key,
     complete_key,
@@ -96,7 +99,9 @@ class Chain:
         prep = self._complete(Stage.PREP, PrepManifest)
         if prep is not None:
             self._dataset(prep)
-        train = self._complete(Stage.TRAIN, TrainManifest)
+        trains = Stage.TRAIN in self.run.stages
+        train = self._complete(Stage.TRAIN, TrainManifest) if trains else None
+        foreign = None if trains else self._adapter()
         self._base(train)
         self._commits()
         if train is not None:
@@ -105,6 +110,9 @@ class Chain:
         if evaluation is not None:
             if train is not None:
                 self._fits(evaluation, train)
+            if foreign is not None and evaluation.adapter_sha256 != _adapter_sha256(foreign.files):
+                key = complete_key(self.run.id, Stage.EVAL)
+                self.add(key, LinkStatus.DAMAGED, "it scored another adapter than the run names")
             self._files(stage_prefix(self.run.id, Stage.EVAL), evaluation.files)
         self._reports()
 
@@ -155,6 +163,19 @@ class Chain:
         if claimed != (self.run.id, str(stage), self.run.config.sha256):
             self.add(key, LinkStatus.DAMAGED, "it belongs to another run, stage or configuration")
         self._inputs(key, manifest.inputs)
+        return manifest
+
+    def _adapter(self) -> AdapterManifest | None:
+        """A foreign adapter: its folder is named by the hash of its files."""
+        prefix = str(self.run.config.eval.adapter)
+        key = adapter_manifest_key(prefix)
+        manifest = self._record(key, AdapterManifest, "the adapter is not in the store")
+        if manifest is None:
+            return None
+        names = ((f.name.removeprefix("adapter/"), f.sha256) for f in manifest.files)
+        if prefix != adapter_prefix(tree_sha256(sorted(names))[:32]):
+            self.add(key, LinkStatus.DAMAGED, "its files do not hash to its folder's name")
+        self._files(prefix, manifest.files)
         return manifest
 
     def _dataset(self, prep: PrepManifest) -> None:
@@ -245,8 +266,7 @@ class Chain:
 
     def _fits(self, evaluation: EvalManifest, train: TrainManifest) -> None:
         key = complete_key(self.run.id, Stage.EVAL)
-        files = [file for file in train.files if file.name.startswith("adapter/")]
-        adapter = tree_sha256((file.name, file.sha256) for file in files)
+        adapter = _adapter_sha256(train.files)
         pairs = (
             ("adapter", evaluation.adapter_sha256, adapter),
             ("base weights", evaluation.base_sha256, train.base_sha256),
@@ -330,3 +350,8 @@ class Chain:
             except StorageError:
                 return "differs"
         return file.sha256
+
+
+def _adapter_sha256(files: Iterable[FileRef]) -> str:
+    """Identity of an adapter, as eval has it: hash over the names and hashes of its files."""
+    return tree_sha256((f.name, f.sha256) for f in files if f.name.startswith("adapter/"))

@@ -1,8 +1,9 @@
 """Collect a run: copies of what it has reached, from the store into a folder, each verified by its record.
 
 The folder is laid out like the store below `runs/<id>/`, with the manifests of data set and base and the reports that
-name the run beside that. Files are downloaded to a temporary folder and appear once all are complete. Rows, checkpoints
-and base weights are not copied. Nothing is overwritten.
+name the run beside that; an adapter gets what other programs need of it (adapter_card.py). Files are downloaded to a
+temporary folder and appear once all are complete. Rows, checkpoints and base weights are not copied. Nothing is
+overwritten.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from fingpt import log
 from fingpt.errors import ConfigError, MissingInputError
 from fingpt.models import spec
 from fingpt.record import FileRef, Frozen, sha256_bytes, sha256_file
+from fingpt.runs.adapter_card import CARD, Origin, companions
 from fingpt.runs.ledger import report_keys, require_run
 from fingpt.runs.manifest import (
     BaseManifest,
@@ -54,20 +56,22 @@ def collect(store: ObjectStore, run_id: str, folder: Path, *, adapter: bool) -> 
     """
     require_run(store, run_id)
     run = load_run(store, run_id)
-    made = {stage: finished(store, run, stage) for stage in Stage}
-    found = {stage: manifest for stage, manifest in made.items() if manifest is not None}
+    every = {stage: finished(store, run, stage) for stage in run.stages}
+    found = {stage: manifest for stage, manifest in every.items() if manifest is not None}
     if not found:
         raise MissingInputError(
             f"No stage of {run_id} has finished, so there is nothing to collect; how it is doing: "
             f"make status RUN={run_id}."
         )
-    for stage in [stage for stage in Stage if stage not in found]:
+    for stage in [stage for stage in run.stages if stage not in found]:
         log.warning(f"Stage {stage} has not finished; what it makes is not collected.", run=run_id)
     own = list(_own(store, run, found, adapter=adapter))
     shared = list(_shared(store, run, found))
+    made = _companions(store, run, found) if adapter else {}
+    new = {name: data for name, data in made.items() if not _is_kept(folder, name, data)}
     missing = [[ref for ref in refs if not _is_there(folder, ref)] for refs in (own, shared)]
-    _download(store, list(zip((run_prefix(run_id), ""), missing, strict=True)), folder)
-    log.event("collected", run=run_id, files=len(own) + len(shared), folder=str(folder))
+    _download(store, list(zip((run_prefix(run_id), ""), missing, strict=True)), new, folder)
+    log.event("collected", run=run_id, files=len(own) + len(shared) + len(made), folder=str(folder))
     return folder
 
 
@@ -100,6 +104,36 @@ def _shared(store: ObjectStore, run: Run, found: Manifests) -> Iterator[FileRef]
         yield from _below(report_prefix(report.id), report.files)
 
 
+def _companions(store: ObjectStore, run: Run, found: Manifests) -> dict[str, bytes]:
+    """What is made to lie beside the adapter, by its name in the copy; nothing where no adapter is trained yet."""
+    train, evaluation = found.get(Stage.TRAIN), found.get(Stage.EVAL)
+    if not isinstance(train, TrainManifest):
+        return {}
+    key = dataset_manifest_key(train.dataset)
+    dataset = decode(DatasetManifest, store.read(key), key) if store.exists(key) else None
+    origin = Origin(
+        run, train, dataset, evaluation if isinstance(evaluation, EvalManifest) else None
+    )
+    if not origin.has_template:
+        log.warning(
+            "The adapter was trained with another chat template than this version has, so none is written.",
+            run=run.id,
+        )
+    return {f"{Stage.TRAIN}/{ADAPTER}{name}": data for name, data in companions(origin).items()}
+
+
+def _is_kept(folder: Path, name: str, data: bytes) -> bool:
+    """Whether the folder has the file already; a model card may have been written by a person, or before eval."""
+    ref = FileRef(name=name, size=len(data), sha256=sha256_bytes(data))
+    try:
+        return _is_there(folder, ref)
+    except ConfigError:
+        if not name.endswith(f"/{CARD}"):
+            raise
+    log.warning(f"{folder / name} has another text and is kept; remove it to have it written anew.")
+    return True
+
+
 def _record(store: ObjectStore, key: str, name: str) -> FileRef:
     data = store.read(key)
     return FileRef(name=name, size=len(data), sha256=sha256_bytes(data))
@@ -125,20 +159,27 @@ def _is_there(folder: Path, ref: FileRef) -> bool:
 
 
 def _download(
-    store: ObjectStore, parts: Sequence[tuple[str, Sequence[FileRef]]], folder: Path
+    store: ObjectStore,
+    parts: Sequence[tuple[str, Sequence[FileRef]]],
+    made: Mapping[str, bytes],
+    folder: Path,
 ) -> None:
-    """Download each part's files, stored under its prefix, beside `folder`; then move them into it."""
+    """Download each part's files, stored under its prefix, and write those made here; then move all into `folder`."""
     refs = [ref for _, files in parts for ref in files]
     total = sum(ref.size for ref in refs)
-    aside = folder.with_name(f".{folder.name}-{uuid4().hex[:8]}.part")
+    whole = folder.resolve()  # `..` and `.` have no name to put a folder beside
+    aside = whole.parent / f".{whole.name}-{uuid4().hex[:8]}.part"
     try:
         require_space(folder, total)
         with log.progress("collect", total) as meter:
             for prefix, files in parts:
                 download_tree(store, prefix, files, aside, meter)
         with translate_os_errors(folder):
-            for ref in refs:
-                (folder / ref.name).parent.mkdir(parents=True, exist_ok=True)
-                (aside / ref.name).rename(folder / ref.name)
+            for name, data in made.items():
+                (aside / name).parent.mkdir(parents=True, exist_ok=True)
+                (aside / name).write_bytes(data)
+            for name in (*(ref.name for ref in refs), *made):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (aside / name).rename(folder / name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

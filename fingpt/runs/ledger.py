@@ -98,7 +98,7 @@ def read_run(store: ObjectStore, run_id: str) -> RunRecord:
     """All that the bucket records of a run; MissingInputError when it has none, DataError on a damaged run.json."""
     require_run(store, run_id)
     run = load_run(store, run_id)
-    return RunRecord(run, tuple(_stage(store, run, stage) for stage in Stage))
+    return RunRecord(run, tuple(_stage(store, run, stage) for stage in run.stages))
 
 
 def require_run(store: ObjectStore, run_id: str) -> None:

@@ -45,7 +45,7 @@ class LocalBackend:
         log.event("running on this machine", run=run.id, stages=", ".join(stages))
         model = spec(run.config.model)
         missing = not self._store.exists(base_manifest_key(model.base_prefix))
-        if Stage.TRAIN in stages and len(stages) > 1 and model.tiny and missing:
+        if len(stages) > 1 and model.tiny and missing:
             self.bring_base(model)
         for stage in stages:
             self._process(

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pydantic import Field, ValidationError
 
+from fingpt.config import LoraConfig
 from fingpt.errors import StorageError
 from fingpt.reading import parse_object
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
@@ -81,6 +82,19 @@ class BaseManifest(Frozen):
     def sha256(self) -> str:
         """Identity of the weights, configuration and tokenizer together."""
         return tree_sha256((file.name, file.sha256) for file in self.files)
+
+
+class AdapterManifest(Frozen):
+    """A foreign adapter under `adapters/<id>/`, checked against the base it is for; `id` hashes its files (named
+    `adapter/…`), shortened to 32 digits. Its configuration is ours, made from `lora`.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    base: str
+    revision: str
+    lora: LoraConfig
+    files: tuple[FileRef, ...]
 
 
 class Measured(Frozen):

@@ -44,6 +44,12 @@ class Run(Frozen):
         """The whole hash of configuration and images: the id is its short name, which somebody else can hit."""
         return _identity(self.config, self.images)
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that this run has, in order: one that evaluates a foreign adapter trains nothing."""
+        foreign = self.config.eval.adapter is not None
+        return tuple(stage for stage in Stage if not (foreign and stage is Stage.TRAIN))
+
     def encode(self) -> bytes:
         """The bytes of run.json."""
         return canonical_json({**self._fields(), "sha256": self.sha256})
@@ -113,6 +119,16 @@ def dataset_manifest_key(dataset_id: str) -> str:
 def base_manifest_key(base_prefix: str) -> str:
     """Manifest of base weights, written last; `base_prefix` is `ModelSpec.base_prefix`."""
     return f"{base_prefix}/manifest.json"
+
+
+def adapter_prefix(adapter_id: str) -> str:
+    """A foreign adapter's files, under the hash of their bytes, and its manifest."""
+    return f"adapters/{adapter_id}"
+
+
+def adapter_manifest_key(prefix: str) -> str:
+    """Manifest of a foreign adapter, written last; `prefix` is `adapter_prefix`."""
+    return f"{prefix}/manifest.json"
 
 
 def run_prefix(run_id: str) -> str:

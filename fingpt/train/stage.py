@@ -11,7 +11,7 @@ import time
 from fingpt import log
 from fingpt.errors import DataError
 from fingpt.models import spec
-from fingpt.prompts.chat import template_sha256
+from fingpt.prompts.families import template_sha256
 from fingpt.record import FileRef, canonical_json
 from fingpt.runs.manifest import (
     BaseManifest,

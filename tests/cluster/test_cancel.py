@@ -19,6 +19,7 @@ def test_a_run_or_a_model_is_named():
     [
         ("", "", "make cancel RUN=id"),
         ("llama31-0a1b2c3d", "llama31", "one at a time"),
+        ("a b;c", "x'y", r"RUN='a b;c', or make cancel MODEL='x'\"'\"'y'"),
         ("llama31", "", "make cancel MODEL=llama31"),
         ("", "lama31", "did you mean 'llama31'"),
     ],

@@ -203,3 +203,32 @@ def test_a_whole_run_of_a_tiny_model_lacks_nothing_and_a_full_size_one_its_base(
     drive.require_inputs(store, RUN, list(Stage))
     with pytest.raises(MissingInputError, match="make mirror MODEL=llama31"):
         drive.require_inputs(store, LARGE, list(Stage))
+
+
+def test_a_run_with_an_adapter_from_elsewhere_gets_no_training_job(store):
+    adapter = {"adapter": f"adapters/{'0' * 32}"}
+    config = RunConfig.model_validate({"model": "llama31", "eval": adapter})
+    run = Run.of(config, IMAGES.model_dump())
+    publish_base(store, spec("llama31"), [])
+    drive.require_inputs(store, run, run.stages)
+
+    def carry_out(name):
+        if not name.endswith("prep"):
+            return FAILED
+        prep = PrepManifest(
+            run=run.id,
+            stage="prep",
+            config_sha256=run.config.sha256,
+            image="",
+            inputs={},
+            finished_at="",
+            dataset="d",
+            dataset_sha256="",
+        )
+        store.create(complete_key(run.id, Stage.PREP), encode(prep))
+        return COMPLETE
+
+    cluster = Boundary(carry_out)
+    with pytest.raises(StageFailedError):
+        drive.drive(cluster, store, run, SITE)
+    assert cluster.created == [f"{run.id}-prep", f"{run.id}-eval"]

@@ -15,8 +15,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from fingpt.config import Environment, EvalConfig, RunConfig, TrainConfig
 from fingpt.config import LoraConfig as LoraSettings
 from fingpt.eval.metric_modules import MetricModules
-from fingpt.prompts.chat import template_sha256
 from fingpt.prompts.examples import encode_jsonl
+from fingpt.prompts.families import template_sha256
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.runs.attempt import Attempt
 from fingpt.runs.manifest import (

@@ -10,7 +10,7 @@ import pytest
 
 from fingpt.errors import DataError, MissingInputError
 from fingpt.models import MODELS, spec
-from fingpt.prompts import chat
+from fingpt.prompts import chat, families
 from fingpt.prompts.examples import Example
 from tests import llama3_bpe
 
@@ -203,12 +203,12 @@ def test_pad_falls_back_to_the_stop_id_where_the_vocabulary_has_no_pad(tokenizer
 
 
 def test_template_hash_follows_the_family_and_nothing_else():
-    hashes = {key: chat.template_sha256(row) for key, row in MODELS.items()}
+    hashes = {key: families.template_sha256(row) for key, row in MODELS.items()}
     assert hashes["llama31"] == hashes["tiny-llama31"]
     assert hashes["deepseek-r1"] == hashes["tiny-deepseek-r1"]
     assert hashes["llama31"] != hashes["deepseek-r1"]
     other = replace(spec("llama31"), stop_tokens=("<|end_of_text|>",))
-    assert chat.template_sha256(other) != hashes["llama31"]
+    assert families.template_sha256(other) != hashes["llama31"]
 
 
 def test_a_folder_without_a_fast_tokenizer_is_a_missing_input(tmp_path):

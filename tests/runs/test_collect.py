@@ -55,8 +55,8 @@ def test_the_adapter_is_brought_on_request_in_a_folder_of_its_own(made, store, t
     collect(store, made.id, tmp_path / "out", adapter=False)
     folder = collect(store, made.id, tmp_path / "out", adapter=True)  # what is there stays
     assert sorted(path.name for path in (folder / "train" / "adapter").iterdir()) == [
-        "adapter_config.json",
-        "adapter_model.safetensors",
+        *("README.md", "adapter_config.json", "adapter_model.safetensors"),
+        *("chat_template.jinja", "tokenizer_reference.json"),
     ]
 
 

@@ -1,0 +1,302 @@
+"""An adapter that was trained elsewhere: read from a folder, a bucket or the hub, checked, frozen into the store.
+
+Only two of its files count, safetensors and JSON. Its configuration is never obeyed: rank, alpha and layers are read
+from it and become the run's own, everything else that would change what the adapter computes is refused, and what is
+stored is a configuration of ours beside the weights' own bytes, under the name of their hash.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fingpt import log
+from fingpt.config import LoraConfig, RunConfig, local_path
+from fingpt.errors import ConfigError, DataError, MissingInputError
+from fingpt.models import LINEAR_LAYERS, ModelSpec, spec
+from fingpt.record import canonical_json, sha256_file, tree_sha256
+from fingpt.runs.manifest import AdapterManifest, decode, encode
+from fingpt.runs.run import adapter_manifest_key, adapter_prefix
+from fingpt.storage import ObjectStore, open_store, put, upload_tree
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+WAYS = "a folder with both, s3://bucket/prefix, or hub:owner/name@commit"
+
+_FROZEN = re.compile(r"adapters/([0-9a-f]{32})/?")
+_HUB = re.compile(r"hub:([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
+_TENSOR = re.compile(
+    r"base_model\.model\.model\.layers\.(\d{1,4})\.(?:self_attn|mlp)\.(\w+)\.lora_([AB])\.weight"
+)
+_KINDS = ("F32", "F16", "BF16")
+_CONFIG_BYTES = 1 << 20
+_WEIGHTS_BYTES = 8 << 30
+_MOST_RANK, _MOST_ALPHA = 1024, 1 << 20
+
+# Settings that describe or do nothing at evaluation; any other must be absent, empty or off.
+_INERT = {
+    *(
+        "peft_type",
+        "task_type",
+        "base_model_name_or_path",
+        "revision",
+        "r",
+        "lora_alpha",
+        "target_modules",
+    ),
+    *("lora_dropout", "bias", "inference_mode", "peft_version", "runtime_config", "megatron_core"),
+    *("qalora_group_size", "init_lora_weights", "auto_mapping"),
+}
+# PiSSA, OLoRA, LoftQ and the like change the base's weights before training, and the file does not hold those.
+_PLAIN_INITS = (True, False, None, "gaussian", "orthogonal")
+
+FetchFromHub = Callable[[ModelSpec, Path, tuple[str, ...]], None]
+"""Brings those files of a repository at its commit that are there; `ModelSpec.base` and `revision` name them."""
+
+
+def freeze_adapter(store: ObjectStore, config: RunConfig, fetch: FetchFromHub) -> RunConfig:
+    """`config` with its foreign adapter in the store, under the name of its bytes, and with its LoRA settings.
+
+    Raises MissingInputError when a file is not there, DataError when the adapter is none that can be evaluated on the
+    model's base, ConfigError when its name has no known form.
+    """
+    source, model = config.eval.adapter, spec(config.model)
+    if not source:
+        return config
+    if source.startswith("adapters/"):
+        key = adapter_manifest_key(source.rstrip("/"))
+        if not _FROZEN.fullmatch(source) or not store.exists(key):
+            raise MissingInputError(f"{store.uri} has no adapter {source}; give {WAYS}.")
+        return _with_adapter(config, decode(AdapterManifest, store.read(key), key))
+    with tempfile.TemporaryDirectory(prefix="fingpt-adapter-") as scratch:
+        folder = _gather(source, model, Path(scratch), fetch)
+        settings = read_settings(folder / CONFIG, source)
+        lora = check_settings(settings, model, source)
+        _check_tensors(folder / WEIGHTS, lora, source)
+        (folder / CONFIG).write_bytes(own_config(lora, model))
+        files = [(name, sha256_file(folder / name)) for name in (CONFIG, WEIGHTS)]
+        manifest_id = tree_sha256(files)[:32]
+        prefix = adapter_prefix(manifest_id)
+        refs = upload_tree(store, folder, f"{prefix}/adapter")
+    named = (ref.model_copy(update={"name": f"adapter/{ref.name}"}) for ref in refs)
+    manifest = AdapterManifest(
+        id=manifest_id, base=model.base, revision=model.revision, lora=lora, files=tuple(named)
+    )
+    put(store, adapter_manifest_key(prefix), encode(manifest))
+    log.event("adapter frozen", source=source, frozen=prefix, rank=lora.r, alpha=lora.alpha)
+    return _with_adapter(config, manifest)
+
+
+def _with_adapter(config: RunConfig, manifest: AdapterManifest) -> RunConfig:
+    model = spec(config.model)
+    if (manifest.base, manifest.revision) != (model.base, model.revision):
+        raise DataError(
+            f"adapters/{manifest.id} was frozen for {manifest.base}@{manifest.revision}, not for {model.base}."
+        )
+    evaluation = config.eval.model_copy(update={"adapter": adapter_prefix(manifest.id)})
+    train = config.train.model_copy(update={"lora": manifest.lora})
+    return config.model_copy(update={"eval": evaluation, "train": train})
+
+
+def own_config(lora: LoraConfig, model: ModelSpec) -> bytes:
+    """The configuration that PEFT is given: nothing of the foreign file but its rank, alpha, dropout and layers."""
+    return canonical_json(
+        {
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            "base_model_name_or_path": model.base,
+            "revision": model.revision,
+            "r": lora.r,
+            "lora_alpha": lora.alpha,
+            "lora_dropout": lora.dropout,
+            "target_modules": sorted(lora.targets),
+            "bias": "none",
+            "inference_mode": True,
+        }
+    )
+
+
+def _gather(source: str, model: ModelSpec, scratch: Path, fetch: FetchFromHub) -> Path:
+    """The two files of the adapter in a folder of their own."""
+    folder = scratch / "adapter"
+    folder.mkdir()
+    (scratch / "hub").mkdir()
+    if source.startswith("s3://"):
+        seen = _from_bucket(open_store(source.rstrip("/")), folder)
+    elif source.startswith("hub:"):
+        match = _HUB.fullmatch(source)
+        if match is None:
+            raise ConfigError(
+                f"'{source}' names no adapter on the hub with its commit, such as hub:owner/name@{'0' * 40}."
+            )
+        fetch(_repository(model, match[1], match[2]), scratch / "hub", (CONFIG, WEIGHTS))
+        # The hub's client leaves notes of its own beside what it brings.
+        seen = _from_folder(scratch / "hub", folder)
+    else:
+        seen = _from_folder(local_path(source), folder)
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        pickle = next((name for name in seen if name.startswith("adapter_model.")), "")
+        hint = (
+            f" {pickle} is not read: save it again with safe_serialization=True." if pickle else ""
+        )
+        raise MissingInputError(
+            f"The adapter {source} has no {' and no '.join(missing)}; give {WAYS}.{hint}"
+        )
+    left = sorted(set(seen) - {CONFIG, WEIGHTS})
+    if left:
+        log.event(
+            "files of the adapter that are not read", files=", ".join(left[:20]), count=len(left)
+        )
+    return folder
+
+
+def _repository(model: ModelSpec, name: str, commit: str) -> ModelSpec:
+    return replace(model, base=name, revision=commit)
+
+
+def _from_folder(path: Path, folder: Path) -> list[str]:
+    if not path.is_dir():
+        raise MissingInputError(f"There is no folder {path} with an adapter; give {WAYS}.")
+    for name, most in ((CONFIG, _CONFIG_BYTES), (WEIGHTS, _WEIGHTS_BYTES)):
+        if (path / name).is_file():
+            _require_size(path / name, (path / name).stat().st_size, most)
+            shutil.copyfile(path / name, folder / name)
+    return [each.name for each in path.iterdir() if each.is_file()]
+
+
+def _from_bucket(bucket: ObjectStore, folder: Path) -> list[str]:
+    for name in (CONFIG, WEIGHTS):
+        if bucket.exists(name):
+            (folder / name).write_bytes(bucket.read(name))
+    return [key for key in bucket.keys("adapter_") if "/" not in key]
+
+
+def _require_size(path: Path, size: int, most: int) -> None:
+    if size > most:
+        raise DataError(
+            f"{path} has {size:,} bytes; no adapter that can be evaluated has over {most:,}."
+        )
+
+
+def read_settings(path: Path, source: str) -> dict[str, Any]:
+    """The foreign configuration; DataError when it is no JSON object of a reasonable size."""
+    _require_size(path, path.stat().st_size, _CONFIG_BYTES)
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise DataError(f"{CONFIG} of {source} is no JSON object.")
+    return found
+
+
+def check_settings(settings: Mapping[str, Any], model: ModelSpec, source: str) -> LoraConfig:
+    """The LoRA settings of a foreign configuration; DataError naming the first one that is not supported."""
+    if settings.get("peft_type") != "LORA":
+        raise _refusal(settings, "peft_type", "LORA alone is evaluated here", source)
+    if settings.get("task_type") not in ("CAUSAL_LM", None):
+        raise _refusal(settings, "task_type", "CAUSAL_LM is expected", source)
+    _check_base(settings, model, source)
+    if settings.get("bias", "none") != "none":
+        raise _refusal(settings, "bias", "'none' is expected", source)
+    if settings.get("init_lora_weights") not in _PLAIN_INITS:
+        expected = "that changes the base; convert the adapter to plain LoRA first"
+        raise _refusal(settings, "init_lora_weights", expected, source)
+    for name, value in settings.items():
+        if name not in _INERT and value:
+            raise _refusal(settings, name, "it must be empty or off to be supported", source)
+    return _lora(settings, source)
+
+
+def _lora(settings: Mapping[str, Any], source: str) -> LoraConfig:
+    rank, alpha, dropout = (settings.get(name) for name in ("r", "lora_alpha", "lora_dropout"))
+    if not _is_whole(rank, _MOST_RANK):
+        expected = f"a whole number from 1 to {_MOST_RANK} is expected"
+        raise _refusal(settings, "r", expected, source)
+    if not _is_whole(alpha, _MOST_ALPHA):
+        raise _refusal(settings, "lora_alpha", "a whole number above 0 is expected", source)
+    targets = settings.get("target_modules")
+    known = isinstance(targets, list) and {str(each) for each in targets} <= set(LINEAR_LAYERS)
+    if not targets or not known:
+        expected = f"a list of some of {', '.join(LINEAR_LAYERS)} is expected"
+        raise _refusal(settings, "target_modules", expected, source)
+    return LoraConfig(
+        r=int(rank or 0),
+        alpha=int(alpha or 0),
+        dropout=float(dropout) if isinstance(dropout, int | float) and 0 <= dropout < 1 else 0.0,
+        targets=tuple(name for name in LINEAR_LAYERS if name in targets),
+    )
+
+
+def _refusal(settings: Mapping[str, Any], name: str, expected: str, source: str) -> DataError:
+    value = str(settings.get(name))[:80]
+    return DataError(f"{CONFIG} of {source} says {name[:80]!r} = {value!r}, but {expected}.")
+
+
+def _is_whole(value: object, most: int) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 1 <= value <= most and value == int(value)
+
+
+def _check_base(settings: Mapping[str, Any], model: ModelSpec, source: str) -> None:
+    """DataError when the adapter names another base or commit; what it does not name is said."""
+    base, revision = settings.get("base_model_name_or_path"), settings.get("revision")
+    name = base if isinstance(base, str) else ""
+    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) and name != model.base:
+        raise DataError(
+            f"The adapter {source} was trained on {name}, not on {model.base}: an adapter only fits the base it was "
+            "trained on. Name its model with MODEL=; where it is a copy of the same weights, correct "
+            f"base_model_name_or_path in {CONFIG}."
+        )
+    commit = revision if isinstance(revision, str) and revision != "main" else ""
+    if commit and commit != model.revision:
+        raise DataError(
+            f"The adapter {source} was trained on revision {commit[:60]!r} of its base, not on {model.revision}."
+        )
+    if name != model.base or not commit:
+        log.warning(
+            f"The adapter {source} does not say which commit of {model.base} it was trained on; that it fits is taken "
+            "on trust."
+        )
+
+
+def _check_tensors(path: Path, lora: LoraConfig, source: str) -> None:
+    """DataError unless the weights are LoRA pairs of the rank and layers that the configuration names, all of them."""
+    from safetensors import SafetensorError, safe_open
+
+    found: dict[tuple[int, str, str], list[int]] = {}
+    try:
+        with safe_open(path, framework="np") as file:
+            for name in file.keys():  # noqa: SIM118 - no mapping
+                match, part = _TENSOR.fullmatch(name), file.get_slice(name)
+                if match is None or part.get_dtype() not in _KINDS:
+                    raise DataError(
+                        f"{WEIGHTS} of {source} holds '{name[:100]}' ({part.get_dtype()}), which is no LoRA weight "
+                        "of a linear layer of a Llama."
+                    )
+                found[int(match[1]), match[2], match[3]] = part.get_shape()
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DataError(
+            f"{WEIGHTS} of {source} is no safetensors file: {str(error)[:120]}."
+        ) from None
+    layers = 1 + max((layer for layer, _, _ in found), default=-1)
+    wanted = {(n, t, ab) for n in range(layers) for t in lora.targets for ab in "AB"}
+    if not found or set(found) != wanted:
+        layer, target, side = min(set(found) ^ wanted, default=(0, lora.targets[0], "A"))
+        word = "lacks" if (layer, target, side) in wanted or not found else "has"
+        raise DataError(
+            f"{WEIGHTS} of {source} {word} lora_{side} of {target} in layer {layer}, other than target_modules says."
+        )
+    for (layer, target, side), shape in sorted(found.items()):
+        if len(shape) != 2 or shape[0 if side == "A" else 1] != lora.r:
+            raise DataError(
+                f"{WEIGHTS} of {source}: lora_{side} of {target} in layer {layer} has the shape {shape}, which is not "
+                f"rank {lora.r}."
+            )
