@@ -122,8 +122,8 @@ tiny: setup ## make the base weights of a tiny MODEL and keep them in the store
 	@$(PY) -m jobs.submit tiny --model $(MODEL) $(mode)
 
 .PHONY: mirror
-mirror: setup ## copy MODEL's base weights from the hub into the store, once
-	@$(PY) -m jobs.submit mirror --model $(MODEL) $(mode)
+mirror: setup ## copy MODEL's base weights and its rows, or DATA=hub:… alone, from the hub into the store, once
+	@$(PY) -m jobs.submit mirror $(if $(named),--model $(MODEL)) $(if $(strip $(DATA)),--data '$(strip $(DATA))') $(mode)
 
 ## Runs (MODEL= DATA= LIMIT= SET= STORE=)
 

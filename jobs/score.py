@@ -19,25 +19,27 @@ from fingpt import log
 from fingpt.config import read_environment
 from fingpt.errors import ConfigError
 from fingpt.runs.stage import guarded
+from fingpt.storage import open_store
 
 
 def score(
-    answers: Annotated[Path, typer.Option(help="Parquet file with symbol, period and prediction.")],
-    data: Annotated[Path, typer.Option(help="Folder with test.parquet of the published schema.")],
+    answers: Annotated[Path, typer.Option(help="File with symbol, period and prediction.")],
+    data: Annotated[str, typer.Option(help="Source with test rows of the published schema.")],
     out: Annotated[Path, typer.Option(help="Folder that scores.json is written to.")],
 ) -> None:
-    """Score ANSWERS against DATA/test.parquet and write OUT/scores.json."""
+    """Score ANSWERS against the test rows of DATA and write OUT/scores.json."""
     log.setup()
 
     def act() -> None:
-        if Path() in (answers, data, out):
+        if Path() in (answers, out) or not data:
             raise ConfigError(
                 "Scoring needs all three: make score ANSWERS=file.parquet DATA=folder OUT=folder."
             )
         from fingpt.eval.external import read_pairs, score_pairs, write_scores
 
-        pairs = read_pairs(answers, data / "test.parquet")
         with tempfile.TemporaryDirectory(prefix="fingpt-") as scratch:
+            store = open_store(read_environment().store)
+            pairs = read_pairs(answers, data, store, Path(scratch))
             scores = score_pairs(pairs, Path(scratch))
         path = write_scores(scores, out)
         _show(scores, path)

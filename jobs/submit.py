@@ -1,6 +1,6 @@
 """Freeze a run and carry out its stages: `python -m jobs.submit prep|train|eval|run --model MODEL [--data …]`.
 
-`mirror` and `tiny` bring a model's base weights into the store. Where: this machine with `--mode local`, or when the
+`mirror` brings base weights and rows from the hub into the store, `tiny` makes those of a tiny model. Where: this machine with `--mode local`, or when the
 store is a folder; else the cluster of the current kube context.
 """
 
@@ -15,6 +15,7 @@ import typer
 from fingpt import log
 from fingpt.cluster.submission import open_backend
 from fingpt.config import load_config, read_environment
+from fingpt.errors import ConfigError
 from fingpt.models import spec
 from fingpt.runs.backend import Mode
 from fingpt.runs.run import Stage
@@ -25,7 +26,7 @@ from jobs import CONFIGS
 
 
 class Verb(StrEnum):
-    """What to carry out: one stage, all of them, or the bringing of base weights, from the hub or made."""
+    """What to carry out: one stage, all of them, or to bring what they need: from the hub, or made."""
 
     PREP = "prep"
     TRAIN = "train"
@@ -37,7 +38,7 @@ class Verb(StrEnum):
 
 def main(
     verb: Annotated[Verb, typer.Argument(help="one stage, run for all of them, or base weights")],
-    model: Annotated[str, typer.Option(help="a file in jobs/configs; a model, for base weights")],
+    model: Annotated[str, typer.Option(help="a file in jobs/configs; a tiny model")] = "",
     data: Annotated[
         str | None, typer.Option(help="source of the rows; default: the configuration's")
     ] = None,
@@ -54,10 +55,24 @@ def main(
     overrides += [f"prep.limit={limit}"] if limit else []
     environment = read_environment()
 
-    def bring_base() -> str:
+    def make_tiny() -> str:
         row = spec(model)
-        require_origin(row, tiny=verb is Verb.TINY)
+        require_origin(row, environment.store, tiny=True)
         return open_backend(open_store(environment.store), mode, environment).bring_base(row)
+
+    def mirror() -> str:
+        if not (model or data):
+            raise ConfigError("Name a model or rows: make mirror MODEL=llama31, or DATA=hub:owner/name.")
+        config = load_config(CONFIGS / f"{model}.yaml", overrides) if model else None
+        if config:
+            require_origin(spec(config.model), environment.store, tiny=False)
+        source = data or (config.prep.source if config else "")
+        if not config and not source.startswith("hub:"):
+            raise ConfigError(f"DATA={source} is not on the hub; it is read where it lies, without a mirror.")
+        backend = open_backend(open_store(environment.store), mode, environment)
+        printed = [backend.bring_rows(source)] if source.startswith("hub:") else []
+        printed += [backend.bring_base(spec(config.model))] if config else []
+        return "---\n".join(filter(None, printed))
 
     def carry_out() -> str:
         config = load_config(CONFIGS / f"{model}.yaml", overrides)
@@ -66,7 +81,8 @@ def main(
         return backend.execute(backend.freeze(config), stages, follow=mode is Mode.WAIT)
 
     def action() -> None:
-        printed = bring_base() if verb in (Verb.MIRROR, Verb.TINY) else carry_out()
+        special = {Verb.MIRROR: mirror, Verb.TINY: make_tiny}
+        printed = special.get(verb, carry_out)()
         if printed:
             typer.echo(printed)
 

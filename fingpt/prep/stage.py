@@ -16,7 +16,7 @@ from fingpt.prep.importer import Imported, import_rows
 from fingpt.prep.lint import VERSION as LINT_VERSION
 from fingpt.prep.lint import lint
 from fingpt.prep.page import Page, render_page, shown_rows
-from fingpt.prep.raw_rows import encode_rejects
+from fingpt.rows.raw_rows import encode_rejects
 from fingpt.prep.source import read_rows
 from fingpt.prep.split import Split, split_rows, weeks_of
 from fingpt.prep.views import model_views

@@ -29,8 +29,8 @@ from fingpt.runs.manifest import (
     TrainManifest,
     decode,
 )
+from fingpt.runs.raw import raw_manifest_key, read_raw_manifest
 from fingpt.runs.run import (
-    SOURCE_FILES,
     Run,
     Stage,
     base_manifest_key,
@@ -38,7 +38,6 @@ from fingpt.runs.run import (
     complete_key,
     dataset_manifest_key,
     dataset_prefix,
-    raw_prefix,
     report_prefix,
     stage_prefix,
 )
@@ -120,20 +119,17 @@ class Chain:
                 "a remote source; the rows that were read from it are the data set",
             )
             return
-        there = [name for name in SOURCE_FILES if self.store.exists(f"{source}/{name}")]
-        if not there:
+        key = raw_manifest_key(source)
+        if not self.store.exists(key):
             self.add(source, LinkStatus.MISSING, "the source files are not in the store")
             return
-        digest = tree_sha256(
-            (name, sha256_bytes(self.store.read(f"{source}/{name}"))) for name in there
-        )
-        whole = raw_prefix(digest[:16]) == source
-        for name in there:
-            self.check(
-                f"{source}/{name}",
-                whole,
-                "a source file was changed or is gone: they do not hash to their folder's name",
-            )
+        try:
+            files = read_raw_manifest(self.store, source).files
+        except StorageError as fault:
+            self.add(key, LinkStatus.DAMAGED, str(fault))
+            return
+        self.add(key)
+        self._files(source, files)
 
     def _complete(self, stage: Stage, kind: type[S]) -> S | None:
         """A stage's manifest, and whether what it read is still what it read; None when it cannot be used."""

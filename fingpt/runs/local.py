@@ -37,6 +37,11 @@ class LocalBackend:
         self._process(name, "--model", model.key)
         return ""
 
+    def bring_rows(self, source: str) -> str:
+        """Mirror rows."""
+        self._process("mirror", "--data", source)
+        return ""
+
     def execute(self, run: Run, stages: Sequence[Stage], *, follow: bool = True) -> str:  # noqa: ARG002
         """Run `stages` in order, always to their end; stops at the first that fails, with its exit code.
 

@@ -17,6 +17,7 @@ from fingpt.runs.chain import KEPT_COMMITS
 from fingpt.runs.ledger import attempts, report_keys, run_ids, seconds_since
 from fingpt.runs.manifest import PrepManifest, ReportManifest, decode
 from fingpt.runs.progress import sound_commits
+from fingpt.runs.raw import mirrored_raw
 from fingpt.runs.run import Run, Stage, stage_prefix
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import ObjectStore
@@ -73,8 +74,9 @@ def leftovers(store: ObjectStore, deleter: Deleter, now: datetime) -> Iterator[L
     else:
         used = _used_datasets(store, runs)
         yield from _unnamed(deleter, "datasets", used, "no run and no report names the data set")
-        sources = {run.config.prep.source.removeprefix("raw/") for run in runs}
-        yield from _unnamed(deleter, "raw", sources, "no run names these source files")
+        named = {run.config.prep.source for run in runs} | set(mirrored_raw(store))
+        sources = {source.removeprefix("raw/") for source in named}
+        yield from _unnamed(deleter, "raw", sources, "no run and no mirror names these source files")
     yield from _unnamed(deleter, "probe", set(), "left by a probe of the store")
 
 

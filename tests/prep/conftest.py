@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fingpt.prep.importer import Imported, import_rows, normalize
-from fingpt.prep.raw_rows import COLUMNS, RawRow
-from fingpt.prep.readers import read_file
+from fingpt.rows.raw_rows import COLUMNS, RawRow
+from fingpt.rows.readers import read_file
 from fingpt.prompts.examples import Example
 
 SUNDAY = date(2031, 3, 2)

@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fingpt.prep.importer import DISAGREES, OUTSIDE_GRAMMAR, RESTORED, normalize
-from fingpt.prep.raw_rows import COLUMNS, RawRow, Reason, Reject
+from fingpt.rows.raw_rows import COLUMNS, RawRow, Reason, Reject
 from fingpt.prompts.examples import LABELS, Example, decode_jsonl, encode_jsonl
 
 SECTIONS = "[Positive Developments]:\n1. A.\n\n[Potential Concerns]:\n1. B.\n\n"
@@ -60,7 +60,7 @@ def test_a_prompt_without_marks_is_refused(row):
         prompt.removesuffix("[/INST]"),
         prompt.removeprefix("[INST]<<SYS>>\n"),
         prompt.replace("\n<</SYS>>\n\n", "\n"),
-        prompt + " ",
+        prompt + " x",
         "[INST]<<SYS>>\n[/INST]",
     ):
         assert reason({**values, "prompt": broken}) == Reason.NO_MARKS
@@ -114,7 +114,7 @@ def test_empty_answers_are_refused(row):
 
 
 def test_labels_outside_the_grammar_are_refused(row):
-    for label in ("up by 0", "flat", "Up by 2-3%", "up by 5-6%", "up  by 2-3%", " up by 2-3%", ""):
+    for label in ("up by 0", "flat", "up by 5-6%", "up 2-3%", ""):
         assert reason({**row(), "label": label}) == Reason.LABEL
 
 
@@ -123,14 +123,15 @@ def test_malformed_and_reversed_periods_are_refused(row):
         "2031-03-09",
         "2031-03-09 to 2031-03-02",
         "2031-02-30 to 2031-03-09",
-        " 2031-03-02 to 2031-03-09",
+        "03/02/2031 to 03/09/2031",
+        "2031-03-02 16:00 to 2031-03-09",
         "",
     ):
         assert reason({**row(), "period": period}) == Reason.PERIOD
 
 
 def test_symbols_that_are_no_tickers_are_refused(row):
-    for symbol in ("", "A B", "<b>", "A" * 21, "A\n"):
+    for symbol in ("", "A B", "<b>", "A" * 21, "A\x1b"):
         assert reason({**row(), "symbol": symbol}) == Reason.SYMBOL
     assert isinstance(take(row("BTC-USD")), Example)
 

@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fingpt.errors import DataError, MissingInputError
-from fingpt.prep.raw_rows import MAX_ROW_BYTES, RawRow, Reason, Reject
-from fingpt.prep.readers import read_file
+from fingpt.rows.raw_rows import MAX_ROW_BYTES, RawRow, Reason, Reject
+from fingpt.rows.readers import read_file
 
 
 def test_rows_carry_their_line_numbers(row, write_parquet):
