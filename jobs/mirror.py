@@ -29,7 +29,9 @@ def main(
 
     def action() -> None:
         if not (model or data):
-            raise ConfigError("Name a model or rows: make mirror MODEL=llama31, or DATA=hub:owner/name.")
+            raise ConfigError(
+                "Name a model or rows: make mirror MODEL=llama31, or DATA=hub:owner/name."
+            )
         store, row = open_store(environment.store), spec(model) if model else None
         from fingpt.weights.hub import Hub
         from fingpt.weights.mirror import mirror

@@ -62,13 +62,17 @@ def main(
 
     def mirror() -> str:
         if not (model or data):
-            raise ConfigError("Name a model or rows: make mirror MODEL=llama31, or DATA=hub:owner/name.")
+            raise ConfigError(
+                "Name a model or rows: make mirror MODEL=llama31, or DATA=hub:owner/name."
+            )
         config = load_config(CONFIGS / f"{model}.yaml", overrides) if model else None
         if config:
             require_origin(spec(config.model), environment.store, tiny=False)
         source = data or (config.prep.source if config else "")
         if not config and not source.startswith("hub:"):
-            raise ConfigError(f"DATA={source} is not on the hub; it is read where it lies, without a mirror.")
+            raise ConfigError(
+                f"DATA={source} is not on the hub; it is read where it lies, without a mirror."
+            )
         backend = open_backend(open_store(environment.store), mode, environment)
         printed = [backend.bring_rows(source)] if source.startswith("hub:") else []
         printed += [backend.bring_base(spec(config.model))] if config else []

@@ -42,7 +42,9 @@ def read_pairs(answers: Path, source: str, store: ObjectStore, scratch: Path) ->
     given = _read(answers, answers.name, _ANSWER_COLUMNS)
     truth = _by_key(rows, f"The test rows of {source}")
     found = _by_key(given, f"{answers}")
-    _refuse_unmatched(set(truth) - set(found), f"the test rows of {source}", f"no answer in {answers}")
+    _refuse_unmatched(
+        set(truth) - set(found), f"the test rows of {source}", f"no answer in {answers}"
+    )
     _refuse_unmatched(set(found) - set(truth), f"{answers}", f"no test row in {source}")
     pairs = []
     for (symbol, period), row in truth.items():
@@ -69,7 +71,9 @@ def _test_rows(source: str, store: ObjectStore, scratch: Path, answers: Path) ->
         files = [(f, n, path) for n, (f, path) in zip(names, gathered.files, strict=True)]
     if len(files) == 1 and kind_of(source):
         named = False  # the file itself was given
-    wanted = [(name, path) for frozen, name, path in files if not named or split_of(frozen) == "test"]
+    wanted = [
+        (name, path) for frozen, name, path in files if not named or split_of(frozen) == "test"
+    ]
     if not wanted:
         seen = ", ".join(name for _, name, _ in files)
         raise MissingInputError(
@@ -89,7 +93,8 @@ def score_pairs(pairs: Sequence[Pair], scratch: Path) -> dict[str, dict[str, Any
         "robust": score_robust(pairs=pairs, metrics=metrics),
     }
     return {
-        name: _scores_dict(summarise(pairs=parsed, metrics=metrics)) for name, parsed in scored.items()
+        name: _scores_dict(summarise(pairs=parsed, metrics=metrics))
+        for name, parsed in scored.items()
     }
 
 

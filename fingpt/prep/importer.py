@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fingpt.errors import DataError
-from fingpt.rows.raw_rows import COLUMNS, RawRow, Reason, Reject, quote
 from fingpt.prompts.examples import LABELS, Example, plain_label, plain_period
+from fingpt.rows.raw_rows import COLUMNS, RawRow, Reason, Reject, quote
 
 RESTORED = "prediction-line-restored"
 DISAGREES = "label-disagrees-with-answer"
@@ -201,10 +201,13 @@ def _take_apart(prompt: str) -> tuple[str, str]:
         end = prompt.find(_SYSTEM_END, len(opening))
         start = end + len(_SYSTEM_END)
         if end < 0:
-            raise _Refused(Reason.NO_MARKS, f"the prompt has no {_SYSTEM_END!r} after its system text")
+            raise _Refused(
+                Reason.NO_MARKS, f"the prompt has no {_SYSTEM_END!r} after its system text"
+            )
         if not prompt.endswith(closing) or len(prompt) - len(closing) < start:
             raise _Refused(
-                Reason.NO_MARKS, f"the prompt does not end with '{closing}' but with {quote(prompt[-40:])}"
+                Reason.NO_MARKS,
+                f"the prompt does not end with '{closing}' but with {quote(prompt[-40:])}",
             )
         user = prompt[start : len(prompt) - len(closing)]
         if not user.strip():

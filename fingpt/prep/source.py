@@ -24,6 +24,8 @@ def read_rows(source: str, store: ObjectStore, scratch: Path) -> Iterator[RawRow
     DataError when a file is unreadable or lacks a column, ConfigError when `source` is no frozen one.
     """
     if not source.startswith("raw/"):
-        raise ConfigError(f"Source '{source}' was not frozen; submit the run, which copies its rows.")
+        raise ConfigError(
+            f"Source '{source}' was not frozen; submit the run, which copies its rows."
+        )
     for path in fetch_raw(store, source, scratch / "source"):
         yield from read_file(path, split_of(path.name))

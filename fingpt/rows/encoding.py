@@ -55,7 +55,9 @@ def check_encoding(path: Path, kind: str, name: str = "") -> None:
             raise DataError(f"{name} is not a readable {kind} file{_is(head, name)}")
         return
     if kind.endswith(".gz") and not head.startswith(_GZIP):
-        raise DataError(f"{name} is named as gzip but is not{_is(head, name) or '; rename it without .gz.'}")
+        raise DataError(
+            f"{name} is named as gzip but is not{_is(head, name) or '; rename it without .gz.'}"
+        )
     if not kind.endswith(".gz") and (what := _is(head, name)):
         raise DataError(f"{name} is no text{what}")
     _require_utf8(path, kind, name)
@@ -92,7 +94,9 @@ def _is(head: bytes, name: str) -> str:
         if not head.startswith(magic):
             continue
         if what == "gzip":
-            return f": it is gzip; rename it to {name}.gz, or unpack it: gunzip < {name} > unpacked."
+            return (
+                f": it is gzip; rename it to {name}.gz, or unpack it: gunzip < {name} > unpacked."
+            )
         if what == "Parquet":
             return ": it is Parquet; rename it to end in .parquet."
         return f": it is {what}; bring the rows as .parquet, .jsonl or .csv."
@@ -110,7 +114,9 @@ def _require_utf8(path: Path, kind: str, name: str) -> None:
                     _refuse_wide(chunk, name)
                 size += len(chunk)
                 if size > MAX_TEXT_BYTES:
-                    raise DataError(f"{name} holds more than {MAX_TEXT_BYTES >> 30} GiB of text; cut it into several sources.")
+                    raise DataError(
+                        f"{name} holds more than {MAX_TEXT_BYTES >> 30} GiB of text; cut it into several sources."
+                    )
                 try:
                     decoder.decode(chunk, final=not chunk)
                 except UnicodeDecodeError as fault:

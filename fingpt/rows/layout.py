@@ -158,7 +158,10 @@ def _one_source(what: str, names: Sequence[str], where: str) -> tuple[str, ...]:
     for name in names:
         series.setdefault(_series(name), []).append(name)
     if len(series) > 1 and not _loose(series):
-        several = [f"{group[0]}{f' and {len(group) - 1} more' if group[1:] else ''}" for group in series.values()]
+        several = [
+            f"{group[0]}{f' and {len(group) - 1} more' if group[1:] else ''}"
+            for group in series.values()
+        ]
         raise DataError(
             f"Source {where} has {len(series)} sources of {what}: {_some(several)}; keep one, or every row might count "
             "twice."
@@ -181,7 +184,8 @@ def _series(name: str) -> tuple[str, str, str]:
 
 def _loose(series: Iterable[tuple[str, str, str]]) -> bool:
     """Whether files of several names are one source all the same: of one kind, in one folder, and either numbered
-    alike (rows_1.csv, rows_2.csv) or in a folder that a split names (train/AAPL.jsonl, train/MSFT.jsonl)."""
+    alike (rows_1.csv, rows_2.csv) or in a folder that a split names (train/AAPL.jsonl, train/MSFT.jsonl).
+    """
     folders, kinds, names = (set(each) for each in zip(*series, strict=True))
     if len(folders) > 1 or len(kinds) > 1:
         return False
@@ -198,7 +202,9 @@ def _require_complete(names: Sequence[str], where: str) -> None:
     if match is None:
         return
     total = int(match[3])
-    there = {int(found[2]) for name in names if (found := _SHARD.fullmatch(name.rpartition("/")[2]))}
+    there = {
+        int(found[2]) for name in names if (found := _SHARD.fullmatch(name.rpartition("/")[2]))
+    }
     if len(there) != total or there not in (set(range(total)), set(range(1, total + 1))):
         raise DataError(
             f"Source {where} holds {len(there)} of the {total} shards that {names[0]} speaks of; fetch the others, or "

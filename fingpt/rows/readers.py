@@ -48,8 +48,8 @@ def read_file(
     if kind == "arrow":
         yield from _read_arrow(path, name, split, columns)
     elif kind.startswith("csv"):
-        with open_text(path, kind) as file:
-            yield from _read_csv(file, name, split, columns)
+        with io.TextIOWrapper(open_text(path, kind), encoding="utf-8", newline="") as text:
+            yield from _read_csv(text, name, split, columns)
     else:
         with open_text(path, kind) as file:
             yield from _read_jsonl(file, name, split)
@@ -59,12 +59,13 @@ def _read_parquet(
     path: Path, name: str, split: str, columns: Sequence[str]
 ) -> Iterator[RawRow | Reject]:
     try:
+        with pq.ParquetFile(path, memory_map=False, pre_buffer=False) as file:
+            check_columns(file.schema_arrow, name, columns)
+            _require_bounded(file.metadata, name, columns)
         # As dictionaries, a value that is repeated is held once: 10 kB can otherwise unpack to gigabytes.
         with pq.ParquetFile(
             path, memory_map=False, pre_buffer=False, read_dictionary=list(columns)
         ) as file:
-            check_columns(file.schema_arrow, name, columns)
-            _require_bounded(file.metadata, name, columns)
             batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns))
             yield from rows_of_batches(batches, split, name, columns)
     except _DAMAGE as fault:
@@ -100,9 +101,15 @@ def _read_arrow(
                 reader = pa.ipc.open_stream(file)
                 batches = iter(reader)
             check_columns(reader.schema, name, columns)
-            yield from rows_of_batches(batches, split, name, columns)
+            yield from rows_of_batches(map(_validated, batches), split, name, columns)
     except _DAMAGE as fault:
         raise _unreadable(fault, name, "arrow") from None
+
+
+def _validated(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """`batch`, checked throughout: Arrow believes the offsets of a file, and a wrong one ends the process."""
+    batch.validate(full=True)
+    return batch
 
 
 def _unreadable(fault: Exception, name: str, kind: str) -> Exception:
@@ -190,11 +197,10 @@ def _decode(value: pa.Buffer | None) -> str | bytes | None:
 
 
 def _read_csv(
-    file: IO[bytes], name: str, split: str, columns: Sequence[str]
+    text: IO[str], name: str, split: str, columns: Sequence[str]
 ) -> Iterator[RawRow | Reject]:
     """CSV with a header, quoted as spreadsheets and pandas do; `line` counts rows, which may span several lines."""
     csv.field_size_limit(1 << 30)  # a row that is too large is refused below, and reading goes on
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     first = text.readline(MAX_ROW_BYTES)
     delimiter = max(_DELIMITERS, key=lambda each: len({*columns} & {*_fields(first, each)}))
     header = _fields(first, delimiter)

@@ -99,7 +99,9 @@ def gather(source: str, scratch: Path, beside: Path | None = None) -> Gathered:
     if not path.is_dir():
         raise MissingInputError(f"Source {path} does not exist; give {WAYS}.")
     with translate_os_errors(path):
-        names = [name for name in _names_below(path) if not beside or not _same(path / name, beside)]
+        names = [
+            name for name in _names_below(path) if not beside or not _same(path / name, beside)
+        ]
     return gather_names(names, _copier(path, scratch), str(path))
 
 
@@ -107,7 +109,9 @@ def gather_names(names: Iterable[str], fetch: Callable[[str], Path], where: str)
     """Those of `names` that hold rows, brought by `fetch`; messages call their folder `where`."""
     some = list(islice(names, _MAX_FILES + 1))
     if len(some) > _MAX_FILES:
-        raise DataError(f"Source {where} holds more than {_MAX_FILES} files; name the folder of the rows.")
+        raise DataError(
+            f"Source {where} holds more than {_MAX_FILES} files; name the folder of the rows."
+        )
     left_out: list[str] = []
 
     def holds_rows(name: str) -> bool:

@@ -76,7 +76,9 @@ def leftovers(store: ObjectStore, deleter: Deleter, now: datetime) -> Iterator[L
         yield from _unnamed(deleter, "datasets", used, "no run and no report names the data set")
         named = {run.config.prep.source for run in runs} | set(mirrored_raw(store))
         sources = {source.removeprefix("raw/") for source in named}
-        yield from _unnamed(deleter, "raw", sources, "no run and no mirror names these source files")
+        yield from _unnamed(
+            deleter, "raw", sources, "no run and no mirror names these source files"
+        )
     yield from _unnamed(deleter, "probe", set(), "left by a probe of the store")
 
 

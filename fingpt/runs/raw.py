@@ -21,7 +21,7 @@ HUB_RECORDS = "sources/hub/"
 """Where the records of mirrored hub rows lie."""
 
 _RAW = re.compile(r"raw/([0-9a-f]{16})/?")
-_HUB = re.compile(r"hub:([\w.-]+/[\w.-]+?)(?:@([\w.-]+(?:/[\w.-]+)*))?")
+_HUB = re.compile(r"(?!.*\.\.)hub:([\w.-]+/[\w.-]+?)(?:@([\w.-]+(?:/[\w.-]+)*))?")
 _NAME = re.compile(
     rf"({'|'.join(SPLITS)})(-\d{{5}}-of-\d{{5}})?\.(parquet|arrow|jsonl|jsonl\.gz|csv|csv\.gz)"
 )
@@ -88,7 +88,9 @@ def read_raw_manifest(store: ObjectStore, source: str) -> RawManifest:
     """What `raw/<id>` holds; raises what `fetch_raw` does."""
     match = _RAW.fullmatch(source)
     if match is None:
-        raise ConfigError(f"Source '{source}' is not 'raw/<16 hex digits>'; give the rows themselves.")
+        raise ConfigError(
+            f"Source '{source}' is not 'raw/<16 hex digits>'; give the rows themselves."
+        )
     key = raw_manifest_key(raw_prefix(match[1]))
     if not store.exists(key):
         raise MissingInputError(

@@ -27,7 +27,9 @@ def require_origin(spec: ModelSpec, store_uri: str, *, tiny: bool) -> None:
             f"'{spec.key}' is a tiny model, which is made here and is on no hub: {command}"
         )
     if tiny and not spec.tiny:
-        raise ConfigError(f"'{spec.key}' is no tiny model, its weights come from the hub: {command}")
+        raise ConfigError(
+            f"'{spec.key}' is no tiny model, its weights come from the hub: {command}"
+        )
 
 
 def publish_base(store: ObjectStore, spec: ModelSpec, files: Sequence[FileRef]) -> BaseManifest:

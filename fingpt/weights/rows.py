@@ -41,9 +41,12 @@ def mirror_rows(store: ObjectStore, source: str, hub: Hub) -> HubRows:
     at_commit = DataSet(name, commit)
     where = f"hub:{name}@{commit}"
     refs: dict[str, FileRef] = {}
-    with tempfile.TemporaryDirectory(prefix="fingpt-mirror-") as scratch, log.progress(
-        f"mirror rows of {name}", sum(file.size for file in listing.values())
-    ) as meter:
+    with (
+        tempfile.TemporaryDirectory(prefix="fingpt-mirror-") as scratch,
+        log.progress(
+            f"mirror rows of {name}", sum(file.size for file in listing.values())
+        ) as meter,
+    ):
 
         def fetch(path: str) -> Path:
             file = listing[path]
@@ -65,7 +68,8 @@ def _record(store: ObjectStore, source: str, rows: HubRows) -> HubRows:
     store.create(hub_key(*parse_hub(source)), encode(rows))
     recorded = stored_hub_rows(store, source)
     if recorded is None:
-        raise DataError(f"{source} was recorded by another mirror whose rows are gone; run the same command again.")
+        raise DataError(
+            f"{source} was recorded by another mirror whose rows are gone; run the same command again."
+        )
     log.event("rows stored", source=source, commit=recorded.commit, frozen=recorded.raw)
     return recorded
-

@@ -2,8 +2,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fingpt.prep.importer import DISAGREES, OUTSIDE_GRAMMAR, RESTORED, normalize
-from fingpt.rows.raw_rows import COLUMNS, RawRow, Reason, Reject
 from fingpt.prompts.examples import LABELS, Example, decode_jsonl, encode_jsonl
+from fingpt.rows.raw_rows import COLUMNS, RawRow, Reason, Reject
 
 SECTIONS = "[Positive Developments]:\n1. A.\n\n[Potential Concerns]:\n1. B.\n\n"
 
