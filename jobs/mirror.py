@@ -1,4 +1,4 @@
-"""Bring base weights or rows from the hub into the store, once: `python -m jobs.mirror --model llama31`, `--data hub:…`.
+"""Bring base weights or rows from the hub into the store: `python -m jobs.mirror --model llama31`, `--data hub:…`.
 
 A token comes from HF_TOKEN, the file that HF_TOKEN_PATH names, or the hub client's own login. Ctrl-C and SIGTERM leave
 what is in the store; the same command resumes.

@@ -1,7 +1,7 @@
 """Freeze a run and carry out its stages: `python -m jobs.submit prep|train|eval|run --model MODEL [--data …]`.
 
-`mirror` brings base weights and rows from the hub into the store, `tiny` makes those of a tiny model. Where: this machine with `--mode local`, or when the
-store is a folder; else the cluster of the current kube context.
+`mirror` brings base weights and rows from the hub into the store, `tiny` makes the weights of a tiny model. Where: this
+machine with `--mode local`, or when the store is a folder; else the cluster of the current kube context.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The importer: each raw row becomes an Example of its split, or a Reject with its reason.
 
 The published prompt is one Llama-2 string. Its marks are taken apart by position (the first closing system mark, the
-last closing instruction mark), so marks inside news text stay text. Nothing else of a published row is changed: `prompt`,
-`answer`, `period`, `label` and `symbol` stay exportable byte for byte. The one repair, a prediction line that the
-answer lacks, goes into the trained answer only and is noted. A row whose answer disagrees with its label is noted, not
-refused; leaks are `fingpt.prep.lint`'s. Where a spelling leaves no doubt (upper-case labels, CRLF, time stamps) the row
-is read as the published ones are spelled, and noted.
+last closing instruction mark), so marks inside news text stay text. Nothing else of a published row is changed:
+`prompt`, `answer`, `period`, `label` and `symbol` stay exportable byte for byte. The one repair, a prediction line that
+the answer lacks, goes into the trained answer only and is noted. A spelling that leaves no doubt (upper-case labels,
+CRLF, time stamps of midnight) is read as the published rows have it, and noted. A row whose answer disagrees with its
+label is noted, not refused; leaks are `fingpt.prep.lint`'s.
 """
 
 from __future__ import annotations

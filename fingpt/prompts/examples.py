@@ -37,7 +37,7 @@ class Label:
 
 
 def parse_label(text: str) -> Label:
-    """Parse a label such as `up by 2-3%`, spelled as `plain_label` reads it; DataError when it is none of the twelve."""
+    """Parse a label such as `up by 2-3%` in any spelling that `plain_label` reads; raises what that does."""
     folded = plain_label(text)
     direction = 1 if folded.startswith("up") else -1
     number = _BINS.index(folded.split(" by ", 1)[1]) + 1

@@ -65,7 +65,8 @@ def check_encoding(path: Path, kind: str, name: str = "") -> None:
 
 def open_text(path: Path, kind: str) -> IO[bytes]:
     """The UTF-8 bytes of a text file that `check_encoding` has passed, unpacked and without a byte order mark."""
-    file = cast("IO[bytes]", gzip.open(path, "rb") if kind.endswith(".gz") else path.open("rb"))
+    opener = gzip.open if kind.endswith(".gz") else open
+    file = cast("IO[bytes]", opener(path, "rb"))
     if file.read(len(_BOM)) != _BOM:
         file.seek(0)
     return file
@@ -137,13 +138,13 @@ def _refuse_wide(head: bytes, name: str) -> None:
         found = "UTF-16" if sample.count(0) <= len(sample) * 3 // 5 else "UTF-32"
     if found:
         raise DataError(
-            f"{name} is {found}, UTF-8 is expected; convert it: iconv -f {found} -t UTF-8 {name} > converted, or save it "
-            "again as UTF-8."
+            f"{name} is {found}, UTF-8 is expected; convert it: iconv -f {found} -t UTF-8 {name} > converted, or save "
+            "it again as UTF-8."
         )
 
 
 def _not_utf8(byte: int, line: int, name: str) -> DataError:
     return DataError(
-        f"{name} is not UTF-8: byte 0x{byte:02X} in line {line}. If it was saved as Latin-1 or Windows-1252, convert it: "
-        f"iconv -f WINDOWS-1252 -t UTF-8 {name} > converted; otherwise it is damaged, copy it again."
+        f"{name} is not UTF-8: byte 0x{byte:02X} in line {line}. If it was saved as Latin-1 or Windows-1252, convert "
+        f"it: iconv -f WINDOWS-1252 -t UTF-8 {name} > converted; otherwise it is damaged, copy it again."
     )

@@ -104,8 +104,8 @@ def find_layout(
     unread = sorted([name for name in data if not kind_of(name)] + (unplaced if by_split else []))
     if unread:
         raise DataError(
-            f"Source {where} holds data files that would not be read: {_some(unread)}; move them elsewhere, or name them "
-            f"after their split. What is read: {LAYOUTS}."
+            f"Source {where} holds data files that would not be read: {_some(unread)}; move them elsewhere, or name "
+            f"them after their split. What is read: {LAYOUTS}."
         )
     if not by_split:
         return Layout({"train": _one_source("the rows", unplaced, where)}, named=False)

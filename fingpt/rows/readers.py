@@ -239,7 +239,8 @@ def _read_jsonl(file: IO[bytes], name: str, split: str) -> Iterator[RawRow | Rej
         line += 1
         if line == 1 and data.lstrip()[:1] == b"[":
             raise DataError(
-                f"{name} is one JSON list, one object per line is expected; convert it: jq -c '.[]' {name} > rows.jsonl."
+                f"{name} is one JSON list, one object per line is expected; convert it: "
+                f"jq -c '.[]' {name} > rows.jsonl."
             )
         if len(data) > MAX_ROW_BYTES:
             yield _too_large(split, name, line, len(data) + _skip_line(file, data))

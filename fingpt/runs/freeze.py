@@ -1,8 +1,8 @@
 """Freeze a configuration and its rows into the bucket, so that a run is its bytes.
 
-Whatever names the rows (a folder, a file, s3://, hub:), they are copied under `raw/<hash of names and bytes>/` and named
-so in the configuration: a run's id depends on the rows and not on where they lay. The hub is never asked here; rows of
-the hub are those that a mirror has brought.
+Whatever names the rows (a folder, a file, s3://, hub:), they are copied under `raw/<hash of names and bytes>/` and
+named so in the configuration: a run's id depends on the rows and not on where they lay. The hub is never asked here;
+rows of the hub are those that a mirror has brought.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _gather_remote(source: str, scratch: Path) -> Gathered:
         if folder.exists(parts[-1]):
             return Gathered(single_file(parts[-1]), _downloader(folder, scratch), folder.uri)
     store = open_store("/".join(["s3:/", bucket, *parts]))
-    names = (key for key in store.keys() if not key.endswith("/"))
+    names = (key for key in store.keys("") if not key.endswith("/"))
     return gather_names(names, _downloader(store, scratch), store.uri)
 
 

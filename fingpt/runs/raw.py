@@ -40,7 +40,7 @@ class RawManifest(Frozen):
 
 
 class HubRows(Frozen):
-    """Rows that a mirror brought: `source` as it was asked for, the `commit` that it meant, `raw/<id>`, the hub's files."""
+    """Rows that a mirror brought: `source` as it was asked for, its `commit`, `raw/<id>`, the files on the hub."""
 
     schema_version: int = SCHEMA_VERSION
     source: str

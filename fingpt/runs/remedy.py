@@ -59,7 +59,7 @@ def _store(uri: str) -> list[str]:
 
 
 def _nearest(config: RunConfig) -> tuple[str, list[str]]:
-    """The shipped configuration of the same model from which `config` differs least, and the overrides that are left."""
+    """The shipped configuration of the same model that differs least from `config`, and the overrides left."""
     found = []
     for path in sorted(CONFIGS.glob("*.yaml")):
         shipped = load_config(path)
