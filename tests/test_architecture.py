@@ -32,6 +32,7 @@ LAYERS = (
     {"hardware"},
     {"metrics"},
     {"storage", "prompts"},
+    {"rows"},
     {"runs"},
     {"weights"},
     {*STAGES, "synthetic"},
@@ -51,6 +52,7 @@ EXTRAS_OF = {
     "hardware": ("train",),
     "metrics": ("report",),
     "prompts": ("train",),
+    "rows": ("prep",),
     "synthetic": ("train", "prep"),
     "weights": ("prep",),
 }

@@ -15,6 +15,7 @@ from fingpt.config import load_config
 from fingpt.errors import MissingInputError
 from fingpt.models import spec
 from fingpt.runs.freeze import freeze, freeze_source
+from fingpt.runs.local import LocalBackend
 from fingpt.runs.manifest import encode
 from fingpt.runs.raw import HubRows, hub_key, store_raw
 from fingpt.runs.remedy import CONFIGS, base_command, mirror_command, stage_command
@@ -63,45 +64,51 @@ def test_the_command_of_a_run_names_that_run_again(name, settings, tmp_path):
     assert again == run
 
 
-def test_what_a_stage_lacks_is_made_by_the_very_command_that_the_message_ends_with(tmp_path):
-    """make eval says make train, which says make prep, which works: with DATA, LIMIT, SET and STORE."""
-    rows = tmp_path / "rows"
-    shutil.copytree(ROOT / "fingpt" / "synthetic" / "sample", rows)
+def shell(tmp_path: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """What a person's shell does with a line, but for the installation that stands before each target."""
     environment = {
         "PATH": os.environ["PATH"],
         "FINGPT_CACHE": str(tmp_path / "cache"),
         "KUBECONFIG": "/nonexistent",
         "OMP_NUM_THREADS": "1",
     }
-
-    def make(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["make", "--no-print-directory", "-o", "setup", *words],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    store = tmp_path / "store"
-    done = make(
-        "eval",
-        "MODEL=tiny-llama31",
-        f"DATA={rows}",
-        "LIMIT=5",
-        "SET=train.max_steps=2 prep.split=published",
-        f"STORE={store}",
+    return subprocess.run(
+        ["bash", "-c", f"{command} --no-print-directory -o setup"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
     )
-    assert '"code": 66' in done.stderr, done.stderr
-    (run,) = (store / "runs").iterdir()
-    for stage in ("train", "prep"):
-        command = re.findall(r"make \w+ MODEL=[^\"\\]*", done.stderr)[-1].strip()
-        assert command.startswith(f"make {stage} "), done.stderr
-        done = make(*shlex.split(command)[1:])
-        assert [path.name for path in (store / "runs").iterdir()] == [run.name], command
+
+
+def test_make_itself_and_a_shell_follow_the_command_to_that_run(tmp_path):
+    store = open_store((tmp_path / "store").as_uri())
+    settings = ["prep.source=sample", "prep.limit=5", "train.lora.targets=[q_proj,v_proj]"]
+    run = LocalBackend(store).freeze(load_config(CONFIGS / "tiny-llama31.yaml", settings))
+    done = shell(tmp_path, stage_command(store.uri, "prep", run))
     assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "store" / "runs").iterdir()] == [run.id]
+    assert (tmp_path / "store" / "runs" / run.id / "prep" / "COMPLETE.json").is_file()
+
+
+@pytest.mark.slow  # stages as processes that import torch
+@pytest.mark.timeout(300)
+def test_what_a_stage_lacks_is_made_by_the_very_command_that_its_message_ends_with(tmp_path):
+    """make eval on somebody's rows says what to do; followed line by line, it is about that one run."""
+    rows = tmp_path / "rows"
+    shutil.copytree(ROOT / "fingpt" / "synthetic" / "sample", rows)
+    store = tmp_path / "store"
+    line = f"make eval MODEL=tiny-llama31 DATA={rows} LIMIT=5 SET='train.max_steps=2' STORE={store}"
+    for target in ("prep", "train", "tiny"):
+        done = shell(tmp_path, line)
+        assert '"code": 66' in done.stderr, done.stderr
+        command = re.findall(rf'(make {target} [^"]*)"', done.stderr)[-1]
+        made = shell(tmp_path, command)
+        line = line if made.returncode == 0 else command
+        (run,) = (store / "runs").iterdir()
     assert (run / "prep" / "COMPLETE.json").is_file()
+    assert list((store / "models").rglob("manifest.json"))
 
 
 def test_a_store_that_is_the_default_is_not_named(monkeypatch, tmp_path):
