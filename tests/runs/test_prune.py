@@ -11,7 +11,9 @@ import pytest
 
 from fingpt.errors import StorageError
 from fingpt.runs.chain import KEPT_COMMITS
+from fingpt.runs.manifest import encode
 from fingpt.runs.prune import is_live, leftovers, prune, remove
+from fingpt.runs.raw import HubRows, hub_key, store_raw
 from fingpt.runs.run import Stage, commit_key, complete_key
 from fingpt.runs.verify import require_sound, verify
 from fingpt.storage.deleting import open_deleter
@@ -161,6 +163,18 @@ def test_with_a_record_that_cannot_be_read_nothing_is_deleted(made, store, delet
 def test_base_weights_are_never_found(made, store, deleter, grow_old):
     made.base()
     grow_old()
+    assert names(leftovers(store, deleter, NOW)) == []
+
+
+def test_rows_that_a_mirror_brought_are_kept_though_no_run_names_them(
+    store, deleter, grow_old, tmp_path
+):
+    (tmp_path / "train.jsonl").write_text("{}")
+    raw = store_raw(store, [("train.jsonl", tmp_path / "train.jsonl")])
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == [raw]
+    rows = HubRows(source="hub:a/b@main", commit="c" * 40, raw=raw, files=())
+    store.create(hub_key("a/b", "main"), encode(rows))
     assert names(leftovers(store, deleter, NOW)) == []
 
 
