@@ -207,6 +207,10 @@ def _content(path: str) -> str:
         return ""
 
 
+HUB_TOKEN_VARIABLES = frozenset({"HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN"})
+"""Where the hub's client looks for a token; only a mirror needs one."""
+
+
 def child_environment(**changes: str) -> dict[str, str]:
     """A copy of this process's environment with `changes`, for child processes."""
     return {**os.environ, **changes}

@@ -93,7 +93,10 @@ def gather(source: str, scratch: Path, beside: Path | None = None) -> Gathered:
     """
     if source.startswith("s3://"):
         return _gather_remote(source, scratch)
-    path = SAMPLE if source == "sample" else Path(source).expanduser()
+    try:
+        path = SAMPLE if source == "sample" else Path(source).expanduser()
+    except RuntimeError:  # ~name of nobody
+        raise MissingInputError(f"Source {source} does not exist; give {WAYS}.") from None
     if path.is_file():
         return Gathered(single_file(path.name), _copier(path.parent, scratch), "")
     if not path.is_dir():
@@ -139,13 +142,18 @@ def _gather_remote(source: str, scratch: Path) -> Gathered:
 def _names_below(folder: Path) -> Iterable[str]:
     """Every file below `folder`, through links too, each folder once."""
     seen = set()
-    for place, below, names in os.walk(folder, followlinks=True):
+    for place, below, names in os.walk(folder, onerror=_fail, followlinks=True):
         real = os.path.realpath(place)
         if real in seen:
             below.clear()
             continue
         seen.add(real)
         yield from (Path(place, name).relative_to(folder).as_posix() for name in names)
+
+
+def _fail(error: OSError) -> None:
+    """A folder that cannot be looked into may hold rows."""
+    raise error
 
 
 def _same(path: Path, other: Path) -> bool:

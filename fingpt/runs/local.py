@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from fingpt import log
-from fingpt.config import RunConfig, child_environment
+from fingpt.config import HUB_TOKEN_VARIABLES, RunConfig, child_environment
 from fingpt.errors import Interrupted, StageFailedError
 from fingpt.models import ModelSpec, spec
 from fingpt.runs.freeze import freeze
@@ -64,7 +64,11 @@ class LocalBackend:
         """
         process = subprocess.Popen(
             [sys.executable, "-m", f"jobs.{name}", *arguments],
-            env=child_environment(FINGPT_STORE=self._store.uri),
+            env={
+                key: value
+                for key, value in child_environment(FINGPT_STORE=self._store.uri).items()
+                if name == "mirror" or key not in HUB_TOKEN_VARIABLES
+            },
             start_new_session=True,
         )
         received: list[int] = []
