@@ -50,9 +50,16 @@ def check_encoding(path: Path, kind: str, name: str = "") -> None:
     name = name or path.name
     with path.open("rb") as file:
         head = file.read(4096)
+        file.seek(max(0, path.stat().st_size - 4))
+        tail = file.read()
     if kind in _BINARY:
         if not head.startswith(_BINARY[kind]):
-            raise DataError(f"{name} is not a readable {kind} file{_is(head, name)}")
+            what = _is(head, name) or "; copy it again, or convert it."
+            raise DataError(f"{name} is not a readable {kind} file{what}")
+        if kind == "parquet" and tail != b"PAR1":
+            raise DataError(
+                f"{name} is not a readable parquet file: its end is missing; copy it again."
+            )
         return
     if kind.endswith(".gz") and not head.startswith(_GZIP):
         raise DataError(

@@ -258,6 +258,7 @@ def test_utf8_with_a_byte_order_mark_and_crlf_keeps_every_row(read, rows, wanted
         ("train.jsonl", lambda _: b"PAR1 and so on PAR1", "it is Parquet"),
         ("train.parquet", lambda text: text.encode(), "not a readable parquet"),
         ("train.jsonl", lambda _: b"PK\x03\x04....", "a zip archive"),
+        ("train.parquet", lambda _: b"PAR1 and then the copy broke off", "its end is missing"),
         ("train.jsonl", lambda _: b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
     ],
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fingpt.config import load_config
-from fingpt.errors import MissingInputError
+from fingpt.errors import MissingInputError, StageFailedError
 from fingpt.models import spec
 from fingpt.runs.freeze import freeze, freeze_source
 from fingpt.runs.local import LocalBackend
@@ -144,3 +144,9 @@ def test_the_mirror_s_command_brings_what_submit_lacked(store, tmp_path):
     store.create(hub_key(name, revision or "main"), encode(rows))
     assert freeze_source(store, config).prep.source == raw
     assert spec(words["MODEL"]).key == config.model
+
+
+def test_a_relayed_command_stays_what_a_shell_can_take():
+    said = f"Rows are not there; bring them: {mirror_command('s3://b/p', '', 'hub:a/b')}"
+    relayed = str(StageFailedError.of("prep", 66, said))
+    assert given(relayed.partition("them: ")[2]) == {"DATA": "hub:a/b", "STORE": "s3://b/p"}
