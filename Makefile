@@ -126,7 +126,8 @@ sample: setup ## write the shipped sample anew from its seed
 	@$(PY) -m fingpt.synthetic.rows
 tiny: setup ## make the base weights of a tiny MODEL and keep them in the store
 	@$(PY) -m jobs.submit tiny $(mode)
-mirror: setup ## copy MODEL's base weights from the hub into the store, once
+mirror: export FINGPT_ARG_MODEL := $(if $(model_is_named),$(MODEL))
+mirror: setup ## copy MODEL's base weights and its rows, or DATA=hub:… alone, from the hub into the store, once
 	@$(PY) -m jobs.submit mirror $(mode)
 
 ## Runs (MODEL= DATA= LIMIT= SET= STORE=)

@@ -39,7 +39,7 @@ class PrepConfig(Frozen):
     """How raw rows become a data set.
 
     `source`: `sample` (the shipped synthetic rows), a local folder or file, `s3://bucket/prefix`, or
-    `hub:owner/name@revision`; submit replaces a local path by `raw/<hash>` after copying its bytes into the bucket.
+    `hub:owner/name@revision`; submit replaces it by `raw/<hash>`, under which its bytes are in the bucket.
     `split`: `published` takes the source's own train and test, `calendar` cuts all rows by week, `auto` is `published`
     where the source has both splits and `calendar` otherwise; `random` leaks labels and must be allowed with
     `allow_leaky_split`. `limit`: rows to keep per split. `max_reject_rate`: share of unreadable rows that is tolerated.
@@ -276,6 +276,10 @@ def _content(path: str) -> str:
         return Path(path).expanduser().read_text(encoding="utf-8").strip() if path else ""
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+HUB_TOKEN_VARIABLES = frozenset({"HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN"})
+"""Where the hub's client looks for a token; only a mirror needs one."""
 
 
 def child_environment(**changes: str) -> dict[str, str]:

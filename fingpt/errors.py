@@ -112,9 +112,9 @@ class StageFailedError(FingptError):
         self.exit_code = code
 
     @classmethod
-    def of(cls, stage: str, code: int, reason: str = "its last line says why") -> Self:
-        """The usual sentence: which stage, which code, what it said itself."""
-        return cls(f"Stage {stage} ended with exit code {code}: {reason.rstrip('.')}.", code)
+    def of(cls, stage: str, code: int, reason: str = "its last line says why.") -> Self:
+        """The usual sentence: which stage, which code, and word for word what it said: it may end with a command."""
+        return cls(f"Stage {stage} ended with exit code {code}: {reason}", code)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -19,19 +19,18 @@ from fingpt import log
 from fingpt.config import local_path, read_environment
 from fingpt.errors import ConfigError
 from fingpt.runs.stage import guarded
+from fingpt.storage import open_store
 
 
 def score(
     answers: Annotated[
         str,
-        typer.Option(
-            envvar="FINGPT_ARG_ANSWERS", help="Parquet file with symbol, period and prediction."
-        ),
+        typer.Option(envvar="FINGPT_ARG_ANSWERS", help="File with symbol, period and prediction."),
     ] = "",
     data: Annotated[
         str,
         typer.Option(
-            envvar="FINGPT_ARG_DATA", help="Folder with test.parquet of the published schema."
+            envvar="FINGPT_ARG_DATA", help="Source with test rows of the published schema."
         ),
     ] = "",
     out: Annotated[
@@ -39,7 +38,7 @@ def score(
         typer.Option(envvar="FINGPT_ARG_OUT", help="Folder that scores.json is written to."),
     ] = "",
 ) -> None:
-    """Score ANSWERS against DATA/test.parquet and write OUT/scores.json."""
+    """Score ANSWERS against the test rows of DATA and write OUT/scores.json."""
     log.setup()
 
     def act() -> None:
@@ -49,8 +48,9 @@ def score(
             )
         from fingpt.eval.external import read_pairs, score_pairs, write_scores
 
-        pairs = read_pairs(local_path(answers), local_path(data) / "test.parquet")
         with tempfile.TemporaryDirectory(prefix="fingpt-") as scratch:
+            store = open_store(read_environment().store)
+            pairs = read_pairs(local_path(answers), data, store, Path(scratch))
             scores = score_pairs(pairs, Path(scratch))
         path = write_scores(scores, local_path(out))
         _show(scores, path)

@@ -1,15 +1,17 @@
 """Freeze a run and carry out its stages: `python -m jobs.submit prep|train|eval|run --model MODEL [--data …]`.
 
-`mirror` and `tiny` bring a model's base weights into the store. Where: this machine with `--mode local`, or when the
-store is a folder; else the cluster of the current kube context.
+`mirror` brings base weights and rows from the hub into the store, `tiny` makes the weights of a tiny model. Where: this
+machine with `--mode local`, or when the store is a folder; else the cluster of the current kube context.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -26,7 +28,7 @@ from fingpt.config import (
 )
 from fingpt.errors import ConfigError
 from fingpt.models import ModelSpec, spec
-from fingpt.runs.backend import Mode
+from fingpt.runs.backend import Backend, Mode
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.stage import guarded
 from fingpt.storage import ObjectStore, open_store
@@ -35,7 +37,7 @@ from jobs import CONFIGS
 
 
 class Verb(StrEnum):
-    """What to carry out: one stage, all of them, or the bringing of base weights, from the hub or made."""
+    """What to carry out: one stage, all of them, or to bring what they need: from the hub, or made."""
 
     PREP = "prep"
     TRAIN = "train"
@@ -45,14 +47,34 @@ class Verb(StrEnum):
     TINY = "tiny"
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person asked for; `settings` are overrides, those of DATA and LIMIT among them."""
+
+    verb: Verb
+    model: str
+    data: str
+    settings: tuple[str, ...]
+    mode: Mode
+    environment: Environment
+
+    def config(self, *more: str) -> RunConfig:
+        """The configuration of that name with `settings` and `more`; ConfigError when none is named."""
+        if not self.model:
+            raise ConfigError(f"Name a model: make {self.verb} MODEL=tiny-llama31.")
+        return load_config(CONFIGS / f"{self.model}.yaml", [*self.settings, *more])
+
+    def backend(self) -> Backend:
+        """Where the work is done."""
+        return open_backend(open_store(self.environment.store), self.mode, self.environment)
+
+
 def main(
     verb: Annotated[Verb, typer.Argument(help="one stage, run for all of them, or base weights")],
     model: Annotated[
         str,
-        typer.Option(
-            envvar="FINGPT_ARG_MODEL", help="a file in jobs/configs; a model, for base weights"
-        ),
-    ],
+        typer.Option(envvar="FINGPT_ARG_MODEL", help="a file in jobs/configs; a tiny model"),
+    ] = "",
     data: Annotated[
         str,
         typer.Option(
@@ -72,32 +94,56 @@ def main(
     log.setup()
     environment = read_environment()
 
-    def bring_base() -> str:
-        row = spec(model.strip())
-        require_origin(row, tiny=verb is Verb.TINY)
-        return open_backend(open_store(environment.store), mode, environment).bring_base(row)
-
-    def carry_out() -> str:
-        settings = [word for text in set_ or [argument("SET")] for word in split_words(text, "SET")]
-        settings += [f"prep.source={data}"] if data.strip() else []
-        settings += [f"prep.limit={limit}"] if limit.strip() else []
-        adapter = argument("ADAPTER")
-        settings += [f"eval.adapter={adapter}"] if adapter.strip() else []
-        config = load_config(CONFIGS / f"{model.strip()}.yaml", settings)
-        _require_use(config, verb)
-        store = open_store(environment.store)
-        backend = open_backend(store, mode, environment)
-        if config.eval.adapter and mode is not Mode.DRY_RUN:
-            config = freeze_adapter(store, config, environment)
-        run = backend.freeze(config)
-        return backend.execute(run, stages_of(run, verb), follow=mode is Mode.WAIT)
-
     def action() -> None:
-        printed = bring_base() if verb in (Verb.MIRROR, Verb.TINY) else carry_out()
+        words = [word for text in set_ or [argument("SET")] for word in split_words(text, "SET")]
+        words += [f"prep.source={data}"] if data.strip() else []
+        words += [f"prep.limit={limit}"] if limit.strip() else []
+        asked = Asked(verb, model.strip(), data.strip(), tuple(words), mode, environment)
+        special = {Verb.MIRROR: mirror, Verb.TINY: make_tiny}
+        printed = special.get(verb, carry_out)(asked)
         if printed:
             typer.echo(printed)
 
     sys.exit(guarded(action, debug=environment.debug))
+
+
+def make_tiny(asked: Asked) -> str:
+    """Make the weights of a tiny model; returns what is to be printed."""
+    row = spec(asked.model)
+    require_origin(row, asked.environment.store, tiny=True)
+    return asked.backend().bring_base(row)
+
+
+def mirror(asked: Asked) -> str:
+    """Bring a model's weights and its rows, or rows alone, from the hub; returns what is to be printed."""
+    if not (asked.model or asked.data):
+        raise ConfigError(
+            "Name a model or rows: make mirror MODEL=llama31, or DATA=hub:owner/name."
+        )
+    config = asked.config() if asked.model else None
+    if config:
+        require_origin(spec(config.model), asked.environment.store, tiny=False)
+    source = config.prep.source if config else asked.data
+    if not config and not source.startswith("hub:"):
+        raise ConfigError(
+            f"DATA={quote(source)} is not on the hub; it is read where it lies, without a mirror."
+        )
+    backend = asked.backend()
+    printed = [backend.bring_rows(source)] if source.startswith("hub:") else []
+    printed += [backend.bring_base(spec(config.model))] if config else []
+    return "---\n".join(filter(None, printed))
+
+
+def carry_out(asked: Asked) -> str:
+    """Freeze a run and carry out its stages; returns what is to be printed."""
+    adapter = argument("ADAPTER")
+    config = asked.config(*([f"eval.adapter={adapter}"] if adapter.strip() else []))
+    _require_use(config, asked.verb)
+    backend = asked.backend()
+    if config.eval.adapter and asked.mode is not Mode.DRY_RUN:
+        config = freeze_adapter(open_store(asked.environment.store), config, asked.environment)
+    run = backend.freeze(config)
+    return backend.execute(run, stages_of(run, asked.verb), follow=asked.mode is Mode.WAIT)
 
 
 def _require_use(config: RunConfig, verb: Verb) -> None:

@@ -1,4 +1,4 @@
-"""A model hub on loopback, with as much of the protocol as the hub's own client speaks for one model at one commit.
+"""A hub on loopback, with as much of the protocol as its own client speaks for one model or data set at one commit.
 
 Small files are answered directly and known by git's SHA-1; large ones lie on another host (`localhost` instead of
 127.0.0.1), are known by their sha256, and may be asked for in ranges, as on the real hub. Faults are switched on by
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 OTHER_TOKEN, TOKEN = "hf_stranger", "hf_planted_token_0123456789"
 _STORE_BYTES = 1 << 16
@@ -26,7 +27,8 @@ class HubServer:
 
     `served` replaces the bytes of a file that are sent, while its size and hash are announced as before; `cut` maps
     a large file to the number of bytes after which its first download breaks off; `status` answers everything with one
-    code; `stall` holds weights back until it is set.
+    code; `stall` holds weights back until it is set. `kind` is `models` or `datasets`, `branch` a name that means
+    `commit` now, `beside` more repositories of the same hub.
     """
 
     repo: str
@@ -39,6 +41,9 @@ class HubServer:
     served: dict[str, bytes] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     stall: threading.Event | None = None
+    kind: str = "models"
+    branch: str = ""
+    beside: list[HubServer] = field(default_factory=list)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     port: int = 0
 
@@ -55,7 +60,10 @@ class HubServer:
         ]
 
     def large(self, name: str) -> bool:
-        return name.endswith((".safetensors", ".bin")) or len(self.files[name]) > _STORE_BYTES
+        return (
+            name.endswith((".safetensors", ".bin", ".parquet"))
+            or len(self.files[name]) > _STORE_BYTES
+        )
 
     def sibling(self, name: str) -> dict[str, object]:
         data = self.files[name]
@@ -95,13 +103,12 @@ class _Handler(BaseHTTPRequestHandler):
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token not in ("", TOKEN, OTHER_TOKEN):
             return self.refuse(401, "", "Invalid credentials in Authorization header")
-        found = re.fullmatch(r"/api/models/(.+?)/revision/([^/]+)", path)
-        asked = found or re.fullmatch(r"/(.+?)/resolve/([^/]+)/(.+)", path)
-        if not asked or asked[1] != hub.repo:
+        hub, found, asked = self.route(path)
+        if not asked:
             if not token:
                 return self.refuse(401, "", "Invalid username or password.")
             return self.refuse(404, "RepoNotFound", "Repository not found")
-        if asked[2] != hub.commit:
+        if asked[2] not in (hub.commit, hub.branch or hub.commit):
             return self.refuse(404, "RevisionNotFound", f"Invalid rev id: {asked[2]}")
         if found:
             listing = {"id": hub.repo, "sha": hub.commit, "gated": "manual" if hub.gated else False}
@@ -109,10 +116,19 @@ class _Handler(BaseHTTPRequestHandler):
             return self.answer(200, json.dumps({**listing, **hub.info}).encode())
         if hub.gated and token != TOKEN:
             return self.refuse(403 if token else 401, "GatedRepo", "Access to model is restricted")
-        return self.resolve(asked[3])
+        return self.resolve(hub, unquote(asked[3]))
 
-    def resolve(self, name: str) -> None:
-        hub = self.hub
+    def route(self, path: str) -> tuple[HubServer, re.Match[str] | None, re.Match[str] | None]:
+        """Whose listing (the second) or file a path asks for; the third is None where it is nobody's."""
+        for hub in (self.hub, *self.hub.beside):
+            folder = "" if hub.kind == "models" else f"{hub.kind}/"
+            found = re.fullmatch(rf"/api/{hub.kind}/(.+?)/revision/([^/]+)", path)
+            asked = found or re.fullmatch(rf"/{folder}(.+?)/resolve/([^/]+)/(.+)", path)
+            if asked and asked[1] == hub.repo:
+                return hub, found, asked
+        return self.hub, None, None
+
+    def resolve(self, hub: HubServer, name: str) -> None:
         if name not in hub.files:
             return self.refuse(404, "EntryNotFound", "Entry not found")
         data = hub.files[name]
@@ -120,11 +136,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not hub.large(name):
             return self.answer(200, hub.served.get(name, data), {**head, "ETag": f'"{blob(data)}"'})
         head |= {"X-Linked-Etag": f'"{sha256(data)}"', "X-Linked-Size": str(len(data))}
-        head["Location"] = f"http://localhost:{hub.port}/store/{name}"
+        head["Location"] = f"http://localhost:{self.hub.port}/store/{name}"
         return self.answer(302, b"", head)
 
     def large_file(self, name: str) -> None:
-        hub = self.hub
+        hub = next(each for each in (self.hub, *self.hub.beside) if name in each.files)
         data = hub.served.get(name, hub.files[name])
         if hub.stall is not None and name.endswith(".safetensors"):
             hub.stall.wait(30)

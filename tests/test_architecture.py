@@ -32,6 +32,7 @@ LAYERS = (
     {"hardware"},
     {"metrics", "parquet"},
     {"storage", "prompts"},
+    {"rows"},
     {"runs"},
     {"weights"},
     {*STAGES, "synthetic"},
@@ -52,6 +53,7 @@ EXTRAS_OF = {
     "metrics": ("report",),
     "parquet": ("prep",),
     "prompts": ("train",),
+    "rows": ("prep",),
     "synthetic": ("train", "prep"),
     "weights": ("prep",),
 }

@@ -5,6 +5,7 @@ Seeded: a failure names reader, number and input. FINGPT_FUZZ says how many inpu
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -27,12 +28,14 @@ from fingpt.eval.chunks import StoredLosses, decode_chunk, encode_chunk
 from fingpt.eval.external import read_pairs
 from fingpt.eval.generate import Answer
 from fingpt.models import spec
-from fingpt.prep.readers import read_file
 from fingpt.prompts.chat import load_tokenizer
 from fingpt.prompts.examples import Example, decode_jsonl, encode_jsonl
 from fingpt.record import FileRef, canonical_json, sha256_bytes
 from fingpt.report.inputs import read_curve
 from fingpt.report.score_arrays import read_scores
+from fingpt.rows.encoding import may_hold_rows
+from fingpt.rows.layout import kind_of
+from fingpt.rows.readers import read_file
 from fingpt.runs import ledger
 from fingpt.runs.attempt import claim
 from fingpt.runs.manifest import (
@@ -43,6 +46,15 @@ from fingpt.runs.manifest import (
     ReportManifest,
     decode,
     encode,
+)
+from fingpt.runs.raw import (
+    HubRows,
+    RawManifest,
+    fetch_raw,
+    hub_key,
+    mirrored_raw,
+    read_raw_manifest,
+    stored_hub_rows,
 )
 from fingpt.runs.run import Run, Stage, attempt_key, claim_key, heartbeat_key, run_key
 from fingpt.runs.stage import load_run
@@ -73,6 +85,8 @@ PREP = PrepManifest(
     dataset="d",
     dataset_sha256="0",
 )
+RAW = RawManifest(files=(FileRef(name="train.jsonl", size=3, sha256=sha256_bytes(b"{}\n")),))
+HUB_ROWS = HubRows(source="hub:a/b@main", commit="c" * 40, raw=f"raw/{RAW.id}", files=(REF,))
 REPORT = ReportManifest(id="r", runs=("a",), inputs={"a": "b"}, files=(REF,))
 COMMIT = Commit(n=1, previous="0", nonce="n", step=4, prefix="p", context={"a": "b"}, files=(REF,))
 LOSSES = StoredLosses(context="c", seconds=1.5, test={"a": 1.0}, train={})
@@ -125,6 +139,7 @@ ROW = {
     "label": "up by 1-2%",
     "symbol": "AAPL",
 }
+CSV = f"{','.join(ROW)}\n{','.join(ROW.values())}\n".encode()
 EXAMPLE = Example("s", "u", "a", "AAPL", "2030-01-01 to 2030-01-08", "up by 1-2%", "p", "r")
 ANSWER = Answer(example="e", prediction="up", new_tokens=1, prompt_tokens=1, truncated=False)
 YAML = b"model: tiny-llama31\nseed: 1\ntrain: {lr: 1.0e-4, epochs: 2}\nprep:\n  source: sample\n"
@@ -335,11 +350,40 @@ def answers_reader(data: bytes, folder: Path) -> None:
     (folder / "answers.parquet").write_bytes(data)
     test = {name: [ROW[name]] for name in ("symbol", "period", "answer", "label")}
     (folder / "test.parquet").write_bytes(parquet(test))
-    read_pairs(folder / "answers.parquet", folder / "test.parquet")
+    (folder / "scratch").mkdir()
+    store = LocalStore(folder / "store")
+    read_pairs(folder / "answers.parquet", str(folder / "test.parquet"), store, folder / "scratch")
 
 
 def rows_reader(name: str) -> Reader:
-    return file_reader(name, lambda path: list(read_file(path, "train")))
+    def read(path: Path) -> object:
+        may_hold_rows(path, kind_of(name))
+        return list(read_file(path, "train"))
+
+    return file_reader(name, read)
+
+
+def arrow_rows() -> bytes:
+    table = pa.table({key: [value] for key, value in ROW.items()})
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def raw_reader(data: bytes, folder: Path) -> None:
+    store = LocalStore(folder)
+    store.create(f"raw/{RAW.id}/manifest.json", data)
+    store.create(f"raw/{RAW.id}/train.jsonl", b"{}\n")
+    read_raw_manifest(store, f"raw/{RAW.id}")
+    fetch_raw(store, f"raw/{RAW.id}", folder / "rows")
+
+
+def hub_rows_reader(data: bytes, folder: Path) -> None:
+    store = LocalStore(folder)
+    store.create(hub_key("a/b", "main"), data)
+    list(mirrored_raw(store))
+    stored_hub_rows(store, "hub:a/b")
 
 
 def override_reader(data: bytes, folder: Path) -> None:
@@ -394,6 +438,12 @@ READERS: dict[str, tuple[bytes, Callable[[Any], bytes] | None, Reader]] = {
         rows_reader("a.parquet"),
     ),
     "rows, jsonl": (plain(ROW), plain, rows_reader("a.jsonl")),
+    "rows, jsonl.gz": (gzip.compress(plain(ROW), mtime=0), None, rows_reader("a.jsonl.gz")),
+    "rows, csv": (CSV, None, rows_reader("a.csv")),
+    "rows, arrow": (arrow_rows(), None, rows_reader("a.arrow")),
+    "frozen rows": (encode(RAW), plain, raw_reader),
+    "frozen rows, sealed": (encode(RAW), sealed, raw_reader),
+    "hub rows, sealed": (encode(HUB_ROWS), sealed, hub_rows_reader),
 }
 
 

@@ -17,12 +17,16 @@ from fingpt.cluster.job import (
     MIRROR,
     build_base_job,
     build_job,
+    build_rows_job,
     job_name,
     load_template,
+    rows_instance,
 )
 from fingpt.cluster.site import Site
 from fingpt.errors import MissingInputError, TransientError
 from fingpt.models import ModelSpec, spec
+from fingpt.runs.raw import hub_key, parse_hub, stored_hub_rows
+from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import Run, Stage, base_manifest_key, complete_key, run_key
 from fingpt.runs.stage import finished
 from fingpt.storage import ObjectStore
@@ -42,6 +46,11 @@ def plan_base(model: ModelSpec, site: Site) -> dict[str, Any]:
     return build_base_job(model, load_template(MIRROR), site)
 
 
+def plan_rows(source: str, site: Site) -> dict[str, Any]:
+    """The Job that would bring the rows of `hub:owner/name@revision` into the bucket."""
+    return build_rows_job(source, load_template(MIRROR), site)
+
+
 def require_inputs(store: ObjectStore, run: Run, stages: Sequence[Stage]) -> None:
     """MissingInputError, before any pod, naming everything that `stages` lack and how to get it.
 
@@ -56,7 +65,7 @@ def require_inputs(store: ObjectStore, run: Run, stages: Sequence[Stage]) -> Non
             missing.append(str(error))
     before = run.stages[: run.stages.index(stages[0])]
     missing += [
-        f"Stage {each} of {run.id} has not finished: make {each} MODEL={run.config.model}."
+        f"Stage {each} of {run.id} has not finished: {stage_command(store.uri, each, run)}"
         for each in before
         if not store.exists(complete_key(run.id, each))
     ]
@@ -127,6 +136,22 @@ def bring_base(
         return
     start(cluster, plan_base(model, site), since=since)
     finish(cluster, Work(model.key, MIRROR, key, lambda: store.exists(key)), gives_up)
+
+
+def bring_rows(
+    cluster: ClusterApi, store: ObjectStore, source: str, site: Site, gives_up: GivesUp
+) -> None:
+    """Bring the rows of `hub:owner/name@revision` into the bucket by a Job, unless they are there."""
+    rows = stored_hub_rows(store, source)
+    if rows is not None:
+        log.event("rows already in the store", source=source, frozen=rows.raw, store=store.uri)
+        return
+    start(cluster, plan_rows(source, site))
+    key = hub_key(*parse_hub(source))
+    work = Work(
+        rows_instance(source), MIRROR, key, lambda: stored_hub_rows(store, source) is not None
+    )
+    finish(cluster, work, gives_up)
 
 
 def drive(cluster: ClusterApi, store: ObjectStore, run: Run, site: Site) -> None:

@@ -18,6 +18,7 @@ from fingpt.cluster.site import Resources, Site
 from fingpt.errors import ConfigError, SetupError
 from fingpt.models import ModelSpec, spec
 from fingpt.reading import Unreadable, parse_yaml
+from fingpt.record import sha256_bytes
 from fingpt.runs.run import Run, Stage
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "k8s"
@@ -28,6 +29,7 @@ MODEL = "fingpt-jobs/model"
 CONFIG_SHA256 = "fingpt-jobs/config-sha256"
 RUN_SHA256 = "fingpt-jobs/run-sha256"
 BASE = "fingpt-jobs/base"
+ROWS = "fingpt-jobs/rows"
 RUN_URI = "fingpt-jobs/run-uri"
 PROJECT = "app.kubernetes.io/name"
 QUEUE = "kueue.x-k8s.io/queue-name"
@@ -92,9 +94,24 @@ def build_base_job(model: ModelSpec, template: dict[str, Any], site: Site) -> di
     return job
 
 
+def build_rows_job(source: str, template: dict[str, Any], site: Site) -> dict[str, Any]:
+    """The Job that brings the rows of `hub:owner/name@revision` into the bucket; it belongs to no run and no model."""
+    job = _named_job(template, (rows_instance(source), MIRROR, "rows"), {ROWS: source})
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    container["image"] = site.images.prep
+    container["args"] = ["--data", source]
+    _set_site(job, MIRROR, site, 0)
+    return job
+
+
+def rows_instance(source: str) -> str:
+    """What the Job of hub rows is called after: the same rows, the same Job, and its name is the lock."""
+    return f"rows-{sha256_bytes(source.encode())[:16]}"
+
+
 def identity(annotations: Mapping[str, str]) -> str:
-    """What a Job computes: a run's sha256, or base weights; two Jobs of one name must agree in it."""
-    named = (annotations.get(key, "") for key in (RUN_SHA256, CONFIG_SHA256, BASE))
+    """What a Job computes: a run's sha256, base weights or rows; two Jobs of one name must agree in it."""
+    named = (annotations.get(key, "") for key in (RUN_SHA256, CONFIG_SHA256, BASE, ROWS))
     return next(filter(None, named), "")
 
 

@@ -61,6 +61,16 @@ class ClusterBackend:
             drive.bring_base(self._cluster, self._store, model, self._site, blocked)
         return ""
 
+    def bring_rows(self, source: str) -> str:
+        """Bring rows from the hub by a Job and follow it; one under way is followed as it is."""
+        if self._dry_run:
+            return to_yaml(drive.plan_rows(source, self._site))
+        self._require_same_store()
+        self._announce(rows=source)
+        with _detachable(f"the Job for {source} goes on", "the same command"):
+            drive.bring_rows(self._cluster, self._store, source, self._site, blocked)
+        return ""
+
     def execute(self, run: Run, stages: Sequence[Stage], *, follow: bool) -> str:
         """Create the Job of one stage, or of drive for several, which is always followed.
 

@@ -17,7 +17,9 @@ from fingpt.config import Environment, RunConfig, read_environment
 from fingpt.doctor.checks import Check, Grade, checked, failed, passed
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError
 from fingpt.models import ModelSpec, spec
-from fingpt.runs.freeze import SAMPLE, source_files
+from fingpt.runs.freeze import gather, mirrored
+from fingpt.runs.raw import read_raw_manifest
+from fingpt.runs.remedy import base_command
 from fingpt.runs.stage import guarded
 from fingpt.storage import ObjectStore, open_store, probe
 from fingpt.storage.files import free_bytes
@@ -57,7 +59,7 @@ def base_check(store: ObjectStore, model: ModelSpec, environment: Environment) -
     except MissingInputError as fault:
         if model.tiny:
             return Check(name, Grade.WARN, "not in the store yet", "make run makes them by itself")
-        return _from_hub(name, model, environment, fault)
+        return _from_hub(name, model, environment, store.uri, fault)
     except FingptError as fault:
         return failed(name, fault)
     gone = [
@@ -67,7 +69,7 @@ def base_check(store: ObjectStore, model: ModelSpec, environment: Environment) -
         return failed(
             name,
             MissingInputError(
-                f"The manifest names {gone[0]}, which is gone; make mirror MODEL={model.key}."
+                f"The manifest names {gone[0]}, which is gone; bring it again: {base_command(store.uri, model.key)}"
             ),
         )
     size = sum(file.size for file in manifest.files)
@@ -75,7 +77,11 @@ def base_check(store: ObjectStore, model: ModelSpec, environment: Environment) -
 
 
 def _from_hub(
-    name: str, model: ModelSpec, environment: Environment, missing: MissingInputError
+    name: str,
+    model: ModelSpec,
+    environment: Environment,
+    store_uri: str,
+    missing: MissingInputError,
 ) -> Check:
     from fingpt.weights.hub import Hub
 
@@ -90,29 +96,24 @@ def _from_hub(
         name,
         Grade.FAIL,
         "not in the store; the hub would give them",
-        f"make mirror MODEL={model.key}",
+        base_command(store_uri, model.key),
         MissingInputError.exit_code,
     )
 
 
 def rows_check(store: ObjectStore, config: RunConfig) -> Check:
-    """Whether the configuration's rows can be found; remote sources are left to prep."""
+    """Whether the configuration's rows are there and would be taken, looked at as submit does."""
     name, source = "rows", config.prep.source
-    if source.startswith(("s3://", "hub:")):
-        return Check(name, Grade.WARN, f"{source} is read by prep and was not checked")
-    if source.startswith("raw/"):
-        there = next(iter(store.keys(f"{source}/")), None)
-        if there is None:
-            return failed(
-                name, MissingInputError(f"{source} is not in the store; submit from the files.")
-            )
-        return passed(name, f"{source} is in the store")
-    path = SAMPLE if source == "sample" else Path(source).expanduser()
     try:
-        names = ", ".join(name for name, _ in source_files(path))
+        if source.startswith(("hub:", "raw/")):
+            raw = mirrored(store, source, config.model) if source.startswith("hub:") else source
+            names = [file.name for file in read_raw_manifest(store, raw).files]
+            return passed(name, f"{source} is in the store as {raw}: {', '.join(names)}")
+        with tempfile.TemporaryDirectory(prefix="fingpt-rows-") as scratch:
+            layout = gather(source, Path(scratch)).layout
     except FingptError as fault:
         return failed(name, fault)
-    return passed(name, f"{source}: {names}")
+    return passed(name, f"{source}: {', '.join(found for _, found in layout.frozen_names())}")
 
 
 def disk_check(name: str, path: Path, needed: int) -> Check:

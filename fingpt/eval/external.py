@@ -9,46 +9,79 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from fingpt import log
 from fingpt.errors import DataError, MissingInputError
 from fingpt.eval.forecast import SECTIONS
 from fingpt.eval.metric_modules import MetricModules
 from fingpt.eval.score import Pair, ParsedPair, score_robust, score_strict, summarise
-from fingpt.parquet import open_parquet, read_columns
-from fingpt.prompts.examples import parse_label
+from fingpt.parquet import MAX_TABLE_BYTES
+from fingpt.prompts.examples import plain_label, plain_period
+from fingpt.rows.layout import kind_of, split_of
+from fingpt.rows.raw_rows import RawRow, Reject
+from fingpt.rows.readers import read_file
+from fingpt.runs.freeze import gather, mirrored
 from fingpt.runs.manifest import ParserScores
+from fingpt.runs.raw import fetch_raw
+from fingpt.storage import ObjectStore
+from fingpt.storage.files import translate_os_errors
 
 _ANSWER_COLUMNS = ("symbol", "period", "prediction")
 _TEST_COLUMNS = ("symbol", "period", "answer", "label")
 _KINDS = ("rouge1", "rouge2", "rougeL")
 
 Key = tuple[str, str]
+Row = dict[str, str | None]
 
 
-def read_pairs(answers: Path, test: Path) -> list[Pair]:
-    """One Pair per row of `test`, in its order.
+def read_pairs(answers: Path, source: str, store: ObjectStore, scratch: Path) -> list[Pair]:
+    """One Pair per test row of `source`, which may be anything that a run's DATA may be, in its order.
 
     Every test row needs exactly one answer and every answer a test row. Raises MissingInputError for a missing file
     and DataError for an unreadable one, a missing column, a missing value, an empty file, a duplicate or an unmatched
     row, and a label outside the grammar. A missing prediction (null) is an empty answer, which no parser reads.
     """
-    rows = _read(test, _TEST_COLUMNS)
-    given = _read(answers, _ANSWER_COLUMNS)
-    truth = _by_key(rows, test)
-    found = _by_key(given, answers)
-    _refuse_unmatched(set(truth) - set(found), test, f"no answer in {answers}")
-    _refuse_unmatched(set(found) - set(truth), answers, f"no row in {test}")
+    rows = _test_rows(source, store, scratch, answers)
+    given = _read(answers, answers.name, _ANSWER_COLUMNS)
+    truth = _by_key(rows, f"The test rows of {source}")
+    found = _by_key(given, f"{answers}")
+    _refuse_unmatched(
+        set(truth) - set(found), f"the test rows of {source}", f"no answer in {answers}"
+    )
+    _refuse_unmatched(set(found) - set(truth), f"{answers}", f"no test row in {source}")
     pairs = []
     for (symbol, period), row in truth.items():
         try:
-            parse_label(row["label"] or "")
+            label = plain_label(row["label"] or "")
         except DataError as fault:
-            raise DataError(f"{test}, row {symbol} {period}: {fault}") from None
+            raise DataError(f"Test row {symbol} {period} of {source}: {fault}") from None
         prediction = found[symbol, period]["prediction"] or ""
-        pairs.append(Pair(prediction, row["answer"] or "", row["label"] or ""))
+        pairs.append(Pair(prediction, row["answer"] or "", label))
     return pairs
+
+
+def _test_rows(source: str, store: ObjectStore, scratch: Path, answers: Path) -> list[Row]:
+    """The rows of the test split; of all files where no name speaks of a split."""
+    if source.startswith(("hub:", "raw/")):
+        raw = mirrored(store, source) if source.startswith("hub:") else source
+        paths = fetch_raw(store, raw, scratch / "source")
+        files = [(path.name, path.name, path) for path in paths]
+        named = True
+    else:
+        gathered = gather(source, scratch, beside=answers)
+        named = gathered.layout.named
+        names = (name for _, name in gathered.layout.frozen_names())
+        files = [(f, n, path) for n, (f, path) in zip(names, gathered.files, strict=True)]
+    if len(files) == 1 and kind_of(source):
+        named = False  # the file itself was given
+    wanted = [
+        (name, path) for frozen, name, path in files if not named or split_of(frozen) == "test"
+    ]
+    if not wanted:
+        seen = ", ".join(name for _, name, _ in files)
+        raise MissingInputError(
+            f"{source} holds no test rows, only {seen}; name a folder with test.parquet, or the file of the test rows."
+        )
+    return [row for name, path in wanted for row in _read(path, name, _TEST_COLUMNS)]
 
 
 def score_pairs(pairs: Sequence[Pair], scratch: Path) -> dict[str, dict[str, Any]]:
@@ -64,7 +97,8 @@ def score_pairs(pairs: Sequence[Pair], scratch: Path) -> dict[str, dict[str, Any
     if metrics.shortened:
         log.warning(metrics.shortened_sentence())
     return {
-        name: _plain(summarise(pairs=parsed, metrics=metrics)) for name, parsed in scored.items()
+        name: _scores_dict(summarise(pairs=parsed, metrics=metrics))
+        for name, parsed in scored.items()
     }
 
 
@@ -81,7 +115,7 @@ def write_scores(scores: dict[str, dict[str, Any]], folder: Path) -> Path:
     return path
 
 
-def _plain(scores: ParserScores) -> dict[str, Any]:
+def _scores_dict(scores: ParserScores) -> dict[str, Any]:
     """The same keys whether or not anything parsed: a mean over no pairs is null."""
     empty: dict[str, float | None] = dict.fromkeys(_KINDS)
     plain: dict[str, Any] = scores.model_dump(mode="json")
@@ -89,59 +123,64 @@ def _plain(scores: ParserScores) -> dict[str, Any]:
     return plain
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, str | None]]:
+def _read(path: Path, name: str, columns: tuple[str, ...]) -> list[Row]:
     if not path.is_file():
         raise MissingInputError(
-            f"{path} does not exist; name a Parquet file with columns {', '.join(columns)}."
+            f"{path} does not exist; name a file with columns {', '.join(columns)}."
         )
-    try:
-        with open_parquet(path, columns) as file:
-            missing = [name for name in columns if name not in file.schema_arrow.names]
-            if missing:
+    rows: list[Row] = []
+    size = 0
+    with translate_os_errors(path):
+        for row in read_file(path, "", columns, name):
+            if isinstance(row, Reject):
+                raise DataError(f"{name} line {row.line} cannot be read: {row.detail}.")
+            rows.append({column: _text(row, column) for column in columns})
+            size += sum(len(text) for text in rows[-1].values() if text)
+            if size > MAX_TABLE_BYTES:
                 raise DataError(
-                    f"{path} has no column '{missing[0]}'; it needs {', '.join(columns)} "
-                    f"and has {', '.join(file.schema_arrow.names)[:200]}."
+                    f"{name} holds more than {MAX_TABLE_BYTES >> 20} MiB of text at line {row.line}; split it."
                 )
-            found = read_columns(file, str(path), columns)
-            texts = [map(_text, found[name]) for name in columns]
-            rows = [dict(zip(columns, row, strict=True)) for row in zip(*texts, strict=True)]
-    except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as fault:
-        raise DataError(
-            f"{path} cannot be read as Parquet with text columns: {str(fault).splitlines()[0][:200]}."
-        ) from None
     if not rows:
-        raise DataError(f"{path} holds no rows; there is nothing to score.")
+        raise DataError(f"{name} holds no rows; there is nothing to score.")
     return rows
 
 
-def _text(value: object) -> str | None:
+def _text(row: RawRow, column: str) -> str | None:
+    if column not in row.values:
+        raise DataError(f"{row.file} line {row.line} has no '{column}'.")
+    value = row.values[column]
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, list | dict | tuple):
-        raise pa.ArrowInvalid(f"a {type(value).__name__} where text is expected")
-    return str(value)
+    kind = "is not UTF-8" if isinstance(value, bytes) else f"is {type(value).__name__}, not text"
+    raise DataError(f"{row.file} line {row.line}: '{column}' {kind}.")
 
 
-def _by_key(rows: Sequence[dict[str, str | None]], path: Path) -> dict[Key, dict[str, str | None]]:
+def _by_key(rows: Sequence[Row], where: str) -> dict[Key, Row]:
     keys = []
     for number, row in enumerate(rows, start=1):
         symbol, period = row["symbol"], row["period"]
         if symbol is None or period is None:
-            raise DataError(f"{path}, row {number}, has no symbol or no period.")
-        keys.append((symbol.strip(), period.strip()))
+            raise DataError(f"{where}, row {number}: there is no symbol or no period.")
+        keys.append((symbol.strip(), _plain(period)))
     twice = [key for key, count in Counter(keys).items() if count > 1]
     if twice:
         raise DataError(
-            f"{path} holds {len(twice)} of its rows more than once, first {' '.join(twice[0])}; keep one of each."
+            f"{where}: {len(twice)} rows stand there more than once, first {' '.join(twice[0])}; keep one of each."
         )
     return dict(zip(keys, rows, strict=True))
 
 
-def _refuse_unmatched(keys: set[Key], path: Path, what: str) -> None:
+def _plain(period: str) -> str:
+    """The period as published rows spell it; one that is none stays, and then matches itself alone."""
+    try:
+        return plain_period(period)
+    except DataError:
+        return period.strip()
+
+
+def _refuse_unmatched(keys: set[Key], where: str, what: str) -> None:
     if keys:
         first = " ".join(min(keys))
         raise DataError(
-            f"{len(keys)} rows of {path} have {what}, first {first}; rows are matched by symbol and period."
+            f"{len(keys)} rows of {where} have {what}, first {first}; rows are matched by symbol and period."
         )

@@ -1,10 +1,11 @@
 """The importer: each raw row becomes an Example of its split, or a Reject with its reason.
 
 The published prompt is one Llama-2 string. Its marks are taken apart by position (the first closing system mark, the
-last closing instruction mark), so marks inside news text stay text. Nothing else of the row is changed: `prompt`,
-`answer`, `period`, `label` and `symbol` stay exportable byte for byte. The one repair, a prediction line that the
-answer lacks, goes into the trained answer only and is noted. A row whose answer disagrees with its label is noted, not
-refused; leaks are `fingpt.prep.lint`'s.
+last closing instruction mark), so marks inside news text stay text. Nothing else of a published row is changed:
+`prompt`, `answer`, `period`, `label` and `symbol` stay exportable byte for byte. The one repair, a prediction line that
+the answer lacks, goes into the trained answer only and is noted. A spelling that leaves no doubt (upper-case labels,
+CRLF, time stamps of midnight) is read as the published rows have it, and noted. A row whose answer disagrees with its
+label is noted, not refused; leaks are `fingpt.prep.lint`'s.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fingpt.errors import DataError
-from fingpt.prep.raw_rows import COLUMNS, RawRow, Reason, Reject, quote
-from fingpt.prompts.examples import LABELS, Example, parse_period
+from fingpt.prompts.examples import LABELS, Example, plain_label, plain_period
+from fingpt.rows.raw_rows import COLUMNS, RawRow, Reason, Reject, quote
 
 RESTORED = "prediction-line-restored"
 DISAGREES = "label-disagrees-with-answer"
 OUTSIDE_GRAMMAR = "prediction-line-outside-grammar"
+RESPELLED = "spelling-normalized"
 
 MAX_TEXT_BYTES = 1 << 30
 """All rows are held in memory while they are split: at most 1 GiB of text (about 100,000 published rows)."""
@@ -65,7 +67,7 @@ def import_rows(stream: Iterable[RawRow | Reject], max_reject_rate: float) -> Im
     """
     rows: dict[str, list[Example]] = {}
     rejects: list[Reject] = []
-    seen: dict[tuple[str, str], int] = {}
+    seen: dict[tuple[str, str], tuple[str, int]] = {}
     size = 0
     for row in stream:
         if isinstance(row, Reject):
@@ -75,9 +77,10 @@ def import_rows(stream: Iterable[RawRow | Reject], max_reject_rate: float) -> Im
         if isinstance(found, Reject):
             rejects.append(found)
             continue
-        first = seen.setdefault((row.split, found.id), row.line)
-        if first != row.line:
-            rejects.append(row.reject(Reason.DUPLICATE, f"the row repeats line {first} exactly"))
+        file, line = seen.setdefault((row.split, found.id), (row.file, row.line))
+        if (file, line) != (row.file, row.line):
+            place = f"line {line}" if file == row.file else f"{file} line {line}"
+            rejects.append(row.reject(Reason.DUPLICATE, f"the row repeats {place} exactly"))
             continue
         rows.setdefault(row.split, []).append(found)
         size += 2 * (len(found.prompt) + len(found.answer))
@@ -122,29 +125,33 @@ def normalize(row: RawRow) -> Example | Reject:
 
 
 def _example(row: RawRow) -> Example:
-    values = {name: _text(row, name) for name in COLUMNS}
+    given = {name: _text(row, name) for name in COLUMNS}
+    values = _with_plain_line_ends(given)
+    values["prompt"] = values["prompt"].strip()
     system, user = _take_apart(values["prompt"])
-    if values["label"] not in LABELS:
+    try:
+        values["label"] = plain_label(values["label"])
+    except DataError:
         raise _Refused(
             Reason.LABEL,
             f"label {quote(values['label'])} is none of the twelve 'up|down by 0-1% … 4-5%|more than 5%'",
-        )
+        ) from None
     try:
-        parse_period(values["period"])
-    except DataError:
-        well_formed = False
-    else:
-        well_formed = values["period"] == values["period"].strip()
-    if not well_formed:
+        values["period"] = plain_period(values["period"])
+    except DataError as fault:
         raise _Refused(
             Reason.PERIOD,
-            f"period {quote(values['period'])} is not 'YYYY-MM-DD to YYYY-MM-DD', the first date before the second",
-        )
+            f"period {quote(values['period'])} is not 'YYYY-MM-DD to YYYY-MM-DD', the first date before the second: "
+            f"{str(fault).rstrip('.')}",
+        ) from None
+    values["symbol"] = values["symbol"].strip()
     if not _SYMBOL.fullmatch(values["symbol"]):
         raise _Refused(
             Reason.SYMBOL, f"symbol {quote(values['symbol'])} is no ticker of 1 to 20 characters"
         )
     answer, notes = _complete(values["answer"], values["label"])
+    if values != given:
+        notes = (*notes, RESPELLED)
     return Example(
         system=system,
         user=user,
@@ -156,6 +163,14 @@ def _example(row: RawRow) -> Example:
         raw_answer=values["answer"],
         notes=notes,
     )
+
+
+def _with_plain_line_ends(values: dict[str, str]) -> dict[str, str]:
+    """`values` with LF for CRLF where the whole prompt, marks included, has CRLF: then no text means it."""
+    prompt = values["prompt"]
+    if not 0 < prompt.count("\n") == prompt.count("\r\n"):
+        return dict(values)
+    return {name: value.replace("\r\n", "\n") for name, value in values.items()}
 
 
 def _text(row: RawRow, name: str) -> str:
@@ -185,8 +200,15 @@ def _take_apart(prompt: str) -> tuple[str, str]:
             continue
         end = prompt.find(_SYSTEM_END, len(opening))
         start = end + len(_SYSTEM_END)
-        if end < 0 or not prompt.endswith(closing) or len(prompt) - len(closing) < start:
-            break
+        if end < 0:
+            raise _Refused(
+                Reason.NO_MARKS, f"the prompt has no {_SYSTEM_END!r} after its system text"
+            )
+        if not prompt.endswith(closing) or len(prompt) - len(closing) < start:
+            raise _Refused(
+                Reason.NO_MARKS,
+                f"the prompt does not end with '{closing}' but with {quote(prompt[-40:])}",
+            )
         user = prompt[start : len(prompt) - len(closing)]
         if not user.strip():
             raise _Refused(Reason.EMPTY_PROMPT, "the prompt holds nothing after its system text")

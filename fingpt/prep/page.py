@@ -16,10 +16,10 @@ from markupsafe import Markup
 
 from fingpt.prep.facts import facts
 from fingpt.prep.lint import RULES, VERSION
-from fingpt.prep.raw_rows import Reject
 from fingpt.prep.split import evenly_spaced
 from fingpt.prep.views import ModelView
 from fingpt.prompts.examples import Example
+from fingpt.rows.raw_rows import Reject
 from fingpt.runs.manifest import DatasetManifest, Finding
 
 SHOWN = 5

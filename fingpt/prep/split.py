@@ -15,7 +15,7 @@ from datetime import timedelta
 from fingpt.config import PrepConfig
 from fingpt.errors import ConfigError, DataError
 from fingpt.prompts.examples import Example
-from fingpt.runs.run import SPLITS
+from fingpt.rows.layout import SPLITS
 
 _TEST_SHARE = 0.2  # of a random split, as the reference pipeline has it
 

@@ -16,12 +16,12 @@ from fingpt.prep.importer import Imported, import_rows
 from fingpt.prep.lint import VERSION as LINT_VERSION
 from fingpt.prep.lint import lint
 from fingpt.prep.page import Page, render_page, shown_rows
-from fingpt.prep.raw_rows import encode_rejects
 from fingpt.prep.source import read_rows
 from fingpt.prep.split import Split, split_rows, weeks_of
 from fingpt.prep.views import model_views
 from fingpt.prompts.examples import encode_jsonl
 from fingpt.record import FileRef, canonical_json, sha256_bytes
+from fingpt.rows.raw_rows import encode_rejects
 from fingpt.runs.manifest import DatasetManifest, Finding, PrepManifest, encode
 from fingpt.runs.run import dataset_manifest_key, dataset_prefix
 from fingpt.runs.stage import Context

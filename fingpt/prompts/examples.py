@@ -19,6 +19,11 @@ _BINS = ("0-1%", "1-2%", "2-3%", "3-4%", "4-5%", "more than 5%")
 LABELS: tuple[str, ...] = tuple(f"down by {b}" for b in reversed(_BINS)) + tuple(
     f"up by {b}" for b in _BINS
 )
+_DATE = re.compile(
+    r"(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})(?:[T ]\s*(?P<time>\S.*))?",
+    re.ASCII | re.IGNORECASE,
+)
+_MIDNIGHT = re.compile(r"00:00(:00(\.0+)?)? ?(Z|UTC|[+-]\d{2}:?\d{2})?", re.ASCII | re.IGNORECASE)
 _PERIOD = re.compile(r"(\d{4}-\d{2}-\d{2}) to (\d{4}-\d{2}-\d{2})")
 
 
@@ -32,15 +37,44 @@ class Label:
 
 
 def parse_label(text: str) -> Label:
-    """Parse a label such as `up by 2-3%` (case and outer blanks ignored); DataError when it is none of the twelve."""
+    """Parse a label such as `up by 2-3%` in any spelling that `plain_label` reads; raises what that does."""
+    folded = plain_label(text)
+    direction = 1 if folded.startswith("up") else -1
+    number = _BINS.index(folded.split(" by ", 1)[1]) + 1
+    return Label(direction, number, direction * (number - 0.5))
+
+
+def plain_label(text: str) -> str:
+    """One of LABELS, whatever its case, blanks and kind of dash; DataError when it is none of the twelve."""
     folded = " ".join(text.lower().split())
+    folded = re.sub(r" ?([-–—‒−]) ?", "-", folded).replace(" %", "%")
     if folded not in LABELS:
         raise DataError(
             f"Label '{text[:60]}' is none of the twelve labels 'up|down by 0-1% … 4-5%|more than 5%'."
         )
-    direction = 1 if folded.startswith("up") else -1
-    number = _BINS.index(folded.split(" by ", 1)[1]) + 1
-    return Label(direction, number, direction * (number - 0.5))
+    return folded
+
+
+def plain_period(text: str) -> str:
+    """`YYYY-MM-DD to YYYY-MM-DD` of two dates that may be time stamps of midnight; DataError quoting what is wrong."""
+    parts = re.split(r"\s+to\s+|\s+[-–—]\s+|\s*[–—]\s*", text.strip(), flags=re.IGNORECASE)
+    if len(parts) != 2:
+        raise DataError(f"Period '{text[:60]}' is not 'YYYY-MM-DD to YYYY-MM-DD'.")
+    start, end = (_plain_date(part) for part in parts)
+    if start >= end:
+        raise DataError(f"Period '{text[:60]}' does not end after it starts.")
+    return f"{start} to {end}"
+
+
+def _plain_date(text: str) -> date:
+    match = _DATE.fullmatch(text)
+    try:
+        if match is None or (match["time"] and not _MIDNIGHT.fullmatch(match["time"])):
+            raise ValueError
+        return date(int(match["year"]), int(match["month"]), int(match["day"]))
+    except ValueError:
+        why = "is no midnight" if match and match["time"] else "is no date YYYY-MM-DD"
+        raise DataError(f"{text[:40]!r} {why}.") from None
 
 
 def parse_period(text: str) -> tuple[date, date]:

@@ -17,6 +17,7 @@ from fingpt.record import FileRef, sha256_bytes
 from fingpt.report.score_arrays import read_scores
 from fingpt.report.sides import Side, Step
 from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, decode
+from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import (
     Run,
     Stage,
@@ -99,7 +100,7 @@ def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
     for stage in (Stage.TRAIN, Stage.EVAL):
         if not store.exists(complete_key(run.id, stage)):
             raise MissingInputError(
-                f"Run {run.id} has not finished {stage}; finish it first: make run MODEL={run.config.model}."
+                f"Run {run.id} has not finished {stage}; finish it first: {stage_command(store.uri, 'run', run)}"
             )
     reading.inputs[run_key(run.id)] = sha256_bytes(store.read(run_key(run.id)))
     adapter = _manifest(store, TrainManifest, complete_key(run.id, Stage.TRAIN), reading)

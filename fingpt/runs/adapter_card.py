@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from fingpt.models import ModelSpec, spec
 from fingpt.prompts.families import chat_template, template_sha256
 from fingpt.record import FileRef
+from fingpt.rows.layout import SPLITS
 from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, VariantScores
-from fingpt.runs.run import SPLITS, Run
+from fingpt.runs.run import Run
 
 _TINY = " The base is on no hub: `make tiny` makes it, and its folder under `models/` in the store is to be named."
 

@@ -23,7 +23,7 @@ class Mode(StrEnum):
 class Backend(Protocol):
     """Freezes runs, brings base weights and carries out stages; errors are those of fingpt/errors.py.
 
-    `bring_base` and `execute` return what the command prints.
+    `bring_base`, `bring_rows` and `execute` return what the command prints.
     """
 
     def freeze(self, config: RunConfig) -> Run:
@@ -31,6 +31,9 @@ class Backend(Protocol):
 
     def bring_base(self, model: ModelSpec) -> str:
         """Bring a model's base weights into the store, from the hub or, for a tiny model, made; waits for the end."""
+
+    def bring_rows(self, source: str) -> str:
+        """Bring rows from the hub into the store; waits for the end."""
 
     def execute(self, run: Run, stages: Sequence[Stage], *, follow: bool) -> str:
         """Carry out `stages` of `run` in order; `follow` waits for a single stage too."""

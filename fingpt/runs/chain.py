@@ -14,9 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-from fingpt.errors import DataError, StorageError
+from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
 from fingpt.models import spec
-from fingpt.reading import DATA_BYTES, parse_object
+from fingpt.reading import parse_object
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
 from fingpt.runs.ledger import report_keys
 from fingpt.runs.manifest import (
@@ -31,8 +31,8 @@ from fingpt.runs.manifest import (
     TrainManifest,
     decode,
 )
+from fingpt.runs.raw import raw_manifest_key, read_raw_manifest
 from fingpt.runs.run import (
-    SOURCE_FILES,
     Run,
     Stage,
     adapter_manifest_key,
@@ -42,7 +42,6 @@ from fingpt.runs.run import (
     complete_key,
     dataset_manifest_key,
     dataset_prefix,
-    raw_prefix,
     report_prefix,
     stage_prefix,
 )
@@ -138,20 +137,17 @@ class Chain:
                 "a remote source; the rows that were read from it are the data set",
             )
             return
-        there = [name for name in SOURCE_FILES if self.store.exists(f"{source}/{name}")]
-        if not there:
+        key = raw_manifest_key(source)
+        try:
+            files = read_raw_manifest(self.store, source).files
+        except MissingInputError:
             self.add(source, LinkStatus.MISSING, "the source files are not in the store")
             return
-        digest = tree_sha256(
-            (name, sha256_bytes(self.store.read(f"{source}/{name}", DATA_BYTES))) for name in there
-        )
-        whole = raw_prefix(digest[:16]) == source
-        for name in there:
-            self.check(
-                f"{source}/{name}",
-                whole,
-                "a source file was changed or is gone: they do not hash to their folder's name",
-            )
+        except (ConfigError, StorageError) as fault:
+            self.add(key, LinkStatus.DAMAGED, str(fault))
+            return
+        self.add(key)
+        self._files(source, files)
 
     def _complete(self, stage: Stage, kind: type[S]) -> S | None:
         """A stage's manifest, and whether what it read is still what it read; None when it cannot be used."""

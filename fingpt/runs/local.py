@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from fingpt import log
-from fingpt.config import RunConfig, child_environment
+from fingpt.config import HUB_TOKEN_VARIABLES, RunConfig, child_environment
 from fingpt.errors import Interrupted, StageFailedError
 from fingpt.models import ModelSpec, spec
 from fingpt.runs.freeze import freeze
@@ -37,6 +37,11 @@ class LocalBackend:
         self._process(name, "--model", model.key)
         return ""
 
+    def bring_rows(self, source: str) -> str:
+        """Mirror rows."""
+        self._process("mirror", "--data", source)
+        return ""
+
     def execute(self, run: Run, stages: Sequence[Stage], *, follow: bool = True) -> str:  # noqa: ARG002
         """Run `stages` in order, always to their end; stops at the first that fails, with its exit code.
 
@@ -61,7 +66,11 @@ class LocalBackend:
         """
         process = subprocess.Popen(
             [sys.executable, "-m", f"jobs.{name}", *arguments],
-            env=child_environment(FINGPT_STORE=self._store.uri),
+            env={
+                key: value
+                for key, value in child_environment(FINGPT_STORE=self._store.uri).items()
+                if name == "mirror" or key not in HUB_TOKEN_VARIABLES
+            },
             start_new_session=True,
         )
         received: list[int] = []

@@ -3,7 +3,7 @@
 There are four kinds of leftovers: checkpoints that the newest commits do not name, data sets and frozen
 source files that no run names, the probe's objects. Base weights, manifests, records of attempts, adapters, answers and
 reports stay, and so does whatever this project would not have written: a group goes only when every name in it is ours,
-a data set only when its manifest is sound and names every file of it.
+a data set or a source only when its manifest is sound and names every file of it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import islice
 
 from fingpt import log
-from fingpt.errors import MissingInputError, StorageError
+from fingpt.errors import ConfigError, MissingInputError, StorageError
 from fingpt.runs.chain import KEPT_COMMITS
 from fingpt.runs.ledger import attempts, report_keys, run_ids, seconds_since
 from fingpt.runs.manifest import (
@@ -26,7 +26,8 @@ from fingpt.runs.manifest import (
     decode,
 )
 from fingpt.runs.progress import sound_commits
-from fingpt.runs.run import SOURCE_FILES, Run, Stage, dataset_manifest_key, stage_prefix
+from fingpt.runs.raw import mirrored_raw, raw_manifest_key, read_raw_manifest
+from fingpt.runs.run import Run, Stage, dataset_manifest_key, stage_prefix
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import ObjectStore
 from fingpt.storage.deleting import Deleter, ObjectInfo
@@ -34,7 +35,6 @@ from fingpt.storage.deleting import Deleter, ObjectInfo
 LIVE_SECONDS = 7200.0
 """An attempt without an ending counts as alive until its last heartbeat is this old."""
 
-_SOURCE = re.compile(f"[0-9a-f]{{16}}/({'|'.join(map(re.escape, SOURCE_FILES))})")
 _PROBE = re.compile(r"[0-9a-f]{32}/(twice|race-[0-9])")
 _CHECKPOINT = re.compile(r"[0-9]{6,}-[0-9a-f]{8}/([\w.-]+/)*[\w.-]+\.(safetensors|json|jsonl)")
 
@@ -101,10 +101,11 @@ def _unused(store: ObjectStore, deleter: Deleter, runs: list[Run]) -> Iterator[L
     for prefix, objects in _unnamed(deleter, "datasets", used):
         if _is_dataset(store, prefix, objects):
             yield Leftover(prefix, "no run and no report names the data set", objects)
-    sources = {run.config.prep.source.removeprefix("raw/") for run in runs}
+    named = {run.config.prep.source for run in runs} | set(mirrored_raw(store))
+    sources = {source.removeprefix("raw/") for source in named}
     for prefix, objects in _unnamed(deleter, "raw", sources):
-        if _are_ours(prefix, objects, _SOURCE):
-            yield Leftover(prefix, "no run names these source files", objects)
+        if _is_source(store, prefix, objects):
+            yield Leftover(prefix, "no run and no mirror names these source files", objects)
 
 
 def prune(
@@ -189,6 +190,21 @@ def _is_dataset(store: ObjectStore, prefix: str, objects: Sequence[ObjectInfo]) 
         return _kept(prefix, "its manifest.json is not sealed")
     named = {key, *(f"{prefix}/{file.name}" for file in manifest.files)}
     if dataset_manifest_key(manifest.id) != key or names - named:
+        return _kept(prefix, "it holds what its manifest.json does not name")
+    return True
+
+
+def _is_source(store: ObjectStore, prefix: str, objects: Sequence[ObjectInfo]) -> bool:
+    """Whether a group is frozen rows: a manifest that hashes to the group's name, with its own files alone."""
+    key = raw_manifest_key(prefix)
+    names = {each.key for each in objects}
+    if key not in names:
+        return _kept(prefix, "it has no manifest.json")
+    try:
+        files = read_raw_manifest(store, prefix).files
+    except (ConfigError, StorageError):
+        return _kept(prefix, "its manifest.json does not hash to its name")
+    if names - {key, *(f"{prefix}/{file.name}" for file in files)}:
         return _kept(prefix, "it holds what its manifest.json does not name")
     return True
 

@@ -94,15 +94,8 @@ def code_digest(root: Path) -> str:
     return tree_sha256((path.relative_to(root).as_posix(), sha256_file(path)) for path in files)
 
 
-SPLITS = ("train", "validation", "test")
-"""The parts of a data set, in order; `datasets/<id>/<split>.jsonl` holds each."""
-
-SOURCE_FILES = tuple(f"{split}{suffix}" for split in SPLITS for suffix in (".parquet", ".jsonl"))
-"""What a source's files may be called."""
-
-
 def raw_prefix(source_id: str) -> str:
-    """Local source files, frozen at submit under the hash of their bytes."""
+    """Frozen source files, under the hash of their names and bytes."""
     return f"raw/{source_id}"
 
 

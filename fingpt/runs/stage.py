@@ -42,6 +42,7 @@ from fingpt.runs.manifest import (
     decode,
     encode,
 )
+from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import Run, Stage, complete_key, run_key
 from fingpt.storage import SIGNALLED, ObjectStore, open_store
 from fingpt.storage.files import from_os_error
@@ -87,7 +88,7 @@ class Context:
         if not self.store.exists(key):
             raise MissingInputError(
                 f"Stage {self.stage} of {self.run.id} needs stage {stage}, which has not finished; "
-                f"run it first: make {stage} MODEL={self.run.config.model}."
+                f"run it first: {stage_command(self.store.uri, stage, self.run)}"
             )
         return self.read(kind, key)
 

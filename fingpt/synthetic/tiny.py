@@ -238,7 +238,7 @@ def publish(store: ObjectStore, spec: ModelSpec) -> BaseManifest:
 
     ConfigError for a full-size model.
     """
-    require_origin(spec, tiny=True)
+    require_origin(spec, store.uri, tiny=True)
     if store.exists(base_manifest_key(spec.base_prefix)):
         log.event("tiny base already in the store", model=spec.key, store=store.uri)
         return read_base_manifest(store, spec)

@@ -13,6 +13,7 @@ from fingpt.errors import DataError
 from fingpt.models import spec
 from fingpt.prompts.families import template_sha256
 from fingpt.record import FileRef, canonical_json
+from fingpt.rows.layout import SPLITS
 from fingpt.runs.manifest import (
     BaseManifest,
     DatasetManifest,
@@ -21,7 +22,6 @@ from fingpt.runs.manifest import (
     TrainSummary,
 )
 from fingpt.runs.run import (
-    SPLITS,
     Stage,
     base_manifest_key,
     dataset_manifest_key,

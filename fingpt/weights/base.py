@@ -12,21 +12,23 @@ from fingpt.errors import ConfigError, FingptError, MissingInputError
 from fingpt.models import ModelSpec
 from fingpt.record import FileRef
 from fingpt.runs.manifest import BaseManifest, decode, encode
+from fingpt.runs.remedy import base_command
 from fingpt.runs.run import base_manifest_key
 from fingpt.storage import ObjectStore, download_tree, put
 
 _ABANDONED_SECONDS = 3600.0
 
 
-def require_origin(spec: ModelSpec, *, tiny: bool) -> None:
+def require_origin(spec: ModelSpec, store_uri: str, *, tiny: bool) -> None:
     """ConfigError with the right command unless the weights are made (`tiny`), or else mirrored from the hub."""
+    command = base_command(store_uri, spec.key)
     if spec.tiny and not tiny:
         raise ConfigError(
-            f"'{spec.key}' is a tiny model, which is made here and is on no hub: make tiny MODEL={spec.key}."
+            f"'{spec.key}' is a tiny model, which is made here and is on no hub: {command}"
         )
     if tiny and not spec.tiny:
         raise ConfigError(
-            f"'{spec.key}' is no tiny model, its weights come from the hub: make mirror MODEL={spec.key}."
+            f"'{spec.key}' is no tiny model, its weights come from the hub: {command}"
         )
 
 
@@ -45,9 +47,9 @@ def read_base_manifest(store: ObjectStore, spec: ModelSpec) -> BaseManifest:
     """The manifest of `spec`'s base weights; MissingInputError with the command that brings them into the bucket."""
     key = base_manifest_key(spec.base_prefix)
     if not store.exists(key):
-        command = f"make tiny MODEL={spec.key}" if spec.tiny else f"make mirror MODEL={spec.key}"
         raise MissingInputError(
-            f"Base weights {spec.base}@{spec.revision} are not in {store.uri}; put them there: {command}."
+            f"Base weights {spec.base}@{spec.revision} are not in {store.uri}; put them there: "
+            f"{base_command(store.uri, spec.key)}"
         )
     return decode(BaseManifest, store.read(key), key)
 

@@ -39,6 +39,7 @@ from fingpt.storage.files import require_space, translate_os_errors
 _TIMEOUT_SECONDS = 30.0
 _CHUNK_BYTES = 1 << 20
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 401, 403, 429, 500
 
 
@@ -53,6 +54,17 @@ class HubFile:
     size: int
     sha256: str
     blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """A data set on the hub: `base` is its owner/name, `revision` a commit, a branch or a tag."""
+
+    base: str
+    revision: str
+
+
+Repository = ModelSpec | DataSet
 
 
 class Hub:
@@ -76,25 +88,32 @@ class Hub:
                 "every message would show; take it out of HF_ENDPOINT and give a token as HF_TOKEN."
             )
 
-    def files(self, spec: ModelSpec) -> dict[str, HubFile]:
-        """What `spec`'s repository holds at its pinned commit, by name.
+    def files(self, repo: Repository) -> dict[str, HubFile]:
+        """What a repository holds at its pinned commit, by name.
 
         Raises MissingInputError (no such repository or commit), PermissionDeniedError (gated, or wrong token),
         TransientError (no or a passing answer), SetupError (the endpoint is no hub, or the client is set offline).
         """
+        return self.resolve(repo)[1]
+
+    def resolve(self, repo: Repository) -> tuple[str, dict[str, HubFile]]:
+        """The commit that a repository's revision means now, and what `files` says of it; raises what that does."""
+        ask = self._api.dataset_info if isinstance(repo, DataSet) else self._api.model_info
         try:
-            with self._translated(spec):
-                info = self._api.model_info(
-                    spec.base,
-                    revision=spec.revision,
+            with self._translated(repo):
+                info: Any = ask(
+                    repo.base,
+                    revision=repo.revision,
                     files_metadata=True,
                     timeout=_TIMEOUT_SECONDS,
                 )
         except (ValueError, TypeError, KeyError, AttributeError):
             raise self._no_hub("does not answer as a hub does") from None
-        if info.sha != spec.revision:
+        commit = str(info.sha)
+        pinned = _COMMIT.fullmatch(repo.revision)
+        if not _COMMIT.fullmatch(commit) or (pinned and commit != repo.revision):
             raise self._no_hub(
-                f"answers with commit {info.sha} where {spec.revision} was asked for"
+                f"answers with commit {commit[:60]!r} where {repo.revision} was asked for"
             )
         found = {}
         for entry in info.siblings or ():
@@ -103,9 +122,9 @@ class Hub:
             if size is None or not (sha256 or entry.blob_id):
                 raise self._no_hub(f"announces no size or no hash of {entry.rfilename}")
             found[entry.rfilename] = HubFile(entry.rfilename, size, sha256, entry.blob_id or "")
-        return found
+        return commit, found
 
-    def download(self, spec: ModelSpec, file: HubFile, folder: Path, meter: log.Meter) -> str:
+    def download(self, repo: Repository, file: HubFile, folder: Path, meter: log.Meter) -> str:
         """Bring one file to `folder`, verify it and return its sha256; `meter` advances by bytes.
 
         A broken connection is resumed where it broke. Raises what `files` does, and StorageError when
@@ -113,12 +132,13 @@ class Hub:
         """
         path = folder / file.name
         count = _Count(meter)
-        with translate_os_errors(path, file.size), self._translated(spec, file):
+        with translate_os_errors(path, file.size), self._translated(repo, file):
             require_space(path, file.size)
             self._api.hf_hub_download(
-                spec.base,
+                repo.base,
                 file.name,
-                revision=spec.revision,
+                repo_type="dataset" if isinstance(repo, DataSet) else "model",
+                revision=repo.revision,
                 local_dir=folder,
                 tqdm_class=count.bar,
             )
@@ -127,17 +147,17 @@ class Hub:
         return verify(path, file)
 
     @contextmanager
-    def _translated(self, spec: ModelSpec, file: HubFile | None = None) -> Iterator[None]:
+    def _translated(self, repo: Repository, file: HubFile | None = None) -> Iterator[None]:
         """Turn the client's failures into the project's errors; OSErrors of the disk pass."""
         try:
             yield
         except hub_errors.LocalEntryNotFoundError as error:
             # "Not in the cache" is what the client makes of any failed request; the cause says which.
-            raise self._error(error.__cause__ or error, spec) from None
+            raise self._error(error.__cause__ or error, repo) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, hub_errors.OfflineModeIsEnabled) as error:
-            raise self._error(error, spec) from None
+            raise self._error(error, repo) from None
         except hub_errors.FileMetadataError as error:
-            raise self._error(error, spec) from None
+            raise self._error(error, repo) from None
         except OSError as error:
             if error.errno is not None or file is None:
                 raise
@@ -145,18 +165,18 @@ class Hub:
                 file, "its size"
             ) from None  # the client's own check, which has no number
 
-    def _error(self, error: BaseException, spec: ModelSpec) -> FingptError:
+    def _error(self, error: BaseException, repo: Repository) -> FingptError:
         if isinstance(error, hub_errors.OfflineModeIsEnabled):
             return SetupError(
                 "The hub's client is set offline, so nothing can be mirrored; unset HF_HUB_OFFLINE and "
                 "TRANSFORMERS_OFFLINE for this command."
             )
         if isinstance(error, hub_errors.HfHubHTTPError) and hasattr(error, "response"):
-            return self._refusal(error, spec)
+            return self._refusal(error, repo)
         if isinstance(error, (httpx2.UnsupportedProtocol, httpx2.InvalidURL)):
             return self._no_hub("is no http:// or https:// address")
         if isinstance(error, httpx2.ProxyError):
-            refused = proxies.from_tunnel(f"Cannot read {spec.base} from the hub", str(error))
+            refused = proxies.from_tunnel(f"Cannot read {repo.base} from the hub", str(error))
             if refused:
                 return refused
         if isinstance(error, httpx2.TransportError):
@@ -166,29 +186,34 @@ class Hub:
             )
         return self._no_hub("does not answer as a hub does")
 
-    def _refusal(self, error: hub_errors.HfHubHTTPError, spec: ModelSpec) -> FingptError:
+    def _refusal(self, error: hub_errors.HfHubHTTPError, repo: Repository) -> FingptError:
         """The error for an answer other than success."""
         status = error.response.status_code
-        start = f"Cannot read {spec.base} from the hub at {self._api.endpoint}"
+        start = f"Cannot read {repo.base} from the hub at {self._api.endpoint}"
         kind = error.response.headers.get("content-type", "")
         foreign = proxies.from_answer(start, status, kind)
         if foreign:
             return foreign
         known = "authorization" in error.response.request.headers
         if isinstance(error, hub_errors.GatedRepoError):
-            return self._gated(spec, known)
+            return self._gated(repo, known)
         if isinstance(error, hub_errors.RevisionNotFoundError):
+            pinned = (
+                "correct the revision"
+                if isinstance(repo, DataSet)
+                else "the model table pins it: correct the table"
+            )
             return MissingInputError(
-                f"{spec.base} has no commit {spec.revision} on the hub; the model table pins it: correct the table, or "
-                "find out whether the repository's history was rewritten."
+                f"{repo.base} has no commit {repo.revision} on the hub; {pinned}, or find out whether the repository's "
+                "history was rewritten."
             )
         if isinstance(error, hub_errors.RemoteEntryNotFoundError):
             return MissingInputError(
-                f"{spec.base}@{spec.revision} announces a file that the hub does not have; run the same command again."
+                f"{repo.base}@{repo.revision} announces a file that the hub does not have; run the same command again."
             )
         if status == _UNAUTHORIZED and known:
             return PermissionDeniedError(
-                f"The hub refuses the token that was given for {spec.base}; make a new one that may read, and give it "
+                f"The hub refuses the token that was given for {repo.base}; make a new one that may read, and give it "
                 f"{_HOW_TOKENS_ARE_GIVEN}."
             )
         if isinstance(error, hub_errors.RepositoryNotFoundError) or status == _UNAUTHORIZED:
@@ -198,27 +223,28 @@ class Hub:
                 else f", or shows it to known accounts only: give a token {_HOW_TOKENS_ARE_GIVEN}"
             )
             return MissingInputError(
-                f"The hub at {self._api.endpoint} has no model {spec.base}{hint}."
+                f"The hub at {self._api.endpoint} has no {_kind(repo)} {repo.base}{hint}."
             )
         if status == _FORBIDDEN:
             return PermissionDeniedError(
-                f"The hub forbids to read {spec.base}; give a token that may read it {_HOW_TOKENS_ARE_GIVEN}."
+                f"The hub forbids to read {repo.base}; give a token that may read it {_HOW_TOKENS_ARE_GIVEN}."
             )
         if status == _TOO_MANY or status >= _SERVER_ERROR:
             return TransientError(
-                f"The hub answered {status} for {spec.base}; what was mirrored stays: run the same command again later."
+                f"The hub answered {status} for {repo.base}; what was mirrored stays: run the same command again later."
             )
-        return self._no_hub(f"answered {status} for {spec.base}")
+        return self._no_hub(f"answered {status} for {repo.base}")
 
-    def _gated(self, spec: ModelSpec, known: bool) -> PermissionDeniedError:
-        page = f"{self._api.endpoint}/{spec.base}"
+    def _gated(self, repo: Repository, known: bool) -> PermissionDeniedError:
+        folder = "datasets/" if isinstance(repo, DataSet) else ""
+        page = f"{self._api.endpoint}/{folder}{repo.base}"
         if known:
             return PermissionDeniedError(
-                f"{spec.base} is gated and the token's account may not read it; accept its licence with it at "
+                f"{repo.base} is gated and the token's account may not read it; accept its licence with it at "
                 f"{page}, wait until access is granted, and let the token read gated repositories."
             )
         return PermissionDeniedError(
-            f"{spec.base} is gated and no token was given; accept its licence at {page} and give a token of the same "
+            f"{repo.base} is gated and no token was given; accept its licence at {page} and give a token of the same "
             f"account {_HOW_TOKENS_ARE_GIVEN}."
         )
 
@@ -229,6 +255,10 @@ class Hub:
 
 
 _HOW_TOKENS_ARE_GIVEN = "as HF_TOKEN (on a cluster: in the Secret that the site names for the hub)"
+
+
+def _kind(repo: Repository) -> str:
+    return "data set" if isinstance(repo, DataSet) else "model"
 
 
 def verify(path: Path, file: HubFile) -> str:

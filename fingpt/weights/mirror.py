@@ -43,7 +43,7 @@ def mirror(store: ObjectStore, spec: ModelSpec, hub: Hub) -> BaseManifest:
     is needed, DataError when a setting is not allowed, StorageError when bytes differ or the disk is full, and what Hub
     and ObjectStore raise. Files that are in the store by then stay for the next call.
     """
-    require_origin(spec, tiny=False)
+    require_origin(spec, store.uri, tiny=False)
     if store.exists(base_manifest_key(spec.base_prefix)):
         manifest = read_base_manifest(store, spec)
         log.event(

@@ -8,17 +8,20 @@ import yaml
 from fingpt.cluster import drive, follow
 from fingpt.cluster.api import stream
 from fingpt.cluster.api.cluster import Cluster
+from fingpt.cluster.job import MIRROR, job_name, rows_instance
 from fingpt.cluster.site import Site
 from fingpt.cluster.submission import ClusterBackend, open_backend
-from fingpt.config import Environment, RunConfig
+from fingpt.config import Environment, RunConfig, load_config
 from fingpt.errors import ConfigError, Interrupted, MissingInputError, StageFailedError
 from fingpt.models import spec
 from fingpt.runs.backend import Mode
 from fingpt.runs.local import LocalBackend
+from fingpt.runs.manifest import encode
+from fingpt.runs.raw import HubRows, hub_key, store_raw
 from fingpt.runs.run import Stage, run_key
 from fingpt.weights.base import publish_base
 from tests.cluster.api_server import ApiServer, answer
-from tests.cluster.sites import IMAGES, site_data
+from tests.cluster.sites import CONFIGS, IMAGES, site_data
 
 TINY, LARGE = spec("tiny-llama31"), spec("llama31")
 NOTHING = answer({"metadata": {"resourceVersion": "7"}, "items": []})
@@ -158,6 +161,40 @@ def test_a_mirror_under_way_is_followed_and_left_alone_on_ctrl_c(api, backend, m
     with pytest.raises(Interrupted, match="Come back with the same command"):
         backend.bring_base(LARGE)
     assert api.asked("delete jobs") == 0
+
+
+def test_rows_of_the_hub_have_a_job_of_their_own_unless_they_are_there(
+    api, backend, bucket, tmp_path
+):
+    (tmp_path / "train.jsonl").write_text("{}")
+    state = {"terminated": {"exitCode": 66, "message": "The hub has no data set."}}
+    ended = {
+        "metadata": {"name": "pod"},
+        "status": {"phase": "Failed", "containerStatuses": [{"state": state}]},
+    }
+    api.say("list pods", answer({"items": [ended]}))
+    api.say("list jobs", NOTHING, listed(), FAILED)
+    with pytest.raises(StageFailedError, match="has no data set") as caught:
+        backend.bring_rows("hub:owner/rows")
+    assert (created(api), caught.value.exit_code) == (
+        [job_name(rows_instance("hub:owner/rows"), MIRROR)],
+        66,
+    )
+    raw = store_raw(bucket, [("train.jsonl", tmp_path / "train.jsonl")])
+    rows = HubRows(source="hub:owner/rows", commit="a" * 40, raw=raw, files=())
+    bucket.create(hub_key("owner/rows", "main"), encode(rows))
+    backend.bring_rows("hub:owner/rows")
+    assert len(created(api)) == 1
+
+
+def test_a_run_whose_hub_rows_are_not_there_is_stopped_before_anything_is_made(
+    api, backend, bucket
+):
+    config = load_config(CONFIGS / "llama31.yaml")
+    with pytest.raises(MissingInputError, match="make mirror MODEL=llama31 DATA=hub:FinGPT/"):
+        backend.freeze(config)
+    assert list(bucket.keys()) == []
+    assert created(api) == []
 
 
 def test_a_dry_run_prints_every_job_that_there_would_be(bucket, cluster):

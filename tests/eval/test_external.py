@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,6 +16,7 @@ from fingpt.errors import DataError, FingptError, MissingInputError, StorageErro
 from fingpt.eval import external
 from fingpt.eval.external import read_pairs, score_pairs, write_scores
 from fingpt.runs.stage import guarded
+from fingpt.storage import open_store
 
 TEXT = (
     "[Positive Developments]:\n1. a\n\n[Potential Concerns]:\n1. b\n\n"
@@ -36,10 +40,14 @@ def parquet(path, rows):
     return path
 
 
+def read(folder, answers, source):
+    scratch = Path(tempfile.mkdtemp(dir=folder))
+    return read_pairs(answers, str(source), open_store((folder / "store").as_uri()), scratch)
+
+
 def pairs_of(folder, answers=ANSWERS, test=TEST):
-    return read_pairs(
-        parquet(folder / "a.parquet", answers), parquet(folder / "test.parquet", test)
-    )
+    given = parquet(folder / "a.parquet", answers)
+    return read(folder, given, parquet(folder / "test.parquet", test))
 
 
 def test_answers_are_matched_by_symbol_and_period_and_not_by_order(tmp_path):
@@ -95,9 +103,9 @@ def test_a_place_that_cannot_be_written_ends_with_its_exit_code(tmp_path):
     [
         ([], TEST, "holds no rows|no column"),
         ([{"symbol": "AAA", "period": "p"}], TEST, "no column 'prediction'"),
-        (ANSWERS[:1], TEST, "1 rows of .*test.parquet have no answer"),
-        (ANSWERS, TEST[:1], "1 rows of .*a.parquet have no row"),
-        ([*ANSWERS, ANSWERS[0]], TEST, "more than once, first AAA"),
+        (ANSWERS[:1], TEST, "1 rows of the test rows of .*test.parquet have no answer"),
+        (ANSWERS, TEST[:1], "1 rows of .*a.parquet have no test row"),
+        ([*ANSWERS, ANSWERS[0]], TEST, "a.parquet: 1 rows stand there more than once, first AAA"),
         (ANSWERS, [*TEST, TEST[1]], "more than once, first BBB"),
         ([ANSWERS[0] | {"symbol": None}, ANSWERS[1]], TEST, "no symbol or no period"),
         (ANSWERS, [TEST[0] | {"label": "flat"}, TEST[1]], "AAA .*none of the twelve labels"),
@@ -105,7 +113,7 @@ def test_a_place_that_cannot_be_written_ends_with_its_exit_code(tmp_path):
         (
             [row | {"prediction": ["a"]} for row in ANSWERS],
             TEST,
-            "cannot be read as Parquet with text",
+            "column 'prediction' holds list.*text is expected",
         ),
     ],
 )
@@ -117,12 +125,12 @@ def test_bad_rows_are_refused_in_one_sentence(tmp_path, answers, test, sentence)
 def test_a_missing_file_and_a_corrupt_one_are_told_apart(tmp_path):
     test = parquet(tmp_path / "test.parquet", TEST)
     with pytest.raises(MissingInputError, match=r"a\.parquet does not exist"):
-        read_pairs(tmp_path / "a.parquet", test)
+        read(tmp_path, tmp_path / "a.parquet", test)
     whole = test.read_bytes()
     for data in (b"", b"PAR1", b"not parquet at all", whole[: len(whole) // 2]):
         (tmp_path / "a.parquet").write_bytes(data)
-        with pytest.raises(DataError, match="cannot be read as Parquet"):
-            read_pairs(tmp_path / "a.parquet", test)
+        with pytest.raises(DataError, match="not a readable parquet file"):
+            read(tmp_path, tmp_path / "a.parquet", test)
 
 
 def test_any_flipped_byte_gives_pairs_or_a_sentence(tmp_path):
@@ -133,4 +141,53 @@ def test_any_flipped_byte_gives_pairs_or_a_sentence(tmp_path):
         broken[place] ^= 0xFF
         (tmp_path / "a.parquet").write_bytes(broken)
         with suppress(FingptError):
-            read_pairs(tmp_path / "a.parquet", test)
+            read(tmp_path, tmp_path / "a.parquet", test)
+
+
+def test_test_rows_come_from_any_layout_that_a_run_reads_and_answers_may_lie_beside(tmp_path):
+    parquet(tmp_path / "one.parquet", TEST)
+    rows = [json.dumps(row | {"label": row["label"].upper()}) for row in TEST]
+    for place, write in {
+        "data/test-00000-of-00001.parquet": lambda path: parquet(path, TEST),
+        "test/part-00000-x.jsonl": lambda path: path.write_text("\n".join(rows)),
+        "test.csv": lambda path: pacsv.write_csv(pa.Table.from_pylist(TEST), path),
+        "rows.parquet": lambda path: parquet(path, TEST),
+    }.items():
+        folder = tmp_path / place.replace("/", "-")
+        (folder / place).parent.mkdir(parents=True)
+        write(folder / place)
+        answers = parquet(folder / "answers.parquet", ANSWERS)
+        if "test" in place:
+            parquet(folder / "train.parquet", TEST[:1])
+        assert [pair.label for pair in read(tmp_path, answers, folder)] == ["up by 2-3%"] * 2
+        assert len(read(tmp_path, answers, folder / place)) == 2
+
+
+def test_a_test_split_in_two_shards_is_scored_whole_and_a_stray_file_stops(tmp_path):
+    answers = parquet(tmp_path / "answers.jsonl.parquet", ANSWERS)
+    (tmp_path / "rows").mkdir()
+    for number, row in enumerate(TEST):
+        parquet(tmp_path / f"rows/test-0000{number}-of-00002.parquet", [row])
+    assert len(read(tmp_path, answers, tmp_path / "rows")) == 2
+    parquet(tmp_path / "rows/more.parquet", TEST)
+    with pytest.raises(DataError, match=r"not be read: more\.parquet"):
+        read(tmp_path, answers, tmp_path / "rows")
+
+
+def test_answers_are_read_from_text_files_too_and_time_stamps_match_dates(tmp_path):
+    test = parquet(tmp_path / "test.parquet", TEST)
+    given = [row | {"period": "2024-01-07 00:00:00 to 2024-01-14T00:00:00Z"} for row in ANSWERS]
+    path = tmp_path / "answers.jsonl"
+    path.write_text("".join(json.dumps(row) + "\r\n" for row in given), encoding="utf-8-sig")
+    assert [pair.prediction for pair in read(tmp_path, path, test)] == [TEXT, TEXT]
+    path.write_text(json.dumps(given[0]), encoding="utf-16")
+    with pytest.raises(DataError, match=r"answers\.jsonl is UTF-16"):
+        read(tmp_path, path, test)
+
+
+def test_a_folder_without_test_rows_says_so(tmp_path):
+    answers = parquet(tmp_path / "a.parquet", ANSWERS)
+    (tmp_path / "rows").mkdir()
+    parquet(tmp_path / "rows/train.parquet", TEST)
+    with pytest.raises(MissingInputError, match=r"holds no test rows, only train\.parquet"):
+        read(tmp_path, answers, tmp_path / "rows")

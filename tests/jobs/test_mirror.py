@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,18 +15,25 @@ from pathlib import Path
 
 import pytest
 
+from fingpt.config import load_config
 from fingpt.models import spec
+from fingpt.runs.freeze import freeze_source
+from fingpt.runs.raw import read_hub_rows
 from fingpt.storage import open_store
 from fingpt.weights.base import fetch_base, read_base_manifest
 from tests.hub_server import TOKEN, HubServer, repository, serving
 
 ROOT = Path(__file__).parent.parent.parent
 MODEL = spec("llama31")
+ROWS = "FinGPT/fingpt-forecaster-dow30-202305-202405"
 
 
 @pytest.fixture
 def server():
-    with serving(HubServer(MODEL.base, MODEL.revision, repository(), gated=True)) as hub:
+    files = {f"data/{split}-00000-of-00001.jsonl": b"{}\n" for split in ("train", "test")}
+    rows = HubServer(ROWS, "c" * 40, files, kind="datasets", branch="main")
+    model = HubServer(MODEL.base, MODEL.revision, repository(), gated=True, beside=[rows])
+    with serving(model) as hub:
         yield hub
 
 
@@ -102,6 +110,9 @@ def test_weights_are_mirrored_and_the_token_is_found_nowhere(environment, tmp_pa
         ({"HF_HUB_OFFLINE": "1"}, [], 78, "HF_HUB_OFFLINE"),
         ({}, ["--model", "tiny-llama31"], 64, "make tiny MODEL=tiny-llama31"),
         ({}, ["--model", "lama31"], 64, "did you mean 'llama31'"),
+        ({}, ["--model", ""], 64, "make mirror MODEL=llama31, or DATA=hub:"),
+        ({}, ["--data", "hub:owner/none"], 66, "has no data set owner/none"),
+        ({}, ["--data", "hub:none"], 64, "hub:owner/name@revision"),
     ],
 )
 def test_what_cannot_be_mirrored_is_one_sentence_with_its_exit_code(
@@ -152,13 +163,49 @@ def test_sigterm_ends_with_143_leaves_no_scratch_and_the_next_call_goes_on(
     assert not server.asked("GET", "/resolve/.*json$")
 
 
-def test_in_a_folder_s_store_submit_mirrors_in_its_own_process(environment):
-    words = [sys.executable, "-m", "jobs.submit", "mirror", "--model", "llama31"]
-    done = subprocess.run(
-        words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+def make(environment, *words):
+    return subprocess.run(
+        ["make", "--no-print-directory", "-o", "setup", *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
+
+
+def test_the_command_that_a_run_without_its_rows_names_brings_rows_and_weights(
+    environment, server, tmp_path
+):
+    store = f"STORE={tmp_path / 'other'}"
+    lacking = make(environment, "run", "MODEL=llama31", store)
+    assert lacking.returncode == 2, lacking.stderr  # what make itself ends with
+    assert server.requests == []
+    assert not (tmp_path / "other" / "runs").exists()
+    command = events(lacking.stderr.partition("\nmake")[0])[-1]["event"].partition("once: ")[2]
+    done = make(environment, *shlex.split(command)[1:])
     assert done.returncode == 0, done.stderr
-    assert read_base_manifest(open_store(environment["FINGPT_STORE"]), MODEL).files
+    there = open_store((tmp_path / "other").as_uri())
+    assert read_base_manifest(there, MODEL).files
+    rows = read_hub_rows(there, f"hub:{ROWS}")
+    assert rows.commit == "c" * 40
+    server.requests.clear()
+    frozen = freeze_source(there, load_config(ROOT / "jobs/configs/llama31.yaml"))
+    assert frozen.prep.source == rows.raw
+    again = make(environment, "mirror", "MODEL=deepseek-r1", store, f"DATA=hub:{ROWS}@{'c' * 40}")
+    assert "rows already in the store" in again.stderr
+    assert not server.asked("GET", ROWS)
+
+
+def test_rows_alone_are_mirrored_without_any_model(environment, server):
+    done = make(environment, "mirror", f"DATA=hub:{ROWS}")
+    assert done.returncode == 0, done.stderr
+    assert not server.asked("GET", "llama")
+    there = open_store(environment["FINGPT_STORE"])
+    assert read_hub_rows(there, f"hub:{ROWS}@main").raw.startswith("raw/")
+    for words in (["mirror"], ["mirror", "DATA=folder"]):
+        done = make(environment, *words)
+        assert '"code": 64' in done.stderr, done.stderr
 
 
 def test_a_token_in_a_file_opens_what_is_gated(environment, tmp_path):

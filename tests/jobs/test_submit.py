@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from fingpt.config import load_config
 from fingpt.errors import ConfigError, MissingInputError, RunConflictError
 from fingpt.models import spec
+from fingpt.runs.manifest import encode
+from fingpt.runs.raw import HubRows, hub_key, parse_hub, store_raw
 from fingpt.runs.run import Run, run_key
 from fingpt.storage import open_store
 from fingpt.weights.base import publish_base
@@ -90,7 +93,13 @@ def test_a_store_that_is_no_uri_is_a_usage_error(tmp_path):
 def test_base_weights_that_are_in_a_folder_s_store_are_neither_made_nor_fetched_again(
     tmp_path, words
 ):
-    publish_base(open_store((tmp_path / "store").as_uri()), spec(words[-1]), [])
+    store = open_store((tmp_path / "store").as_uri())
+    publish_base(store, spec(words[-1]), [])
+    (tmp_path / "train.jsonl").write_text("{}")
+    raw = store_raw(store, [("train.jsonl", tmp_path / "train.jsonl")])
+    source = load_config(ROOT / "jobs/configs/llama31.yaml").prep.source
+    rows = HubRows(source=source, commit="a" * 40, raw=raw, files=())
+    store.create(hub_key(*parse_hub(source)), encode(rows))
     done = submit(tmp_path, *words)
     assert done.returncode == 0, done.stderr
     assert "already in the store" in json.loads(done.stderr.splitlines()[-1])["event"]

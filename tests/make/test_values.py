@@ -192,11 +192,13 @@ def test_flags_are_words_of_our_own_and_zero_is_no(checkout):
         assert words[2 + (given[0] == "run") :] == wanted, given
 
 
-def test_only_a_model_that_is_named_is_taken_off_the_cluster(checkout):
+@pytest.mark.parametrize("target", ["cancel", "mirror"])
+def test_only_a_model_that_is_named_is_taken_off_the_cluster_or_mirrored(checkout, target):
     for given, wanted in (((), ""), (("MODEL=llama31",), "llama31")):
-        make(checkout, "cancel", "RUN=x", *given)
+        make(checkout, target, "RUN=x", "DATA=hub:a/b", *given)
         ((_, environment),) = calls(checkout)
         assert environment["FINGPT_ARG_MODEL"] == wanted
+        assert environment["FINGPT_ARG_DATA"] == "hub:a/b"
 
 
 @pytest.mark.parametrize("target", ["e2e", "test-slow"])

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from fingpt.prep.importer import Imported, import_rows, normalize
-from fingpt.prep.raw_rows import COLUMNS, RawRow
-from fingpt.prep.readers import read_file
 from fingpt.prompts.examples import Example
+from fingpt.rows.raw_rows import COLUMNS, RawRow
+from fingpt.rows.readers import read_file
 
 SUNDAY = date(2031, 3, 2)
 SYSTEM = "You are a seasoned stock market analyst.\n\n[Prediction & Analysis]\nPrediction: ...\n"

@@ -1,9 +1,19 @@
+from dataclasses import replace
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingpt.prep.importer import DISAGREES, OUTSIDE_GRAMMAR, RESTORED, normalize
-from fingpt.prep.raw_rows import COLUMNS, RawRow, Reason, Reject
+from fingpt.prep.importer import (
+    DISAGREES,
+    OUTSIDE_GRAMMAR,
+    RESPELLED,
+    RESTORED,
+    import_rows,
+    normalize,
+)
 from fingpt.prompts.examples import LABELS, Example, decode_jsonl, encode_jsonl
+from fingpt.rows.raw_rows import COLUMNS, RawRow, Reason, Reject
 
 SECTIONS = "[Positive Developments]:\n1. A.\n\n[Potential Concerns]:\n1. B.\n\n"
 
@@ -60,7 +70,7 @@ def test_a_prompt_without_marks_is_refused(row):
         prompt.removesuffix("[/INST]"),
         prompt.removeprefix("[INST]<<SYS>>\n"),
         prompt.replace("\n<</SYS>>\n\n", "\n"),
-        prompt + " ",
+        prompt + " x",
         "[INST]<<SYS>>\n[/INST]",
     ):
         assert reason({**values, "prompt": broken}) == Reason.NO_MARKS
@@ -114,7 +124,7 @@ def test_empty_answers_are_refused(row):
 
 
 def test_labels_outside_the_grammar_are_refused(row):
-    for label in ("up by 0", "flat", "Up by 2-3%", "up by 5-6%", "up  by 2-3%", " up by 2-3%", ""):
+    for label in ("up by 0", "flat", "up by 5-6%", "up 2-3%", ""):
         assert reason({**row(), "label": label}) == Reason.LABEL
 
 
@@ -123,14 +133,15 @@ def test_malformed_and_reversed_periods_are_refused(row):
         "2031-03-09",
         "2031-03-09 to 2031-03-02",
         "2031-02-30 to 2031-03-09",
-        " 2031-03-02 to 2031-03-09",
+        "03/02/2031 to 03/09/2031",
+        "2031-03-02 16:00 to 2031-03-09",
         "",
     ):
         assert reason({**row(), "period": period}) == Reason.PERIOD
 
 
 def test_symbols_that_are_no_tickers_are_refused(row):
-    for symbol in ("", "A B", "<b>", "A" * 21, "A\n"):
+    for symbol in ("", "A B", "<b>", "A" * 21, "A\x1b"):
         assert reason({**row(), "symbol": symbol}) == Reason.SYMBOL
     assert isinstance(take(row("BTC-USD")), Example)
 
@@ -240,3 +251,66 @@ def test_published_rows_get_their_missing_prediction_lines_back(real):
         assert "Prediction:" not in example.raw_answer
     notes = {n for part in real.rows.values() for example in part for n in example.notes}
     assert notes == {RESTORED}
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "plain"),
+    [
+        ("label", "UP BY 2-3%", "up by 2-3%"),
+        ("label", " Down  by more than 5 % ", "down by more than 5%"),
+        ("label", "up by 2 – 3%", "up by 2-3%"),
+        ("period", " 2031-03-02 TO 2031-03-09\n", "2031-03-02 to 2031-03-09"),
+        ("period", "2031-03-02 00:00:00 to 2031-03-09 00:00:00", "2031-03-02 to 2031-03-09"),
+        (
+            "period",
+            "2031-03-02T00:00:00.000Z to 2031-03-09T00:00+00:00",
+            "2031-03-02 to 2031-03-09",
+        ),
+        ("period", "2031/3/2 – 2031/3/9", "2031-03-02 to 2031-03-09"),
+        ("symbol", " NWS\n", "NWS"),
+    ],
+)
+def test_a_spelling_that_leaves_no_doubt_is_read_and_noted(row, column, given, plain):
+    found = take({**row(), column: given})
+    assert isinstance(found, Example)
+    assert getattr(found, column) == plain
+    assert RESPELLED in found.notes
+
+
+@pytest.mark.parametrize("end", ["\n", " \r\n", "\t", "\n\n"])
+def test_blanks_after_the_last_mark_and_crlf_give_the_published_row(row, end):
+    plain = take(row())
+    values = {**row(), "prompt": str(row()["prompt"]) + end}
+    if "\r" in end:
+        values = {
+            name: str(value).replace("\r\n", "\n").replace("\n", "\r\n")
+            for name, value in values.items()
+        }
+    found = take(values)
+    assert isinstance(found, Example)
+    assert replace(found, notes=()) == plain
+    assert found.notes == (RESPELLED,)
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "said"),
+    [
+        ("period", "2031-03-02 16:00 to 2031-03-09", "'2031-03-02 16:00' is no midnight"),
+        ("period", "03/02/2031 to 03/09/2031", "'03/02/2031' is no date YYYY-MM-DD"),
+        ("period", "2031-03-02 to 2031-02-30", "'2031-02-30' is no date"),
+        ("label", "up by 2 to 3%", "'up by 2 to 3%' is none"),
+        ("prompt", "[INST]<<SYS>>\na\n<</SYS>>\n\nb[/INST] and more", "[/INST] and more'"),
+        ("prompt", "[INST]<<SYS>>\na b[/INST]", "<</SYS>>"),
+    ],
+)
+def test_what_is_uncertain_is_refused_by_the_part_that_is_wrong(row, column, given, said):
+    found = take({**row(), column: given})
+    assert isinstance(found, Reject)
+    assert said in found.detail
+
+
+def test_a_row_that_comes_again_in_another_file_of_its_split_is_refused(row):
+    twice = [RawRow("train", name, 1, row()) for name in ("train.parquet", "train.jsonl")]
+    found = import_rows(twice, 1.0)
+    assert found.reasons == {"duplicate-row": 1}
+    assert "repeats train.parquet line 1" in found.rejects[0].detail

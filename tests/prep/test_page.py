@@ -4,9 +4,9 @@ import pytest
 
 from fingpt.prep.lint import lint
 from fingpt.prep.page import SHOWN, Page, render_page, shown_rows
-from fingpt.prep.raw_rows import Reason, Reject
 from fingpt.prep.split import weeks_of
 from fingpt.prep.views import ModelView, RowView, Token
+from fingpt.rows.raw_rows import Reason, Reject
 from fingpt.runs.manifest import DatasetManifest
 
 HOSTILE = "<script>alert('x')</script><img src=http://evil.example/x>\"'&"

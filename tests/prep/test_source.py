@@ -1,138 +1,378 @@
+"""From a folder as people have it to rows: what submit freezes and prep reads, in the layouts of other tools."""
+
+import gzip
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fingpt.config import PrepConfig, RunConfig
-from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError, TransientError
-from fingpt.prep import source as source_module
+from fingpt.errors import ConfigError, DataError, FingptError, MissingInputError, StorageError
+from fingpt.prep.importer import import_rows
 from fingpt.prep.source import read_rows
+from fingpt.rows.readers import read_file
+from fingpt.runs import freeze as freeze_module
 from fingpt.runs.freeze import freeze_source
-from fingpt.storage import put
+
+TRAIN, TEST = range(6), range(8, 11)
+
+
+def config(source):
+    return RunConfig(model="tiny-llama31", prep=PrepConfig(source=str(source)))
 
 
 @pytest.fixture
-def folder(row, write_parquet, tmp_path) -> Path:
-    """Test as JSONL, train as parquet, and files that are no splits."""
-    write_parquet([row(number=n) for n in range(4)], "src/train.parquet")
-    path = tmp_path / "src"
-    (path / "test.jsonl").write_text("\n".join(json.dumps(row(number=n)) for n in range(6, 9)))
-    (path / "README.md").write_text("no rows")
-    return path
+def read(store, tmp_path):
+    """Freeze a source, import what it holds, and give back the weeks' periods by split."""
+
+    def go(source, rate=0.0):
+        frozen = freeze_source(store, config(source)).prep.source
+        assert frozen.startswith("raw/")
+        scratch = tmp_path / "scratch" / os.urandom(4).hex()
+        imported = import_rows(read_rows(frozen, store, scratch), rate)
+        return {split: [row.period for row in rows] for split, rows in imported.rows.items()}
+
+    return go
 
 
-def splits(rows) -> list[tuple[str, int]]:
-    return [(found.split, found.line) for found in rows]
+@pytest.fixture
+def rows(row):
+    """Rows of the weeks `numbers`."""
+    return lambda numbers: [row(number=n) for n in numbers]
 
 
-WANTED = [
-    ("train", 1),
-    ("train", 2),
-    ("train", 3),
-    ("train", 4),
-    ("test", 1),
-    ("test", 2),
-    ("test", 3),
-]
-
-
-def test_a_folder_gives_its_split_files_train_first(folder, store, tmp_path):
-    assert splits(read_rows(str(folder), store, tmp_path)) == WANTED
-
-
-def test_a_single_file_of_any_name_is_pooled_as_train(row, write_parquet, store, tmp_path):
-    path = write_parquet([row()], "rows.parquet")
-    assert splits(read_rows(str(path), store, tmp_path)) == [("train", 1)]
-
-
-def test_frozen_files_are_read_back_from_the_store(folder, store, tmp_path):
-    config = RunConfig(model="tiny-llama31", prep=PrepConfig(source=str(folder)))
-    frozen = freeze_source(store, config).prep.source
-    assert frozen.startswith("raw/")
-    assert splits(read_rows(frozen, store, tmp_path / "scratch")) == WANTED
-
-
-def test_frozen_files_that_changed_are_refused(folder, store, tmp_path):
-    config = RunConfig(model="tiny-llama31", prep=PrepConfig(source=str(folder)))
-    frozen = freeze_source(store, config).prep.source
-    root = Path(store.uri.removeprefix("file://"))
-    victim = root / frozen / "test.jsonl"
-    data = victim.read_bytes()
-    victim.chmod(0o644)
-    victim.write_bytes(data[:-5] + b"?" + data[-4:])
-    with pytest.raises(StorageError, match="was changed"):
-        list(read_rows(frozen, store, tmp_path / "scratch"))
-    victim.write_bytes(data)
-    put(store, f"{frozen}/validation.jsonl", b"{}")
-    with pytest.raises(StorageError, match="added"):
-        list(read_rows(frozen, store, tmp_path / "scratch"))
-
-
-def test_another_bucket_is_read_by_prefix_or_by_file(folder, store, tmp_path, monkeypatch):
-    for path in sorted(folder.iterdir()):
-        put(store, f"rows/{path.name}", path.read_bytes())
-    inside = source_module.open_store
-    root = store.uri
-    monkeypatch.setattr(
-        source_module, "open_store", lambda uri: inside(uri.replace("s3://bucket", root))
-    )
-    assert splits(read_rows("s3://bucket/rows/", store, tmp_path / "a")) == WANTED
-    assert splits(read_rows("s3://bucket/rows/test.jsonl", store, tmp_path / "b")) == WANTED[4:]
-    with pytest.raises(MissingInputError, match="no split file"):
-        list(read_rows("s3://bucket/elsewhere", store, tmp_path / "c"))
-
-
-def test_sources_that_are_not_there_are_missing_inputs(store, tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "rows.csv").write_text("a,b")
-    for name in ("nowhere", "empty", "rows.csv"):
-        with pytest.raises(MissingInputError, match=name):
-            list(read_rows(str(tmp_path / name), store, tmp_path))
-    with pytest.raises(MissingInputError, match="no split file"):
-        list(read_rows("raw/0123456789abcdef", store, tmp_path / "scratch"))
-
-
-def test_malformed_names_are_configuration_errors(store, tmp_path):
-    for name in ("raw/../x", "raw/xyz", "hub:", "hub:no-owner"):
-        with pytest.raises(ConfigError, match="Source"):
-            list(read_rows(name, store, tmp_path))
-
-
-def test_an_unreachable_hub_is_one_transient_sentence(store, tmp_path, monkeypatch):
-    import datasets
-
-    def offline(*args, **kwargs):
-        raise ConnectionError("Couldn't reach 'owner/name' on the Hub (OfflineModeIsEnabled)")
-
-    monkeypatch.setattr(datasets, "load_dataset", offline)
-    with pytest.raises(TransientError, match="hub cannot be reached for owner/name@v1"):
-        list(read_rows("hub:owner/name@v1", store, tmp_path))
-
-
-def test_the_library_itself_says_so_when_it_may_not_go_out(store, tmp_path):
-    """The tests' environment keeps the hub offline, so the whole path runs."""
-    with pytest.raises(TransientError, match="hub cannot be reached"):
-        list(read_rows("hub:fingpt-jobs/nothing@v1", store, tmp_path))
-
-
-def test_hub_tables_become_rows(row, drop, store, tmp_path, monkeypatch):
-    import datasets
-
-    tables = {
-        "test": datasets.Dataset.from_list([row(number=9)]),
-        "train": datasets.Dataset.from_list([row(number=n) for n in range(3)]),
+@pytest.fixture
+def wanted(rows):
+    return {
+        "train": [each["period"] for each in rows(TRAIN)],
+        "test": [each["period"] for each in rows(TEST)],
     }
-    asked = {}
 
-    def load(name, **options):
-        asked.update(options, name=name)
-        return datasets.DatasetDict(tables)
 
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    found = list(read_rows("hub:owner/name@abc", store, tmp_path))
-    assert splits(found) == [("train", 1), ("train", 2), ("train", 3), ("test", 1)]
-    assert found[0].values == row(number=0)
-    assert (asked["name"], asked["revision"]) == ("owner/name", "abc")
-    tables["train"] = datasets.Dataset.from_list([drop(row(), "answer")])
-    with pytest.raises(DataError, match="no column 'answer'"):
-        list(read_rows("hub:owner/name@abc", store, tmp_path))
+def table(rows):
+    return pa.Table.from_pylist(rows)
+
+
+def parquet(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table(rows), path)
+
+
+def jsonl(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(each) + "\n" for each in rows), encoding="utf-8")
+
+
+def gz(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress("".join(json.dumps(each) + "\n" for each in rows).encode()))
+
+
+def csv_file(path, rows):
+    import pandas
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pandas.DataFrame(rows).to_csv(path)
+
+
+def arrow(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with pa.ipc.new_stream(path, table(rows).schema) as out:
+        out.write_table(table(rows), max_chunksize=2)
+
+
+def hub_download(folder, rows):
+    parquet(folder / "data/train-00000-of-00002.parquet", rows(TRAIN)[:4])
+    parquet(folder / "data/train-00001-of-00002.parquet", rows(TRAIN)[4:])
+    parquet(folder / "data/test-00000-of-00001.parquet", rows(TEST))
+    (folder / "README.md").write_text("---\n---\n")
+    (folder / ".cache/huggingface/download").mkdir(parents=True)
+    (folder / ".cache/huggingface/download/x.parquet").write_text("a lock")
+
+
+def flat_shards(folder, rows):
+    parquet(folder / "train-00000-of-00002.parquet", rows(TRAIN)[:4])
+    parquet(folder / "train-00001-of-00002.parquet", rows(TRAIN)[4:])
+    parquet(folder / "test-00000-of-00001.parquet", rows(TEST))
+
+
+def split_folders(folder, rows):
+    jsonl(folder / "train/rows.jsonl", rows(TRAIN))
+    jsonl(folder / "test/rows.jsonl", rows(TEST))
+
+
+def saved_to_disk(folder, rows):
+    import datasets
+
+    tables = {"train": rows(TRAIN), "test": rows(TEST)}
+    made = {name: datasets.Dataset.from_list(part) for name, part in tables.items()}
+    datasets.disable_progress_bars()
+    datasets.DatasetDict(made).save_to_disk(folder)
+
+
+def saved_by_hand(folder, rows):
+    (folder / "train").mkdir(parents=True)
+    (folder / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    (folder / "train/state.json").write_text("{}")
+    arrow(folder / "train/data-00000-of-00002.arrow", rows(TRAIN)[:1])
+    arrow(folder / "train/data-00001-of-00002.arrow", rows(TRAIN)[1:])
+    arrow(folder / "test/data-00000-of-00001.arrow", rows(TEST))
+
+
+def spark_folders(folder, rows):
+    name = "-2f1c7a0e-77aa-4a55-9d3c-f1f0c0ffee00-c000.snappy.parquet"
+    for split, numbers in (("train", TRAIN), ("test", TEST)):
+        parquet(folder / f"{split}.parquet/part-00000{name}", rows(numbers)[:2])
+        parquet(folder / f"{split}.parquet/part-00001{name}", rows(numbers)[2:])
+        (folder / f"{split}.parquet/_SUCCESS").write_text("")
+        (folder / f"{split}.parquet/._SUCCESS.crc").write_text("crc")
+
+
+def mixed_kinds(folder, rows):
+    gz(folder / "train.jsonl.gz", rows(TRAIN))
+    csv_file(folder / "test.csv", rows(TEST))
+
+
+def ten_shards(folder, rows):
+    for number, each in enumerate([*rows(TRAIN)], start=7):  # 10 comes after 9
+        jsonl(folder / f"train_{number}.jsonl", [each])
+    jsonl(folder / "test.jsonl", rows(TEST))
+
+
+def answers_beside(folder, rows):
+    """A model's answers lie beside the rows, in columns of their own."""
+    parquet(folder / "train.parquet", rows(TRAIN))
+    parquet(folder / "test.parquet", rows(TEST))
+    answer = {"symbol": "A", "period": "p", "label": "up by 0-1%", "prediction": "x"}
+    parquet(folder / "generations/model.parquet", [answer])
+    parquet(folder / "test_predictions.parquet", [answer])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        hub_download,
+        flat_shards,
+        split_folders,
+        saved_to_disk,
+        saved_by_hand,
+        spark_folders,
+        mixed_kinds,
+        ten_shards,
+        answers_beside,
+    ],
+)
+def test_a_folder_as_a_tool_leaves_it_is_read_by_its_splits(make, read, rows, wanted, tmp_path):
+    make(tmp_path / "rows", rows)
+    assert read(tmp_path / "rows") == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("all.parquet", parquet),
+        ("all.jsonl", jsonl),
+        ("all.ndjson", jsonl),
+        ("all.jsonl.gz", gz),
+        ("ALL.CSV", csv_file),
+        ("all.arrow", arrow),
+    ],
+)
+def test_a_single_file_is_pooled_and_so_is_a_folder_that_holds_it_alone(
+    name, write, read, rows, wanted, tmp_path
+):
+    write(tmp_path / "one" / name, rows(TRAIN))
+    assert read(tmp_path / "one" / name) == {"train": wanted["train"]}
+    assert read(tmp_path / "one") == {"train": wanted["train"]}
+
+
+def test_part_files_without_any_split_are_one_pool(read, rows, wanted, tmp_path):
+    jsonl(tmp_path / "out/part-00000-a.json", rows(TRAIN)[:3])
+    jsonl(tmp_path / "out/part-00001-a.json", rows(TRAIN)[3:])
+    (tmp_path / "out/_SUCCESS").write_text("")
+    assert read(tmp_path / "out") == {"train": wanted["train"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["train.parquet", "test.parquet", "extra.parquet"], "not be read: extra.parquet"),
+        (["train.parquet", "more/rows.parquet"], "not be read: more/rows.parquet"),
+        (["train.parquet", "train.jsonl"], "2 sources of split train: train.jsonl, train.parquet"),
+        (["train.parquet", "data/train-00000-of-00001.parquet"], "2 sources of split train"),
+        (["train.parquet", "train/rows.parquet"], "2 sources of split train"),
+        (["train.parquet", "train-old.parquet"], "2 sources of split train"),
+        (["en/train.parquet", "fr/train.parquet"], "2 sources of split train"),
+        (["train-00000-of-00003.parquet", "train-00002-of-00003.parquet"], "2 of the 3 shards"),
+        (["train.parquet", "train-test.parquet"], "not be read: train-test.parquet"),
+        (["a.parquet", "b.parquet"], "2 sources of the rows"),
+        (["train/data-00000-of-00001.arrow", "train/cache-1f2e.arrow"], "2 sources of split train"),
+        (["train.parquet", "_temporary/0/part-00000.parquet"], "not be read: _temporary"),
+    ],
+)
+def test_a_data_file_that_would_not_be_read_or_counts_twice_stops_submit(
+    names, said, store, rows, tmp_path
+):
+    for name in names:
+        write = {".parquet": parquet, ".jsonl": jsonl, ".arrow": arrow}[Path(name).suffix]
+        write(tmp_path / "rows" / name, rows(TRAIN))
+    with pytest.raises(DataError, match=said):
+        freeze_source(store, config(tmp_path / "rows"))
+    assert list(store.keys()) == []
+
+
+@pytest.mark.parametrize("name", ["test.xlsx", "test.parquet.zst", "test.tsv", "rows.zip"])
+def test_a_data_file_of_a_kind_that_is_not_read_stops_submit(name, store, rows, tmp_path):
+    parquet(tmp_path / "rows/train.parquet", rows(TRAIN))
+    (tmp_path / "rows" / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=f"not be read: {name}"):
+        freeze_source(store, config(tmp_path / "rows"))
+
+
+def text_of(rows):
+    return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in rows)
+
+
+def test_utf8_with_a_byte_order_mark_and_crlf_keeps_every_row(read, rows, wanted, tmp_path):
+    data = text_of(rows(TRAIN)).replace("\n", "\r\n").encode("utf-8-sig")
+    (tmp_path / "train.jsonl").write_bytes(data)
+    assert read(tmp_path / "train.jsonl") == {"train": wanted["train"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "encode", "said"),
+    [
+        ("train.jsonl", lambda text: text.encode("utf-16"), "is UTF-16.*iconv -f UTF-16"),
+        ("train.jsonl", lambda text: text.encode("utf-16-le"), "is UTF-16"),
+        ("train.jsonl", lambda text: text.encode("utf-32"), "is UTF-32"),
+        ("train.csv", lambda text: text.encode("utf-16"), "is UTF-16"),
+        ("train.jsonl", lambda text: gzip.compress(text.encode()), "it is gzip; rename it"),
+        ("train.jsonl.gz", lambda text: text.encode(), "named as gzip but is not"),
+        ("train.jsonl.gz", lambda text: gzip.compress(text.encode())[:-9], "damaged gzip"),
+        ("train.jsonl.gz", lambda t: gzip.compress(t.encode("utf-16")), "is UTF-16"),
+        ("train.jsonl", lambda text: text.encode("latin-1"), "0xE9 in line 2.*WINDOWS-1252"),
+        ("train.jsonl", lambda _: b"PAR1 and so on PAR1", "it is Parquet"),
+        ("train.parquet", lambda text: text.encode(), "not a readable parquet"),
+        ("train.jsonl", lambda _: b"PK\x03\x04....", "a zip archive"),
+        ("train.parquet", lambda _: b"PAR1 and then the copy broke off", "its end is missing"),
+        ("train.jsonl", lambda _: b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+    ],
+)
+def test_another_encoding_is_one_sentence_at_submit(name, encode, said, store, rows, tmp_path):
+    first, *others = rows(TRAIN)
+    text = text_of([first, {**others[0], "answer": "Café\n" + others[0]["answer"]}, *others[1:]])
+    (tmp_path / name).write_bytes(encode(text))
+    with pytest.raises(DataError, match=said) as caught:
+        freeze_source(store, config(tmp_path / name))
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+    assert list(store.keys()) == []
+
+
+def test_one_json_list_says_how_to_make_lines_of_it(read, rows, tmp_path):
+    (tmp_path / "train.json").write_text(json.dumps(rows(TRAIN), indent=1))
+    with pytest.raises(DataError, match=r"one JSON list.*jq -c"):
+        read(tmp_path / "train.json")
+
+
+def test_a_folder_of_any_name_is_read_and_one_named_like_hub_rows_never_in_their_place(
+    store, rows, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    revision = "a" * 40
+    for place in (f"hub:owner/name@{revision}", f"owner/name@{revision}", "owner/name"):
+        parquet(tmp_path / place / "train.parquet", rows(TRAIN))
+    with pytest.raises(MissingInputError, match=f"make mirror DATA=hub:owner/name@{revision}"):
+        freeze_source(store, config(f"hub:owner/name@{revision}"))
+    for name in ("Bob's data", "week 1", "100%", "a#b", "häuser"):
+        parquet(tmp_path / name / "train.parquet", rows(TRAIN))
+        assert freeze_source(store, config(tmp_path / name)).prep.source.startswith("raw/")
+
+
+@pytest.fixture
+def bucket(store, monkeypatch):
+    """s3:// is a folder beside the store; the function writes an object into it."""
+    inside = freeze_module.open_store
+    root = store.uri + "-bucket"
+    for place in ("fingpt.runs.freeze.open_store", "fingpt.prep.source.open_store"):
+        monkeypatch.setattr(
+            place, lambda uri: inside(uri.replace("s3://bucket", root)), raising=False
+        )
+    return Path(root.removeprefix("file://"))
+
+
+def test_equal_bytes_are_one_source_however_it_is_spelled(store, rows, bucket, tmp_path):
+    parquet(bucket / "rows/train.parquet", rows(TRAIN))
+    parquet(bucket / "rows/test.parquet", rows(TEST))
+    spellings = ["s3://bucket/rows", "s3://bucket/rows/", "s3://bucket//rows", f"{bucket}/rows"]
+    parquet(tmp_path / "elsewhere/train/train-00000-of-00001.parquet", rows(TRAIN))
+    parquet(tmp_path / "elsewhere/test/part-00000-x.parquet", rows(TEST))
+    frozen = {
+        freeze_source(store, config(each)).prep.source
+        for each in (*spellings, tmp_path / "elsewhere")
+    }
+    assert len(frozen) == 1
+    assert freeze_source(store, config(*frozen)).prep.source == frozen.pop()
+
+
+def test_replaced_objects_are_another_source_and_the_frozen_ones_stay(
+    store, rows, wanted, bucket, read
+):
+    parquet(bucket / "rows/train.parquet", rows(TEST))
+    first = freeze_source(store, config("s3://bucket/rows")).prep.source
+    parquet(bucket / "rows/train.parquet", rows(TRAIN))
+    second = freeze_source(store, config("s3://bucket/rows")).prep.source
+    assert first != second
+    assert read(first) == {"train": wanted["test"]}
+    assert read(second) == read("s3://bucket/rows/train.parquet") == {"train": wanted["train"]}
+
+
+def test_a_bucket_s_folder_is_looked_through_like_any_other(store, rows, bucket):
+    parquet(bucket / "rows/data/train-00000-of-00001.parquet", rows(TRAIN))
+    parquet(bucket / "rows/extra.parquet", rows(TRAIN))
+    with pytest.raises(DataError, match=r"not be read: extra\.parquet"):
+        freeze_source(store, config("s3://bucket/rows"))
+    with pytest.raises(MissingInputError, match="holds no rows"):
+        freeze_source(store, config("s3://bucket/elsewhere"))
+
+
+def test_frozen_files_that_changed_are_refused(store, rows, tmp_path):
+    jsonl(tmp_path / "rows/train.jsonl", rows(TRAIN))
+    frozen = freeze_source(store, config(tmp_path / "rows")).prep.source
+    root = Path(store.uri.removeprefix("file://"))
+    for name in ("train.jsonl", "manifest.json"):
+        victim = root / frozen / name
+        data = victim.read_bytes()
+        victim.chmod(0o644)
+        victim.write_bytes(data[:-5] + b"?" + data[-4:])
+        with pytest.raises(StorageError, match=name):
+            list(read_rows(frozen, store, tmp_path / "scratch"))
+        victim.write_bytes(data)
+
+
+def test_prep_reads_frozen_rows_and_nothing_else(store, rows, tmp_path):
+    jsonl(tmp_path / "rows/train.jsonl", rows(TRAIN))
+    for source in (str(tmp_path / "rows"), "s3://bucket/rows", "hub:owner/name", "sample"):
+        with pytest.raises(ConfigError, match="was not frozen"):
+            list(read_rows(source, store, tmp_path / "scratch"))
+    with pytest.raises(MissingInputError, match="not in"):
+        list(read_rows("raw/0123456789abcdef", store, tmp_path / "scratch"))
+    for name in ("raw/../x", "raw/xyz"):
+        with pytest.raises(ConfigError, match="Source"):
+            list(read_rows(name, store, tmp_path / "scratch"))
+
+
+def test_any_flipped_byte_of_any_kind_of_file_gives_rows_or_a_sentence(rows, tmp_path):
+    for name, write in (("a.parquet", parquet), ("a.arrow", arrow), ("a.csv", csv_file)):
+        write(tmp_path / name, rows(TRAIN))
+        whole = (tmp_path / name).read_bytes()
+        for place in range(0, len(whole), max(1, len(whole) // 60)):
+            broken = bytearray(whole)
+            broken[place] ^= 0x55
+            (tmp_path / name).write_bytes(broken)
+            with suppress(FingptError):
+                import_rows(read_file(tmp_path / name, "train"), 1.0)

@@ -155,7 +155,7 @@ def test_files_that_cannot_be_read_leave_nothing(
         prepare(write_parquet([]))
     latin = tmp_path / "train.jsonl"
     latin.write_bytes("\n".join(json.dumps(row()) for _ in range(3)).encode("utf-16"))
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is UTF-16"):
         prepare(latin)
     assert no_data_set(store)
 

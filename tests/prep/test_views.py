@@ -10,6 +10,7 @@ from fingpt.models import spec
 from fingpt.prep.stage import body
 from fingpt.prep.views import model_views
 from fingpt.runs.attempt import Attempt
+from fingpt.runs.freeze import freeze_source
 from fingpt.runs.manifest import BaseManifest, encode
 from fingpt.runs.run import Run, Stage, base_manifest_key
 from fingpt.runs.stage import Context
@@ -84,6 +85,7 @@ def test_a_second_model_gets_a_page_of_its_own_beside_the_first(
 ):
     rows = [row(s, n) for n in range(14) for s in ("AAA", "BBB")]
     prep = PrepConfig(source=str(write_parquet(rows, "rows.parquet")), test_weeks=4)
+    prep = freeze_source(store, RunConfig(model="tiny-llama31", prep=prep)).prep
     site = Environment.model_construct(store=store.uri, cache=tmp_path / "cache")
 
     def prepare(key: str) -> Path:

@@ -1,14 +1,16 @@
-"""Submit freezes bytes: same bytes, same run."""
+"""Submit freezes bytes: same bytes, same run. Layouts and encodings are tests/prep/test_source.py's."""
 
 import json
 
 import pytest
 
 from fingpt.config import RunConfig
-from fingpt.errors import MissingInputError, RunConflictError
+from fingpt.errors import ConfigError, MissingInputError, RunConflictError
 from fingpt.record import canonical_json
-from fingpt.runs.freeze import create_run, freeze_source, source_files
+from fingpt.runs.freeze import create_run, freeze_source
+from fingpt.runs.raw import read_raw_manifest
 from fingpt.runs.run import Run, run_key
+from fingpt.storage import open_store
 
 
 def config(source):
@@ -38,28 +40,51 @@ def test_changed_rows_are_another_source(store, folder):
     assert freeze_source(store, config(folder)).prep.source != first.prep.source
 
 
-@pytest.mark.parametrize("source", ["s3://bucket/rows", "hub:owner/name@main", "raw/0123"])
-def test_remote_sources_stay_as_they_are(store, source):
-    assert freeze_source(store, config(source)).prep.source == source
+def test_frozen_rows_are_a_source_of_their_own_name_and_one_that_is_gone_is_missing(store, folder):
+    first = freeze_source(store, config(folder))
+    assert freeze_source(store, config(f"{first.prep.source}/")) == first
+    with pytest.raises(MissingInputError, match="raw/0123456789abcdef are not in"):
+        freeze_source(store, config("raw/0123456789abcdef"))
+    with pytest.raises(ConfigError, match="raw/0123'"):
+        freeze_source(store, config("raw/0123"))
+
+
+def test_an_interrupted_freeze_is_finished_by_the_next_one(store, folder, tmp_path):
+    first = freeze_source(store, config(folder)).prep.source
+    manifest = read_raw_manifest(store, first)
+    (tmp_path / "store" / first / "manifest.json").unlink()
+    (tmp_path / "store" / first / "test.jsonl").unlink()
+    assert freeze_source(store, config(folder)).prep.source == first
+    assert read_raw_manifest(store, first) == manifest
 
 
 def test_the_shipped_sample_is_a_source_like_any_other(store):
     assert freeze_source(store, config("sample")).prep.source.startswith("raw/")
 
 
-def test_a_single_file_of_any_name_is_the_train_split(folder):
-    (folder / "all.jsonl").write_text("{}\n")
-    assert [name for name, _ in source_files(folder / "all.jsonl")] == ["train.jsonl"]
+def test_hub_rows_that_no_mirror_brought_are_missing_with_the_command_that_does(store, tmp_path):
+    for model, words in (("llama31", "MODEL=llama31 "), ("tiny-llama31", "")):
+        wanted = config("hub:owner/name@v1").model_copy(update={"model": model})
+        with pytest.raises(MissingInputError) as caught:
+            freeze_source(store, wanted)
+        command = f"make mirror {words}DATA=hub:owner/name@v1 STORE={tmp_path / 'store'}"
+        assert str(caught.value).endswith(command)
+    assert list(store.keys()) == []
+
+
+@pytest.mark.parametrize("source", ["hub:", "hub:no-owner", "hub:a/b@", "hub:a/b@x/../y", "s3://"])
+def test_malformed_names_are_configuration_errors(store, source):
+    with pytest.raises(ConfigError):
+        freeze_source(store, config(source))
 
 
 @pytest.mark.parametrize("name", ["no-such-folder", "notes.txt", "."])
-def test_a_source_that_is_not_there_says_what_would_be(folder, name, monkeypatch):
-    target = folder / name
+def test_a_source_that_is_not_there_says_what_would_be(folder, name):
     if name == ".":
         for file in folder.glob("*.jsonl"):
             file.unlink()
     with pytest.raises(MissingInputError, match=r"parquet"):
-        source_files(target)
+        freeze_source(open_store((folder.parent / "store").as_uri()), config(folder / name))
 
 
 def test_submitting_twice_is_a_resume(store):

@@ -61,3 +61,25 @@ def test_a_process_works_on_the_backend_s_store_whatever_the_environment_names(
     publish_base(store, spec("tiny-llama31"), [])
     LocalBackend(store).bring_base(spec("tiny-llama31"))
     assert store.uri in capfd.readouterr().err
+
+
+def test_the_hub_s_token_reaches_the_mirror_and_no_other_process(store, monkeypatch):
+    seen = {}
+
+    class Process:
+        def __init__(self, command, env, **_):
+            seen[command[2]] = {name: env.get(name) for name in ("HF_TOKEN", "HF_TOKEN_PATH")}
+
+        def wait(self):
+            return 0
+
+    monkeypatch.setattr(local.subprocess, "Popen", Process)
+    monkeypatch.setenv("HF_TOKEN", "hf_x")
+    monkeypatch.setenv("HF_TOKEN_PATH", "/x")
+    backend = LocalBackend(store)
+    backend.bring_base(spec("llama31"))
+    backend.bring_base(spec("tiny-llama31"))
+    backend.execute(Run.of(RunConfig(model="llama31"), {}), list(Stage))
+    assert seen.pop("jobs.mirror") == {"HF_TOKEN": "hf_x", "HF_TOKEN_PATH": "/x"}
+    assert set(seen) == {"jobs.tiny", "jobs.prep", "jobs.train", "jobs.eval"}
+    assert all(each == {"HF_TOKEN": None, "HF_TOKEN_PATH": None} for each in seen.values())

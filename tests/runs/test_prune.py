@@ -13,6 +13,7 @@ from fingpt.errors import MissingInputError, StorageError
 from fingpt.runs.chain import KEPT_COMMITS
 from fingpt.runs.manifest import Commit, DatasetManifest, decode, encode
 from fingpt.runs.prune import is_live, leftovers, prune, remove
+from fingpt.runs.raw import HubRows, hub_key, store_raw
 from fingpt.runs.run import Stage, commit_key, complete_key
 from fingpt.runs.verify import require_sound, verify
 from fingpt.storage import put
@@ -53,6 +54,13 @@ def old_data_set(store) -> None:
         id=OLD, source="s", split_rule="published", counts={}, weeks={}, files=(ref,)
     )
     put(store, f"datasets/{OLD}/manifest.json", encode(manifest))
+
+
+def old_source(store, tmp_path) -> str:
+    """Frozen rows that no run and no mirror names."""
+    path = tmp_path / "old.jsonl"
+    path.write_bytes(b"x")
+    return store_raw(store, [("train.jsonl", path)])
 
 
 def names(found) -> list[str]:
@@ -151,14 +159,14 @@ def test_what_is_young_is_left_alone(made, store, deleter):
     assert names(leftovers(store, deleter, NOW)) == []
 
 
-def test_data_sets_and_sources_that_nothing_names_go(made, store, deleter, grow_old):
+def test_data_sets_and_sources_that_nothing_names_go(made, store, deleter, grow_old, tmp_path):
     made.whole()
     old_data_set(store)
-    store.create(f"raw/{OLD}/train.jsonl", b"x")
+    source = old_source(store, tmp_path)
     store.create(f"probe/{OLD}{OLD}/twice", b"1")
     grow_old()
     found = list(leftovers(store, deleter, NOW))
-    assert names(found) == [f"datasets/{OLD}", f"raw/{OLD}", f"probe/{OLD}{OLD}"]
+    assert names(found) == [f"datasets/{OLD}", source, f"probe/{OLD}{OLD}"]
     for each in found:
         remove(store, deleter, each, NOW)
     require_sound(made.id, verify(store, made.id, deep=True))
@@ -201,6 +209,22 @@ def test_a_data_set_whose_manifest_is_not_sealed_or_another_s_stays(
     store.create("datasets/0000000000000000/manifest.json", copied)
     grow_old()
     assert names(leftovers(store, deleter, NOW)) == [f"datasets/{OLD}"]
+
+
+def test_sources_without_a_manifest_of_their_own_name_or_with_more_than_it_names_stay(
+    made, store, deleter, grow_old, tmp_path
+):
+    made.whole()
+    source = old_source(store, tmp_path)
+    store.create(f"raw/{OLD}/train.jsonl", b"x")
+    for prefix, manifest in (("1" * 16, store.read(f"{source}/manifest.json")), ("2" * 16, b"{}")):
+        store.create(f"raw/{prefix}/train.jsonl", b"x")
+        store.create(f"raw/{prefix}/manifest.json", manifest)
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == [source]
+    store.create(f"{source}/test.jsonl", b"somebody's work")
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == []
 
 
 def test_a_store_without_runs_is_refused(store, deleter, grow_old):
@@ -255,6 +279,19 @@ def test_with_a_record_that_cannot_be_read_nothing_is_deleted(made, store, delet
 
 def test_base_weights_are_never_found(made, store, deleter, grow_old):
     made.base()
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == []
+
+
+def test_rows_that_a_mirror_brought_are_kept_though_no_run_names_them(
+    made, store, deleter, grow_old, tmp_path
+):
+    made.whole()
+    raw = old_source(store, tmp_path)
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == [raw]
+    rows = HubRows(source="hub:a/b@main", commit="c" * 40, raw=raw, files=())
+    store.create(hub_key("a/b", "main"), encode(rows))
     grow_old()
     assert names(leftovers(store, deleter, NOW)) == []
 

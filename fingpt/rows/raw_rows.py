@@ -21,6 +21,7 @@ class Reason(StrEnum):
     ROW_TOO_LARGE = "row-too-large"
     NOT_UTF8 = "not-utf8"
     NOT_JSON = "not-json"
+    NOT_CSV = "not-csv"
     MISSING_COLUMN = "missing-column"
     NOT_TEXT = "not-text"
     NO_MARKS = "prompt-without-marks"

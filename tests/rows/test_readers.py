@@ -1,12 +1,15 @@
+import csv
 import json
+import resource
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from fingpt.errors import DataError, MissingInputError
-from fingpt.prep.raw_rows import MAX_ROW_BYTES, RawRow, Reason, Reject
-from fingpt.prep.readers import read_file
+from fingpt.rows import readers
+from fingpt.rows.raw_rows import MAX_ROW_BYTES, RawRow, Reason, Reject
+from fingpt.rows.readers import read_file
 
 
 def test_rows_carry_their_line_numbers(row, write_parquet):
@@ -87,15 +90,12 @@ def test_a_column_that_is_not_text_is_refused(row, tmp_path):
         list(read_file(path, "train"))
 
 
-def test_a_row_that_is_not_utf8_spoils_itself_only(row, tmp_path):
+def test_a_text_file_has_one_encoding_and_a_value_of_a_table_spoils_its_row_only(row, tmp_path):
     lines = [json.dumps(row()).encode(), b'{"prompt": "\xff\xfe"}', json.dumps(row()).encode()]
     path = tmp_path / "train.jsonl"
     path.write_bytes(b"\n".join(lines))
-    first, second, third = read_file(path, "train")
-    assert isinstance(first, RawRow)
-    assert isinstance(second, Reject)
-    assert isinstance(third, RawRow)
-    assert (second.line, second.reason) == (2, Reason.NOT_UTF8)
+    with pytest.raises(DataError, match="not UTF-8: byte 0xFF in line 2"):
+        list(read_file(path, "train"))
     binary = tmp_path / "train.parquet"
     columns = {name: pa.array([value.encode()], pa.binary()) for name, value in row().items()}
     pq.write_table(pa.table({**columns, "answer": pa.array([b"\xff"], pa.binary())}), binary)
@@ -125,3 +125,57 @@ def test_an_answer_of_ten_megabytes_is_rejected_and_reading_goes_on(row, write_p
         assert isinstance(first, RawRow)
         assert isinstance(third, RawRow)
         assert third.line == 3
+
+
+def test_csv_is_read_with_its_line_breaks_quotes_and_any_of_three_delimiters(row, tmp_path):
+    rows = [row(number=n, news='[Headline]: "Orders", they said; up\r\nby\t12%') for n in range(3)]
+    for delimiter in ",;\t":
+        path = tmp_path / "train.csv"
+        with path.open("w", encoding="utf-8-sig", newline="") as file:
+            writer = csv.DictWriter(file, ["", *rows[0]], delimiter=delimiter)
+            writer.writeheader()
+            writer.writerows(rows)
+        assert [found.values for found in read_file(path, "train")] == rows
+
+
+def test_a_csv_row_with_fields_too_many_is_rejected_and_an_open_quote_ends_the_file(row, tmp_path):
+    path = tmp_path / "train.csv"
+    header = ",".join(row())
+    path.write_text(f"{header}\na,b,c,d,e\na,b,c\n\nx,y,z,u,v,w\n", encoding="utf-8")
+    first, *others = read_file(path, "train")
+    assert isinstance(first, RawRow)
+    assert [(found.line, found.reason) for found in others] == [
+        (2, Reason.NOT_CSV),
+        (3, Reason.NOT_CSV),
+    ]
+    path.write_text(f'{header}\na,b,c,d,e\na,"b,c,d,e\n', encoding="utf-8")
+    with pytest.raises(DataError, match="not readable CSV after row 1"):
+        list(read_file(path, "train"))
+    path.write_text("prompt,answer\na,b\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"no column 'period' \(columns seen: prompt, answer\)"):
+        list(read_file(path, "train"))
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_read_row_by_row(row, tmp_path):
+    """One value of 48 MiB, repeated 400 times: 19 GB in a file of a few kilobytes."""
+    path = tmp_path / "train.parquet"
+    huge = pa.DictionaryArray.from_arrays(
+        pa.array([0] * 400, pa.int32()), pa.array(["x" * (48 << 20)])
+    )
+    table = pa.table({**{name: [value] * 400 for name, value in row().items()}, "answer": huge})
+    pq.write_table(table, path, compression="zstd", write_statistics=False)
+    assert path.stat().st_size < 200_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = list(read_file(path, "train"))
+    assert {type(each) for each in found} == {Reject}
+    assert len(found) == 400
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10
+
+
+def test_a_table_whose_footer_speaks_of_too_much_is_refused_before_it_is_read(
+    row, write_parquet, monkeypatch
+):
+    path = write_parquet([row(number=n) for n in range(3)])
+    monkeypatch.setattr(readers, "MAX_UNPACKED_BYTES", 100)
+    with pytest.raises(DataError, match=r"train\.parquet unpacks to"):
+        list(read_file(path, "train"))

@@ -1,0 +1,157 @@
+"""How a file's bytes are to be read, decided once for the whole file: UTF-8 text, gzip of it, Parquet, Arrow.
+
+Anything else is one sentence that says what the file is and what to do. No library is needed, so that submit can look.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import zlib
+from pathlib import Path
+from typing import IO, cast
+
+from fingpt.errors import DataError
+
+MAX_TEXT_BYTES = 4 << 30
+"""Text above 4 GiB, unpacked, is refused: prep holds all rows in memory."""
+
+_CHUNK_BYTES = 1 << 20
+_SCHEMA_BYTES = 1 << 22
+_ROW_COLUMNS = (b"answer", b"label")
+_BOM = codecs.BOM_UTF8
+_GZIP = b"\x1f\x8b"
+_MAGIC = {
+    _GZIP: "gzip",
+    b"PAR1": "Parquet",
+    b"ARROW1": "an Arrow file",
+    b"PK\x03\x04": "a zip archive (or an Excel workbook)",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"SQLite format 3": "an SQLite database",
+    b"\x80\x04": "a pickle",
+    b"version https://git-lfs": "a Git LFS pointer and not the file itself",
+}
+_BINARY = {"parquet": (b"PAR1",), "arrow": (b"ARROW1", b"\xff\xff\xff\xff")}
+_WIDE = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+
+
+def check_encoding(path: Path, kind: str, name: str = "") -> None:
+    """DataError unless the bytes of `path` are what its `kind` (of `layout.kind_of`) says, in UTF-8 where it is text.
+
+    `name` is what messages call the file.
+    """
+    name = name or path.name
+    with path.open("rb") as file:
+        head = file.read(4096)
+        file.seek(max(0, path.stat().st_size - 4))
+        tail = file.read()
+    if kind in _BINARY:
+        if not head.startswith(_BINARY[kind]):
+            what = _is(head, name) or "; copy it again, or convert it."
+            raise DataError(f"{name} is not a readable {kind} file{what}")
+        if kind == "parquet" and tail != b"PAR1":
+            raise DataError(
+                f"{name} is not a readable parquet file: its end is missing; copy it again."
+            )
+        return
+    if kind.endswith(".gz") and not head.startswith(_GZIP):
+        raise DataError(
+            f"{name} is named as gzip but is not{_is(head, name) or '; rename it without .gz.'}"
+        )
+    if not kind.endswith(".gz") and (what := _is(head, name)):
+        raise DataError(f"{name} is no text{what}")
+    _require_utf8(path, kind, name)
+
+
+def open_text(path: Path, kind: str) -> IO[bytes]:
+    """The UTF-8 bytes of a text file that `check_encoding` has passed, unpacked and without a byte order mark."""
+    opener = gzip.open if kind.endswith(".gz") else open
+    file = cast("IO[bytes]", opener(path, "rb"))
+    if file.read(len(_BOM)) != _BOM:
+        file.seek(0)
+    return file
+
+
+def may_hold_rows(path: Path, kind: str) -> bool:
+    """Whether a file may have the columns of rows, by its schema's bytes: answers of a model, for one, have others."""
+    with path.open("rb") as file:
+        if kind == "parquet":
+            file.seek(max(0, path.stat().st_size - _SCHEMA_BYTES))
+        schema = file.read(_SCHEMA_BYTES)
+    if kind.endswith(".gz"):
+        try:
+            with gzip.open(path, "rb") as text:
+                schema = text.read(_SCHEMA_BYTES)
+        except (OSError, EOFError, zlib.error):
+            return True
+    if b"\0" in schema and kind not in _BINARY:
+        return True  # UTF-16 or no text at all: for check_encoding to say
+    return all(column in schema for column in _ROW_COLUMNS)
+
+
+def _is(head: bytes, name: str) -> str:
+    """What the first bytes say the file is, with what to do; empty where they say nothing."""
+    for magic, what in _MAGIC.items():
+        if not head.startswith(magic):
+            continue
+        if what == "gzip":
+            return (
+                f": it is gzip; rename it to {name}.gz, or unpack it: gunzip < {name} > unpacked."
+            )
+        if what == "Parquet":
+            return ": it is Parquet; rename it to end in .parquet."
+        return f": it is {what}; bring the rows as .parquet, .jsonl or .csv."
+    return ""
+
+
+def _require_utf8(path: Path, kind: str, name: str) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line, size = 1, 0
+    try:
+        with gzip.open(path, "rb") if kind.endswith(".gz") else path.open("rb") as file:
+            while True:
+                chunk = file.read(_CHUNK_BYTES)
+                if size == 0:
+                    _refuse_wide(chunk, name)
+                size += len(chunk)
+                if size > MAX_TEXT_BYTES:
+                    raise DataError(
+                        f"{name} holds more than {MAX_TEXT_BYTES >> 30} GiB of text; cut it into several sources."
+                    )
+                try:
+                    decoder.decode(chunk, final=not chunk)
+                except UnicodeDecodeError as fault:
+                    line += fault.object[: fault.start].count(b"\n")
+                    raise _not_utf8(fault.object[fault.start], line, name) from None
+                if not chunk:
+                    return
+                line += chunk.count(b"\n")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+        raise DataError(f"{name} is damaged gzip ({fault}); copy it again.") from None
+
+
+def _refuse_wide(head: bytes, name: str) -> None:
+    """DataError for UTF-16 and UTF-32, which Windows' `>` and some editors write, with or without their mark."""
+    found = next((what for mark, what in _WIDE.items() if head.startswith(mark)), "")
+    sample = head[:4096]
+    if not found and sample.count(0) > len(sample) // 5:
+        found = "UTF-16" if sample.count(0) <= len(sample) * 3 // 5 else "UTF-32"
+    if found:
+        raise DataError(
+            f"{name} is {found}, UTF-8 is expected; convert it: iconv -f {found} -t UTF-8 {name} > converted, or save "
+            "it again as UTF-8."
+        )
+
+
+def _not_utf8(byte: int, line: int, name: str) -> DataError:
+    return DataError(
+        f"{name} is not UTF-8: byte 0x{byte:02X} in line {line}. If it was saved as Latin-1 or Windows-1252, convert "
+        f"it: iconv -f WINDOWS-1252 -t UTF-8 {name} > converted; otherwise it is damaged, copy it again."
+    )
