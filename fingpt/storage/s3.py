@@ -103,10 +103,14 @@ class S3Store:
 
         def get() -> bytes:
             answer = self._client.get_object(**self._at(key))
-            # The connection brings no more bytes than it announces, and what it announces is checked at its end.
-            if answer["ContentLength"] > limit:
-                answer["Body"].close()
-                raise too_large(f"{self.uri}/{key}", answer["ContentLength"], limit)
+            # A connection brings no more bytes than it announces, and read() checks that it has brought them all.
+            size = answer.get("ContentLength")
+            if size is None or size > limit:
+                with closing(answer["Body"]) as body:
+                    data = body.read(limit + 1) if size is None else b""
+                if size or len(data) > limit:
+                    raise too_large(f"{self.uri}/{key}", size or len(data), limit)
+                return data
             return answer["Body"].read()
 
         return self._call("read", key, get)
