@@ -104,14 +104,14 @@ class S3Store:
         def get() -> bytes:
             answer = self._client.get_object(**self._at(key))
             # A connection brings no more bytes than it announces, and read() checks that it has brought them all.
-            size = answer.get("ContentLength")
-            if size is None or size > limit:
-                with closing(answer["Body"]) as body:
-                    data = body.read(limit + 1) if size is None else b""
-                if size or len(data) > limit:
-                    raise too_large(f"{self.uri}/{key}", size or len(data), limit)
-                return data
-            return answer["Body"].read()
+            size = answer.get("ContentLength", -1)
+            if 0 <= size <= limit:
+                return answer["Body"].read()
+            with closing(answer["Body"]) as body:
+                data = body.read(limit + 1) if size < 0 else b""
+            if max(size, len(data)) > limit:
+                raise too_large(f"{self.uri}/{key}", max(size, len(data)), limit)
+            return data
 
         return self._call("read", key, get)
 
