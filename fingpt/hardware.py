@@ -92,7 +92,7 @@ def quiet_libraries() -> None:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     for name in ("accelerate", "peft", "DeepSpeed", "torch.distributed"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for name in ("accelerate", "peft", "deepspeed", "transformers"):
+    for name in ("accelerate", "peft", "deepspeed", "transformers", "torch.distributed"):
         warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")
     # PEFT asks transformers for a property by its old name; nothing of ours can ask otherwise.
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")

@@ -20,8 +20,8 @@ from fingpt.errors import DataError, FingptError, StorageError
 
 M = TypeVar("M", bound=BaseModel)
 
-RECORD_BYTES = 16 << 20
-"""The longest record: a manifest that names 100,000 files is shorter. A store reads no more unless told to."""
+RECORD_BYTES = 32 << 20
+"""The longest record: a manifest that names 150,000 files is shorter. A store reads no more unless told to."""
 
 DATA_BYTES = 1 << 30
 """The longest file of rows, answers or metrics that is read as a whole."""

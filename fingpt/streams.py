@@ -13,10 +13,10 @@ from typing import Any, TextIO
 
 def forgive() -> None:
     """Put such streams in the place of this process's own; streams that somebody else put there stay."""
-    if sys.stdout is sys.__stdout__:
-        sys.stdout = _forgiving(sys.stdout)
-    if sys.stderr is sys.__stderr__:
-        sys.stderr = _forgiving(sys.stderr)
+    if sys.__stdout__ is not None and sys.stdout is sys.__stdout__:
+        sys.stdout = _forgiving(sys.__stdout__)
+    if sys.__stderr__ is not None and sys.stderr is sys.__stderr__:
+        sys.stderr = _forgiving(sys.__stderr__)
 
 
 def _forgiving(stream: TextIO) -> TextIO:

@@ -103,11 +103,15 @@ class S3Store:
 
         def get() -> bytes:
             answer = self._client.get_object(**self._at(key))
-            # The connection brings no more bytes than it announces, and what it announces is checked at its end.
-            if answer["ContentLength"] > limit:
-                answer["Body"].close()
-                raise too_large(f"{self.uri}/{key}", answer["ContentLength"], limit)
-            return answer["Body"].read()
+            # A connection brings no more bytes than it announces, and read() checks that it has brought them all.
+            size = answer.get("ContentLength", -1)
+            if 0 <= size <= limit:
+                return answer["Body"].read()
+            with closing(answer["Body"]) as body:
+                data = body.read(limit + 1) if size < 0 else b""
+            if max(size, len(data)) > limit:
+                raise too_large(f"{self.uri}/{key}", max(size, len(data)), limit)
+            return data
 
         return self._call("read", key, get)
 

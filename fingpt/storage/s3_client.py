@@ -137,7 +137,7 @@ def _recognise_foreign_answers(client: S3Client) -> None:
 
     client.meta.events.register("after-call.s3", no_page)
     if not is_amazon(client.meta.endpoint_url):
-        client.meta.events.register("before-send.s3.HeadBucket", no_region)
+        client.meta.events.register("before-send.s3.HeadBucket", no_region)  # type: ignore[arg-type]
 
 
 def is_amazon(endpoint: str) -> bool:

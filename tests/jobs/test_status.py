@@ -57,3 +57,30 @@ def test_a_run_of_this_machine_is_cancelled_by_ctrl_c(made, tmp_path):
     done = command(tmp_path, "cancel", "--run", made.id)
     assert done.returncode == 64
     assert "Ctrl-C" in done.stderr
+
+
+FORGED = "x\x1b]0;owned\x07\x1b[2J\r\ncomplete \u202e[bold]all is well[/bold]"
+
+
+@pytest.mark.parametrize("words", ["status", "logs", "list", "list --json", "status --json"])
+def test_what_the_store_says_reaches_a_terminal_as_visible_text_of_one_line(made, tmp_path, words):
+    made.attempt(Stage.PREP, 1, code=65, message=FORGED, pod=FORGED, node=FORGED)
+    name, *options = words.split()
+    run = [] if name == "list" else ["--run", made.id]
+    done = command(tmp_path, name, *run, *options)
+    assert done.returncode == 0, done.stderr
+    assert all(character.isprintable() for character in done.stdout.replace("\n", ""))
+    assert not any(line.startswith("complete") for line in done.stdout.splitlines())
+    if words in ("status", "logs"):
+        assert "\\x1b]0;owned" in done.stdout
+        assert "[bold]all is well[/bold]" in done.stdout
+
+
+def test_verify_names_damage_in_visible_text(made, tmp_path):
+    made.prep()
+    body = {"run": FORGED, "seal": FORGED}
+    path = tmp_path / "store" / f"runs/{made.id}/prep/COMPLETE.json"
+    path.write_text(json.dumps(body))
+    done = command(tmp_path, "verify", "--run", made.id)
+    assert done.returncode == 74
+    assert all(character.isprintable() for character in done.stdout.replace("\n", ""))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fingpt.errors import DataError, MissingInputError, StorageError
+from fingpt.reading import RECORD_BYTES
 from fingpt.record import sha256_bytes
 from fingpt.storage import download_tree, probe, put, read_verified, upload_tree
 
@@ -234,8 +235,8 @@ def test_an_object_that_is_too_long_is_refused_before_it_is_read(store):
         read_verified(store, "a", sha256_bytes(b"0123456789"), 4)
 
 
-def test_a_record_is_read_up_to_16_mib_unless_more_is_asked_for(store):
-    store.create("a", bytes((16 << 20) + 1))
-    with pytest.raises(StorageError, match="16,777,217 bytes where at most 16,777,216"):
+def test_no_more_than_a_record_is_read_unless_asked_for(store):
+    store.create("a", bytes(RECORD_BYTES + 1))
+    with pytest.raises(StorageError, match="33,554,433 bytes where at most 33,554,432"):
         store.read("a")
-    assert len(store.read("a", 1 << 30)) == (16 << 20) + 1
+    assert len(store.read("a", RECORD_BYTES + 1)) == RECORD_BYTES + 1

@@ -123,9 +123,9 @@ def of_transport(call: Call, error: HTTPError | ValueError) -> FingptError:
             f"The host name in {call.cluster} does not resolve; check the server in your kubeconfig, or the network."
         )
     if isinstance(cause, NewConnectionError):  # to urllib3 a kind of ConnectTimeoutError
-        refused = "refuses connections" if "refused" in str(cause).lower() else "cannot be reached"
+        how = "refuses connections" if "refused" in str(cause).lower() else "cannot be reached"
         return TransientError(
-            f"The API server of {call.cluster} {refused}; check that it is up, and the server in your kubeconfig."
+            f"The API server of {call.cluster} {how}; check that it is up, and the server in your kubeconfig."
         )
     if isinstance(cause, ConnectTimeoutError):
         return TransientError(
