@@ -8,11 +8,11 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
 
 PYTHON  ?= python3#     any Python >= 3.11; only `setup` uses it
 MODEL   ?= tiny-llama31# a file in jobs/configs
-DATA    ?=#             a folder, a .parquet or .jsonl file, s3://…, hub:owner/name; empty: the configuration's
+DATA    ?=#             a folder or a file of rows, s3://…, hub:owner/name@revision; empty: the configuration's
 LIMIT   ?=#             rows per split; empty: all
 SET     ?=#             overrides, "train.lr=1e-4 eval.batch_size=8"; one with a blank in it takes quotes
 RUNS    ?=#             run ids for compare; empty: the newest of each model
-ANSWERS ?=#             a parquet file with symbol, period, prediction
+ANSWERS ?=#             a file (.parquet, .jsonl, .csv) with symbol, period, prediction
 OUT     ?=#             where score and collect write, and compare its copy; empty: ./collected/<run>, ./reports/<id>
 ADAPTER ?=#             collect: 1 brings the adapter too; eval: an adapter made elsewhere (folder, s3://…, hub:owner/name)
 LOCAL   ?=#             1: processes of this machine; so it is for a folder STORE anyway

@@ -1,7 +1,7 @@
-"""Score answers that another system made: `python -m jobs.score --answers FILE --data FOLDER --out FOLDER`.
+"""Score answers that another system made: `python -m jobs.score --answers FILE --data SOURCE --out FOLDER`.
 
-Answers (columns symbol, period, prediction) are matched to FOLDER/test.parquet of the published schema and go through
-the same parsers and metrics as the eval stage; OUT/scores.json appears whole or not at all.
+Answers (columns symbol, period, prediction) are matched to the test rows of SOURCE, which may be anything that a run's
+DATA may be, and go through the same parsers and metrics as the eval stage; scores.json appears whole or not at all.
 """
 
 from __future__ import annotations

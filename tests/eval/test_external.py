@@ -122,6 +122,14 @@ def test_bad_rows_are_refused_in_one_sentence(tmp_path, answers, test, sentence)
         pairs_of(tmp_path, answers, test)
 
 
+def test_answers_of_more_text_than_is_held_in_memory_are_refused_where_that_is_seen(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(external, "MAX_TABLE_BYTES", len(TEXT) * 3 // 2)
+    with pytest.raises(DataError, match="MiB of text at line 2; split it"):
+        pairs_of(tmp_path)
+
+
 def test_a_missing_file_and_a_corrupt_one_are_told_apart(tmp_path):
     test = parquet(tmp_path / "test.parquet", TEST)
     with pytest.raises(MissingInputError, match=r"a\.parquet does not exist"):

@@ -55,6 +55,9 @@ def submit(tmp_path, *arguments, store=None):
         (["mirror", "--model", "tiny-llama31"], 64, "make tiny MODEL=tiny-llama31"),
         (["tiny", "--model", "llama31"], 64, "make mirror MODEL=llama31"),
         (["mirror", "--model", "lama31"], 64, "did you mean 'llama31'"),
+        (["mirror"], 64, "make mirror MODEL=llama31, or DATA=hub:owner/name"),
+        (["mirror", "--data", "my rows"], 64, "DATA='my rows' is not on the hub"),
+        (["run", "--model", " "], 64, "Name a model: make run MODEL=tiny-llama31"),
     ],
 )
 def test_a_typo_is_one_sentence_with_its_exit_code_and_writes_nothing(

@@ -113,6 +113,14 @@ def test_lines_that_are_no_json_objects_are_rejected_with_their_line(tmp_path):
     ]
 
 
+def test_a_line_with_half_a_character_in_a_column_that_is_read_is_rejected(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"prompt": "\\ud800"}\n{"other": "\\ud800"}\n')
+    first, second = read_file(path, "train")
+    assert (first.line, first.reason) == (1, Reason.NOT_UTF8)
+    assert isinstance(second, RawRow)
+
+
 def test_an_answer_of_ten_megabytes_is_rejected_and_reading_goes_on(row, write_parquet, tmp_path):
     rows = [row(), {**row(), "answer": "x" * 10_000_000}, row()]
     path = tmp_path / "train.jsonl"
