@@ -63,7 +63,9 @@ class Inputs:
 
 def read_inputs(ctx: Context) -> Inputs:
     """Read the manifests that eval needs; DataError names the first pair that does not fit."""
+    foreign = ctx.run.config.eval.adapter
     prep = ctx.previous(Stage.PREP, PrepManifest)
+    train = None if foreign else ctx.previous(Stage.TRAIN, TrainManifest)
     model = spec(ctx.run.config.model)
     read_base_manifest(ctx.store, model)  # says how to get the weights when they are not there
     base = ctx.read(BaseManifest, base_manifest_key(model.base_prefix))
@@ -73,15 +75,14 @@ def read_inputs(ctx: Context) -> Inputs:
         raise DataError(
             f"{key} is not the data set that prep made for {ctx.run.id}: it was changed; run prep again."
         )
-    foreign = ctx.run.config.eval.adapter
-    adapter = _foreign(ctx, foreign, model) if foreign else _trained(ctx, base, model, prep.dataset)
+    if train is not None:
+        check_adapter(train, base, model, prep.dataset)
+    adapter = _trained(ctx, train) if train else _foreign(ctx, str(foreign), model)
     return Inputs(model, base, adapter, dataset)
 
 
-def _trained(ctx: Context, base: BaseManifest, model: ModelSpec, dataset: str) -> Adapter:
+def _trained(ctx: Context, train: TrainManifest) -> Adapter:
     """The adapter that stage train of this run made."""
-    train = ctx.previous(Stage.TRAIN, TrainManifest)
-    check_adapter(train, base, model, dataset)
     files = tuple(file for file in train.files if file.name.startswith(_ADAPTER))
     if not files:
         raise DataError(f"Stage train of {ctx.run.id} names no adapter file; run train again.")
