@@ -49,7 +49,7 @@ def test_everything_that_its_stage_imports_is_there(image):
     stage, name = image
     load = f"from jobs.{stage} import load_body; print(load_body().__module__)"
     with_tmp = (*SETTINGS, "--tmpfs", "/tmp")  # as its pods have it
-    assert output(name, "python", "-c", load, settings=with_tmp).strip() == f"fingpt.{stage}.body"
+    assert output(name, "python", "-c", load, settings=with_tmp).strip() == f"fingpt.{stage}.stage"
 
 
 def test_prep_can_drive_mirror_and_examine(image):
