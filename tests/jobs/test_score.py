@@ -46,8 +46,9 @@ def test_a_score_is_written_and_a_bad_one_leaves_nothing(tmp_path):
     assert "analysis rougeL" in good.stdout
     bad = score("--answers", str(tmp_path / "bad.parquet"), *places, str(tmp_path / "bad"))
     assert bad.returncode == 65
-    assert bad.stderr.count("\n") == 1
-    assert "no column 'prediction'" in bad.stderr
+    assert bad.stderr.count('"level": "error"') == 1
+    assert "no column 'prediction'" in bad.stderr.splitlines()[-1]
+    assert "Traceback" not in bad.stderr
     assert not (tmp_path / "bad").exists()
 
 
