@@ -133,6 +133,7 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
     except OSError as fault:
         known = from_os_error(fault, Path(str(fault.filename or tempfile.gettempdir())))
         return _end(str(known), known.exit_code)
+    # The one place: here alone anything becomes a sentence and an exit code.
     except Exception as fault:
         if type(fault) is LookupError and str(fault).startswith("unknown encoding"):
             summary = f"Something is written in a code page that is not known here: {fault}."
