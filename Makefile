@@ -161,7 +161,7 @@ status: setup ## how a run is doing, and why something does not start
 logs: setup ## follow the log of a run over its pods and stages
 	@$(PY) -m jobs.logs
 cancel: export FINGPT_ARG_MODEL := $(if $(model_is_named),$(MODEL))
-cancel: setup ## take a RUN, or the mirror of a MODEL, off the cluster; what it has reached stays
+cancel: setup ## take a RUN, or the mirror of a MODEL or of DATA, off the cluster; what it has reached stays
 	@$(PY) -m jobs.cancel
 list: setup ## every run of the store and where it stands
 	@$(PY) -m jobs.list

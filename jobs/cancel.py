@@ -1,4 +1,7 @@
-"""Take work off the cluster and keep what it has reached: `python -m jobs.cancel --run ID`, or `--model MODEL`."""
+"""Take work off the cluster and keep what it has reached: `python -m jobs.cancel --run ID`.
+
+Or `--model MODEL` for the Job of its base weights, `--data hub:…` for that of rows.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,16 @@ def main(
         str,
         typer.Option(envvar="FINGPT_ARG_MODEL", help="a model whose base weights are on their way"),
     ] = "",
+    data: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_DATA", help="rows of the hub that are on their way")
+    ] = "",
 ) -> None:
-    """Delete the Jobs of a run, or of a model's base weights; nothing in the bucket is touched."""
+    """Delete the Jobs of a run, or that of base weights or rows; nothing in the bucket is touched."""
     log.setup()
     environment = read_environment()
 
     def action() -> None:
-        instance = instance_of(run.strip(), model.strip())
+        instance = instance_of(run.strip(), model.strip(), data.strip())
         if environment.store.startswith("file:"):
             raise ConfigError(
                 f"The store {environment.store} is a folder, so {instance} is worked on by a process of this machine: "

@@ -19,6 +19,7 @@ from fingpt.errors import ConfigError, SetupError
 from fingpt.models import ModelSpec, spec
 from fingpt.reading import Unreadable, parse_yaml
 from fingpt.record import sha256_bytes
+from fingpt.runs.raw import parse_hub
 from fingpt.runs.run import Run, Stage
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "k8s"
@@ -105,8 +106,12 @@ def build_rows_job(source: str, template: dict[str, Any], site: Site) -> dict[st
 
 
 def rows_instance(source: str) -> str:
-    """What the Job of hub rows is called after: the same rows, the same Job, and its name is the lock."""
-    return f"rows-{sha256_bytes(source.encode())[:16]}"
+    """What the Job of hub rows is called after: the same rows, the same Job, and its name is the lock.
+
+    Raises ConfigError when `source` is no `hub:owner/name@revision`; without a revision it is main's.
+    """
+    name, revision = parse_hub(source)
+    return f"rows-{sha256_bytes(f'hub:{name}@{revision}'.encode())[:16]}"
 
 
 def identity(annotations: Mapping[str, str]) -> str:

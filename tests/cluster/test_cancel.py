@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from fingpt.cluster.cancel import cancel, instance_of
+from fingpt.cluster.drive import plan_rows
+from fingpt.cluster.job import INSTANCE
 from fingpt.errors import ConfigError
 from tests.cluster.fake_cluster import FakeCluster, job_state
 
@@ -14,19 +16,38 @@ def test_a_run_or_a_model_is_named():
     assert instance_of("", "llama31") == "llama31"
 
 
+@pytest.mark.parametrize("source", ["hub:owner/name", f"hub:owner/name@{'a' * 40}", "hub:o/n@v1"])
+def test_the_job_that_brings_rows_is_cancelled_by_the_data_that_it_was_made_for(source):
+    cluster = FakeCluster()
+    job = plan_rows(source, cluster.site())
+    cluster.apply_job(job)
+    instance = instance_of("", "", source)
+    assert job["metadata"]["labels"][INSTANCE] == instance
+    cancel(cluster, instance)
+    assert cluster.deleted == [job["metadata"]["name"]]
+
+
+def test_rows_of_main_have_one_job_however_they_are_spelled():
+    assert instance_of("", "", "hub:owner/name") == instance_of("", "", "hub:owner/name@main")
+    assert instance_of("", "", "hub:owner/name") != instance_of("", "", "hub:owner/name@v1")
+
+
 @pytest.mark.parametrize(
-    ("run", "model", "words"),
+    ("run", "model", "data", "words"),
     [
-        ("", "", "make cancel RUN=id"),
-        ("llama31-0a1b2c3d", "llama31", "one at a time"),
-        ("a b;c", "x'y", r"RUN='a b;c', or make cancel MODEL='x'\"'\"'y'"),
-        ("llama31", "", "make cancel MODEL=llama31"),
-        ("", "lama31", "did you mean 'llama31'"),
+        ("", "", "", "make cancel RUN=id.*DATA=hub:"),
+        ("llama31-0a1b2c3d", "llama31", "", "one at a time"),
+        ("a b;c", "x'y", "", r"RUN='a b;c', or make cancel MODEL='x'\"'\"'y'"),
+        ("", "llama31", "hub:a/b", "MODEL=llama31, or make cancel DATA=hub:a/b"),
+        ("llama31", "", "", "make cancel MODEL=llama31"),
+        ("", "lama31", "", "did you mean 'llama31'"),
+        ("", "", "rows", "DATA=rows is not on the hub"),
+        ("", "", "hub:rows", "owner/name@revision"),
     ],
 )
-def test_anything_else_is_a_usage_error_with_the_right_command(run, model, words):
+def test_anything_else_is_a_usage_error_with_the_right_command(run, model, data, words):
     with pytest.raises(ConfigError, match=words):
-        instance_of(run, model)
+        instance_of(run, model, data)
 
 
 def test_drive_is_deleted_before_the_jobs_that_it_would_miss():
