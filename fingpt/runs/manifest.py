@@ -96,6 +96,12 @@ class AdapterManifest(Frozen):
     lora: LoraConfig
     files: tuple[FileRef, ...]
 
+    @property
+    def files_id(self) -> str:
+        """What `id` has to be: the hash of names and hashes of the files."""
+        names = ((file.name.removeprefix("adapter/"), file.sha256) for file in self.files)
+        return tree_sha256(sorted(names))[:32]
+
 
 class Measured(Frozen):
     """How long each phase took, in seconds, and the libraries and the machine that the numbers come from."""

@@ -1,9 +1,9 @@
 """Find what nothing needs any more, and delete it once that is confirmed.
 
-There are four kinds of leftovers: checkpoints that the newest commits do not name, data sets and frozen
-source files that no run names, the probe's objects. Base weights, manifests, records of attempts, adapters, answers and
-reports stay, and so does whatever this project would not have written: a group goes only when every name in it is ours,
-a data set or a source only when its manifest is sound and names every file of it.
+There are five kinds of leftovers: checkpoints that the newest commits do not name, data sets, frozen source files and
+adapters made elsewhere that no run names, the probe's objects. Base weights, manifests, records of attempts, what a run
+trained, answers and reports stay, and so does whatever this project would not have written: a group goes only when
+every name in it is ours, a data set, a source or an adapter only when its manifest is sound and names every file of it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fingpt.errors import ConfigError, MissingInputError, StorageError
 from fingpt.runs.chain import KEPT_COMMITS
 from fingpt.runs.ledger import attempts, report_keys, run_ids, seconds_since
 from fingpt.runs.manifest import (
+    AdapterManifest,
     Commit,
     DatasetManifest,
     PrepManifest,
@@ -27,7 +28,14 @@ from fingpt.runs.manifest import (
 )
 from fingpt.runs.progress import sound_commits
 from fingpt.runs.raw import mirrored_raw, raw_manifest_key, read_raw_manifest
-from fingpt.runs.run import Run, Stage, dataset_manifest_key, stage_prefix
+from fingpt.runs.run import (
+    Run,
+    Stage,
+    adapter_manifest_key,
+    adapter_prefix,
+    dataset_manifest_key,
+    stage_prefix,
+)
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import ObjectStore
 from fingpt.storage.deleting import Deleter, ObjectInfo
@@ -86,7 +94,8 @@ def leftovers(store: ObjectStore, deleter: Deleter, now: datetime) -> Iterator[L
             yield from _checkpoints(store, deleter, run)
     if live:
         log.event(
-            "data sets and sources are kept while a run is at work", runs=" ".join(sorted(live))
+            "data sets, sources and adapters are kept while a run is at work",
+            runs=" ".join(sorted(live)),
         )
     else:
         yield from _unused(store, deleter, runs)
@@ -96,7 +105,7 @@ def leftovers(store: ObjectStore, deleter: Deleter, now: datetime) -> Iterator[L
 
 
 def _unused(store: ObjectStore, deleter: Deleter, runs: list[Run]) -> Iterator[Leftover]:
-    """Data sets and frozen source files that nothing names."""
+    """Data sets, frozen source files and adapters made elsewhere that nothing names."""
     used = _used_datasets(store, runs)
     for prefix, objects in _unnamed(deleter, "datasets", used):
         if _is_dataset(store, prefix, objects):
@@ -106,6 +115,10 @@ def _unused(store: ObjectStore, deleter: Deleter, runs: list[Run]) -> Iterator[L
     for prefix, objects in _unnamed(deleter, "raw", sources):
         if _is_source(store, prefix, objects):
             yield Leftover(prefix, "no run and no mirror names these source files", objects)
+    adapters = {(run.config.eval.adapter or "").rstrip("/").rpartition("/")[2] for run in runs}
+    for prefix, objects in _unnamed(deleter, "adapters", adapters):
+        if _is_adapter(store, prefix, objects):
+            yield Leftover(prefix, "no run names the adapter", objects)
 
 
 def prune(
@@ -190,6 +203,23 @@ def _is_dataset(store: ObjectStore, prefix: str, objects: Sequence[ObjectInfo]) 
         return _kept(prefix, "its manifest.json is not sealed")
     named = {key, *(f"{prefix}/{file.name}" for file in manifest.files)}
     if dataset_manifest_key(manifest.id) != key or names - named:
+        return _kept(prefix, "it holds what its manifest.json does not name")
+    return True
+
+
+def _is_adapter(store: ObjectStore, prefix: str, objects: Sequence[ObjectInfo]) -> bool:
+    """Whether a group is a frozen foreign adapter: sealed under the hash of its files, with its own files alone."""
+    key = adapter_manifest_key(prefix)
+    names = {each.key for each in objects}
+    if key not in names:
+        return _kept(prefix, "it has no manifest.json")
+    try:
+        manifest = decode(AdapterManifest, store.read(key), key)
+    except StorageError:
+        return _kept(prefix, "its manifest.json is not sealed")
+    if adapter_prefix(manifest.files_id) != prefix:
+        return _kept(prefix, "its manifest.json does not hash to its name")
+    if names - {key, *(f"{prefix}/{file.name}" for file in manifest.files)}:
         return _kept(prefix, "it holds what its manifest.json does not name")
     return True
 

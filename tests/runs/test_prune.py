@@ -9,12 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from fingpt.config import LoraConfig, RunConfig
 from fingpt.errors import MissingInputError, StorageError
+from fingpt.record import FileRef, sha256_bytes
 from fingpt.runs.chain import KEPT_COMMITS
-from fingpt.runs.manifest import Commit, DatasetManifest, decode, encode
+from fingpt.runs.freeze import create_run
+from fingpt.runs.manifest import AdapterManifest, Commit, DatasetManifest, decode, encode
 from fingpt.runs.prune import is_live, leftovers, prune, remove
 from fingpt.runs.raw import HubRows, hub_key, store_raw
-from fingpt.runs.run import Stage, commit_key, complete_key
+from fingpt.runs.run import (
+    Run,
+    Stage,
+    adapter_manifest_key,
+    adapter_prefix,
+    commit_key,
+    complete_key,
+)
 from fingpt.runs.verify import require_sound, verify
 from fingpt.storage import put
 from fingpt.storage.deleting import open_deleter
@@ -172,11 +182,75 @@ def test_data_sets_and_sources_that_nothing_names_go(made, store, deleter, grow_
     require_sound(made.id, verify(store, made.id, deep=True))
 
 
+def foreign_adapter(store, weights: bytes = b"weights") -> str:
+    """A sound frozen adapter; gives its prefix."""
+    files = [("adapter/adapter_config.json", b"{}"), ("adapter/adapter_model.safetensors", weights)]
+    refs = tuple(FileRef(name=n, size=len(d), sha256=sha256_bytes(d)) for n, d in files)
+    fields = {"base": "b", "revision": "r", "lora": LoraConfig(), "files": refs}
+    prefix = adapter_prefix(AdapterManifest(id="", **fields).files_id)
+    for name, data in files:
+        store.create(f"{prefix}/{name}", data)
+    manifest = AdapterManifest(id=prefix.rpartition("/")[2], **fields)
+    store.create(adapter_manifest_key(prefix), encode(manifest))
+    return prefix
+
+
+def evaluating(store, adapter: str) -> Run:
+    """A run that names a foreign adapter."""
+    settings = {"model": "tiny-llama31", "eval": {"adapter": adapter}}
+    run = Run.of(RunConfig.model_validate(settings), {})
+    create_run(store, run)
+    return run
+
+
+def test_adapters_made_elsewhere_that_no_run_names_go(made, store, deleter, grow_old):
+    made.whole()
+    named, other = foreign_adapter(store), foreign_adapter(store, b"other weights")
+    evaluating(store, named)
+    grow_old()
+    (found,) = leftovers(store, deleter, NOW)
+    assert (found.prefix, found.reason) == (other, "no run names the adapter")
+    assert remove(store, deleter, found, NOW)
+    assert [key for key in store.keys("adapters/") if not key.startswith(named)] == []
+    assert len(list(store.keys(f"{named}/"))) == 3
+
+
+def test_adapters_stay_while_any_run_is_at_work_and_while_they_are_young(
+    made, store, deleter, grow_old
+):
+    made.whole()
+    grow_old()
+    prefix = foreign_adapter(store)
+    assert names(leftovers(store, deleter, NOW)) == []
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == [prefix]
+    made.attempt(Stage.EVAL, 2, code=None, at=NOW)
+    assert names(leftovers(store, deleter, NOW)) == []
+
+
+def test_an_adapter_that_is_not_sealed_or_not_whole_or_has_company_stays(
+    made, store, deleter, grow_old, tmp_path
+):
+    made.whole()
+    prefix = foreign_adapter(store)
+    sealed = store.read(adapter_manifest_key(prefix))
+    for name, manifest in (("1" * 32, sealed), ("2" * 32, b"{}"), ("3" * 32, b"")):
+        store.create(f"adapters/{name}/adapter/adapter_config.json", b"{}")
+        if manifest:
+            store.create(f"adapters/{name}/manifest.json", manifest)
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == [prefix]
+    store.create(f"{prefix}/adapter/optimizer.pt", b"somebody's work")
+    grow_old()
+    assert names(leftovers(store, deleter, NOW)) == []
+
+
 FOREIGN = [
     "datasets/archive/notes.txt",
     f"datasets/{OLD}/my-notes.txt",
     "raw/quarter-3/train.parquet",
     f"raw/{OLD}/thesis.docx",
+    "adapters/mine/adapter_model.safetensors",
     "probe/me/twice",
     f"probe/{OLD}{OLD}/results.csv",
 ]
