@@ -18,6 +18,8 @@ from fingpt.errors import ConfigError, DataError, MissingInputError, StorageErro
 from fingpt.models import spec
 from fingpt.reading import parse_object
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
+from fingpt.rows.encoding import MAX_TEXT_BYTES
+from fingpt.rows.layout import SPLITS
 from fingpt.runs.ledger import report_keys
 from fingpt.runs.manifest import (
     AdapterManifest,
@@ -42,16 +44,20 @@ from fingpt.runs.run import (
     complete_key,
     dataset_manifest_key,
     dataset_prefix,
+    raw_prefix,
     report_prefix,
     stage_prefix,
 )
-from fingpt.storage import ObjectStore, check_key
+from fingpt.storage import ObjectStore, TooLargeError, check_key
 
 M = TypeVar("M", bound=Frozen)
 S = TypeVar("S", bound=StageManifest)
 
 KEPT_COMMITS = 3
 """So many newest checkpoints are never pruned; of older ones only the commit record must be there."""
+
+EARLY_FILES = tuple(f"{split}{suffix}" for split in SPLITS for suffix in (".parquet", ".jsonl"))
+"""What source files were called before they had a manifest, in the order of their hash."""
 
 _FIRST = "0" * 64
 _IN_MEMORY_BYTES = 64 << 20
@@ -82,7 +88,10 @@ class Link:
 
 @dataclass
 class Chain:
-    """One verification; `seen` holds the sha256 of every record read, for later records that name it as an input."""
+    """One verification; `seen` holds the sha256 of every record read, for later records that name it as an input.
+
+    `early` is a run that was frozen before source files had a manifest.
+    """
 
     store: ObjectStore
     run: Run
@@ -91,6 +100,7 @@ class Chain:
     links: list[Link] = field(default_factory=list)
     seen: dict[str, str] = field(default_factory=dict)
     superseding: bool = False
+    early: bool = False
 
     def check_all(self) -> None:
         """Check every link that can be reached; a record that cannot be read ends its own branch only."""
@@ -141,13 +151,39 @@ class Chain:
         try:
             files = read_raw_manifest(self.store, source).files
         except MissingInputError:
-            self.add(source, LinkStatus.MISSING, "the source files are not in the store")
+            if self.early:
+                self._early_raw(source)
+            else:
+                absent = "the record of the source files is not in the store"
+                self.add(key, LinkStatus.MISSING, absent)
             return
         except (ConfigError, StorageError) as fault:
             self.add(key, LinkStatus.DAMAGED, str(fault))
             return
         self.add(key)
         self._files(source, files)
+
+    def _early_raw(self, source: str) -> None:
+        """Source files without a manifest, as runs had them at first: together they hash to their folder's name."""
+        there = {}
+        with tempfile.TemporaryDirectory(prefix="fingpt-verify-") as folder:
+            for key in filter(self.store.exists, (f"{source}/{name}" for name in EARLY_FILES)):
+                try:
+                    sha256 = self.store.copy(key, Path(folder) / "file", MAX_TEXT_BYTES).sha256
+                except TooLargeError:
+                    sha256 = "of a longer file"
+                there[key.rpartition("/")[2]] = sha256
+        if not there:
+            self.add(source, LinkStatus.MISSING, "the source files are not in the store")
+            return
+        note = "the run was frozen before source files had one; they have to hash to their folder's name"
+        self.add(raw_manifest_key(source), LinkStatus.SKIPPED, note)
+        whole = source == raw_prefix(tree_sha256(there.items())[:16])
+        for name in there:
+            message = (
+                "a source file was changed or is gone: they do not hash to their folder's name"
+            )
+            self.check(f"{source}/{name}", whole, message)
 
     def _complete(self, stage: Stage, kind: type[S]) -> S | None:
         """A stage's manifest, and whether what it read is still what it read; None when it cannot be used."""
@@ -168,8 +204,7 @@ class Chain:
         manifest = self._record(key, AdapterManifest, "the adapter is not in the store")
         if manifest is None:
             return None
-        names = ((f.name.removeprefix("adapter/"), f.sha256) for f in manifest.files)
-        if prefix != adapter_prefix(tree_sha256(sorted(names))[:32]):
+        if prefix != adapter_prefix(manifest.files_id):
             self.add(key, LinkStatus.DAMAGED, "its files do not hash to its folder's name")
         self._files(prefix, manifest.files)
         return manifest

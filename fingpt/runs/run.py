@@ -56,7 +56,11 @@ class Run(Frozen):
 
     def is_encoded_as(self, data: bytes) -> bool:
         """Whether `data` is this run's run.json, as written now or before it held the whole hash."""
-        return data in (self.encode(), canonical_json(self._fields()))
+        return data == self.encode() or self.is_encoded_without_hash(data)
+
+    def is_encoded_without_hash(self, data: bytes) -> bool:
+        """Whether `data` is this run's run.json from before it held the whole hash, and sources a manifest."""
+        return data == canonical_json(self._fields())
 
     def _fields(self) -> dict[str, object]:
         return {**self.model_dump(mode="json"), "config_sha256": self.config.sha256}

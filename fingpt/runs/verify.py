@@ -52,7 +52,7 @@ def verify(
         link = Link(key, LinkStatus.DAMAGED, str(fault))
         on_link(link)
         return (link,)
-    chain = Chain(store, run, deep, on_link)
+    chain = Chain(store, run, deep, on_link, early=run.is_encoded_without_hash(data))
     chain.check(key, run.is_encoded_as(data), "its bytes are not those that were frozen")
     chain.check_all()
     return tuple(chain.links)

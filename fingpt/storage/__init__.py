@@ -12,7 +12,7 @@ from fingpt.errors import ConfigError
 from fingpt.reading import DATA_BYTES, RECORD_BYTES
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.storage.cancellation import SIGNALLED
-from fingpt.storage.files import TRIES, conflict, corrupt
+from fingpt.storage.files import TRIES, TooLargeError, conflict, corrupt
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.local import LocalStore
 from fingpt.storage.probe import probe
@@ -24,6 +24,7 @@ __all__ = [
     "SIGNALLED",
     "LocalStore",
     "ObjectStore",
+    "TooLargeError",
     "TransferProgress",
     "check_key",
     "check_prefix",

@@ -6,8 +6,9 @@ Knows nothing of stores: `fetch_verified` is handed the function that brings the
 from __future__ import annotations
 
 import errno
+import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +17,9 @@ from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError,
 from fingpt.record import FileRef, sha256_file
 
 TRIES = 3
+
+COPY_BYTES = 1 << 20
+"""A copy holds one piece of 1 MiB in memory, whatever the size of the object."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -77,6 +81,17 @@ def file_ref(path: Path, key: str) -> FileRef:
         )
 
 
+def write_pieces(pieces: Iterable[bytes], path: Path, key: str) -> FileRef:
+    """Write `pieces` to `path`, hashed on their way; the reference is named by the last segment of `key`."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        for piece in pieces:
+            file.write(piece)
+            digest.update(piece)
+            size += len(piece)
+    return FileRef(name=key.rpartition("/")[2], size=size, sha256=digest.hexdigest())
+
+
 def fetch_verified(fetch: Callable[[Path], None], where: str, path: Path, sha256: str) -> None:
     """Let `fetch` write a file beside `path`; rename it to `path` when its sha256 is `sha256`.
 
@@ -106,9 +121,13 @@ def corrupt(where: str, wanted: str, got: str) -> StorageError:
     )
 
 
-def too_large(where: str, size: int, limit: int) -> StorageError:
+class TooLargeError(StorageError):
+    """An object is longer than what belongs there can be."""
+
+
+def too_large(where: str, size: int, limit: int) -> TooLargeError:
     """The error for an object that is longer than what belongs there can be."""
-    return StorageError(
+    return TooLargeError(
         f"{where} has {size:,} bytes where at most {limit:,} are read; it is not what was written there: find out who "
         "wrote it, remove it and make it again."
     )

@@ -21,12 +21,14 @@ from fingpt.errors import MissingInputError, StorageError
 from fingpt.reading import RECORD_BYTES
 from fingpt.record import FileRef, sha256_file
 from fingpt.storage.files import (
+    COPY_BYTES,
     conflict,
     fetch_verified,
     file_ref,
     require_space,
     too_large,
     translate_os_errors,
+    write_pieces,
 )
 from fingpt.storage.keys import ASIDE, check_key, check_prefix
 
@@ -100,6 +102,17 @@ class LocalStore:
         if got != ref.sha256:
             raise conflict(f"{self.uri}/{key}", ref.sha256, got)
         return ref
+
+    def copy(self, key: str, path: Path, limit: int) -> FileRef:
+        """Write an object that no record names to `path`, hashed on its way."""
+        source = self._path(key)
+        self._require(source, key)
+        with translate_os_errors(source), source.open("rb") as file, translate_os_errors(path):
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise too_large(f"{self.uri}/{key}", size, limit)
+            require_space(path, size)
+            return write_pieces(iter(lambda: file.read(COPY_BYTES), b""), path, key)
 
     def download(self, key: str, path: Path, sha256: str) -> None:
         """Copy an object to `path` once its sha256 is verified."""

@@ -56,6 +56,13 @@ class ObjectStore(Protocol):
         The FileRef's name is the key's last segment. MissingInputError when `path` is not a readable file.
         """
 
+    def copy(self, key: str, path: Path, limit: int) -> FileRef:
+        """Write an object that no record names to `path`, piece by piece, and return its size and sha256.
+
+        TooLargeError, before anything is written, when it has more than `limit` bytes; MissingInputError when the key
+        is not there. What a failure leaves at `path` is no object.
+        """
+
     def download(self, key: str, path: Path, sha256: str) -> None:
         """Write an object to `path`, aside first and renamed once its sha256 is `sha256`.
 

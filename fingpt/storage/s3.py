@@ -26,12 +26,14 @@ from fingpt.reading import RECORD_BYTES
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.storage import cancellation
 from fingpt.storage.files import (
+    COPY_BYTES,
     conflict,
     fetch_verified,
     file_ref,
     require_space,
     too_large,
     translate_os_errors,
+    write_pieces,
 )
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.s3_client import make_client
@@ -39,6 +41,7 @@ from fingpt.storage.s3_errors import code_of, status_of
 from fingpt.storage.s3_retry import RETRY_SECONDS, StoreRetry
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 T = TypeVar("T")
@@ -148,6 +151,20 @@ class S3Store:
             raise conflict(f"{self.uri}/{key}", ref.sha256, got)
         return ref
 
+    def copy(self, key: str, path: Path, limit: int) -> FileRef:
+        """Write an object that no record names to `path`, hashed on its way."""
+
+        def fetch() -> FileRef:
+            answer = self._client.get_object(**self._at(key))
+            with closing(answer["Body"]) as body:
+                if answer["ContentLength"] > limit:
+                    raise too_large(f"{self.uri}/{key}", answer["ContentLength"], limit)
+                require_space(path, answer["ContentLength"])
+                return write_pieces(_pieces(body), path, key)
+
+        with translate_os_errors(path):
+            return self._call("read", key, fetch)
+
     def download(self, key: str, path: Path, sha256: str) -> None:
         """Write an object to `path` once its sha256 is verified."""
 
@@ -246,7 +263,7 @@ class S3Store:
         def hash_all() -> str:
             digest = hashlib.sha256()
             with closing(self._client.get_object(**self._at(key))["Body"]) as body:
-                for chunk in body.iter_chunks(_MIB):
+                for chunk in body.iter_chunks(COPY_BYTES):
                     digest.update(chunk)
             return digest.hexdigest()
 
@@ -266,10 +283,7 @@ class S3Store:
         require_space(path, answer["ContentLength"])
         with closing(answer["Body"]) as body:
             if answer["ContentLength"] <= _MULTIPART_BYTES:
-                with path.open("wb") as file:
-                    for chunk in body.iter_chunks(_MIB):
-                        cancellation.check()
-                        file.write(chunk)
+                write_pieces(_pieces(body), path, key)
                 return
         check = cancellation.checker()
         self._client.download_file(
@@ -282,3 +296,10 @@ class S3Store:
 
     def _call(self, action: str, key: str, act: Callable[[], T]) -> T:
         return self._retry.call(act, action, f"{self.uri}/{key}")
+
+
+def _pieces(body: StreamingBody) -> Iterator[bytes]:
+    """The bytes of an answer, at most 1 MiB at a time, until a signal ends the transfer."""
+    for piece in body.iter_chunks(COPY_BYTES):
+        cancellation.check()
+        yield piece

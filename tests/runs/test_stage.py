@@ -1,5 +1,6 @@
 """The frame: skip, commit last, exit codes, signals."""
 
+import codecs
 import errno
 import os
 import signal
@@ -163,6 +164,38 @@ def test_an_unforeseen_error_is_one_sentence_and_code_1(capsys):
     said = capsys.readouterr().err
     assert "KeyError" in said
     assert "Traceback" not in said
+
+
+def _decode_in(name):
+    return lambda: b"x".decode(name)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        _decode_in("cp-of-nobody"),
+        lambda: "x".encode("x-none"),
+        lambda: Path(os.devnull).open(encoding="klingon-8").close(),
+        lambda: codecs.getreader("no-such-page"),
+    ],
+)
+def test_an_unknown_code_page_is_the_environment_s_fault_and_is_named(act, capsys):
+    assert guarded(act, debug=False) == 78
+    said = capsys.readouterr().err
+    assert "code page that is not known here: unknown encoding: " in said
+    assert "bug" not in said
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [KeyError("unknown encoding: x"), IndexError("x"), LookupError("no such thing"), ValueError()],
+)
+def test_any_other_failed_look_up_is_a_bug(fault, capsys):
+    def act():
+        raise fault
+
+    assert guarded(act, debug=False) == 1
+    assert "This is a bug" in capsys.readouterr().err
 
 
 def test_the_command_line_wants_a_run(capsys):

@@ -248,10 +248,58 @@ def test_a_record_that_is_far_too_long_is_damaged_and_not_read(made, store, tmp_
     assert links[complete_key(made.id, Stage.TRAIN)].status is LinkStatus.DAMAGED
 
 
-def test_a_run_frozen_before_run_json_held_the_whole_hash_verifies(made, store, tmp_path):
-    path = tmp_path / "store" / run_key(made.id)
+def forget_the_whole_hash(made, folder):
+    """run.json as it was written before it held the whole hash."""
+    path = folder / "store" / run_key(made.id)
     fields = json.loads(path.read_bytes())
     del fields["sha256"]
     path.write_bytes(canonical_json(fields))
+
+
+def test_a_run_frozen_before_run_json_held_the_whole_hash_verifies(made, store, tmp_path):
+    forget_the_whole_hash(made, tmp_path)
     links = [link for link in verify(store, made.id) if not link.key.startswith("reports/")]
     assert next(link for link in links if link.key == run_key(made.id)).status is LinkStatus.OK
+
+
+@pytest.fixture
+def early(made, store, tmp_path):
+    """A run from before source files had a manifest."""
+    forget_the_whole_hash(made, tmp_path)
+    (tmp_path / "store" / made.run.config.prep.source / "manifest.json").unlink()
+    return made
+
+
+def test_a_run_frozen_before_sources_had_a_manifest_verifies_and_says_so(early, store):
+    source = early.run.config.prep.source
+    links = {link.key: link for link in verify(store, early.id)}
+    assert exit_code(links.values()) == 0
+    assert links[f"{source}/manifest.json"].status is LinkStatus.SKIPPED
+    assert "before source files had one" in links[f"{source}/manifest.json"].message
+    for name in ("train.jsonl", "test.jsonl"):
+        assert links[f"{source}/{name}"].status is LinkStatus.OK
+
+
+def test_its_source_files_still_have_to_be_those_that_were_frozen(early, store, tmp_path):
+    folder = tmp_path / "store" / early.run.config.prep.source
+    whole = (folder / "test.jsonl").read_bytes()
+    (folder / "test.jsonl").write_bytes(whole[:-2] + b"?\n")
+    assert exit_code(verify(store, early.id)) == 74
+    (folder / "test.jsonl").unlink()
+    assert exit_code(verify(store, early.id)) == 74
+    (folder / "train.jsonl").unlink()
+    (link,) = [x for x in verify(store, early.id) if x.status is LinkStatus.MISSING]
+    assert (link.key, link.message) == (
+        early.run.config.prep.source,
+        "the source files are not in the store",
+    )
+
+
+def test_a_run_of_today_whose_sources_have_no_manifest_is_incomplete(made, store, tmp_path):
+    source = made.run.config.prep.source
+    (tmp_path / "store" / source / "manifest.json").unlink()
+    links = verify(store, made.id)
+    assert exit_code(links) == 66
+    (link,) = [link for link in links if link.status is LinkStatus.MISSING]
+    assert link.key == f"{source}/manifest.json"
+    assert "the record of the source files is not in the store" in link.message

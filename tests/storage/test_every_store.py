@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from botocore.response import StreamingBody
 
 from fingpt.errors import DataError, MissingInputError, StorageError
 from fingpt.reading import RECORD_BYTES
 from fingpt.record import sha256_bytes
-from fingpt.storage import download_tree, probe, put, read_verified, upload_tree
+from fingpt.storage import (
+    TooLargeError,
+    download_tree,
+    probe,
+    put,
+    read_verified,
+    upload_tree,
+)
+from fingpt.storage.files import COPY_BYTES
 
 WRITERS = 16
 
@@ -26,6 +36,22 @@ class Counter:
     def advance(self, n: int = 1) -> None:
         self.bytes += n
         self.calls += 1
+
+
+class Watched:
+    """A body whose every read is at most `most` bytes, or the test fails."""
+
+    def __init__(self, inside, most: int) -> None:
+        self.inside, self.most, self.reads = inside, most, 0
+
+    def read(self, amount: int | None = None) -> bytes:
+        assert amount is not None
+        assert amount <= self.most
+        self.reads += 1
+        return self.inside.read(amount)
+
+    def __getattr__(self, name: str):
+        return getattr(self.inside, name)
 
 
 def race(store, key: str, bodies: list[bytes]) -> list[bool]:
@@ -43,6 +69,51 @@ def write(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
+
+
+def test_a_copy_holds_one_piece_of_the_object_at_a_time(store, tmp_path, monkeypatch):
+    data = bytes(range(251)) * 20_000  # five pieces
+    store.create("rows/train.csv", data)
+    bodies = []
+
+    def watch(inside):
+        bodies.append(Watched(inside, COPY_BYTES))
+        return bodies[-1]
+
+    plain_open = Path.open
+    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("read as a whole"))
+    monkeypatch.setattr(
+        Path,
+        "open",
+        lambda path, mode="r", *rest: (
+            contextlib.closing(watch(plain_open(path, mode, *rest)))
+            if mode == "rb" and path.name == "train.csv"
+            else plain_open(path, mode, *rest)
+        ),
+    )
+    plain_read = StreamingBody.read
+
+    def read(body, amt=None):
+        assert amt is not None
+        assert amt <= COPY_BYTES
+        bodies.append(body)
+        return plain_read(body, amt)
+
+    monkeypatch.setattr(StreamingBody, "read", read)
+    ref = store.copy("rows/train.csv", tmp_path / "copy", len(data))
+    monkeypatch.undo()
+    assert bodies
+    assert (tmp_path / "copy").read_bytes() == data
+    assert (ref.name, ref.size, ref.sha256) == ("train.csv", len(data), sha256_bytes(data))
+
+
+def test_a_copy_of_an_object_that_is_too_long_or_not_there_writes_nothing(store, tmp_path):
+    store.create("rows/train.csv", b"12345")
+    with pytest.raises(TooLargeError, match=r"rows/train\.csv has 5 bytes where at most 4"):
+        store.copy("rows/train.csv", tmp_path / "copy", 4)
+    with pytest.raises(MissingInputError, match=r"rows/test\.csv"):
+        store.copy("rows/test.csv", tmp_path / "copy", 4)
+    assert not (tmp_path / "copy").exists()
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", bytes(range(256)) * 5000], ids=["0", "2", "1.28M"])
