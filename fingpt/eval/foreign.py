@@ -23,7 +23,8 @@ from fingpt.models import LINEAR_LAYERS, ModelSpec, spec
 from fingpt.record import canonical_json, sha256_file, tree_sha256
 from fingpt.runs.manifest import AdapterManifest, decode, encode
 from fingpt.runs.run import adapter_manifest_key, adapter_prefix
-from fingpt.storage import ObjectStore, open_store, put, upload_tree
+from fingpt.storage import ObjectStore, TooLargeError, open_store, put, upload_tree
+from fingpt.storage.files import translate_os_errors
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 WAYS = "a folder with both, s3://bucket/prefix, or hub:owner/name@commit"
@@ -34,8 +35,7 @@ _TENSOR = re.compile(
     r"base_model\.model\.model\.layers\.(\d{1,4})\.(?:self_attn|mlp)\.(\w+)\.lora_([AB])\.weight"
 )
 _KINDS = ("F32", "F16", "BF16")
-_CONFIG_BYTES = 1 << 20
-_WEIGHTS_BYTES = 8 << 30
+_MOST_BYTES = {CONFIG: 1 << 20, WEIGHTS: 8 << 30}
 _MOST_RANK, _MOST_ALPHA = 1024, 1 << 20
 
 # Settings that describe or do nothing at evaluation; any other must be absent, empty or off.
@@ -163,30 +163,33 @@ def _repository(model: ModelSpec, name: str, commit: str) -> ModelSpec:
 def _from_folder(path: Path, folder: Path) -> list[str]:
     if not path.is_dir():
         raise MissingInputError(f"There is no folder {path} with an adapter; give {WAYS}.")
-    for name, most in ((CONFIG, _CONFIG_BYTES), (WEIGHTS, _WEIGHTS_BYTES)):
+    for name, most in _MOST_BYTES.items():
         if (path / name).is_file():
-            _require_size(path / name, (path / name).stat().st_size, most)
-            shutil.copyfile(path / name, folder / name)
+            if (path / name).stat().st_size > most:
+                raise _too_large(str(path / name), most)
+            with translate_os_errors(path / name):
+                shutil.copyfile(path / name, folder / name)
     return [each.name for each in path.iterdir() if each.is_file()]
 
 
 def _from_bucket(bucket: ObjectStore, folder: Path) -> list[str]:
-    for name in (CONFIG, WEIGHTS):
+    for name, most in _MOST_BYTES.items():
         if bucket.exists(name):
-            (folder / name).write_bytes(bucket.read(name))
+            try:
+                bucket.copy(name, folder / name, most)
+            except TooLargeError:
+                raise _too_large(f"{bucket.uri}/{name}", most) from None
     return [key for key in bucket.keys("adapter_") if "/" not in key]
 
 
-def _require_size(path: Path, size: int, most: int) -> None:
-    if size > most:
-        raise DataError(
-            f"{path} has {size:,} bytes; no adapter that can be evaluated has over {most:,}."
-        )
+def _too_large(where: str, most: int) -> DataError:
+    return DataError(
+        f"{where} has more than {most:,} bytes, which no adapter that can be evaluated has."
+    )
 
 
 def read_settings(path: Path, source: str) -> dict[str, Any]:
-    """The foreign configuration; DataError when it is no JSON object of a reasonable size."""
-    _require_size(path, path.stat().st_size, _CONFIG_BYTES)
+    """The foreign configuration, of a size that was checked; DataError when it is no JSON object."""
     try:
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError):

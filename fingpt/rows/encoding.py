@@ -18,7 +18,7 @@ MAX_TEXT_BYTES = 4 << 30
 
 _CHUNK_BYTES = 1 << 20
 _SCHEMA_BYTES = 1 << 22
-_ROW_COLUMNS = (b"answer", b"label")
+_ANSWER_COLUMNS = (b"symbol", b"period", b"prediction")
 _BOM = codecs.BOM_UTF8
 _GZIP = b"\x1f\x8b"
 _MAGIC = {
@@ -80,7 +80,10 @@ def open_text(path: Path, kind: str) -> IO[bytes]:
 
 
 def may_hold_rows(path: Path, kind: str) -> bool:
-    """Whether a file may have the columns of rows, by its schema's bytes: answers of a model, for one, have others."""
+    """False for what is certainly no rows, by its schema's bytes: answers of a model (the columns that `score` reads).
+
+    Of any other file nobody can say here why it lies among the rows, so it may hold some.
+    """
     with path.open("rb") as file:
         if kind == "parquet":
             file.seek(max(0, path.stat().st_size - _SCHEMA_BYTES))
@@ -93,7 +96,7 @@ def may_hold_rows(path: Path, kind: str) -> bool:
             return True
     if b"\0" in schema and kind not in _BINARY:
         return True  # UTF-16 or no text at all: for check_encoding to say
-    return all(column in schema for column in _ROW_COLUMNS)
+    return b"answer" in schema or not all(column in schema for column in _ANSWER_COLUMNS)
 
 
 def _is(head: bytes, name: str) -> str:

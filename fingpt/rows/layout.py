@@ -43,11 +43,17 @@ _UNREAD = tuple(
     ".tsv .txt.gz .xls .xlsx .orc .avro .feather .pkl .pickle .npy .npz .h5 .hdf5 .db .sqlite .zip .tar .tgz .gz .bz2 "
     ".xz .zst .lz4 .7z .part .partial .crdownload .incomplete .parq .pq .jsonlines".split()
 )
+# What lies beside rows and bears their names: programs that made them, logs, hashes, settings.
+_NO_DATA = tuple(
+    ".py .ipynb .sh .bat .ps1 .r .jl .sql .md .rst .html .pdf .png .svg .log .out .err .yaml .yml .toml .cfg .ini "
+    ".lock .md5 .sha1 .sha256 .sha512 .sig .asc".split()
+)
 # What tools write beside the rows.
 _BESIDE = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}
 _SHARD = re.compile(r"(.*?)[-_.]?(\d+)[-_]of[-_](\d+)(.*)")
 _PART = re.compile(r"part-(\d+)\b.*")
 _NUMBER = re.compile(r"\d+")
+_STEM = re.compile(rf"({'|'.join(_NAMES)})([-_.]?\d+([-_]of[-_]\d+)?)?(\..*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +91,8 @@ def find_layout(
 ) -> Layout:
     """The layout of the files `names` (relative POSIX paths) of the source that messages call `where`.
 
-    A file without a place is passed over only where `holds_rows` says that its columns are other ones (answers of a
-    model beside the rows). Raises MissingInputError when there is no data file, DataError when one is not read or a
+    A file without a place is passed over only where `holds_rows` says that it is certainly none of rows (answers of a
+    model beside them). Raises MissingInputError when there is no data file, DataError when one is not read or a
     split has two sources.
     """
     seen = sorted(name for name in names if not _hidden(name))
@@ -135,7 +141,10 @@ def _is_data(name: str) -> bool:
     lower = name.rpartition("/")[2].lower()
     if lower in _BESIDE:
         return False
-    return lower.endswith((*_READ, *_UNREAD))
+    if lower.endswith((*_READ, *_UNREAD)):
+        return True
+    # train.txt, test.csv.old, train without any ending: named after a split and nothing that is known to be no data.
+    return bool(_STEM.fullmatch(lower)) and not lower.endswith(_NO_DATA)
 
 
 def _split_named(name: str) -> str:

@@ -17,14 +17,13 @@ from pathlib import Path
 from fingpt import log
 from fingpt.config import RunConfig, local_path
 from fingpt.errors import DataError, MissingInputError, RunConflictError
-from fingpt.reading import DATA_BYTES
 from fingpt.record import sha256_bytes
-from fingpt.rows.encoding import check_encoding, may_hold_rows
+from fingpt.rows.encoding import MAX_TEXT_BYTES, check_encoding, may_hold_rows
 from fingpt.rows.layout import LAYOUTS, Layout, find_layout, kind_of, single_file
 from fingpt.runs.raw import read_raw_manifest, store_raw, stored_hub_rows
 from fingpt.runs.remedy import mirror_command
 from fingpt.runs.run import Run, run_key
-from fingpt.storage import ObjectStore, open_store
+from fingpt.storage import ObjectStore, TooLargeError, open_store
 from fingpt.storage.files import translate_os_errors
 
 SAMPLE = Path(__file__).parent.parent / "synthetic" / "sample"
@@ -122,7 +121,7 @@ def gather_names(names: Iterable[str], fetch: Callable[[str], Path], where: str)
 
     layout = find_layout(some, where, holds_rows)
     if left_out:
-        log.event("files with other columns are no rows", where=where, files=", ".join(left_out))
+        log.event("answers of a model are no rows", where=where, files=", ".join(left_out))
     return Gathered(layout, fetch, where)
 
 
@@ -175,9 +174,13 @@ def _downloader(store: ObjectStore, scratch: Path) -> Callable[[str], Path]:
     def fetch(name: str) -> Path:
         copy = _room(scratch, name)
         if not copy.exists():
-            data = store.read(name, DATA_BYTES)
-            with translate_os_errors(copy, len(data)):
-                copy.write_bytes(data)
+            try:
+                store.copy(name, copy, MAX_TEXT_BYTES)
+            except TooLargeError:
+                raise DataError(
+                    f"{store.uri}/{name} has more than {MAX_TEXT_BYTES >> 30} GiB, which no file of rows may have; cut "
+                    "it into several."
+                ) from None
         return copy
 
     return fetch

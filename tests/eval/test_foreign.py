@@ -12,11 +12,13 @@ from safetensors.numpy import load_file, save_file
 from fingpt import log
 from fingpt.config import RunConfig
 from fingpt.errors import ConfigError, DataError, MissingInputError
-from fingpt.eval.foreign import CONFIG, WEIGHTS, freeze_adapter
+from fingpt.eval.foreign import _MOST_BYTES, CONFIG, WEIGHTS, freeze_adapter
 from fingpt.models import spec
+from fingpt.reading import RECORD_BYTES
 from fingpt.record import sha256_bytes
 from fingpt.runs.manifest import AdapterManifest, decode
 from fingpt.runs.run import Run, Stage, adapter_manifest_key
+from fingpt.storage import open_store
 
 MODEL = spec("llama31")
 TARGETS = ["v_proj", "q_proj"]
@@ -229,7 +231,7 @@ def test_a_configuration_that_is_no_json_object_is_one_sentence(store, adapter, 
 
 def test_a_huge_configuration_is_not_read(store, adapter):
     (adapter / CONFIG).write_bytes(b" " * (2 << 20))
-    with pytest.raises(DataError, match="2,097,152 bytes"):
+    with pytest.raises(DataError, match="more than 1,048,576 bytes"):
         freeze(store, adapter)
 
 
@@ -274,6 +276,20 @@ def test_a_pickle_is_not_read_and_the_way_out_is_named(store, adapter):
 def test_an_adapter_that_is_not_there_is_a_missing_input(store, source):
     with pytest.raises(MissingInputError, match="hub:owner/name@commit"):
         freeze(store, source)
+
+
+def test_an_adapter_in_a_bucket_may_be_longer_than_a_record(store, adapter, monkeypatch):
+    at = {"s3://bucket/adapter": adapter.as_uri()}
+    monkeypatch.setattr("fingpt.eval.foreign.open_store", lambda uri: open_store(at[uri]))
+    wide = {n: np.zeros((4, 700_000) if "_A" in n else (700_000, 4), "f") for n in tensors(1)}
+    write(adapter, wide)
+    assert (adapter / WEIGHTS).stat().st_size > RECORD_BYTES
+    assert freeze(store, "s3://bucket/adapter/") == freeze(store, adapter)
+    monkeypatch.setitem(_MOST_BYTES, WEIGHTS, 1 << 20)
+    with pytest.raises(
+        DataError, match=r"adapter_model\.safetensors has more than 1,048,576 bytes"
+    ):
+        freeze(store, "s3://bucket/adapter")
 
 
 @pytest.mark.parametrize("source", ["hub:owner/name", "hub:owner/name@main", "hub:x", "hub:"])

@@ -225,6 +225,26 @@ def test_a_data_file_that_would_not_be_read_or_counts_twice_stops_submit(
     assert list(store.keys()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("prices.csv", "symbol,period,close\nAAAA,2024-01-07_2024-01-14,1.5\n"),
+        ("test_prices.csv", "symbol,period,close\nAAAA,2024-01-07_2024-01-14,1.5\n"),
+        ("metrics.json", '{"accuracy": 0.5}'),
+        ("questions.jsonl", '{"prompt": "a", "symbol": "AAAA", "period": "p"}\n'),
+    ],
+)
+def test_a_data_file_with_other_columns_stops_submit_and_is_named(
+    name, text, store, rows, tmp_path
+):
+    parquet(tmp_path / "rows/train.parquet", rows(TRAIN))
+    parquet(tmp_path / "rows/test.parquet", rows(TEST))
+    (tmp_path / "rows" / name).write_text(text)
+    with pytest.raises(DataError, match=name):
+        freeze_source(store, config(tmp_path / "rows"))
+    assert list(store.keys()) == []
+
+
 @pytest.mark.parametrize("name", ["test.xlsx", "test.parquet.zst", "test.tsv", "rows.zip"])
 def test_a_data_file_of_a_kind_that_is_not_read_stops_submit(name, store, rows, tmp_path):
     parquet(tmp_path / "rows/train.parquet", rows(TRAIN))
@@ -338,6 +358,15 @@ def test_a_bucket_s_folder_is_looked_through_like_any_other(store, rows, bucket)
         freeze_source(store, config("s3://bucket/rows"))
     with pytest.raises(MissingInputError, match="holds no rows"):
         freeze_source(store, config("s3://bucket/elsewhere"))
+
+
+def test_an_object_that_is_longer_than_a_file_of_rows_can_be_is_not_copied(
+    store, rows, bucket, monkeypatch
+):
+    parquet(bucket / "rows/train.parquet", rows(TRAIN))
+    monkeypatch.setattr(freeze_module, "MAX_TEXT_BYTES", 100)
+    with pytest.raises(DataError, match=r"rows/train\.parquet has more than .* cut it"):
+        freeze_source(store, config("s3://bucket/rows"))
 
 
 def test_frozen_files_that_changed_are_refused(store, rows, tmp_path):

@@ -23,6 +23,7 @@ def layout(*names):
         (["train-1-of-2.csv", "train-2-of-2.csv"], {"train": 2}),
         (["train/AAPL.jsonl", "train/MSFT.jsonl"], {"train": 2}),
         (["train.jsonl", "README.md", "LICENSE", "notes.txt", "logo.png"], {"train": 1}),
+        (["train.jsonl", "train.py", "test.ipynb", "train.log", "test.jsonl.sha256"], {"train": 1}),
     ],
 )
 def test_each_name_has_its_split(names, wanted):
@@ -53,6 +54,14 @@ def test_nothing_that_is_read_is_said_with_what_is_there():
         layout("README.md", ".hidden.parquet")
     with pytest.raises(MissingInputError, match=r"rows\.xlsx is no file of rows"):
         single_file("rows.xlsx")
+
+
+@pytest.mark.parametrize(
+    "name", ["test.txt", "test", "test.csv.old", "test.jsonl~", "test-00000-of-00001", "val.html2"]
+)
+def test_a_file_that_a_split_names_is_data_whatever_its_ending(name):
+    with pytest.raises(DataError, match=f"would not be read: {name}"):
+        layout("train.jsonl", name)
 
 
 _PARTS = st.sampled_from(
