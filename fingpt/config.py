@@ -39,7 +39,7 @@ class PrepConfig(Frozen):
     """How raw rows become a data set.
 
     `source`: `sample` (the shipped synthetic rows), a local folder or file, `s3://bucket/prefix`, or
-    `hub:owner/name@revision`; submit replaces it by `raw/<hash>`, under which its bytes are in the bucket.
+    `hub:owner/name@commit`; submit replaces it by `raw/<hash>`, under which its bytes are in the bucket.
     `split`: `published` takes the source's own train and test, `calendar` cuts all rows by week, `auto` is `published`
     where the source has both splits and `calendar` otherwise; `random` leaks labels and must be allowed with
     `allow_leaky_split`. `limit`: rows to keep per split. `max_reject_rate`: share of unreadable rows that is tolerated.

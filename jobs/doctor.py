@@ -1,5 +1,7 @@
 """Check what a run needs before it is started: `python -m jobs.doctor [--model MODEL] [--data …] [--set …]`.
 
+An adapter that was made elsewhere is named by FINGPT_ARG_ADAPTER, as for submit.
+
 Exit 0 when nothing fails, else the code of the worst failure. Probing the store leaves a few tiny objects there;
 probing a cluster takes some Jobs of seconds, which want no GPU and are deleted.
 """
@@ -25,13 +27,16 @@ def main(
         str, typer.Option(envvar="FINGPT_ARG_MODEL", help="name of a file in jobs/configs")
     ] = "tiny-llama31",
     data: Annotated[str, typer.Option(envvar="FINGPT_ARG_DATA", help="source of the rows")] = "",
+    limit: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_LIMIT", help="rows to keep per split")
+    ] = "",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help='overrides, such as "train.lr=1e-4 train.epochs=1"'),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line per check")] = False,
 ) -> None:
-    """Check store, credentials, base weights, rows, disk and, where the store is a bucket, the cluster."""
+    """Check store, credentials, base weights, rows, an adapter, disk and, where the store is a bucket, the cluster."""
     log.setup()
     environment = read_environment()
     checks: list[Check] = []
@@ -39,6 +44,9 @@ def main(
     def action() -> None:
         settings = [word for text in set_ or [argument("SET")] for word in split_words(text, "SET")]
         settings += [f"prep.source={data}"] if data.strip() else []
+        settings += [f"prep.limit={limit}"] if limit.strip() else []
+        adapter = argument("ADAPTER")
+        settings += [f"eval.adapter={adapter}"] if adapter.strip() else []
         config = load_config(CONFIGS / f"{model.strip()}.yaml", settings)
         # SIGTERM ends it as Ctrl-C does: the Jobs that it has made are deleted first.
         with interrupt_on_signals():

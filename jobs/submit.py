@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from shlex import quote
 from typing import Annotated
 
@@ -27,11 +26,11 @@ from fingpt.config import (
     split_words,
 )
 from fingpt.errors import ConfigError
-from fingpt.models import ModelSpec, spec
+from fingpt.models import spec
 from fingpt.runs.backend import Backend, Mode
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.stage import guarded
-from fingpt.storage import ObjectStore, open_store
+from fingpt.storage import open_store
 from fingpt.weights.base import require_origin
 from jobs import CONFIGS
 
@@ -141,7 +140,10 @@ def carry_out(asked: Asked) -> str:
     _require_use(config, asked.verb)
     backend = asked.backend()
     if config.eval.adapter and asked.mode is not Mode.DRY_RUN:
-        config = freeze_adapter(open_store(asked.environment.store), config, asked.environment)
+        from fingpt.eval.foreign import freeze_adapter, hub_fetcher
+
+        fetch = hub_fetcher(asked.environment.hub_token)
+        config = freeze_adapter(open_store(asked.environment.store), config, fetch)
     run = backend.freeze(config)
     return backend.execute(run, stages_of(run, asked.verb), follow=asked.mode is Mode.WAIT)
 
@@ -157,23 +159,6 @@ def stages_of(run: Run, verb: Verb) -> Sequence[Stage]:
     """What to carry out. A foreign adapter is evaluated by a run of its own, whose rows `eval` has to prepare first."""
     whole = verb is Verb.RUN or (run.config.eval.adapter and verb is Verb.EVAL)
     return run.stages if whole else [Stage(verb)]
-
-
-def freeze_adapter(store: ObjectStore, config: RunConfig, environment: Environment) -> RunConfig:
-    """`config` with its foreign adapter in the store; the hub is asked only for one that lies there."""
-    from fingpt.eval import foreign
-
-    def fetch(repository: ModelSpec, folder: Path, names: tuple[str, ...]) -> None:
-        from fingpt.weights.hub import Hub
-
-        hub = Hub(environment.hub_token)
-        there = hub.files(repository)
-        wanted = [there[name] for name in names if name in there]
-        with log.progress(f"fetch {repository.base}", sum(file.size for file in wanted)) as meter:
-            for file in wanted:
-                hub.download(repository, file, folder, meter)
-
-    return foreign.freeze_adapter(store, config, fetch)
 
 
 if __name__ == "__main__":

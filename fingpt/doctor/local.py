@@ -1,4 +1,4 @@
-"""Checks on this machine: store, disk, base weights and rows.
+"""Checks on this machine: store, disk, base weights, rows, and an adapter that was made elsewhere.
 
 Probing a store leaves a few objects of some bytes under `probe/`, which prune removes.
 `python -m fingpt.doctor.local` probes the store alone: doctor runs it in a pod, with a pod's network and credentials.
@@ -18,7 +18,7 @@ from fingpt.doctor.checks import Check, Grade, checked, failed, passed
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError
 from fingpt.models import ModelSpec, spec
 from fingpt.runs.freeze import gather, mirrored
-from fingpt.runs.raw import read_raw_manifest
+from fingpt.runs.raw import moves, parse_hub, read_hub_rows, read_raw_manifest
 from fingpt.runs.remedy import base_command
 from fingpt.runs.stage import guarded
 from fingpt.storage import ObjectStore, open_store, probe
@@ -46,6 +46,8 @@ def local_checks(
     if store_check.grade is Grade.OK:
         yield base_check(store, model, environment)
         yield rows_check(store, config)
+        if config.eval.adapter:
+            yield adapter_check(store, config, environment)
     yield disk_check("disk for temporary files", Path(tempfile.gettempdir()), SCRATCH_BYTES)
     needed = 64 << 20 if model.tiny else BASE_BYTES
     yield disk_check("disk for base weights", environment.cache, needed)
@@ -102,18 +104,62 @@ def _from_hub(
 
 
 def rows_check(store: ObjectStore, config: RunConfig) -> Check:
-    """Whether the configuration's rows are there and would be taken, looked at as submit does."""
+    """Whether the configuration's rows are there and would be taken, looked at as submit does.
+
+    Rows of the hub by the name of a branch or a tag are a warning: another store's mirror may bring other ones.
+    """
     name, source = "rows", config.prep.source
     try:
-        if source.startswith(("hub:", "raw/")):
-            raw = mirrored(store, source, config.model) if source.startswith("hub:") else source
-            names = [file.name for file in read_raw_manifest(store, raw).files]
-            return passed(name, f"{source} is in the store as {raw}: {', '.join(names)}")
+        if source.startswith("hub:"):
+            return _mirrored_check(name, store, config)
+        if source.startswith("raw/"):
+            names = [file.name for file in read_raw_manifest(store, source).files]
+            return passed(name, f"{source} is in the store: {', '.join(names)}")
         with tempfile.TemporaryDirectory(prefix="fingpt-rows-") as scratch:
             layout = gather(source, Path(scratch)).layout
     except FingptError as fault:
         return failed(name, fault)
     return passed(name, f"{source}: {', '.join(found for _, found in layout.frozen_names())}")
+
+
+def _mirrored_check(name: str, store: ObjectStore, config: RunConfig) -> Check:
+    source = config.prep.source
+    moving = moves(source)
+    try:
+        raw = mirrored(store, source, config.model)
+    except MissingInputError as fault:
+        hint = f"'{parse_hub(source)[1]}' moves; name a commit to have the same rows in any store"
+        return Check(name, Grade.FAIL, str(fault), hint if moving else "", fault.exit_code)
+    names = [file.name for file in read_raw_manifest(store, raw).files]
+    message = f"{source} is in the store as {raw}: {', '.join(names)}"
+    rows = read_hub_rows(store, source)
+    if not moving or rows is None:
+        return passed(name, message)
+    return Check(
+        name,
+        Grade.WARN,
+        f"{message}; '{parse_hub(source)[1]}' moves, here it means commit {rows.commit}",
+        f"to have these rows in any store, DATA={rows.pinned}",
+    )
+
+
+def adapter_check(store: ObjectStore, config: RunConfig, environment: Environment) -> Check:
+    """Whether an adapter that was made elsewhere is there and fits the model, looked at as submit does."""
+    from fingpt.eval.foreign import hub_fetcher, look_at_adapter
+
+    name = "adapter"
+    try:
+        found = look_at_adapter(store, config, hub_fetcher(environment.hub_token))
+    except FingptError as fault:
+        return failed(name, fault)
+    if found is None:
+        return passed(name, "none from elsewhere")
+    size = sum(file.size for file in found.files)
+    return passed(
+        name,
+        f"{config.eval.adapter}: {size / 1e6:.1f} MB, rank {found.lora.r} on {', '.join(found.lora.targets)} of "
+        f"{found.base}@{found.revision}",
+    )
 
 
 def disk_check(name: str, path: Path, needed: int) -> Check:

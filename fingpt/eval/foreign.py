@@ -16,15 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from fingpt import log
 from fingpt.config import LoraConfig, RunConfig, local_path
 from fingpt.errors import ConfigError, DataError, MissingInputError
 from fingpt.models import LINEAR_LAYERS, ModelSpec, spec
-from fingpt.record import canonical_json, sha256_file, tree_sha256
+from fingpt.record import canonical_json
 from fingpt.runs.manifest import AdapterManifest, decode, encode
 from fingpt.runs.run import adapter_manifest_key, adapter_prefix
 from fingpt.storage import ObjectStore, TooLargeError, open_store, put, upload_tree
-from fingpt.storage.files import translate_os_errors
+from fingpt.storage.files import file_ref, translate_os_errors
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 WAYS = "a folder with both, s3://bucket/prefix, or hub:owner/name@commit"
@@ -69,27 +71,81 @@ def freeze_adapter(store: ObjectStore, config: RunConfig, fetch: FetchFromHub) -
     if not source:
         return config
     if source.startswith("adapters/"):
-        key = adapter_manifest_key(source.rstrip("/"))
-        if not _FROZEN.fullmatch(source) or not store.exists(key):
-            raise MissingInputError(f"{store.uri} has no adapter {source}; give {WAYS}.")
-        return _with_adapter(config, decode(AdapterManifest, store.read(key), key))
+        return _with_adapter(config, _frozen(store, source))
     with tempfile.TemporaryDirectory(prefix="fingpt-adapter-") as scratch:
-        folder = _gather(source, model, Path(scratch), fetch)
-        settings = read_settings(folder / CONFIG, source)
-        lora = check_settings(settings, model, source)
-        _check_tensors(folder / WEIGHTS, lora, source)
-        (folder / CONFIG).write_bytes(own_config(lora, model))
-        files = [(name, sha256_file(folder / name)) for name in (CONFIG, WEIGHTS)]
-        manifest_id = tree_sha256(files)[:32]
-        prefix = adapter_prefix(manifest_id)
-        refs = upload_tree(store, folder, f"{prefix}/adapter")
-    named = (ref.model_copy(update={"name": f"adapter/{ref.name}"}) for ref in refs)
-    manifest = AdapterManifest(
-        id=manifest_id, base=model.base, revision=model.revision, lora=lora, files=tuple(named)
-    )
+        manifest, folder = _prepare(source, model, Path(scratch), fetch)
+        prefix = adapter_prefix(manifest.id)
+        upload_tree(store, folder, f"{prefix}/adapter")
     put(store, adapter_manifest_key(prefix), encode(manifest))
+    lora = manifest.lora
     log.event("adapter frozen", source=source, frozen=prefix, rank=lora.r, alpha=lora.alpha)
     return _with_adapter(config, manifest)
+
+
+def look_at_adapter(
+    store: ObjectStore, config: RunConfig, fetch: FetchFromHub
+) -> AdapterManifest | None:
+    """What `freeze_adapter` would store for `config`, None without an adapter; nothing is written.
+
+    Raises what `freeze_adapter` raises for it.
+    """
+    source, model = config.eval.adapter, spec(config.model)
+    if not source:
+        return None
+    if source.startswith("adapters/"):
+        manifest = _frozen(store, source)
+    else:
+        with tempfile.TemporaryDirectory(prefix="fingpt-adapter-") as scratch:
+            manifest, _ = _prepare(source, model, Path(scratch), fetch)
+    _with_adapter(config, manifest)
+    return manifest
+
+
+def hub_fetcher(token: SecretStr | None) -> FetchFromHub:
+    """Brings files from the hub, which is asked only when it is called."""
+
+    def fetch(repository: ModelSpec, folder: Path, names: tuple[str, ...]) -> None:
+        from fingpt.weights.hub import Hub
+
+        hub = Hub(token)
+        there = hub.files(repository)
+        wanted = [there[name] for name in names if name in there]
+        for file in wanted:
+            if file.size > _MOST_BYTES[file.name]:
+                where = f"{file.name} of {repository.base}@{repository.revision}"
+                raise _too_large(where, _MOST_BYTES[file.name])
+        with log.progress(f"fetch {repository.base}", sum(file.size for file in wanted)) as meter:
+            for file in wanted:
+                hub.download(repository, file, folder, meter)
+
+    return fetch
+
+
+def _frozen(store: ObjectStore, source: str) -> AdapterManifest:
+    """The manifest of `adapters/<id>`; MissingInputError when there is none."""
+    key = adapter_manifest_key(source.rstrip("/"))
+    if not _FROZEN.fullmatch(source) or not store.exists(key):
+        raise MissingInputError(f"{store.uri} has no adapter {source}; give {WAYS}.")
+    return decode(AdapterManifest, store.read(key), key)
+
+
+def _prepare(
+    source: str, model: ModelSpec, scratch: Path, fetch: FetchFromHub
+) -> tuple[AdapterManifest, Path]:
+    """The checked adapter as it is to be stored, with the folder of its two files."""
+    folder = _gather(source, model, scratch, fetch)
+    lora = check_settings(read_settings(folder / CONFIG, source), model, source)
+    _check_tensors(folder / WEIGHTS, lora, source)
+    (folder / CONFIG).write_bytes(own_config(lora, model))
+    refs = (file_ref(folder / name, f"adapter/{name}") for name in (CONFIG, WEIGHTS))
+    manifest = AdapterManifest(
+        id="",
+        base=model.base,
+        revision=model.revision,
+        lora=lora,
+        files=tuple(ref.model_copy(update={"name": f"adapter/{ref.name}"}) for ref in refs),
+    )
+    return manifest.model_copy(update={"id": manifest.files_id}), folder
 
 
 def _with_adapter(config: RunConfig, manifest: AdapterManifest) -> RunConfig:

@@ -29,7 +29,7 @@ from fingpt.storage.files import translate_os_errors
 SAMPLE = Path(__file__).parent.parent / "synthetic" / "sample"
 """Folder of the synthetic rows that the source `sample` names."""
 
-WAYS = f"a folder with {LAYOUTS}, or such a file; s3://bucket/prefix; hub:owner/name@revision; or 'sample'"
+WAYS = f"a folder with {LAYOUTS}, or such a file; s3://bucket/prefix; hub:owner/name@commit; or 'sample'"
 
 _MAX_FILES = 10_000
 

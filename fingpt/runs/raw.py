@@ -22,6 +22,7 @@ HUB_RECORDS = "sources/hub/"
 
 _RAW = re.compile(r"raw/([0-9a-f]{16})/?")
 _HUB = re.compile(r"(?!.*\.\.)hub:([\w.-]+/[\w.-]+?)(?:@([\w.-]+(?:/[\w.-]+)*))?")
+_PINNED = re.compile(r"([0-9a-f]{40})(?:/(.+))?")
 _NAME = re.compile(
     rf"({'|'.join(SPLITS)})(-\d{{5}}-of-\d{{5}})?\.(parquet|arrow|jsonl|jsonl\.gz|csv|csv\.gz)"
 )
@@ -47,6 +48,13 @@ class HubRows(Frozen):
     commit: str
     raw: str
     files: tuple[FileRef, ...]
+
+    @property
+    def pinned(self) -> str:
+        """The source that means these rows in every store: by their commit."""
+        name, revision = parse_hub(self.source)
+        _, folder = split_revision(revision)
+        return f"hub:{name}@{self.commit}{folder and f'/{folder}'}"
 
 
 def raw_manifest_key(prefix: str) -> str:
@@ -108,11 +116,27 @@ def read_raw_manifest(store: ObjectStore, source: str) -> RawManifest:
 
 
 def parse_hub(source: str) -> tuple[str, str]:
-    """(owner/name, revision) of `hub:owner/name@revision`; no revision means main. ConfigError otherwise."""
-    match = _HUB.fullmatch(source)
+    """(owner/name, revision) of `hub:owner/name@revision`; no revision means main. ConfigError otherwise.
+
+    A commit may be followed by a folder of the repository: `hub:owner/name@<40 hex digits>/folder`.
+    """
+    match = _HUB.fullmatch(source.rstrip("/"))
     if match is None:
-        raise ConfigError(f"Source '{source}' is not 'hub:owner/name@revision'.")
+        raise ConfigError(
+            f"Source '{source}' is not 'hub:owner/name@revision', nor 'hub:owner/name@commit/folder'."
+        )
     return match[1], match[2] or "main"
+
+
+def split_revision(revision: str) -> tuple[str, str]:
+    """(revision, folder) of what `parse_hub` calls a revision; the folder is empty unless one follows a commit."""
+    match = _PINNED.fullmatch(revision)
+    return (match[1], match[2] or "") if match else (revision, "")
+
+
+def moves(source: str) -> bool:
+    """Whether hub rows are named by a branch or a tag, which can mean other rows tomorrow."""
+    return not _PINNED.fullmatch(parse_hub(source)[1])
 
 
 def hub_key(name: str, revision: str) -> str:

@@ -19,6 +19,7 @@ from fingpt.runs.raw import (
     hub_key,
     parse_hub,
     read_hub_rows,
+    split_revision,
     store_raw,
     stored_hub_rows,
 )
@@ -27,19 +28,21 @@ from fingpt.weights.hub import DataSet, Hub
 
 
 def mirror_rows(store: ObjectStore, source: str, hub: Hub) -> HubRows:
-    """Bring the rows of `hub:owner/name@revision` into `store`, unless they are there.
+    """Bring the rows of `hub:owner/name@revision`, or of a folder of it, into `store`, unless they are there.
 
     Raises ConfigError when `source` is no such name, what `gather_names` raises for its files, and what Hub and
     ObjectStore raise.
     """
-    name, revision = parse_hub(source)
+    name, wanted = parse_hub(source)
+    revision, folder = split_revision(wanted)
+    below = f"{folder}/" if folder else ""
     known = read_hub_rows(store, source)
     if known is not None and stored_hub_rows(store, source):
-        log.event("rows already in the store", source=source, commit=known.commit, frozen=known.raw)
+        log.event("rows already in the store", **_what(source, known))
         return known
     commit, listing = hub.resolve(DataSet(name, known.commit if known else revision))
     at_commit = DataSet(name, commit)
-    where = f"hub:{name}@{commit}"
+    where = f"hub:{name}@{commit}{folder and f'/{folder}'}"
     refs: dict[str, FileRef] = {}
     with (
         tempfile.TemporaryDirectory(prefix="fingpt-mirror-") as scratch,
@@ -48,19 +51,21 @@ def mirror_rows(store: ObjectStore, source: str, hub: Hub) -> HubRows:
         ) as meter,
     ):
 
-        def fetch(path: str) -> Path:
+        def fetch(inside: str) -> Path:
+            path = f"{below}{inside}"
             file = listing[path]
             if path not in refs:
                 sha256 = hub.download(at_commit, file, Path(scratch), meter)
                 refs[path] = FileRef(name=path, size=file.size, sha256=sha256)
             return Path(scratch) / path
 
-        gathered = gather_names((check_key(path) for path in listing), fetch, where)
+        names = (check_key(path) for path in listing if path.startswith(below))
+        gathered = gather_names((name.removeprefix(below) for name in names), fetch, where)
         raw = store_raw(store, gathered.files)
-    files = tuple(refs[path] for _, path in gathered.layout.frozen_names())
+    files = tuple(refs[f"{below}{inside}"] for _, inside in gathered.layout.frozen_names())
     rows = HubRows(source=where, commit=commit, raw=raw, files=files)
-    store.create(hub_key(name, commit), encode(rows))
-    return _record(store, source, rows.model_copy(update={"source": f"hub:{name}@{revision}"}))
+    store.create(hub_key(*parse_hub(where)), encode(rows))
+    return _record(store, source, rows.model_copy(update={"source": f"hub:{name}@{wanted}"}))
 
 
 def _record(store: ObjectStore, source: str, rows: HubRows) -> HubRows:
@@ -71,5 +76,15 @@ def _record(store: ObjectStore, source: str, rows: HubRows) -> HubRows:
         raise DataError(
             f"{source} was recorded by another mirror whose rows are gone; run the same command again."
         )
-    log.event("rows stored", source=source, commit=recorded.commit, frozen=recorded.raw)
+    log.event("rows stored", **_what(source, recorded))
     return recorded
+
+
+def _what(source: str, rows: HubRows) -> dict[str, str]:
+    """What a person needs to have these very rows again, in any store."""
+    return {
+        "source": source,
+        "commit": rows.commit,
+        "frozen": rows.raw,
+        "pin": f"DATA={rows.pinned}",
+    }

@@ -6,11 +6,18 @@ import json
 import subprocess
 import sys
 
+import pytest
+from safetensors.numpy import save_file
+
 from fingpt.config import Environment, RunConfig
 from fingpt.doctor.checks import Check, Grade, worst
-from fingpt.doctor.local import local_checks, main
-from fingpt.errors import PermissionDeniedError
+from fingpt.doctor.local import adapter_check, local_checks, main, rows_check
+from fingpt.errors import FingptError, PermissionDeniedError
+from fingpt.eval.foreign import CONFIG, WEIGHTS, freeze_adapter
+from fingpt.runs.manifest import encode
+from fingpt.runs.raw import HubRows, hub_key, store_raw
 from fingpt.storage import LocalStore
+from tests.eval.test_foreign import SETTINGS, tensors
 from tests.jobs.commands import ROOT, command
 from tests.made_run import MadeRun
 
@@ -43,6 +50,89 @@ def test_rows_that_are_not_there_fail_with_66(tmp_path):
     done = command(tmp_path, "doctor", "--data", str(tmp_path / "nowhere"))
     assert done.returncode == 66
     assert "does not exist" in done.stdout
+
+
+def rows_of(store, source):
+    config = RunConfig.model_validate({"model": "llama31", "prep": {"source": source}})
+    return rows_check(store, config)
+
+
+def test_hub_rows_named_by_a_branch_are_a_warning_with_the_name_that_stays(store, tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text("{}\n")
+    raw = store_raw(store, [("train.jsonl", path)])
+    for source, revision in (("hub:a/b@main", "main"), (f"hub:a/b@{'c' * 40}", "c" * 40)):
+        rows = HubRows(source=source, commit="c" * 40, raw=raw, files=())
+        store.create(hub_key("a/b", revision), encode(rows))
+    for source in ("hub:a/b", "hub:a/b@main"):
+        found = rows_of(store, source)
+        assert (found.grade, found.code) == (Grade.WARN, 0)
+        assert f"'main' moves, here it means commit {'c' * 40}" in found.message
+        assert found.action.endswith(f"DATA=hub:a/b@{'c' * 40}")
+        assert rows_of(store, found.action.partition("DATA=")[2]).grade is Grade.OK
+    lacking = rows_of(store, "hub:a/b@v1")
+    assert (lacking.grade, lacking.code) == (Grade.FAIL, 66)
+    assert "make mirror MODEL=llama31 DATA=hub:a/b@v1" in lacking.message
+    assert "'v1' moves" in lacking.action
+    assert rows_of(store, f"hub:a/b@{'d' * 40}").action == ""
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    folder = tmp_path / "an adapter"
+    folder.mkdir()
+    (folder / CONFIG).write_text(json.dumps(SETTINGS))
+    save_file(tensors(), folder / WEIGHTS)
+    return folder
+
+
+def adapter_of(store, tmp_path, source, model="llama31"):
+    settings = {"model": model, "eval": {"adapter": str(source)}}
+    site = Environment(store="", cache=tmp_path)
+    return adapter_check(store, RunConfig.model_validate(settings), site)
+
+
+def test_an_adapter_is_looked_at_as_submit_does_and_nothing_is_stored(store, adapter, tmp_path):
+    found = adapter_of(store, tmp_path, adapter)
+    assert found.grade is Grade.OK
+    assert "MB, rank 4 on q_proj, v_proj of meta-llama" in found.message
+    assert list(store.keys("")) == []
+    run = RunConfig.model_validate({"model": "llama31", "eval": {"adapter": str(adapter)}})
+    frozen = freeze_adapter(store, run, lambda *_: None).eval.adapter
+    assert adapter_of(store, tmp_path, frozen).grade is Grade.OK
+    assert adapter_of(store, tmp_path, frozen, "deepseek-r1").code == 65
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "code", "words"),
+    [
+        ("nowhere", "llama31", 66, "no folder nowhere"),
+        ("adapters/" + "0" * 32, "llama31", 66, "has no adapter"),
+        ("hub:owner/name@main", "llama31", 64, "with its commit"),
+        ("", "deepseek-r1", 65, "was trained on meta-llama"),
+    ],
+)
+def test_an_adapter_that_submit_would_refuse_fails_with_the_same_code(
+    store, adapter, tmp_path, source, model, code, words
+):
+    source = source or str(adapter)
+    found = adapter_of(store, tmp_path, source, model)
+    assert (found.grade, found.code) == (Grade.FAIL, code)
+    run = RunConfig.model_validate({"model": model, "eval": {"adapter": source}})
+    with pytest.raises(FingptError) as caught:
+        freeze_adapter(store, run, lambda *_: None)
+    assert (str(caught.value), caught.value.exit_code) == (found.message, code)
+    assert words in found.message
+
+
+def test_doctor_takes_an_adapter_and_a_limit_as_submit_does(tmp_path):
+    adapter = {"FINGPT_ARG_ADAPTER": str(tmp_path / "none")}
+    done = command(tmp_path, "doctor", "--json", **adapter)
+    assert done.returncode == 66
+    assert "no folder" in checks(done)["adapter"]["message"]
+    done = command(tmp_path, "doctor", "--limit", "many")
+    assert done.returncode == 64
+    assert "prep.limit" in done.stderr
 
 
 def test_credentials_that_are_refused_fail_with_77_and_end_what_needs_the_store(tmp_path):

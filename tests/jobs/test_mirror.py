@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shlex
 import signal
@@ -25,13 +26,14 @@ from tests.hub_server import TOKEN, HubServer, repository, serving
 
 ROOT = Path(__file__).parent.parent.parent
 MODEL = spec("llama31")
-ROWS = "FinGPT/fingpt-forecaster-dow30-202305-202405"
+SOURCE = load_config(ROOT / "jobs/configs/llama31.yaml").prep.source
+ROWS, COMMIT = re.fullmatch("hub:(.+)@([0-9a-f]{40})/data", SOURCE).groups()
 
 
 @pytest.fixture
 def server():
     files = {f"data/{split}-00000-of-00001.jsonl": b"{}\n" for split in ("train", "test")}
-    rows = HubServer(ROWS, "c" * 40, files, kind="datasets", branch="main")
+    rows = HubServer(ROWS, COMMIT, files, kind="datasets", branch="main")
     model = HubServer(MODEL.base, MODEL.revision, repository(), gated=True, beside=[rows])
     with serving(model) as hub:
         yield hub
@@ -187,12 +189,14 @@ def test_the_command_that_a_run_without_its_rows_names_brings_rows_and_weights(
     assert done.returncode == 0, done.stderr
     there = open_store((tmp_path / "other").as_uri())
     assert read_base_manifest(there, MODEL).files
-    rows = read_hub_rows(there, f"hub:{ROWS}")
-    assert rows.commit == "c" * 40
+    rows = read_hub_rows(there, SOURCE)
+    assert rows.commit == COMMIT
     server.requests.clear()
     frozen = freeze_source(there, load_config(ROOT / "jobs/configs/llama31.yaml"))
     assert frozen.prep.source == rows.raw
-    again = make(environment, "mirror", "MODEL=deepseek-r1", store, f"DATA=hub:{ROWS}@{'c' * 40}")
+    again = make(
+        environment, "mirror", "MODEL=deepseek-r1", store, f"DATA=hub:{ROWS}@{COMMIT}/data"
+    )
     assert "rows already in the store" in again.stderr
     assert not server.asked("GET", ROWS)
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fingpt import log
 from fingpt.config import PrepConfig, RunConfig
 from fingpt.errors import (
     ConfigError,
@@ -20,6 +21,7 @@ from fingpt.errors import (
 from fingpt.prep.source import read_rows
 from fingpt.runs.freeze import freeze_source
 from fingpt.runs.raw import read_hub_rows
+from fingpt.storage import open_store
 from fingpt.weights.hub import Hub
 from fingpt.weights.rows import mirror_rows
 from tests.hub_server import HubServer, serving, sha256
@@ -84,6 +86,58 @@ def test_rows_are_brought_and_then_read_without_the_hub(store, server, tmp_path)
     assert frozen == {rows.raw}
     assert answers(store, rows.raw, tmp_path) == ["a", "b", "c", "d"]
     assert server.requests == []
+
+
+def test_a_folder_of_a_commit_is_a_source_of_its_own(store, server, tmp_path):
+    server.files = {
+        **FILES,
+        "train/data-00000-of-00001.arrow": b"an older copy of the rows",
+        "de/train.jsonl": b"{}\n",
+        "data-old/train.jsonl": b"{}\n",
+    }
+    hub = Hub(endpoint=server.url)
+    with pytest.raises(DataError, match="sources of split train"):
+        mirror_rows(store, f"hub:{NAME}@{COMMIT}", hub)
+    pinned = f"hub:{NAME}@{COMMIT}/data"
+    rows = mirror_rows(store, pinned, hub)
+    assert (rows.commit, rows.source, rows.pinned) == (COMMIT, pinned, pinned)
+    assert [file.name for file in rows.files] == sorted(
+        (name for name in FILES if name.startswith("data/")), key=lambda name: "test" in name
+    )
+    other = mirror_rows(store, f"hub:{NAME}@{COMMIT}/de/", hub)
+    server.requests.clear()
+    for source, raw in ((pinned, rows.raw), (f"{pinned}/", rows.raw), (other.source, other.raw)):
+        assert freeze_source(store, config(source)).prep.source == raw
+        assert mirror_rows(store, source, hub).raw == raw
+    assert rows.raw != other.raw
+    assert answers(store, rows.raw, tmp_path) == ["a", "b", "c", "d"]
+    assert server.requests == []
+
+
+def test_a_folder_that_a_commit_lacks_holds_no_rows_and_a_branch_has_no_folder(store, server):
+    hub = Hub(endpoint=server.url)
+    with pytest.raises(MissingInputError, match=f"@{COMMIT}/elsewhere holds no rows, only nothing"):
+        mirror_rows(store, f"hub:{NAME}@{COMMIT}/elsewhere", hub)
+    with pytest.raises(MissingInputError, match="no commit main/data"):
+        mirror_rows(store, f"hub:{NAME}@main/data", hub)
+
+
+def test_a_mirror_says_the_commit_and_the_name_that_means_it_in_every_store(
+    store, server, tmp_path, capsys
+):
+    log.setup()
+    first = mirror_rows(store, f"hub:{NAME}", Hub(endpoint=server.url))
+    mirror_rows(store, f"hub:{NAME}@main", Hub(endpoint=server.url))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    said = [line for line in lines if "pin" in line]
+    assert [line["event"] for line in said] == ["rows stored", "rows already in the store"]
+    for line in said:
+        assert (line["commit"], line["pin"]) == (COMMIT, f"DATA=hub:{NAME}@{COMMIT}")
+    # Followed in another store, after the branch has moved, it brings the very same rows.
+    server.branch = "trunk"
+    elsewhere = open_store((tmp_path / "elsewhere").as_uri())
+    pinned = said[0]["pin"].removeprefix("DATA=")
+    assert mirror_rows(elsewhere, pinned, Hub(endpoint=server.url)).raw == first.raw
 
 
 def test_rows_of_the_hub_and_the_same_rows_in_a_folder_are_one_source(store, server, tmp_path):
