@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import json
+import re
 import zlib
 from pathlib import Path
+from shlex import quote
 from typing import IO, cast
 
 from fingpt.errors import DataError
@@ -18,6 +21,8 @@ MAX_TEXT_BYTES = 4 << 30
 
 _CHUNK_BYTES = 1 << 20
 _SCHEMA_BYTES = 1 << 22
+_LINE_BYTES = 1 << 20
+_COLUMN = re.compile(rb'\{\s*"[^"]*"\s*:\s*(\{\s*"0"\s*:|\[)')
 _ANSWER_COLUMNS = (b"symbol", b"period", b"prediction")
 _BOM = codecs.BOM_UTF8
 _GZIP = b"\x1f\x8b"
@@ -54,7 +59,8 @@ def check_encoding(path: Path, kind: str, name: str = "") -> None:
         tail = file.read()
     if kind in _BINARY:
         if not head.startswith(_BINARY[kind]):
-            what = _is(head, name) or "; copy it again, or convert it."
+            other = "; copy it again, or convert it." if head else ": it is empty; copy it again."
+            what = _is(head, name) or other
             raise DataError(f"{name} is not a readable {kind} file{what}")
         if kind == "parquet" and tail != b"PAR1":
             raise DataError(
@@ -68,6 +74,8 @@ def check_encoding(path: Path, kind: str, name: str = "") -> None:
     if not kind.endswith(".gz") and (what := _is(head, name)):
         raise DataError(f"{name} is no text{what}")
     _require_utf8(path, kind, name)
+    if kind.startswith("jsonl"):
+        _require_lines(path, kind, name)
 
 
 def open_text(path: Path, kind: str) -> IO[bytes]:
@@ -101,13 +109,13 @@ def may_hold_rows(path: Path, kind: str) -> bool:
 
 def _is(head: bytes, name: str) -> str:
     """What the first bytes say the file is, with what to do; empty where they say nothing."""
+    if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        return ": it is an HTML page, such as a server's login or error; fetch the file again."
     for magic, what in _MAGIC.items():
         if not head.startswith(magic):
             continue
         if what == "gzip":
-            return (
-                f": it is gzip; rename it to {name}.gz, or unpack it: gunzip < {name} > unpacked."
-            )
+            return f": it is gzip; rename it to {name}.gz, or unpack it: gunzip < {quote(name)} > unpacked."
         if what == "Parquet":
             return ": it is Parquet; rename it to end in .parquet."
         return f": it is {what}; bring the rows as .parquet, .jsonl or .csv."
@@ -148,13 +156,50 @@ def _refuse_wide(head: bytes, name: str) -> None:
         found = "UTF-16" if sample.count(0) <= len(sample) * 3 // 5 else "UTF-32"
     if found:
         raise DataError(
-            f"{name} is {found}, UTF-8 is expected; convert it: iconv -f {found} -t UTF-8 {name} > converted, or save "
-            "it again as UTF-8."
+            f"{name} is {found}, UTF-8 is expected; convert it: iconv -f {found} -t UTF-8 {quote(name)} > converted, or "
+            "save it again as UTF-8."
         )
+
+
+def _require_lines(path: Path, kind: str, name: str) -> None:
+    """DataError when the first line that is not blank shows JSON that is not one object per line."""
+    first = b""
+    with open_text(path, kind) as file:
+        while not first and (data := file.readline(_LINE_BYTES)):
+            first = data.strip()
+    if first.startswith(b"["):
+        what, how = "one JSON list", "'.[]'"
+    elif first == b"{":
+        what, how = "JSON objects over several lines", "."
+    elif _is_by_columns(first):
+        raise DataError(
+            f"{name} is one JSON object that holds whole columns, one object per line is expected; write it again, in "
+            "pandas with to_json(orient='records', lines=True)."
+        )
+    else:
+        return
+    raise DataError(
+        f"{name} is {what}, one object per line is expected; convert it: jq -c {how} {quote(name)} > rows.jsonl."
+    )
+
+
+def _is_by_columns(line: bytes) -> bool:
+    """Whether a line is an object that holds nothing but lists and tables; one that was cut is known by its start."""
+    if len(line) == _LINE_BYTES:
+        return _COLUMN.match(line) is not None
+    try:
+        values = json.loads(line) if line.startswith(b"{") else None
+    except (ValueError, RecursionError):
+        return False
+    return (
+        isinstance(values, dict)
+        and bool(values)
+        and all(isinstance(value, dict | list) for value in values.values())
+    )
 
 
 def _not_utf8(byte: int, line: int, name: str) -> DataError:
     return DataError(
         f"{name} is not UTF-8: byte 0x{byte:02X} in line {line}. If it was saved as Latin-1 or Windows-1252, convert "
-        f"it: iconv -f WINDOWS-1252 -t UTF-8 {name} > converted; otherwise it is damaged, copy it again."
+        f"it: iconv -f WINDOWS-1252 -t UTF-8 {quote(name)} > converted; otherwise it is damaged, copy it again."
     )

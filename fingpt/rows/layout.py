@@ -8,7 +8,7 @@ A split has one source, and no data file is passed over: what cannot be placed i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -49,7 +49,16 @@ _NO_DATA = tuple(
     ".lock .md5 .sha1 .sha256 .sha512 .sig .asc".split()
 )
 # What tools write beside the rows.
-_BESIDE = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}
+_BESIDE = {
+    "dataset_dict.json",
+    "dataset_info.json",
+    "dataset_infos.json",
+    "state.json",
+    "thumbs.db",
+}
+# What `datasets` keeps beside a saved data set that was worked with; `load_from_disk` does not read it either.
+_CACHE = re.compile(r"(.*/)?(cache-[0-9a-f]{8,}(_\d+_of_\d+)?\.arrow|tmp\w{6,})")
+_PARTITION = re.compile(r"(?:.*/)?(\w+)=[^/]*/[^/]+")
 _SHARD = re.compile(r"(.*?)[-_.]?(\d+)[-_]of[-_](\d+)(.*)")
 _PART = re.compile(r"part-(\d+)\b.*")
 _NUMBER = re.compile(r"\d+")
@@ -95,8 +104,10 @@ def find_layout(
     model beside them). Raises MissingInputError when there is no data file, DataError when one is not read or a
     split has two sources.
     """
-    seen = sorted(name for name in names if not _hidden(name))
-    data = [name for name in seen if _is_data(name)]
+    seen = sorted(name for name in names if name and not _hidden(name))
+    saved = {name.removesuffix("state.json") for name in seen if name.endswith("state.json")}
+    data = [name for name in seen if _is_data(name) and not _is_cache(name, saved)]
+    _refuse_partitions(data, where)
     readable = [name for name in data if kind_of(name)]
     if not readable:
         shown = ", ".join(seen[:8]) or "nothing"
@@ -145,6 +156,22 @@ def _is_data(name: str) -> bool:
         return True
     # train.txt, test.csv.old, train without any ending: named after a split and nothing that is known to be no data.
     return bool(_STEM.fullmatch(lower)) and not lower.endswith(_NO_DATA)
+
+
+def _is_cache(name: str, saved: Collection[str]) -> bool:
+    """Whether a file is a cache in one of the folders `saved`, which `save_to_disk` has written."""
+    match = _CACHE.fullmatch(name)
+    return match is not None and (match[1] or "") in saved
+
+
+def _refuse_partitions(names: Iterable[str], where: str) -> None:
+    """DataError for folders named `column=value`: that column is in no file, so its rows lack it."""
+    for name in names:
+        if match := _PARTITION.fullmatch(name):
+            raise DataError(
+                f"Source {where} is partitioned: {name} stands for a value of '{match[1]}' by its folder's name alone; "
+                "write the rows again with all columns in the files (without partition_cols or partitionBy)."
+            )
 
 
 def _split_named(name: str) -> str:

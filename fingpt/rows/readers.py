@@ -25,6 +25,8 @@ MAX_UNPACKED_BYTES = 4 << 30
 
 _BATCH_ROWS = 16
 _DELIMITERS = ",;\t"
+# Excel's own first line, which names the delimiter of those that follow.
+_EXCEL_MARKS = tuple(f"sep={each}" for each in _DELIMITERS)
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError, KeyError)
 
 
@@ -199,6 +201,8 @@ def _read_csv(
     """CSV with a header, quoted as spreadsheets and pandas do; `line` counts rows, which may span several lines."""
     csv.field_size_limit(1 << 30)  # a row that is too large is refused below, and reading goes on
     first = text.readline(MAX_ROW_BYTES)
+    if first.rstrip("\r\n") in _EXCEL_MARKS:
+        first = text.readline(MAX_ROW_BYTES)
     delimiter = max(_DELIMITERS, key=lambda each: len({*columns} & {*_fields(first, each)}))
     header = _fields(first, delimiter)
     _require_columns(header, name, columns)
@@ -220,8 +224,8 @@ def _read_csv(
                 yield RawRow(split, name, line, values)
     except csv.Error as fault:
         raise DataError(
-            f"{name} is not readable CSV after row {line} ({fault}); quote fields that hold line breaks, or bring the "
-            "rows as .parquet or .jsonl."
+            f"{name} is not readable CSV after row {line} ({fault}); fields with quotes or line breaks need quotes "
+            'around them, and a quote within is written twice (""), not with a backslash; or bring .parquet or .jsonl.'
         ) from None
 
 
@@ -236,11 +240,6 @@ def _read_jsonl(
     line = 0
     while data := file.readline(MAX_ROW_BYTES + 1):
         line += 1
-        if line == 1 and data.lstrip()[:1] == b"[":
-            raise DataError(
-                f"{name} is one JSON list, one object per line is expected; convert it: "
-                f"jq -c '.[]' {name} > rows.jsonl."
-            )
         if len(data) > MAX_ROW_BYTES:
             yield _too_large(split, name, line, len(data) + _skip_line(file, data))
         elif data.strip():

@@ -17,6 +17,7 @@ from fingpt.prep.source import read_rows
 from fingpt.rows.readers import read_file
 from fingpt.runs import freeze as freeze_module
 from fingpt.runs.freeze import freeze_source
+from fingpt.storage import LocalStore
 
 TRAIN, TEST = range(6), range(8, 11)
 
@@ -291,6 +292,98 @@ def test_another_encoding_is_one_sentence_at_submit(name, encode, said, store, r
     assert "\n" not in str(caught.value)
     assert name in str(caught.value)
     assert list(store.keys()) == []
+
+
+def test_rows_as_spreadsheets_and_line_writers_leave_them_are_read(read, rows, wanted, tmp_path):
+    import pandas
+
+    table = pandas.DataFrame(rows(TRAIN))
+    (tmp_path / "a").mkdir()
+    text = "sep=;\r\n" + table.to_csv(sep=";", index=False)
+    (tmp_path / "a/train.csv").write_bytes(text.encode("utf-8-sig"))
+    (tmp_path / "a/test.csv").write_bytes(table[:0].to_csv().encode())
+    assert read(tmp_path / "a") == {"train": wanted["train"]}
+    lines = text_of(rows(TRAIN))
+    (tmp_path / "train.jsonl").write_text("\n \n" + lines.replace("\n", "\r\n\n"))
+    assert read(tmp_path / "train.jsonl") == {"train": wanted["train"]}
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / "part-00000-a.json").write_text(lines)
+    (parts / "part-00001-a.json").write_text("")  # Spark writes one for an empty partition
+    assert read(parts) == {"train": wanted["train"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "said"),
+    [
+        (
+            "a.json",
+            lambda rows: "\n" + json.dumps(rows),
+            r"a\.json is one JSON list.* jq -c '.\[\]' a\.json > rows",
+        ),
+        (
+            "a.json",
+            lambda rows: "\n".join(json.dumps(each, indent=2) for each in rows),
+            r"a\.json is JSON objects over several lines.* jq -c \. a\.json > rows",
+        ),
+        (
+            "a.json",
+            lambda rows: json.dumps({key: [each[key] for each in rows] for key in rows[0]}),
+            "whole columns.*orient='records', lines=True",
+        ),
+        (
+            "a.json",
+            lambda rows: json.dumps(
+                {k: {str(n): r[k] for n, r in enumerate(rows * 200)} for k in rows[0]}
+            ),
+            "whole columns.*orient='records', lines=True",
+        ),
+        (
+            "a.csv",
+            lambda rows: pandas_csv(rows, doublequote=False, escapechar="\\"),
+            "not readable CSV after row 0 .*written twice",
+        ),
+        ("a.jsonl", lambda _: "<!DOCTYPE html>\n<html>sign in</html>", "it is an HTML page"),
+        ("a.parquet", lambda _: "\n<html>sign in</html>", "parquet file: it is an HTML page"),
+        ("a.parquet", lambda _: "", "parquet file: it is empty"),
+    ],
+)
+def test_what_other_programs_write_in_place_of_rows_is_named_with_the_way_out(
+    name, write, said, read, rows, tmp_path
+):
+    given = [{**each, "prompt": each["prompt"].replace("stock", '"stock"')} for each in rows(TRAIN)]
+    (tmp_path / name).write_text(write(given))
+    with pytest.raises(DataError, match=said):
+        read(tmp_path / name)
+
+
+def pandas_csv(rows, **options):
+    import pandas
+
+    return pandas.DataFrame(rows).to_csv(index=False, **options)
+
+
+def test_a_row_of_chat_messages_is_refused_as_a_row_and_not_as_columns(read, rows, tmp_path):
+    chat = [{**each, "prompt": [{"role": "user"}]} for each in rows(TRAIN)]
+    (tmp_path / "a.jsonl").write_text(text_of(chat))
+    with pytest.raises(DataError, match="column 'prompt' holds list, not text"):
+        read(tmp_path / "a.jsonl")
+
+
+def test_the_marks_that_s3_consoles_put_for_folders_are_no_files(
+    store, rows, monkeypatch, tmp_path
+):
+    class Marked(LocalStore):
+        def keys(self, prefix=""):
+            yield from ("", "data/", *super().keys(prefix))
+
+    parquet(tmp_path / "bucket/data/train.parquet", rows(TRAIN))
+    marked = Marked(tmp_path / "bucket")
+    monkeypatch.setattr(freeze_module, "open_store", lambda _: marked)
+    assert freeze_source(store, config("s3://bucket")).prep.source.startswith("raw/")
+    (tmp_path / "bucket/data/train.parquet").rename(tmp_path / "bucket/notes.txt")
+    with pytest.raises(MissingInputError, match=r"no rows, only notes\.txt"):
+        freeze_source(store, config("s3://bucket"))
 
 
 def test_one_json_list_says_how_to_make_lines_of_it(read, rows, tmp_path):

@@ -56,6 +56,20 @@ def test_nothing_that_is_read_is_said_with_what_is_there():
         single_file("rows.xlsx")
 
 
+def test_what_a_saved_data_set_keeps_for_itself_is_not_read():
+    saved = ["train/data-00000-of-00001.arrow", "train/state.json", "train/dataset_info.json"]
+    caches = ["train/cache-8544e9c5e772a554.arrow", "train/cache-8544e9c5_00000_of_00002.arrow"]
+    assert layout(*saved, *caches, "Thumbs.db") == {"train": (saved[0],)}
+    with pytest.raises(DataError, match="2 sources of split train"):
+        layout(saved[0], caches[0])  # nothing says who wrote these
+
+
+def test_a_source_that_is_partitioned_by_folders_names_the_column_that_no_file_holds():
+    names = [f"train/symbol={symbol}/part-0.parquet" for symbol in ("AAAA", "BBBB")]
+    with pytest.raises(DataError, match=r"is partitioned: train/symbol=AAAA.* value of 'symbol'"):
+        layout(*names, "test.parquet")
+
+
 @pytest.mark.parametrize(
     "name", ["test.txt", "test", "test.csv.old", "test.jsonl~", "test-00000-of-00001", "val.html2"]
 )
