@@ -28,7 +28,8 @@ LINEAR_LAYERS: tuple[str, ...] = (
 class ModelSpec:
     """One base model: where its weights come from and how it is spoken to.
 
-    `revision` pins the hub commit (or the recipe version of a tiny model). `stop_tokens` end an answer, the first of
+    `revision` pins the hub commit (or the recipe version of a tiny model); `former_bases` are names of the same
+    repository, which the hub forwards and older adapters bear. `stop_tokens` end an answer, the first of
     them is the one that is trained; `pad_token` pads batches. `title` is what charts call the model. `licence` is the
     hub's word for the base's licence, `terms` what an adapter's user must know of it.
     """
@@ -43,6 +44,7 @@ class ModelSpec:
     licence: str
     terms: str
     tiny: bool = False
+    former_bases: tuple[str, ...] = ()
     lora_targets: tuple[str, ...] = LINEAR_LAYERS
 
     @property
@@ -68,6 +70,7 @@ MODELS: dict[str, ModelSpec] = {
             title="Llama-3.1-8B",
             base="meta-llama/Llama-3.1-8B-Instruct",
             revision="0e9e39f249a16976918f6564b8830bc894c89659",
+            former_bases=("meta-llama/Meta-Llama-3.1-8B-Instruct",),
             family="llama31",
             stop_tokens=_LLAMA_STOPS,
             pad_token=_LLAMA_PAD,

@@ -41,7 +41,7 @@ def read_pairs(answers: Path, source: str, store: ObjectStore, scratch: Path) ->
     row, and a label outside the grammar. A missing prediction (null) is an empty answer, which no parser reads.
     """
     rows = _test_rows(source, store, scratch, answers)
-    given = _read(answers, answers.name, _ANSWER_COLUMNS)
+    given = _read(answers, str(answers), _ANSWER_COLUMNS)
     truth = _by_key(rows, f"The test rows of {source}")
     found = _by_key(given, f"{answers}")
     _refuse_unmatched(
@@ -124,6 +124,8 @@ def _scores_dict(scores: ParserScores) -> dict[str, Any]:
 
 
 def _read(path: Path, name: str, columns: tuple[str, ...]) -> list[Row]:
+    if path.is_dir():
+        raise MissingInputError(f"{path} is a folder; name one file of answers in it.")
     if not path.is_file():
         raise MissingInputError(
             f"{path} does not exist; name a file with columns {', '.join(columns)}."

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pydantic import SecretStr
@@ -21,6 +22,7 @@ from pydantic import SecretStr
 from fingpt import log
 from fingpt.config import LoraConfig, RunConfig, local_path
 from fingpt.errors import ConfigError, DataError, MissingInputError
+from fingpt.eval.foreign_weights import WEIGHTS, check_tensors
 from fingpt.models import LINEAR_LAYERS, ModelSpec, spec
 from fingpt.record import canonical_json
 from fingpt.runs.manifest import AdapterManifest, decode, encode
@@ -28,15 +30,11 @@ from fingpt.runs.run import adapter_manifest_key, adapter_prefix
 from fingpt.storage import ObjectStore, TooLargeError, open_store, put, upload_tree
 from fingpt.storage.files import file_ref, translate_os_errors
 
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+CONFIG = "adapter_config.json"
 WAYS = "a folder with both, s3://bucket/prefix, or hub:owner/name@commit"
 
 _FROZEN = re.compile(r"adapters/([0-9a-f]{32})/?")
 _HUB = re.compile(r"hub:([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
-_TENSOR = re.compile(
-    r"base_model\.model\.model\.layers\.(\d{1,4})\.(?:self_attn|mlp)\.(\w+)\.lora_([AB])\.weight"
-)
-_KINDS = ("F32", "F16", "BF16")
 _MOST_BYTES = {CONFIG: 1 << 20, WEIGHTS: 8 << 30}
 _MOST_RANK, _MOST_ALPHA = 1024, 1 << 20
 
@@ -135,7 +133,7 @@ def _prepare(
     """The checked adapter as it is to be stored, with the folder of its two files."""
     folder = _gather(source, model, scratch, fetch)
     lora = check_settings(read_settings(folder / CONFIG, source), model, source)
-    _check_tensors(folder / WEIGHTS, lora, source)
+    check_tensors(folder / WEIGHTS, lora, source)
     (folder / CONFIG).write_bytes(own_config(lora, model))
     refs = (file_ref(folder / name, f"adapter/{name}") for name in (CONFIG, WEIGHTS))
     manifest = AdapterManifest(
@@ -201,6 +199,7 @@ def _gather(source: str, model: ModelSpec, scratch: Path, fetch: FetchFromHub) -
         hint = (
             f" {pickle} is not read: save it again with safe_serialization=True." if pickle else ""
         )
+        hint += _checkpoints_below(source)
         raise MissingInputError(
             f"The adapter {source} has no {' and no '.join(missing)}; give {WAYS}.{hint}"
         )
@@ -210,6 +209,18 @@ def _gather(source: str, model: ModelSpec, scratch: Path, fetch: FetchFromHub) -
             "files of the adapter that are not read", files=", ".join(left[:20]), count=len(left)
         )
     return folder
+
+
+def _checkpoints_below(source: str) -> str:
+    """What to name instead where a folder holds a trainer's checkpoints; empty where it holds none."""
+    if source.startswith(("s3://", "hub:")):
+        return ""
+    path = local_path(source)
+    below = sorted(each.parent for each in path.glob(f"*/{CONFIG}"))
+    if not below:
+        return ""
+    newest = max(below, key=lambda each: (each / CONFIG).stat().st_mtime)
+    return f" Adapters lie below it, the newest: ADAPTER={quote(str(newest))}."
 
 
 def _repository(model: ModelSpec, name: str, commit: str) -> ModelSpec:
@@ -308,6 +319,7 @@ def _check_base(settings: Mapping[str, Any], model: ModelSpec, source: str) -> N
     """DataError when the adapter names another base or commit; what it does not name is said."""
     base, revision = settings.get("base_model_name_or_path"), settings.get("revision")
     name = base if isinstance(base, str) else ""
+    name = model.base if name in model.former_bases else name
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) and name != model.base:
         raise DataError(
             f"The adapter {source} was trained on {name}, not on {model.base}: an adapter only fits the base it was "
@@ -324,38 +336,3 @@ def _check_base(settings: Mapping[str, Any], model: ModelSpec, source: str) -> N
             f"The adapter {source} does not say which commit of {model.base} it was trained on; that it fits is taken "
             "on trust."
         )
-
-
-def _check_tensors(path: Path, lora: LoraConfig, source: str) -> None:
-    """DataError unless the weights are LoRA pairs of the rank and layers that the configuration names, all of them."""
-    from safetensors import SafetensorError, safe_open
-
-    found: dict[tuple[int, str, str], list[int]] = {}
-    try:
-        with safe_open(path, framework="np") as file:
-            for name in file.keys():  # noqa: SIM118 - no mapping
-                match, part = _TENSOR.fullmatch(name), file.get_slice(name)
-                if match is None or part.get_dtype() not in _KINDS:
-                    raise DataError(
-                        f"{WEIGHTS} of {source} holds '{name[:100]}' ({part.get_dtype()}), which is no LoRA weight "
-                        "of a linear layer of a Llama."
-                    )
-                found[int(match[1]), match[2], match[3]] = part.get_shape()
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(
-            f"{WEIGHTS} of {source} is no safetensors file: {str(error)[:120]}."
-        ) from None
-    layers = 1 + max((layer for layer, _, _ in found), default=-1)
-    wanted = {(n, t, ab) for n in range(layers) for t in lora.targets for ab in "AB"}
-    if not found or set(found) != wanted:
-        layer, target, side = min(set(found) ^ wanted, default=(0, lora.targets[0], "A"))
-        word = "lacks" if (layer, target, side) in wanted or not found else "has"
-        raise DataError(
-            f"{WEIGHTS} of {source} {word} lora_{side} of {target} in layer {layer}, other than target_modules says."
-        )
-    for (layer, target, side), shape in sorted(found.items()):
-        if len(shape) != 2 or shape[0 if side == "A" else 1] != lora.r:
-            raise DataError(
-                f"{WEIGHTS} of {source}: lora_{side} of {target} in layer {layer} has the shape {shape}, which is not "
-                f"rank {lora.r}."
-            )

@@ -156,8 +156,8 @@ def _refuse_wide(head: bytes, name: str) -> None:
         found = "UTF-16" if sample.count(0) <= len(sample) * 3 // 5 else "UTF-32"
     if found:
         raise DataError(
-            f"{name} is {found}, UTF-8 is expected; convert it: iconv -f {found} -t UTF-8 {quote(name)} > converted, or "
-            "save it again as UTF-8."
+            f"{name} is {found}, UTF-8 is expected; convert it: iconv -f {found} -t UTF-8 {quote(name)} > converted, "
+            "or save it again as UTF-8."
         )
 
 

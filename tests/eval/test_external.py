@@ -141,6 +141,18 @@ def test_a_missing_file_and_a_corrupt_one_are_told_apart(tmp_path):
             read(tmp_path, tmp_path / "a.parquet", test)
 
 
+def test_a_folder_of_answers_is_no_file_and_a_command_names_the_file_as_it_was_given(tmp_path):
+    test = parquet(tmp_path / "test.parquet", TEST)
+    (tmp_path / "my answers").mkdir()
+    with pytest.raises(MissingInputError, match="my answers is a folder; name one file"):
+        read(tmp_path, tmp_path / "my answers", test)
+    path = tmp_path / "my answers/a.json"
+    path.write_text(json.dumps(ANSWERS))
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, path, test)
+    assert f"convert it: jq -c '.[]' '{path}' > rows.jsonl" in str(caught.value)
+
+
 def test_any_flipped_byte_gives_pairs_or_a_sentence(tmp_path):
     test = parquet(tmp_path / "test.parquet", TEST)
     whole = bytearray(parquet(tmp_path / "a.parquet", ANSWERS).read_bytes())

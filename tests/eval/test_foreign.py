@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import shutil
 
 import numpy as np
@@ -209,6 +211,7 @@ def test_an_adapter_of_another_base_is_refused(store, adapter, settings, words):
         {"base_model_name_or_path": "/data/models/Llama-3.1-8B-Instruct"},
         {"base_model_name_or_path": None, "revision": None},
         {"revision": "main"},
+        {"base_model_name_or_path": "meta-llama/Meta-Llama-3.1-8B-Instruct", "revision": None},
     ],
 )
 def test_an_adapter_that_does_not_say_its_base_is_taken_and_that_is_said(
@@ -251,6 +254,9 @@ def write(folder, found):
         ({n: t.astype(np.int32) for n, t in tensors().items()}, "no LoRA weight"),
         ({n: t.reshape(-1) for n, t in tensors().items()}, "has the shape"),
         ({}, "lacks lora_A of q_proj"),
+        ({n: t[:0, 0] for n, t in tensors().items()}, "no numbers .*ZeRO 3.*save it again"),
+        ({n.replace(".weight", ".default.weight"): t for n, t in tensors().items()}, "no LoRA"),
+        ({f"_orig_mod.{n}": t for n, t in tensors().items()}, "no LoRA weight"),
     ],
 )
 def test_weights_that_are_not_what_the_configuration_says_are_refused(store, adapter, found, words):
@@ -264,6 +270,27 @@ def test_weights_that_are_no_safetensors_are_one_sentence(store, adapter, data):
     (adapter / WEIGHTS).write_bytes(data)
     with pytest.raises(DataError, match="is no safetensors file"):
         freeze(store, adapter)
+
+
+def test_a_pointer_in_place_of_the_weights_says_how_to_bring_them(store, adapter):
+    (adapter / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(DataError, match=r"Git LFS pointer.*git lfs pull"):
+        freeze(store, adapter)
+
+
+def test_a_trainer_s_folder_names_the_newest_of_its_checkpoints(store, adapter):
+    for number, age in ((200, 1), (100, 9)):
+        folder = adapter / f"checkpoint-{number}"
+        folder.mkdir()
+        shutil.copy(adapter / CONFIG, folder)
+        shutil.copy(adapter / WEIGHTS, folder)
+        os.utime(folder / CONFIG, (1_700_000_000 - age, 1_700_000_000 - age))
+    (adapter / CONFIG).unlink()
+    with pytest.raises(MissingInputError, match="newest: ADAPTER=") as caught:
+        freeze(store, adapter)
+    named = str(caught.value).rpartition("ADAPTER=")[2].rstrip(".")
+    assert shlex.split(named) == [str(adapter / "checkpoint-200")]
+    assert freeze(store, *shlex.split(named)).eval.adapter
 
 
 def test_a_pickle_is_not_read_and_the_way_out_is_named(store, adapter):
