@@ -12,7 +12,7 @@ def _hook(kind: type[BaseException], fault: BaseException, trace: TracebackType 
     """Ctrl-C while a command still imports its libraries is no fault: one sentence and the code of an interruption."""
     if not issubclass(kind, KeyboardInterrupt):
         return sys.__excepthook__(kind, fault, trace)
-    print("Interrupted before anything began; run the same command again.", file=sys.stderr)
+    sys.stderr.write("Interrupted before anything began; run the same command again.\n")
     sys.exit(143)
 
 

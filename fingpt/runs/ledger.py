@@ -138,7 +138,9 @@ def newest_run(store: ObjectStore) -> str:
 
 def no_run_in(uri: str) -> str:
     """What is said of a store without runs: a mistyped STORE looks like that too."""
-    return f"There is no run in {uri}; start one: make run MODEL=tiny-llama31, or name another STORE."
+    return (
+        f"There is no run in {uri}; start one: make run MODEL=tiny-llama31, or name another STORE."
+    )
 
 
 def seconds_since(stamp: str, now: datetime) -> float | None:

@@ -232,11 +232,15 @@ def test_the_part_of_the_end_to_end_suite_is_words_for_it_and_no_code(checkout):
         assert calls(checkout)[0][0] == wanted
 
 
-@pytest.mark.parametrize("part", ["4", "core", "1 2", "x", "*", "1\n2", f"$({RUN})", f"1`{RUN}`;{RUN}"])
+@pytest.mark.parametrize(
+    "part", ["4", "core", "1 2", "x", "*", "1\n2", f"$({RUN})", f"1`{RUN}`;{RUN}"]
+)
 def test_a_part_that_no_suite_has_is_refused_before_any_test(checkout, part):
     done = make(checkout, "test-slow", f"PART={part}")
     assert (done.returncode, calls(checkout)) == (2, [])
-    assert done.stderr.decode().startswith("PART is 1, 2 or 3 here; without it all slow tests run.\n")
+    assert done.stderr.decode().startswith(
+        "PART is 1, 2 or 3 here; without it all slow tests run.\n"
+    )
     suite = ROOT / "tests" / "e2e" / "run"
     alone = {"PATH": os.environ["PATH"], "KUBECONFIG": "/nonexistent"}
     done = subprocess.run([suite, "core", f"{part} 4"], env=alone, capture_output=True, timeout=60)

@@ -260,7 +260,9 @@ def test_what_cannot_be_made_is_not_said_to_be_unreadable(tmp_path, monkeypatch)
     monkeypatch.setattr(Path, "mkdir", failing(errno.ENOENT))
     store = LocalStore(tmp_path / "gone")
     for use in (lambda: store.create("a", b"x"), lambda: store.upload(tmp_path / "file", "a")):
-        with pytest.raises(PermissionDeniedError, match=r"gone/a cannot be written .*another folder"):
+        with pytest.raises(
+            PermissionDeniedError, match=r"gone/a cannot be written .*another folder"
+        ):
             use()
     with pytest.raises(MissingInputError, match="has no object a"):
         store.read("a")
