@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
+from fingpt.errors import Interrupted
+
 CONFIGS = Path(__file__).resolve().parent / "configs"
 """One file for each model that `--model` names."""
 
@@ -13,7 +15,7 @@ def _hook(kind: type[BaseException], fault: BaseException, trace: TracebackType 
     if not issubclass(kind, KeyboardInterrupt):
         return sys.__excepthook__(kind, fault, trace)
     sys.stderr.write("Interrupted before anything began; run the same command again.\n")
-    sys.exit(143)
+    sys.exit(Interrupted.exit_code)
 
 
 sys.excepthook = _hook

@@ -122,7 +122,9 @@ def gather_names(names: Iterable[str], fetch: Callable[[str], Path], where: str)
 
     layout = find_layout(some, where, holds_rows)
     if left_out:
-        log.event("files with other columns are no rows", where=where, files=", ".join(left_out))
+        log.event(
+            "files without the columns of rows are not read", where=where, files=", ".join(left_out)
+        )
     return Gathered(layout, fetch, where)
 
 
