@@ -55,9 +55,10 @@ ifneq ($(strip $(NAMESPACE)),)
 export FINGPT_NAMESPACE := $(NAMESPACE)
 endif
 
-# $(call flag,NAME,text): the text, a fixed one, where the variable NAME is set and is not 0 or no
-flag = $(if $(filter-out 0 no false,$($(1))),$(2))
-mode = $(or $(call flag,LOCAL,--mode local),$(call flag,DRY_RUN,--mode dry-run),$(call flag,WAIT,--mode wait))
+# $(call flag,NAME,text): the text, a fixed one, where the variable NAME says yes; a word that may mean either ends it
+flag = $(if $(filter-out 1 yes true 0 no false,$($(1)))$(word 2,$($(1))),$(error $(1) is 1 or 0 here))$(if \
+	$(filter 1 yes true,$($(1))),$(2))
+mode = $(or $(call flag,DRY_RUN,--mode dry-run),$(call flag,LOCAL,--mode local),$(call flag,WAIT,--mode wait))
 
 .PHONY: help
 help: ## print this list
@@ -84,6 +85,7 @@ test: setup ## run the unit tests on two cores
 fuzz: setup ## read 10,000 mutated inputs with every reader
 	@FINGPT_FUZZ=10000 $(PY) -m pytest -n 2 tests/test_fuzz.py
 test-slow: setup ## run the slow tests: whole runs, kill tests, several processes (PART=1, 2 or 3: a third of the kill tests)
+	@case "$$PART" in ''|[123]) ;; *) echo "PART is 1, 2 or 3 here; without it all slow tests run." >&2; exit 64 ;; esac
 	@$(PY) -m pytest -n 2 -m "slow and not e2e$${PART:+ and (part$$PART or not (part1 or part2 or part3))}"
 lint: setup ## check style and formatting
 	@$(PY) -m ruff check .
@@ -181,7 +183,7 @@ images: ## build the images of prep, train and eval, print their sizes
 .PHONY: kind-up kind-env kind-test kind-e2e kind-down
 kind-up: setup images ## a kind cluster with storage, images and chart; needs docker, kind, kubectl, helm
 	@k8s/kind/up
-kind-env: ## print what a shell needs to use it: eval "$$(make -s kind-env)"
+kind-env: ## print what a shell needs to use it: eval "$(make -s kind-env)"
 	@k8s/kind/up env
 kind-test: setup ## a student's session there; its pods must compute the bytes of `make demo` with OMP_NUM_THREADS=1
 	@tests/e2e/student

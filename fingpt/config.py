@@ -318,8 +318,8 @@ def parse_config(data: Mapping[str, Any], where: str) -> RunConfig:
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
-        faults = "; ".join(_sentence(dict(fault)) for fault in error.errors())
-        raise ConfigError(f"{where}: {faults}.") from None
+        faults = "; ".join(_sentence(dict(fault)).rstrip(".") for fault in error.errors())
+        raise ConfigError(f"{where}: {faults}{'' if faults.endswith('?') else '.'}") from None
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

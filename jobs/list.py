@@ -12,6 +12,7 @@ from rich.console import Console
 from fingpt import log
 from fingpt.cluster.listing import list_runs, render
 from fingpt.config import read_environment
+from fingpt.runs.ledger import no_run_in
 from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
@@ -30,6 +31,9 @@ def main(
         if as_json:
             for each in runs:
                 typer.echo(log.to_json(each.as_json()))
+            return
+        if not runs:
+            log.event(no_run_in(environment.store))
             return
         Console(width=None if sys.stdout.isatty() else _WIDE).print(render(runs))
 

@@ -1,5 +1,6 @@
 """RunConfig: strict loading, overrides, cross-field rules, identity."""
 
+import re
 import socket
 from pathlib import Path
 
@@ -65,6 +66,23 @@ def test_a_wrong_setting_is_named_with_what_was_expected(tmp_path, override, wor
         load_config(path, [override])
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert caught.value.exit_code == 64
+
+
+@pytest.mark.parametrize(
+    ("overrides", "end"),
+    [
+        (["train.lrr=1"], "'train.lrr' is no setting; did you mean 'lr'?"),
+        (["train.lora.targets=[o_porj]"], "did you mean 'o_proj'?"),
+        (["train.zzz=1", "prep.limit=0"], "warmup_ratio, weight_decay, zero_stage."),
+        (["train.lr=fast"], "unable to parse string as a number."),
+    ],
+)
+def test_a_sentence_about_settings_ends_once(tmp_path, overrides, end):
+    path = write(tmp_path, "model: llama31\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    assert str(caught.value).endswith(end)
+    assert not re.search(r"[.?][.;]", str(caught.value).removeprefix(str(path)))
 
 
 def test_zero_one_adam_is_refused_with_one_rank_and_taken_with_two():

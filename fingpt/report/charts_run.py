@@ -27,7 +27,7 @@ def loss_curves(report: Report) -> Chart:
     rows: list[Row] = [point.model_dump() for point in report.curves]
     colour, shape = by_model(titles)
     base = alt.Chart(named("rows")).encode(
-        x=alt.X("step:Q", title="optimizer step", axis=alt.Axis(tickMinStep=1)),
+        x=alt.X("step:Q", title="optimizer step", axis=alt.Axis(tickMinStep=1, tickCount=6)),
         y=alt.Y("loss:Q", title="loss, nats per answer token", scale=alt.Scale(zero=False)),
         color=colour,
     )

@@ -57,6 +57,9 @@ _LOOK: dict[str, Any] = {
         "titleFontSize": 12,
         "titleFontWeight": "normal",
     },
+    # Widths are measured in another font than the reader's, whose labels may be a fifth wider than the room for them.
+    "axisX": {"labelSeparation": 12},
+    "axisY": {"titlePadding": 16},
     "legend": {
         "labelColor": INK,
         "titleColor": INK,

@@ -16,6 +16,7 @@ from fingpt.reading import LINE_BYTES, parse_object
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.report.score_arrays import read_scores
 from fingpt.report.sides import Side, Step
+from fingpt.runs.ledger import require_run
 from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, decode
 from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import (
@@ -75,6 +76,8 @@ def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
     if len(set(run_ids)) != len(run_ids):
         raise ConfigError('A run is named twice; name different runs, such as RUNS="run-a run-b".')
     reading = Reading()
+    for run_id in run_ids:
+        require_run(store, run_id)
     runs = [load_run(store, run_id) for run_id in run_ids]
     models = [run.config.model for run in runs]
     for run in runs:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from fingpt.errors import FingptError, MissingInputError
+from fingpt.errors import ConfigError, FingptError, MissingInputError
 from fingpt.runs.attempt import Claim, Ending, Heartbeat, read_note
 from fingpt.runs.progress import Progress, progress
 from fingpt.runs.run import Run, Stage, attempt_key, claim_key, heartbeat_key, last_number, run_key
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import ObjectStore
+from fingpt.storage.keys import is_key
 
 FRESH_SECONDS = 120.0
 """A heartbeat younger than this is a working attempt's."""
@@ -102,12 +103,12 @@ def read_run(store: ObjectStore, run_id: str) -> RunRecord:
 
 
 def require_run(store: ObjectStore, run_id: str) -> None:
-    """MissingInputError, with the way to find the right one, when the store has no run of that id."""
-    if not run_id or not store.exists(run_key(run_id)):
-        named = f"There is no run '{run_id}' in {store.uri}" if run_id else "No run is named"
-        raise MissingInputError(
-            f"{named}; `make list` shows the runs of the store, RUN= names one, STORE= another store."
-        )
+    """The way to find the right one: ConfigError when no run is named, MissingInputError when the store lacks it."""
+    how = "`make list` shows the runs of the store, RUN= names one, STORE= another store."
+    if not run_id:
+        raise ConfigError(f"No run is named; {how}")
+    if not is_key(run_key(run_id)) or not store.exists(run_key(run_id)):
+        raise MissingInputError(f"There is no run '{run_id}' in {store.uri}; {how}")
 
 
 def run_ids(store: ObjectStore) -> Iterator[str]:
@@ -131,10 +132,15 @@ def newest_run(store: ObjectStore) -> str:
     """The run whose newest attempt started last; MissingInputError when the store has no run."""
     begun = [(_started(store, run_id), run_id) for run_id in run_ids(store)]
     if not begun:
-        raise MissingInputError(
-            f"There is no run in {store.uri}; start one: make run MODEL=tiny-llama31, or name another STORE."
-        )
+        raise MissingInputError(no_run_in(store.uri))
     return max(begun)[1]
+
+
+def no_run_in(uri: str) -> str:
+    """What is said of a store without runs: a mistyped STORE looks like that too."""
+    return (
+        f"There is no run in {uri}; start one: make run MODEL=tiny-llama31, or name another STORE."
+    )
 
 
 def seconds_since(stamp: str, now: datetime) -> float | None:

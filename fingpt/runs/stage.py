@@ -214,7 +214,7 @@ def _frame(
         body = load_body()
         with (
             claim(store, run.id, stage) as attempt,
-            _interrupted_byinterrupt_on_signals(),
+            _interrupted_by_signals(),
             _scratch() as scratch,
         ):
             # The attempt that was watched may have finished meanwhile.
@@ -276,7 +276,7 @@ def interrupt_on_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupted_byinterrupt_on_signals() -> Iterator[None]:
+def _interrupted_by_signals() -> Iterator[None]:
     """Turn a signal into Interrupted, whose code and sentence are stored as the attempt's ending."""
     try:
         yield

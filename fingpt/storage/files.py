@@ -24,6 +24,7 @@ COPY_BYTES = 1 << 20
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _ABSENT = {errno.ENOENT, errno.EISDIR}
+_NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
 
 
 @contextmanager
@@ -48,6 +49,13 @@ def from_os_error(error: OSError, path: Path, needed: int | None = None) -> Fing
         return PermissionDeniedError(
             f"{path} cannot be accessed ({reason}); give this user the right to it or choose another folder."
         )
+    if error.errno in _NO_FOLDER:
+        return StorageError(
+            f"{path} cannot be read or written: {reason}; a file is where a folder is needed: name another folder, or "
+            "move that file away."
+        )
+    if error.errno in _ABSENT and needed is not None:
+        return PermissionDeniedError(f"{path} cannot be written ({reason}); choose another folder.")
     if error.errno in _ABSENT:
         return MissingInputError(f"{path} is not a file that can be read ({reason}).")
     return StorageError(f"{path} cannot be read or written: {reason}.")

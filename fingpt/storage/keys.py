@@ -25,6 +25,11 @@ def check_key(key: str) -> str:
     return key
 
 
+def is_key(key: str) -> bool:
+    """Whether an object can have that key."""
+    return not _fault(key)
+
+
 def check_prefix(prefix: str) -> str:
     """`prefix` itself when it is empty or the beginning of a possible key; DataError otherwise."""
     if prefix.strip("/") or prefix.startswith("/"):

@@ -31,4 +31,4 @@ def test_a_run_s_files_go_to_a_folder_of_its_name_which_is_printed(run, store, t
 
 def test_an_unknown_or_unnamed_run_cannot_be_collected(run):
     assert run("--run", "llama31-00000000").exit_code == 66
-    assert run("--run", "").exit_code == 66
+    assert run("--run", "").exit_code == 64

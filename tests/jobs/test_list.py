@@ -33,3 +33,10 @@ def test_a_table_fits_a_pipe(store, tmp_path):
 def test_an_empty_store_is_an_empty_list(tmp_path):
     done = command(tmp_path, "list", "--json")
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_store_without_runs_is_named_for_it_may_be_the_wrong_one(tmp_path):
+    done = command(tmp_path, "list")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"There is no run in {(tmp_path / 'store').as_uri()}" in done.stderr
+    assert "another STORE" in done.stderr

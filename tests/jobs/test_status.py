@@ -32,12 +32,21 @@ def test_json_is_one_object_on_stdout(made, tmp_path):
     assert (data["run"], data["stage"], data["state"]) == (made.id, "train", "absent")
 
 
-@pytest.mark.parametrize("name", ["status", "logs", "verify"])
-def test_a_run_that_is_not_there_is_one_sentence_and_66(made, tmp_path, name):
-    done = command(tmp_path, name, "--run", "tiny-llama31-00000000")
+@pytest.mark.parametrize("run", ["tiny-llama31-00000000", "../../etc"])
+@pytest.mark.parametrize("name", ["status", "logs", "verify", "collect", "compare"])
+def test_a_run_that_is_not_there_is_one_sentence_and_66(made, tmp_path, name, run):
+    done = command(tmp_path, name, "--runs" if name == "compare" else "--run", run)
     assert done.returncode == 66
+    assert f"There is no run '{run}' in file:" in done.stderr
     assert "make list" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["logs", "verify", "collect"])
+def test_no_run_at_all_is_a_usage_error_that_says_where_runs_are_listed(made, tmp_path, name):
+    done = command(tmp_path, name)
+    assert done.returncode == 64
+    assert "make list" in done.stderr
 
 
 def test_an_empty_store_says_how_to_begin(tmp_path):

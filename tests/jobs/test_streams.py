@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,16 @@ def test_a_reader_that_leaves_changes_no_exit_code(made, tmp_path, left, name, c
     assert done.returncode == code, done.stderr
     assert "BrokenPipe" not in done.stderr
     assert "bug" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="There is no /dev/full here.")
+@pytest.mark.parametrize("name", ["status", "list"])
+def test_a_full_disk_behind_stdout_is_one_sentence_that_names_it(made, tmp_path, name):
+    with Path("/dev/full").open("wb") as full:
+        done = command(tmp_path, name, stdout=full.fileno())
+    assert done.returncode == 74
+    assert "No space left for /dev/stdout" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 @pytest.mark.parametrize("name", ["status", "verify", "list"])

@@ -22,6 +22,8 @@ COMMANDS = {
     **{name: f"jobs.{name}" for name in ("collect", "score", "status", "logs", "cancel", "list")},
     **{name: f"jobs.{name}" for name in ("verify", "doctor", "prune")},
 }
+FLAGS = ("LOCAL", "DRY_RUN", "WAIT", "DEEP", "CONFIRM")
+TEXTS = [name for name in NAMES if name not in FLAGS]
 RUN = "touch executed"
 HOSTILE = [
     *(f"{before}{RUN}{after}" for before, after in (("$(", ")"), ("`", "`"), ("$$(", ")"))),
@@ -132,12 +134,12 @@ def test_the_list_of_hostile_values_is_long_and_covers_every_variable():
 
 @pytest.mark.parametrize("value", HOSTILE, ids=ascii)
 def test_a_value_is_never_executed_and_arrives_as_it_was_given(checkout, value):
-    done = make(checkout, "run", "images", *(f"{name}={value}" for name in NAMES))
+    done = make(checkout, "run", "images", *(f"{name}={value}" for name in TEXTS))
     assert (done.returncode, done.stderr, done.stdout) == (0, b"", b"")
     seen = calls(checkout)
     assert [words[:2] for words, _ in seen] == [["-m", "jobs.submit"], []]
     (_, environment), (_, of_images) = seen
-    assert {environment[f"FINGPT_ARG_{name}"] for name in NAMES} == {value}
+    assert {environment[f"FINGPT_ARG_{name}"] for name in TEXTS} == {value}
     assert environment["FINGPT_STORE"] == environment["FINGPT_NAMESPACE"] == value
     assert {of_images[name] for name in ("REGISTRY", "TAG", "PUSH")} == {value}
     assert sorted(path.name for path in checkout.iterdir()) == sorted(
@@ -148,7 +150,8 @@ def test_a_value_is_never_executed_and_arrives_as_it_was_given(checkout, value):
 @pytest.mark.parametrize("target", [*COMMANDS, "images", "kind-env", "kind-e2e"])
 def test_no_target_reads_a_value_as_code(checkout, target):
     nasty = f"'\"`{RUN}`$({RUN})$(shell {RUN})\n{RUN} # \\"
-    done = make(checkout, target, *(f"{name}={nasty}" for name in NAMES))
+    texts = [name for name in TEXTS if (target, name) != ("collect", "ADAPTER")]
+    done = make(checkout, target, *(f"{name}={nasty}" for name in texts))
     assert (done.returncode, done.stderr, done.stdout) == (0, b"", b"")
     assert not (checkout / "executed").exists()
     words, environment = calls(checkout)[-1]
@@ -160,11 +163,11 @@ def test_no_target_reads_a_value_as_code(checkout, target):
 
 def test_a_value_from_the_environment_is_as_safe_as_one_on_the_command_line(checkout):
     nasty = f"$(shell {RUN})`{RUN}`'"
-    done = make(checkout, "run", **dict.fromkeys(NAMES, nasty))
+    done = make(checkout, "run", **dict.fromkeys(TEXTS, nasty))
     assert (done.returncode, done.stderr) == (0, b"")
     assert not (checkout / "executed").exists()
     ((_, environment),) = calls(checkout)
-    assert {environment[f"FINGPT_ARG_{name}"] for name in NAMES} == {nasty}
+    assert {environment[f"FINGPT_ARG_{name}"] for name in TEXTS} == {nasty}
 
 
 def test_a_variable_that_make_does_not_know_is_named_and_its_value_not_read(checkout):
@@ -180,6 +183,8 @@ def test_flags_are_words_of_our_own_and_zero_is_no(checkout):
         ("run", "DRY_RUN=1"): ["--mode", "dry-run"],
         ("run", "WAIT=1"): ["--mode", "wait"],
         ("run", "LOCAL=0", "WAIT=no"): [],
+        ("run", "LOCAL=1", "DRY_RUN=1", "WAIT=1"): ["--mode", "dry-run"],  # it creates nothing
+        ("prune", "CONFIRM=yes"): ["--confirm"],
         ("collect", "ADAPTER=1"): ["--adapter"],
         ("verify", "DEEP=1"): ["--deep"],
         ("prune", "CONFIRM=1"): ["--confirm"],
@@ -192,6 +197,23 @@ def test_flags_are_words_of_our_own_and_zero_is_no(checkout):
         assert words[2 + (given[0] == "run") :] == wanted, given
 
 
+@pytest.mark.parametrize("value", ["No", "off", "maybe", "1 no", *HOSTILE[::40]], ids=ascii)
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        *(("run", name) for name in ("LOCAL", "DRY_RUN", "WAIT")),
+        ("collect", "ADAPTER"),
+        ("verify", "DEEP"),
+        ("prune", "CONFIRM"),
+    ],
+)
+def test_a_flag_that_is_neither_yes_nor_no_starts_nothing(checkout, target, name, value):
+    done = make(checkout, target, f"{name}={value}")
+    assert done.returncode == 2
+    assert done.stderr.decode().endswith(f"*** {name} is 1 or 0 here.  Stop.\n")
+    assert (calls(checkout), (checkout / "executed").exists()) == ([], False)
+
+
 @pytest.mark.parametrize("target", ["cancel", "mirror"])
 def test_only_a_model_that_is_named_is_taken_off_the_cluster_or_mirrored(checkout, target):
     for given, wanted in (((), ""), (("MODEL=llama31",), "llama31")):
@@ -201,17 +223,45 @@ def test_only_a_model_that_is_named_is_taken_off_the_cluster_or_mirrored(checkou
         assert environment["FINGPT_ARG_DATA"] == "hub:a/b"
 
 
-@pytest.mark.parametrize("target", ["e2e", "test-slow"])
-def test_the_part_of_a_suite_is_words_for_it_and_no_code(checkout, target):
-    assert make(checkout, target, f"PART=1 $({RUN})`{RUN}`;{RUN} * \"'").returncode == 0
+def test_the_part_of_the_end_to_end_suite_is_words_for_it_and_no_code(checkout):
+    assert make(checkout, "e2e", f"PART=1 $({RUN})`{RUN}`;{RUN} * \"'").returncode == 0
     assert not (checkout / "executed").exists()
-    ((words, _),) = calls(checkout)
-    assert "*" in (words if target == "e2e" else words[-1])
-    if target == "e2e":
-        make(checkout, target, "PART=core 2")
-        assert calls(checkout)[0][0] == ["core", "2"]
-        make(checkout, target)
-        assert calls(checkout)[0][0] == []
+    assert "*" in calls(checkout)[0][0]
+    for given, wanted in ((["PART=core 2"], ["core", "2"]), ([], [])):
+        make(checkout, "e2e", *given)
+        assert calls(checkout)[0][0] == wanted
+
+
+@pytest.mark.parametrize(
+    "part", ["4", "core", "1 2", "x", "*", "1\n2", f"$({RUN})", f"1`{RUN}`;{RUN}"]
+)
+def test_a_part_that_no_suite_has_is_refused_before_any_test(checkout, part):
+    done = make(checkout, "test-slow", f"PART={part}")
+    assert (done.returncode, calls(checkout)) == (2, [])
+    assert done.stderr.decode().startswith(
+        "PART is 1, 2 or 3 here; without it all slow tests run.\n"
+    )
+    suite = ROOT / "tests" / "e2e" / "run"
+    alone = {"PATH": os.environ["PATH"], "KUBECONFIG": "/nonexistent"}
+    done = subprocess.run([suite, "core", f"{part} 4"], env=alone, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (64, b"")
+    assert done.stderr.startswith(b"PART is core, 1, 2 or 3")
+    assert not (checkout / "executed").exists()
+
+
+def test_a_part_of_the_slow_tests_is_a_third_of_those_that_take_turns(checkout):
+    for given, wanted in (
+        (["PART=2"], "slow and not e2e and (part2 or not (part1 or part2 or part3))"),
+        ([], "slow and not e2e"),
+    ):
+        assert make(checkout, "test-slow", *given).returncode == 0
+        assert calls(checkout)[0][0][-1] == wanted
+
+
+def test_a_command_that_the_list_prints_can_be_copied(checkout):
+    said = make(checkout, "help").stdout.decode()
+    assert 'eval "$(make -s kind-env)"' in said
+    assert "$$" not in said
 
 
 def test_the_tests_of_a_checkout_do_not_get_the_arguments_of_commands(checkout):

@@ -176,7 +176,7 @@ def test_a_signal_while_a_busy_server_is_waited_for_is_honoured(proxied):
     assert seconds_to_exit(store, body) < 3
 
 
-@pytest.mark.slow  # five seconds of patience
+@pytest.mark.slow  # five seconds of retries
 def test_a_signal_in_an_outage_ends_the_stage_within_every_grace_period(proxied):
     store, proxy = proxied
 

@@ -250,3 +250,19 @@ def test_objects_have_the_permissions_that_the_user_gives_files(local, tmp_path)
     mode = (tmp_path / "plain").stat().st_mode
     assert (tmp_path / "store/a").stat().st_mode == mode
     assert (tmp_path / "store/tree/b").stat().st_mode == mode
+
+
+def test_what_cannot_be_made_is_not_said_to_be_unreadable(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="a file is where a folder is needed: name another"):
+        LocalStore(tmp_path / "file").create("a", b"x")
+    # As /proc does, and a network drive that has gone.
+    monkeypatch.setattr(Path, "mkdir", failing(errno.ENOENT))
+    store = LocalStore(tmp_path / "gone")
+    for use in (lambda: store.create("a", b"x"), lambda: store.upload(tmp_path / "file", "a")):
+        with pytest.raises(
+            PermissionDeniedError, match=r"gone/a cannot be written .*another folder"
+        ):
+            use()
+    with pytest.raises(MissingInputError, match="has no object a"):
+        store.read("a")

@@ -85,7 +85,7 @@ def test_a_busy_endpoint_is_waited_for(moto_lab, at_once, before_sending, answer
     assert moto_lab.store.read("a") == b"x"
 
 
-def test_patience_ends(moto_lab, at_once, before_sending, answer):
+def test_retries_end(moto_lab, at_once, before_sending, answer):
     impatient = s3.S3Store(moto_lab.client, moto_lab.bucket, retry_seconds=0.05)
     before_sending(moto_lab, "*", answer(500, "InternalError"))
     with pytest.raises(TransientError, match=r"busy or broken .*run the same command again"):

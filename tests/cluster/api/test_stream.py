@@ -1,4 +1,4 @@
-"""Lines of a log pass once, and patience is bounded."""
+"""Lines of a log pass once, and retries are bounded."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_pauses_grow_to_a_bound_and_shrink_when_an_answer_comes(monkeypatch):
     assert slept == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 0.5]
 
 
-def test_patience_ends_with_the_last_error(monkeypatch):
+def test_retries_end_with_the_last_error(monkeypatch):
     clock = iter([0.0, 599.0, 601.0])
     monkeypatch.setattr(stream.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(stream.time, "sleep", lambda _: None)
