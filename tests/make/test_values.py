@@ -21,6 +21,7 @@ COMMANDS = {
     **dict.fromkeys(("compare", "demo"), "jobs.compare"),
     **{name: f"jobs.{name}" for name in ("collect", "score", "status", "logs", "cancel", "list")},
     **{name: f"jobs.{name}" for name in ("verify", "doctor", "prune")},
+    "cves": "images.cves",
 }
 RUN = "touch executed"
 HOSTILE = [
@@ -127,7 +128,7 @@ def calls(checkout: Path) -> list[tuple[list[str], dict[str, str]]]:
 
 def test_the_list_of_hostile_values_is_long_and_covers_every_variable():
     assert len(set(HOSTILE)) >= 100
-    assert len(NAMES) == 22
+    assert len(NAMES) == 23
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=ascii)
@@ -145,7 +146,7 @@ def test_a_value_is_never_executed_and_arrives_as_it_was_given(checkout, value):
     )
 
 
-@pytest.mark.parametrize("target", [*COMMANDS, "images", "kind-env", "kind-e2e"])
+@pytest.mark.parametrize("target", [*COMMANDS, "images", "sbom", "pin-base", "kind-env", "kind-e2e"])
 def test_no_target_reads_a_value_as_code(checkout, target):
     nasty = f"'\"`{RUN}`$({RUN})$(shell {RUN})\n{RUN} # \\"
     done = make(checkout, target, *(f"{name}={nasty}" for name in NAMES))
