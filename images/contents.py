@@ -33,6 +33,9 @@ logging.getLogger("debian.copyright").setLevel(logging.ERROR)
 _FILE_BYTES = 64 << 20
 
 _STATUS = "var/lib/dpkg/status"
+_STATUS_OF_ONE = re.compile(
+    r"var/lib/dpkg/status\.d/[^/.]+"
+)  # files of a package that were copied without apt
 _OS_RELEASE = "usr/lib/os-release"
 _OWNED = re.compile(r"var/lib/dpkg/info/[^/]+\.list")
 _COPYRIGHT = re.compile(r"usr/share/doc/([^/]+)/copyright")
@@ -147,7 +150,7 @@ def read_files(stream: IO[bytes], where: str) -> tuple[Package, ...]:
 
 
 def _is_read(path: str) -> bool:
-    wanted = (_OWNED, _COPYRIGHT, _DISTRIBUTION, _PATCHLEVEL)
+    wanted = (_STATUS_OF_ONE, _OWNED, _COPYRIGHT, _DISTRIBUTION, _PATCHLEVEL)
     return path in (_STATUS, _OS_RELEASE) or any(each.fullmatch(path) for each in wanted)
 
 
@@ -155,7 +158,9 @@ def _debian(files: dict[str, bytes], links: dict[str, str]) -> Iterable[Package]
     release = dict(
         re.findall(r'^(ID|VERSION_ID)="?([^"\n]*)"?$', _text(files.get(_OS_RELEASE, b"")), re.M)
     )
-    for entry in Deb822.iter_paragraphs(files[_STATUS].decode("utf-8", "replace")):
+    single = sorted(path for path in files if _STATUS_OF_ONE.fullmatch(path))
+    status = "\n\n".join(_text(files[path]) for path in (_STATUS, *single))
+    for entry in Deb822.iter_paragraphs(status):
         if not entry.get("Status", "").endswith(" installed"):
             continue
         name, version = entry["Package"], entry["Version"]
@@ -182,11 +187,9 @@ def copyright_licences(text: str) -> tuple[str, ...]:
         parsed = Copyright(text.splitlines(), strict=False)
     except (NotMachineReadableError, MachineReadableFormatError, ValueError):
         return ()
-    named = [
-        part.license for part in (*parsed.all_files_paragraphs(), parsed.header) if part.license
-    ]
+    named = [part.license for part in parsed.all_files_paragraphs()] + [parsed.header.license]
     return tuple(
-        sorted({licence.synopsis.strip() for licence in named if licence.synopsis.strip()})
+        sorted({each.synopsis.strip() for each in named if each and each.synopsis.strip()})
     )
 
 

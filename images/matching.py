@@ -136,16 +136,24 @@ def _vulnerability(
     target: Target, names: frozenset[str], members: list[Hit], rated: Mapping[str, Severity]
 ) -> Vulnerability:
     advisories = [advisory for advisory, _ in members]
-    about = names.union(*(each.upstream for each in advisories))
     return Vulnerability(
         target=target,
         names=names,
         severity=max(each.severity for each in advisories)
-        or max(rated.get(name, Severity.UNKNOWN) for name in about),
+        or _rated_elsewhere(names, advisories, rated),
         fixed=tuple(sorted({version for each in advisories for version in each.fixed})),
         summary=min((each.summary for each in advisories if each.summary), default=""),
         undecided=not any(decided for _, decided in members),
     )
+
+
+def _rated_elsewhere(
+    names: frozenset[str], advisories: Iterable[Advisory], rated: Mapping[str, Severity]
+) -> Severity:
+    """What other records say: the worst of its names, or of all that a notice repairs if each of them is rated."""
+    repaired = {rated.get(name, Severity.UNKNOWN) for each in advisories for name in each.upstream}
+    own = max(rated.get(name, Severity.UNKNOWN) for name in names)
+    return own or (Severity.UNKNOWN if Severity.UNKNOWN in repaired else max(repaired, default=own))
 
 
 def sort_out(
@@ -153,7 +161,8 @@ def sort_out(
 ) -> tuple[list[Vulnerability], list[Vulnerability]]:
     """Those that stand, and those that an entry of the policy accepts, its last day included."""
     holding = {(each.package, each.id) for each in accepted if each.until >= today}
-    stand, ignored = [], []
+    stand: list[Vulnerability] = []
+    ignored: list[Vulnerability] = []
     for one in found:
         packages = {one.target.name, one.target.shown.partition(" ")[0]}
         is_accepted = any((package, name) in holding for package in packages for name in one.names)
