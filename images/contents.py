@@ -187,9 +187,10 @@ def copyright_licences(text: str) -> tuple[str, ...]:
         parsed = Copyright(text.splitlines(), strict=False)
     except (NotMachineReadableError, MachineReadableFormatError, ValueError):
         return ()
-    named = [part.license for part in parsed.all_files_paragraphs()] + [parsed.header.license]
+    stated: list[Any] = [part.license for part in parsed.all_files_paragraphs()]
+    stated.append(parsed.header.license)
     return tuple(
-        sorted({each.synopsis.strip() for each in named if each and each.synopsis.strip()})
+        sorted({each.synopsis.strip() for each in stated if each and each.synopsis.strip()})
     )
 
 
