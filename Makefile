@@ -28,6 +28,7 @@ TAG     ?=#             of the images; empty: their content's hash
 PUSH    ?=#             1: push the images
 PART    ?=#             core, 1, 2 or 3 of the end-to-end tests; 1, 2 or 3 of the slow ones; empty: all
 KUEUE   ?=#             Kueue's manifest, a file or an address
+OSV     ?=#             known vulnerabilities: an all.zip of osv.dev, or a folder of them
 
 VENV := .venv
 PY   := $(VENV)/bin/python
@@ -37,8 +38,8 @@ DEMO_MODELS := tiny-llama31 tiny-deepseek-r1
 # A value is text: make must not expand it, nor a shell read it. So the raw text takes the place of each variable before
 # anything uses it, commands get it in their environment as FINGPT_ARG_<name>, and no recipe contains it.
 VALUES := PYTHON MODEL DATA LIMIT SET RUNS ANSWERS OUT ADAPTER LOCAL DRY_RUN WAIT STORE RUN NAMESPACE DEEP CONFIRM \
-	REGISTRY TAG PUSH PART KUEUE
-COMMANDS := tiny mirror prep train eval run compare collect score demo status logs cancel list verify doctor prune
+	REGISTRY TAG PUSH PART KUEUE OSV
+COMMANDS := tiny mirror prep train eval run compare collect score demo status logs cancel list verify doctor prune cves
 unknown := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(filter-out $(VALUES),$(name))))
 ifneq ($(strip $(unknown)),)
 $(error There is no variable $(strip $(unknown)); the variables are $(VALUES))
@@ -79,7 +80,7 @@ $(VENV)/ready: requirements/dev.txt requirements/cuda.txt requirements/torch-cpu
 	@requirements/install $(PY) dev
 	@touch $@
 
-.PHONY: test fuzz test-slow lint types
+.PHONY: test fuzz test-slow lint types chart scan e2e merges lock
 test: setup ## run the unit tests on two cores
 	@$(PY) -m pytest -n 2
 fuzz: setup ## read 10,000 mutated inputs with every reader
@@ -93,13 +94,11 @@ lint: setup ## check style and formatting
 types: setup ## check types
 	@$(PY) -m mypy
 
-.PHONY: chart
 chart: setup ## lint the chart and test what it renders; needs helm, 3 or 4
 	@for values in minimal full; do \
 	  helm lint --strict --quiet helm/fingpt-jobs -f helm/fingpt-jobs/ci/$$values-values.yaml; done
 	@$(PY) -m pytest tests/helm
 
-.PHONY: scan
 scan: setup $(SCAN)/ready ## check the Dockerfiles, the Jobs of a GPU site and what the chart renders; needs helm
 	@$(SCAN)/bin/hadolint --failure-threshold style images/*/Dockerfile
 	@made=$$(mktemp -d) && trap 'rm -rf "$$made"' EXIT && cp -r images tests/cluster/golden/llama31-*.yaml $$made && \
@@ -111,11 +110,9 @@ $(SCAN)/ready: requirements/scan.txt requirements/pip.txt
 	@requirements/install $(SCAN)/bin/python scan
 	@touch $@
 
-.PHONY: e2e
 e2e: setup ## test on the cluster that KUBECONFIG names, with this checkout's images (PART=core, 1, 2 or 3: a part)
 	@set -f; tests/e2e/run $$PART
 
-.PHONY: merges lock
 merges: setup ## install the official Llama-3 merges, under Meta's licence, for the golden renders
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/merges.txt
 lock: setup ## solve pyproject.toml anew into requirements/*.txt, with hashes
@@ -174,13 +171,18 @@ doctor: setup ## check what a run of MODEL on DATA needs: store, rights, weights
 prune: setup ## name what nothing needs any more in the store (CONFIRM=1: delete it)
 	@$(PY) -m jobs.prune $(call flag,CONFIRM,--confirm)
 
-## Images and cluster (REGISTRY= TAG= PUSH=)
+## Images and cluster (REGISTRY= TAG= PUSH= OSV=)
 
-.PHONY: images
+.PHONY: images sbom cves pin-base kind-up kind-env kind-test kind-e2e kind-down
 images: ## build the images of prep, train and eval, print their sizes
 	@images/build
+sbom: setup ## list what is in them as CycloneDX in build/sbom, and check its licences
+	@$(PY) -m images.sbom
+cves: setup ## hold these lists against known vulnerabilities, offline (OSV=)
+	@$(PY) -m images.cves
+pin-base: ## ask the registry for today's base image and write its digest into the Dockerfiles
+	@images/build pin
 
-.PHONY: kind-up kind-env kind-test kind-e2e kind-down
 kind-up: setup images ## a kind cluster with storage, images and chart; needs docker, kind, kubectl, helm
 	@k8s/kind/up
 kind-env: ## print what a shell needs to use it: eval "$(make -s kind-env)"
@@ -195,5 +197,5 @@ kind-down: ## delete that cluster and all that is in it
 ## Release
 
 .PHONY: clean-local
-clean-local: ## delete ./store, ./reports and the checkers' caches; keeps .venv
-	@rm -rf store reports collected .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean-local: ## delete ./store, ./reports, ./build and the checkers' caches; keeps .venv
+	@rm -rf store reports collected build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -21,8 +21,10 @@ def instructions(stage: str) -> list[str]:
 def parts(stage: str) -> dict[str, list[str]]:
     """Build stage → its instructions; the image itself is ''."""
     found: dict[str, list[str]] = {}
+    lines = instructions(stage)
+    assert lines[0].startswith("ARG PIN="), "the base comes before all"
     name = ""
-    for line in instructions(stage):
+    for line in lines[1:]:
         if line.startswith("FROM"):
             name = line.partition(" AS ")[2]
             found[name] = []
@@ -62,6 +64,16 @@ def test_a_shared_library_has_one_version_in_all_images():
     for name in (*STAGES, "torch"):
         shared = pins(name).items() - {("cupy-cuda13x", pins(name).get("cupy-cuda13x", ""))}
         assert {k: v for k, v in shared if k in developers and developers[k] != v} == {}
+
+
+def test_all_images_stand_on_one_base_that_is_named_by_its_digest():
+    pins = {line for stage in STAGES for line in instructions(stage) if line.startswith("ARG PIN=")}
+    assert len(pins) == 1
+    assert re.fullmatch(r"ARG PIN=@sha256:[0-9a-f]{64}", pins.pop())
+    for stage in STAGES:
+        first, *others = [line for line in instructions(stage) if line.startswith("FROM")]
+        assert first == "FROM python:3.11-slim-bookworm${PIN} AS base"
+        assert {re.split(r"\s+", line)[1] for line in others} <= {"base", *parts(stage)}
 
 
 def test_the_code_is_the_last_layer(stage):

@@ -8,6 +8,9 @@ import re
 import subprocess
 
 import pytest
+from packaging.utils import canonicalize_name
+
+from images.contents import read_image
 
 pytestmark = [pytest.mark.e2e, pytest.mark.core]
 
@@ -95,8 +98,28 @@ def test_labels_say_what_is_in_it(image):
     assert labels["org.opencontainers.image.title"] == f"fingpt-{stage}"
     assert re.fullmatch(r"\d+\.\d+\.\d+", labels["org.opencontainers.image.version"])
     assert labels["org.opencontainers.image.revision"]
+    assert labels["org.opencontainers.image.base.name"].startswith("python:3.11-slim-bookworm")
     assert re.fullmatch(r"[0-9a-f]{64}", labels["fingpt-jobs.lock-sha256"])
     assert (said["User"], said["StopSignal"]) == ("65532:65532", "SIGTERM")
+
+
+def test_the_list_of_what_is_in_it_is_what_its_own_tools_list(image):
+    _, name = image
+    listed = {(each.kind, each.name, each.version) for each in read_image(name).packages}
+    query = "dpkg-query -W -f '${Package}=${Version}\\n'; sed -n 's/^Version: /tini=/p' /var/lib/dpkg/status.d/tini"
+    debian = {("deb", *line.split("=", 1)) for line in output(name, "sh", "-c", query).split()}
+    code = "import importlib.metadata as m, sysconfig; found = m.distributions(path=[sysconfig.get_path('purelib')]); "
+    code += "print(*(f'{each.name}={each.version}' for each in found))"
+    lines = output(name, "/venv/bin/python", "-c", code).split()
+    python = {("pypi", canonicalize_name(line.split("=")[0]), line.split("=")[1]) for line in lines}
+    assert len(debian) > 50
+    assert len(python) > 50
+    assert {each for each in listed if each[0] == "deb"} == debian
+    assert python - listed == set()
+    carried = {
+        each for each in listed - python if each[0] == "pypi"
+    }  # within other distributions, or the base's own pip
+    assert len(carried) < 20
 
 
 def test_a_changed_line_of_code_moves_megabytes(image):

@@ -21,6 +21,7 @@ COMMANDS = {
     **dict.fromkeys(("compare", "demo"), "jobs.compare"),
     **{name: f"jobs.{name}" for name in ("collect", "score", "status", "logs", "cancel", "list")},
     **{name: f"jobs.{name}" for name in ("verify", "doctor", "prune")},
+    "cves": "images.cves",
 }
 FLAGS = ("LOCAL", "DRY_RUN", "WAIT", "DEEP", "CONFIRM")
 TEXTS = [name for name in NAMES if name not in FLAGS]
@@ -129,7 +130,7 @@ def calls(checkout: Path) -> list[tuple[list[str], dict[str, str]]]:
 
 def test_the_list_of_hostile_values_is_long_and_covers_every_variable():
     assert len(set(HOSTILE)) >= 100
-    assert len(NAMES) == 22
+    assert len(NAMES) == 23
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=ascii)
@@ -147,7 +148,7 @@ def test_a_value_is_never_executed_and_arrives_as_it_was_given(checkout, value):
     )
 
 
-@pytest.mark.parametrize("target", [*COMMANDS, "images", "kind-env", "kind-e2e"])
+@pytest.mark.parametrize("target", [*COMMANDS, "images", "sbom", "pin-base", "kind-env", "kind-e2e"])
 def test_no_target_reads_a_value_as_code(checkout, target):
     nasty = f"'\"`{RUN}`$({RUN})$(shell {RUN})\n{RUN} # \\"
     texts = [name for name in TEXTS if (target, name) != ("collect", "ADAPTER")]
