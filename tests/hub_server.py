@@ -1,8 +1,8 @@
-"""A hub on loopback, with as much of the protocol as its own client speaks for one model or data set at one commit.
+"""A hub on this machine, with as much of the protocol as its own client speaks for one model or data set at one commit.
 
 Small files are answered directly and known by git's SHA-1; large ones lie on another host (`localhost` instead of
-127.0.0.1), are known by their sha256, and may be asked for in ranges, as on the real hub. Faults are switched on by
-fields.
+127.0.0.1, where it listens on loopback), are known by their sha256, and may be asked for in ranges, as on the real
+hub. Faults are switched on by fields.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class HubServer:
     `served` replaces the bytes of a file that are sent, while its size and hash are announced as before; `cut` maps
     a large file to the number of bytes after which its first download breaks off; `status` answers everything with one
     code; `stall` holds weights back until it is set. `kind` is `models` or `datasets`, `branch` a name that means
-    `commit` now, `beside` more repositories of the same hub.
+    `commit` now, `beside` more repositories of the same hub. `address` is where it listens.
     """
 
     repo: str
@@ -45,11 +45,17 @@ class HubServer:
     branch: str = ""
     beside: list[HubServer] = field(default_factory=list)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    address: str = "127.0.0.1"
     port: int = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
+
+    @property
+    def store_url(self) -> str:
+        """Where large files lie."""
+        return self.url.replace("127.0.0.1", "localhost") + "/store"
 
     def asked(self, method: str, pattern: str) -> list[dict[str, str]]:
         """Headers of the requests whose path matches."""
@@ -136,11 +142,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not hub.large(name):
             return self.answer(200, hub.served.get(name, data), {**head, "ETag": f'"{blob(data)}"'})
         head |= {"X-Linked-Etag": f'"{sha256(data)}"', "X-Linked-Size": str(len(data))}
-        head["Location"] = f"http://localhost:{self.hub.port}/store/{name}"
+        head["Location"] = f"{self.hub.store_url}/{name}?of={hub.repo}"
         return self.answer(302, b"", head)
 
     def large_file(self, name: str) -> None:
-        hub = next(each for each in (self.hub, *self.hub.beside) if name in each.files)
+        owner = self.path.partition("?of=")[2]
+        hub = next(each for each in (self.hub, *self.hub.beside) if each.repo == owner)
         data = hub.served.get(name, hub.files[name])
         if hub.stall is not None and name.endswith(".safetensors"):
             hub.stall.wait(30)
@@ -167,9 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(hub: HubServer) -> Iterator[HubServer]:
-    """Serve `hub` on a free port of loopback."""
+    """Serve `hub` on a free port of its address."""
     handler = type("Handler", (_Handler,), {"hub": hub})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer((hub.address, 0), handler)
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign] # a client that goes away is no news
     hub.port = server.server_address[1]
