@@ -197,9 +197,9 @@ class Lab:
             for name, labels in names_and_labels.items()
         ]
         apply(self.name, *pods)
-        ready = ("--for=condition=Ready", "pod", "--all", "--timeout=120s")
-        kubectl("wait", "-n", self.storage, *ready)
-        kubectl("wait", "-n", self.name, *ready)
+        ready = ("--for=condition=Ready", "--timeout=120s")
+        kubectl("wait", "-n", self.storage, *ready, "pod", "--all")
+        kubectl("wait", "-n", self.name, *ready, *(f"pod/{name}" for name in names_and_labels))
         self.settle(next(iter(names_and_labels)), f"s3.{self.storage}.svc:{S3_PORT}")
 
     def settle(self, name: str, target: str, *, answers: bool = True) -> None:
