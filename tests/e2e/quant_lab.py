@@ -22,6 +22,7 @@ from typing import Any
 from tests.e2e.chart_lab import CREDENTIALS, INSTALLER, KEY, SECRET, Lab, image, kubectl
 from tests.e2e.invented_hub import hub
 from tests.e2e.laptop import QUANT, forwarded, kubeconfig_of, node_offers
+from tests.e2e.run_lab import nodes
 from tests.hub_server import TOKEN, HubServer, serving
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +101,8 @@ def opened(folder: Path) -> Iterator[QuantLab]:
         kubectl("create", "serviceaccount", QUANT, "-n", lab.name)
         _let_in(lab, served, folder)
         kubectl("wait", "-n", lab.storage, "--for=condition=Ready", "pod/s3", "--timeout=120s")
-        stack.enter_context(node_offers(GPU, 1))
+        if not any(GPU in node["status"]["allocatable"] for node in nodes().values()):
+            stack.enter_context(node_offers(GPU, 1))
         port = stack.enter_context(forwarded(lab.storage))
         (folder / "home").mkdir()
         environment = {
