@@ -1,8 +1,8 @@
-"""A hub on loopback, with as much of the protocol as its own client speaks for one model or data set at one commit.
+"""A hub on this machine, with as much of the protocol as its own client speaks for one model or data set at one commit.
 
 Small files are answered directly and known by git's SHA-1; large ones lie on another host (`localhost` instead of
-127.0.0.1), are known by their sha256, and may be asked for in ranges, as on the real hub. Faults are switched on by
-fields.
+127.0.0.1), are known by their sha256, and may be asked for in ranges, as on the real hub. Where it listens beyond
+loopback it answers them itself, as a site's mirror of the hub does. Faults are switched on by fields.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from urllib.parse import unquote
 
 OTHER_TOKEN, TOKEN = "hf_stranger", "hf_planted_token_0123456789"
 _STORE_BYTES = 1 << 16
+_LOOPBACK = "127.0.0.1"
 
 
 @dataclass
@@ -28,7 +29,7 @@ class HubServer:
     `served` replaces the bytes of a file that are sent, while its size and hash are announced as before; `cut` maps
     a large file to the number of bytes after which its first download breaks off; `status` answers everything with one
     code; `stall` holds weights back until it is set. `kind` is `models` or `datasets`, `branch` a name that means
-    `commit` now, `beside` more repositories of the same hub.
+    `commit` now, `beside` more repositories of the same hub. `address` is where it listens.
     """
 
     repo: str
@@ -45,11 +46,12 @@ class HubServer:
     branch: str = ""
     beside: list[HubServer] = field(default_factory=list)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    address: str = _LOOPBACK
     port: int = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     def asked(self, method: str, pattern: str) -> list[dict[str, str]]:
         """Headers of the requests whose path matches."""
@@ -99,7 +101,10 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.status:
             return self.refuse(hub.status, "", "something is wrong")
         if path.startswith("/store/"):
-            return self.large_file(path.removeprefix("/store/"))
+            owner = self.path.partition("?of=")[2]
+            hubs = (self.hub, *self.hub.beside)
+            hub = next(each for each in hubs if each.repo == owner)
+            return self.large_file(hub, path.removeprefix("/store/"), {})
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token not in ("", TOKEN, OTHER_TOKEN):
             return self.refuse(401, "", "Invalid credentials in Authorization header")
@@ -136,16 +141,17 @@ class _Handler(BaseHTTPRequestHandler):
         if not hub.large(name):
             return self.answer(200, hub.served.get(name, data), {**head, "ETag": f'"{blob(data)}"'})
         head |= {"X-Linked-Etag": f'"{sha256(data)}"', "X-Linked-Size": str(len(data))}
-        head["Location"] = f"http://localhost:{self.hub.port}/store/{name}"
+        if self.hub.address != _LOOPBACK:
+            return self.large_file(hub, name, head)
+        head["Location"] = f"http://localhost:{self.hub.port}/store/{name}?of={hub.repo}"
         return self.answer(302, b"", head)
 
-    def large_file(self, name: str) -> None:
-        hub = next(each for each in (self.hub, *self.hub.beside) if name in each.files)
+    def large_file(self, hub: HubServer, name: str, more: dict[str, str]) -> None:
         data = hub.served.get(name, hub.files[name])
         if hub.stall is not None and name.endswith(".safetensors"):
             hub.stall.wait(30)
         start = int((re.match(r"bytes=(\d+)-", self.headers.get("Range", "")) or [0, 0])[1])
-        head = {"Content-Length": str(len(data) - start)}
+        head = {**more, "Content-Length": str(len(data) - start)}
         if start:
             head["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         end = hub.cut.pop(name, len(data))
@@ -167,9 +173,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(hub: HubServer) -> Iterator[HubServer]:
-    """Serve `hub` on a free port of loopback."""
+    """Serve `hub` on a free port of its address."""
     handler = type("Handler", (_Handler,), {"hub": hub})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer((hub.address, 0), handler)
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign] # a client that goes away is no news
     hub.port = server.server_address[1]

@@ -104,23 +104,11 @@ def build(folder: Path, family: str) -> Path:
         pre_tokenizers,
         processors,
     )
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
 
     path = merge_file()
     if path is None:
         raise FileNotFoundError("The official Llama-3 merges are missing: make merges")
-    ranks = _ranks(path)
-    table = bytes_to_unicode()
-
-    def text(token: bytes) -> str:
-        return "".join(table[byte] for byte in token)
-
-    merges = [
-        (text(pair[0]), text(pair[1]))
-        for token in ranks
-        if len(token) > 1 and (pair := _last_merge(ranks, token)) is not None
-    ]
-    model = models.BPE({text(token): rank for token, rank in ranks.items()}, merges)
+    model = models.BPE(*_vocabulary_and_merges(path))
     model.ignore_merges = True
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

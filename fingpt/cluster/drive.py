@@ -70,7 +70,7 @@ def require_inputs(store: ObjectStore, run: Run, stages: Sequence[Stage]) -> Non
         if not store.exists(complete_key(run.id, each))
     ]
     if missing:
-        raise MissingInputError(" ".join(missing))
+        raise MissingInputError("; ".join(missing))  # a command ends at it, as in a shell
 
 
 def start(

@@ -90,7 +90,7 @@ def build_base_job(model: ModelSpec, template: dict[str, Any], site: Site) -> di
     container["args"] = ["--model", model.key]
     if model.tiny:
         container["command"] = [*container["command"][:-1], "jobs.tiny"]
-        site = site.model_copy(update={"hub_secret": ""})  # needs no token
+        site = site.model_copy(update={"hub_endpoint": "", "hub_secret": ""})  # needs no hub
     _set_site(job, MIRROR, site, 0)
     return job
 
@@ -202,6 +202,7 @@ def _set_environment(container: dict[str, Any], site: Site) -> None:
         "AWS_ENDPOINT_URL": site.endpoint,
         "AWS_REGION": site.region,
         "FINGPT_STORE": site.store,
+        "HF_ENDPOINT": site.hub_endpoint,
     }
     for variable in container["env"]:
         if variable["name"] in values:

@@ -91,10 +91,11 @@ class Site(Frozen):
     """The settings of one installation, as in the ConfigMap `fingpt-jobs`; an empty string means none.
 
     `store`: s3://bucket/prefix. `endpoint`: URL of the S3 server as pods see it, empty for AWS. `s3_secret`: Secret
-    with the key `credentials`, empty where pods get their identity from the platform. `hub_secret`: Secret with the key
-    `token`. `queue`: Kueue's LocalQueue. `cache_claim`: volume claim for base weights, else an emptyDir of
-    `cache_size`. `node_selector` and `tolerations` go to every pod, `runtime_class` to those with GPUs.
-    `deadline_seconds`: longest life of a stage's Job. `tiny_gpu`: tiny models ask for GPUs too.
+    with the key `credentials`, empty where pods get their identity from the platform. `hub_endpoint`: URL of the hub as
+    pods see it, empty for huggingface.co. `hub_secret`: Secret with the key `token`. `queue`: Kueue's LocalQueue.
+    `cache_claim`: volume claim for base weights, else an emptyDir of `cache_size`. `node_selector` and `tolerations` go
+    to every pod, `runtime_class` to those with GPUs. `deadline_seconds`: longest life of a stage's Job. `tiny_gpu`:
+    tiny models ask for GPUs too.
     """
 
     model_config = ConfigDict(alias_generator=to_camel)
@@ -103,6 +104,7 @@ class Site(Frozen):
     endpoint: str = ""
     region: str = "us-east-1"
     s3_secret: NameOrNone = ""
+    hub_endpoint: str = ""
     hub_secret: NameOrNone = ""
     images: Images
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
@@ -131,11 +133,12 @@ class Site(Frozen):
             ) from None
 
     @model_validator(mode="after")
-    def _endpoint_is_a_url(self) -> Self:
-        if self.endpoint and not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", self.endpoint):
-            raise ValueError(
-                "'endpoint' must look like https://host:port and hold no user name or password"
-            )
+    def _endpoints_are_urls(self) -> Self:
+        for name, url in (("endpoint", self.endpoint), ("hubEndpoint", self.hub_endpoint)):
+            if url and not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", url):
+                raise ValueError(
+                    f"'{name}' must look like https://host:port and hold no user name or password"
+                )
         return self
 
 

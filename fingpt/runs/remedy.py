@@ -1,7 +1,8 @@
 """Commands that messages tell a person to give: each repeats what makes it work for that very run.
 
 A run says itself what it is, so `stage_command` needs no memory of the command that made it: MODEL is the shipped
-configuration that is nearest, DATA its frozen rows, LIMIT, SET and ADAPTER all that differs.
+configuration that is nearest, DATA its frozen rows, LIMIT, SET and ADAPTER all that differs. Where make was told
+NAMESPACE or LOCAL, the command that is named says so, too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from fingpt.config import RunConfig, load_config, split_words
+from fingpt.config import RunConfig, argument, load_config, split_words
 from fingpt.models import spec
 from fingpt.runs.run import Run
 
@@ -27,20 +28,19 @@ def stage_command(store_uri: str, target: str, run: Run) -> str:
     words += [_word("SET", " ".join(map(_setting, overrides)))] if overrides else []
     words += [_word("ADAPTER", run.config.eval.adapter)] if run.config.eval.adapter else []
     local = any(image.startswith("local:") for image in run.images.values())
-    words += ["LOCAL=1"] if local and not store_uri.startswith("file:") else []
-    return " ".join([*words, *_store(store_uri)])
+    return " ".join([*words, *_where(store_uri, local=local)])
 
 
 def mirror_command(store_uri: str, model: str, source: str) -> str:
     """`make mirror` for the rows of `source` and the weights of `model`, if there is one and it is no tiny one."""
     words = ["make", "mirror"] + ([f"MODEL={model}"] if model and not spec(model).tiny else [])
-    return " ".join([*words, _data(source), *_store(store_uri)])
+    return " ".join([*words, _data(source), *_where(store_uri, local=_told_local())])
 
 
 def base_command(store_uri: str, model: str) -> str:
     """The command that brings the base weights of `model` into the store."""
     target = "tiny" if spec(model).tiny else "mirror"
-    return " ".join(["make", target, f"MODEL={model}", *_store(store_uri)])
+    return " ".join(["make", target, f"MODEL={model}", *_where(store_uri, local=_told_local())])
 
 
 def _data(source: str) -> str:
@@ -57,11 +57,20 @@ def _setting(override: str) -> str:
     return override if split_words(override, "SET") == [override] else shlex.quote(override)
 
 
-def _store(uri: str) -> list[str]:
-    """`STORE=…` unless it is the store that a command without it uses."""
+def _where(uri: str, *, local: bool) -> list[str]:
+    """`STORE=…` unless it is the store that a command without it uses; for a bucket, where its Jobs are to be."""
     if uri == (Path.cwd() / "store").as_uri():
         return []
-    return [_word("STORE", unquote(urlsplit(uri).path) if uri.startswith("file:") else uri)]
+    if uri.startswith("file:"):
+        return [_word("STORE", unquote(urlsplit(uri).path))]
+    namespace = argument("NAMESPACE").strip()
+    place = ["LOCAL=1"] if local else [_word("NAMESPACE", namespace)] if namespace else []
+    return [*place, _word("STORE", uri)]
+
+
+def _told_local() -> bool:
+    """Whether make was told LOCAL, as the Makefile reads it."""
+    return argument("LOCAL").strip() not in ("", "0", "no", "false")
 
 
 def _nearest(config: RunConfig) -> tuple[str, list[str]]:

@@ -180,7 +180,7 @@ CHECKS = {CONFIG: check_config, TOKENIZER: check_tokenizer}
 def shards(index: Any, listing: Container[str]) -> list[str]:
     """Names of the weight files: those of the `index`, or the single file where there is no index.
 
-    DataError when the index is none or names a file that is not announced beside it.
+    DataError when the index is none that transformers reads or names a file that is not announced beside it.
     """
     if index is None:
         return [WEIGHTS]
@@ -194,6 +194,11 @@ def shards(index: Any, listing: Container[str]) -> list[str]:
                 f"{INDEX} names '{name[:100]}', which is no safetensors file beside it; the repository cannot be "
                 "mirrored."
             )
+    if not isinstance(index.get("metadata"), dict):
+        raise DataError(
+            f"{INDEX} has no section 'metadata', without which transformers loads no shards; the repository cannot be "
+            "mirrored."
+        )
     return names
 
 

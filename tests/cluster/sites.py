@@ -27,6 +27,7 @@ def full_site_data() -> dict[str, str]:
         store="s3://bucket/forecasts",
         endpoint="https://s3.example:9000",
         region="eu-central-1",
+        hubEndpoint="https://models.example/hub",
         hubSecret="hub-token",
         pullPolicy="Always",
         pullSecrets='["registry-login"]',

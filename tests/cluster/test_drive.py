@@ -1,5 +1,6 @@
 """Driving a run: skip what is done, restart what ended, make a tiny base first, believe the bucket."""
 
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -191,8 +192,11 @@ def test_missing_inputs_are_all_named_before_any_pod(store):
     with pytest.raises(MissingInputError) as caught:
         drive.require_inputs(store, RUN, [Stage.TRAIN])
     said = str(caught.value)
-    assert "make tiny MODEL=tiny-llama31" in said
-    assert "make prep MODEL=tiny-llama31" in said
+    made, prepared = said.split("; Stage prep")  # else the first command would seem to go on
+    words = shlex.split(made.partition("there: ")[2])
+    assert words[:3] == ["make", "tiny", "MODEL=tiny-llama31"]
+    assert [word.partition("=")[0] for word in words[3:]] == ["STORE"]
+    assert "make prep MODEL=tiny-llama31" in prepared
 
 
 def test_prep_alone_needs_nothing(store):

@@ -12,6 +12,7 @@ import yaml
 from fingpt.cluster.job import (
     build_base_job,
     build_job,
+    build_rows_job,
     gpu_count,
     identity,
     job_name,
@@ -180,6 +181,18 @@ def test_the_hub_s_token_is_a_file_of_the_mirror_alone_and_only_where_it_is_need
     assert parts(base_job("llama31", site)) == set()  # no Secret is named
     assert parts(base_job("tiny-llama31", full_site)) == set()  # nothing is fetched
     assert not any(parts(built(run_of("llama31"), stage, full_site)) for stage in STAGES)
+
+
+def test_the_hub_s_address_is_the_site_s_and_only_where_the_hub_is_asked(site, full_site):
+    asks = [
+        base_job("llama31", full_site),
+        build_rows_job("hub:owner/rows@main", load_template("mirror"), full_site),
+    ]
+    assert [variables_of(job)["HF_ENDPOINT"] for job in asks] == ["https://models.example/hub"] * 2
+    assert "HF_ENDPOINT" not in variables_of(base_job("llama31", site))  # the client's own
+    others = [built(run_of("llama31"), stage, full_site) for stage in STAGES]
+    assert not any("HF_ENDPOINT" in variables_of(job) for job in others)
+    assert "HF_ENDPOINT" not in variables_of(base_job("tiny-llama31", full_site))
 
 
 def test_base_weights_are_fetched_by_prep_s_image_and_made_by_train_s(full_site):

@@ -66,8 +66,9 @@ def test_all_faults_are_named_at_once():
     assert all(name in str(caught.value) for name in ("store", "cacheSize", "images.eval"))
 
 
-def test_a_password_in_the_endpoint_is_refused_and_not_repeated():
-    with pytest.raises(ConfigError) as caught:
-        Site.of(site_data(endpoint="https://key:hunter2@s3.example"))
+@pytest.mark.parametrize("name", ["endpoint", "hubEndpoint"])
+def test_a_password_in_an_endpoint_is_refused_and_not_repeated(name):
+    with pytest.raises(ConfigError, match=f"'{name}' must look like") as caught:
+        Site.of(site_data(**{name: "https://key:hunter2@s3.example"}))
     assert "no user name or password" in str(caught.value)
     assert "hunter2" not in str(caught.value)

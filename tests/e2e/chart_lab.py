@@ -42,7 +42,8 @@ POD: dict[str, Any] = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 
-MAKE_BUCKET = "import os; os.makedirs('/data/store/fingpt'); os.makedirs('/data/meta')"
+MAKE_BUCKET = "import os, sys; os.makedirs('/data/store/' + sys.argv[1]); os.makedirs('/data/meta')"
+CREDENTIALS = f"[default]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
 
 # Tries every address of argv and says of each whether somebody answered.
 CONNECT = """
@@ -157,11 +158,17 @@ class Lab:
 
     def serve_s3(self) -> None:
         """A real S3 server with one bucket, and its key as the Secret that the chart's settings name."""
+        self.serve_bucket("fingpt")
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "fingpt-s3"}}
+        apply(self.name, {**secret, "stringData": {"credentials": CREDENTIALS}})
+
+    def serve_bucket(self, name: str) -> None:
+        """A real S3 server with one bucket; CREDENTIALS are its key."""
         folder = {"name": "data", "mountPath": "/data"}
         bucket = {
             "name": "bucket",
             "image": image("FINGPT_E2E_PREP"),
-            "command": ["python3", "-c", MAKE_BUCKET],
+            "command": ["python3", "-c", MAKE_BUCKET, name],
         }
         gateway = {
             "name": "s3",
@@ -176,9 +183,6 @@ class Lab:
         for each in (bucket, gateway):
             each.update(volumeMounts=[folder])
         apply(self.storage, pod("s3", {"app": "s3"}, spec), service("s3", S3_PORT))
-        credentials = f"[default]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n"
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "fingpt-s3"}}
-        apply(self.name, {**secret, "stringData": {"credentials": credentials}})
 
     def start(self, names_and_labels: Mapping[str, Mapping[str, str]]) -> None:
         """Pods that listen on PORT and otherwise wait; returns when all of them and the S3 server answer."""
@@ -193,9 +197,9 @@ class Lab:
             for name, labels in names_and_labels.items()
         ]
         apply(self.name, *pods)
-        ready = ("--for=condition=Ready", "pod", "--all", "--timeout=120s")
-        kubectl("wait", "-n", self.storage, *ready)
-        kubectl("wait", "-n", self.name, *ready)
+        ready = ("--for=condition=Ready", "--timeout=120s")
+        kubectl("wait", "-n", self.storage, *ready, "pod", "--all")
+        kubectl("wait", "-n", self.name, *ready, *(f"pod/{name}" for name in names_and_labels))
         self.settle(next(iter(names_and_labels)), f"s3.{self.storage}.svc:{S3_PORT}")
 
     def settle(self, name: str, target: str, *, answers: bool = True) -> None:

@@ -122,6 +122,38 @@ def test_the_bucket_is_found_by_its_endpoint(helm, endpoint, peer, port):
     assert rule == {"to": [peer], "ports": [{"protocol": "TCP", "port": port}]}
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "peer", "port"),
+    [
+        ("http://hub:8080", {"podSelector": {}}, 8080),
+        (
+            "http://hub.models.svc/api",
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "models"}}},
+            80,
+        ),
+        ("https://10.1.2.3/hub", {"ipBlock": {"cidr": "10.1.2.3/32"}}, 443),
+    ],
+)
+def test_a_hub_of_the_site_s_own_is_found_by_its_endpoint(helm, endpoint, peer, port):
+    rule = egress(helm, "fingpt-hub", "--set", f"hub.endpoint={endpoint}")
+    assert rule == {"to": [peer], "ports": [{"protocol": "TCP", "port": port}]}
+
+
+def test_a_hub_at_another_name_needs_addresses_which_go_before_what_follows(helm):
+    named = ("--set", "hub.endpoint=https://models.example/hub")
+    said = refusal(helm, "minimal", *named)
+    assert "networkPolicy.hub.to must say at which addresses the hub answers" in said
+    assert "models.example is a name" in said
+    given = ("--set", "networkPolicy.hub.to[0].ipBlock.cidr=10.1.2.3/32")
+    rule = egress(helm, "fingpt-hub", *named, *given)
+    assert rule["to"] == [{"ipBlock": {"cidr": "10.1.2.3/32"}}]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 443}]
+    (port,) = egress(helm, "fingpt-hub", *named, *given, "--set", "networkPolicy.hub.ports[0]=1")[
+        "ports"
+    ]
+    assert port["port"] == 1
+
+
 @pytest.mark.parametrize("endpoint", ["", "https://s3.example.com", "http://s3.storage:7070"])
 def test_a_bucket_at_a_name_outside_the_cluster_needs_addresses(helm, endpoint):
     said = refusal(helm, "minimal", "--set", f"store.endpoint={endpoint}")

@@ -132,6 +132,7 @@ SECRETS = [
     "hub.token=hf_abcdefgh",
     "hub.secret=hf_abcdefgh",
     "store.endpoint=http://key:word@s3.storage.svc",
+    "hub.endpoint=http://key:word@hub.models.svc",
     "store.uri=s3://key:word@bucket",
 ]
 

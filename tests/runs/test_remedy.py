@@ -119,6 +119,24 @@ def test_a_store_that_is_the_default_is_not_named(monkeypatch, tmp_path):
     assert mirror_command(uri, "tiny-llama31", "hub:a/b@v1") == "make mirror DATA=hub:a/b@v1"
 
 
+def test_a_command_goes_where_make_was_told_to_go(monkeypatch):
+    bucket = "s3://b/p"
+    monkeypatch.setenv("FINGPT_ARG_NAMESPACE", "forecasts")
+    assert given(base_command(bucket, "llama31")) == {
+        "MODEL": "llama31",
+        "NAMESPACE": "forecasts",
+        "STORE": bucket,
+    }
+    run = Run.of(load_config(CONFIGS / "tiny-llama31.yaml"), {"prep": "x@sha256:1"})
+    assert given(stage_command(bucket, "prep", run))["NAMESPACE"] == "forecasts"
+    monkeypatch.setenv("FINGPT_ARG_LOCAL", "1")
+    words = given(mirror_command(bucket, "llama31", "hub:a/b@v1"))
+    assert (words["LOCAL"], words["STORE"], "NAMESPACE" in words) == ("1", bucket, False)
+    assert set(given(base_command("file:///elsewhere", "llama31"))) == {"MODEL", "STORE"}
+    monkeypatch.setenv("FINGPT_ARG_LOCAL", "0")
+    assert "LOCAL" not in given(base_command(bucket, "llama31"))
+
+
 def test_a_run_of_this_machine_in_a_bucket_stays_on_it(store):
     config = load_config(CONFIGS / "tiny-llama31.yaml", ["prep.source=raw/0123456789abcdef"])
     assert "LOCAL=1" in stage_command("s3://b", "prep", Run.of(config, LOCAL)).split()

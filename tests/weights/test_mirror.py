@@ -330,6 +330,7 @@ def test_a_file_that_finds_no_room_is_named_with_what_it_needs(store, server, mo
         ("generation_config.json", {"custom_generate": "a/b"}, "'custom_generate'"),
         ("model.safetensors.index.json", {"weight_map": {}}, "no table of weights"),
         ("model.safetensors.index.json", {"weight_map": {"a": ["b"]}}, "no table of weights"),
+        ("model.safetensors.index.json", {"weight_map": {"a": SHARDS[0]}}, "no section 'metadata'"),
         ("model.safetensors.index.json", {"weight_map": {"a": "../x.safetensors"}}, "'../x.s"),
         ("model.safetensors.index.json", {"weight_map": {"a": "pytorch_model.bin"}}, "'pytorch_"),
         ("model.safetensors.index.json", {"weight_map": {"a": "gone.safetensors"}}, "'gone.s"),

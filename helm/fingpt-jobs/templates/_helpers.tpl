@@ -43,27 +43,49 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if .Values.cache.create }}fingpt-cache{{ else }}{{ .Values.cache.claim }}{{ end -}}
 {{- end }}
 
-{{/* Port of the S3 server as its URL says. */}}
-{{- define "fingpt.storePort" -}}
-{{- $url := urlParse .Values.store.endpoint -}}
+{{/* Port of an endpoint as its URL says; takes the URL. */}}
+{{- define "fingpt.port" -}}
+{{- $url := urlParse . -}}
 {{- $written := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- default (ternary "80" "443" (eq $url.scheme "http")) $written -}}
 {{- end }}
 
-{{/* Peers of the S3 server as JSON: those of the values, or what follows from the endpoint. */}}
-{{- define "fingpt.storePeers" -}}
-{{- $host := (urlParse .Values.store.endpoint).hostname -}}
+{{/* Peers that follow from an endpoint's URL as JSON, nothing where it is a name of no Service; takes the URL. */}}
+{{- define "fingpt.endpointPeers" -}}
+{{- $host := (urlParse .).hostname -}}
 {{- $namespace := regexReplaceAll "^[a-z0-9-]+\\.([a-z0-9-]+)\\.svc(\\..+)?$" $host "${1}" -}}
-{{- if .Values.networkPolicy.store.to -}}
-{{- toJson .Values.networkPolicy.store.to -}}
-{{- else if regexMatch "^[0-9]+(\\.[0-9]+){3}$" $host -}}
+{{- if regexMatch "^[0-9]+(\\.[0-9]+){3}$" $host -}}
 {{- list (dict "ipBlock" (dict "cidr" (print $host "/32"))) | toJson -}}
 {{- else if and $host (not (contains "." $host)) -}}
 {{- list (dict "podSelector" dict) | toJson -}}
 {{- else if and $host (ne $namespace $host) -}}
 {{- list (dict "namespaceSelector" (dict "matchLabels" (dict "kubernetes.io/metadata.name" $namespace))) | toJson -}}
+{{- end -}}
+{{- end }}
+
+{{/* Peers of the S3 server as JSON: those of the values, or what follows from the endpoint. */}}
+{{- define "fingpt.storePeers" -}}
+{{- $follows := include "fingpt.endpointPeers" .Values.store.endpoint -}}
+{{- if .Values.networkPolicy.store.to -}}
+{{- toJson .Values.networkPolicy.store.to -}}
+{{- else if $follows -}}
+{{- $follows -}}
 {{- else -}}
-{{- printf "networkPolicy.store.to must say at which addresses the bucket answers, because %s is a name and a NetworkPolicy takes none: --set 'networkPolicy.store.to[0].ipBlock.cidr=52.216.0.0/15', or 0.0.0.0/0 for every public address; a Service of this cluster is found by itself as NAME.NAMESPACE.svc." (default "AWS" $host) | fail -}}
+{{- printf "networkPolicy.store.to must say at which addresses the bucket answers, because %s is a name and a NetworkPolicy takes none: --set 'networkPolicy.store.to[0].ipBlock.cidr=52.216.0.0/15', or 0.0.0.0/0 for every public address; a Service of this cluster is found by itself as NAME.NAMESPACE.svc." ((urlParse .Values.store.endpoint).hostname | default "AWS") | fail -}}
+{{- end -}}
+{{- end }}
+
+{{/* The same of the model hub, where an empty list means nobody; without an endpoint it is huggingface.co. */}}
+{{- define "fingpt.hubPeers" -}}
+{{- $follows := include "fingpt.endpointPeers" .Values.hub.endpoint -}}
+{{- if not (kindIs "invalid" .Values.networkPolicy.hub.to) -}}
+{{- toJson .Values.networkPolicy.hub.to -}}
+{{- else if not .Values.hub.endpoint -}}
+{{- list (dict "ipBlock" (dict "cidr" "0.0.0.0/0")) | toJson -}}
+{{- else if $follows -}}
+{{- $follows -}}
+{{- else -}}
+{{- printf "networkPolicy.hub.to must say at which addresses the hub answers, because %s is a name and a NetworkPolicy takes none: --set 'networkPolicy.hub.to[0].ipBlock.cidr=10.1.2.3/32', or 0.0.0.0/0 for every public address; a Service of this cluster is found by itself as NAME.NAMESPACE.svc." (urlParse .Values.hub.endpoint).hostname | fail -}}
 {{- end -}}
 {{- end }}
 
@@ -114,7 +136,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* Refuses a key or token among the values, also when the schema was skipped. */}}
 {{- define "fingpt.refuseKeys" -}}
-{{- range $section, $known := dict "store" (list "uri" "endpoint" "region" "secret") "hub" (list "secret") }}
+{{- range $section, $known := dict "store" (list "uri" "endpoint" "region" "secret") "hub" (list "endpoint" "secret") }}
 {{- $values := get $.Values $section }}
 {{- range $key := without (keys $values | sortAlpha) "" }}
 {{- if not (has $key $known) }}
@@ -127,5 +149,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- if contains "@" (print .Values.store.uri .Values.store.endpoint) }}
 {{- fail "store.uri and store.endpoint must hold no user name or password: put them into a Secret and name it as store.secret." }}
+{{- end }}
+{{- if contains "@" .Values.hub.endpoint }}
+{{- fail "hub.endpoint must hold no user name or password: put the hub's token into a Secret and name it as hub.secret." }}
 {{- end }}
 {{- end }}
