@@ -371,7 +371,7 @@ def test_ci_calls_make_targets_that_exist() -> None:
 
 
 def test_the_makefile_stays_short() -> None:
-    assert len((ROOT / "Makefile").read_text(encoding="utf-8").splitlines()) <= 200
+    assert len((ROOT / "Makefile").read_text(encoding="utf-8").splitlines()) <= 240
 
 
 def test_every_end_to_end_test_belongs_to_exactly_one_part() -> None:
