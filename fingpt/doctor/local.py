@@ -92,7 +92,7 @@ def _from_hub(
     except PermissionDeniedError as fault:
         return failed(name, fault)
     except FingptError as fault:
-        message = f"{missing} The hub cannot be asked from here: {fault}"
+        message = f"{str(missing).rstrip('.')}. The hub cannot be asked from here: {fault}"
         return Check(name, Grade.FAIL, message, code=MissingInputError.exit_code)
     return Check(
         name,

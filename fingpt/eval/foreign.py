@@ -31,7 +31,10 @@ from fingpt.storage import ObjectStore, TooLargeError, open_store, put, upload_t
 from fingpt.storage.files import file_ref, translate_os_errors
 
 CONFIG = "adapter_config.json"
-WAYS = "a folder with both, s3://bucket/prefix, or hub:owner/name@commit"
+WAYS = (
+    f"a folder with {CONFIG} and {WEIGHTS}, or such a one as s3://bucket/prefix or "
+    "hub:owner/name@commit"
+)
 
 _FROZEN = re.compile(r"adapters/([0-9a-f]{32})/?")
 _HUB = re.compile(r"hub:([\w.-]+/[\w.-]+)@([0-9a-f]{40})")

@@ -55,10 +55,12 @@ def balance_over_time(parts: Parts) -> str:
             x=alt.X(
                 "yearweek(week):T",
                 title=None,
-                axis=alt.Axis(format="%b %y", tickCount=6, labelOverlap=True),
+                axis=alt.Axis(format="%b %Y", tickCount=5, labelOverlap=True),
             ),
             y=alt.Y(
-                "rows:Q", title="rows down  |  rows up", axis=alt.Axis(format="d", tickCount=5)
+                "rows:Q",
+                title="rows down  |  rows up",
+                axis=alt.Axis(tickCount=5, labelExpr="format(abs(datum.value), 'd')"),
             ),
             color=_colour("label", {"up": UP, "down": DOWN}),
             opacity=alt.Opacity("opacity:Q", scale=None, legend=None),
