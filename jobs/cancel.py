@@ -35,8 +35,8 @@ def main(
         instance = instance_of(run.strip(), model.strip(), data.strip())
         if environment.store.startswith("file:"):
             raise ConfigError(
-                f"The store {environment.store} is a folder, so no Job works on {instance}. If a process of this machine "
-                "does (make status tells), end it with Ctrl-C where it was started."
+                f"The store {environment.store} is a folder, so no Job works on {instance}. If a process of this "
+                "machine does (make status tells), end it with Ctrl-C where it was started."
             )
         from fingpt.cluster.api.cluster import Cluster
 
