@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,8 @@ def _rating(vector: str) -> Severity:
     return _WORDS.get(word.upper(), Severity.LOW)
 
 
+# One version stands in thousands of records, and to parse it is what a scan takes time for.
+@lru_cache(maxsize=1 << 18)
 def python_key(version: str) -> Version:
     """PEP 440's order without the local part: advisories know 2.13.0, of which 2.13.0+cpu is a build."""
     try:
@@ -160,6 +163,7 @@ def python_key(version: str) -> Version:
         raise Incomparable(f"{version} is no version of PEP 440") from None
 
 
+@lru_cache(maxsize=1 << 18)
 def debian_key(version: str) -> NativeVersion:
     """The order of dpkg."""
     try:
@@ -181,13 +185,16 @@ def concerns(advisory: Advisory, version: str) -> bool:
     if version in advisory.versions:
         return True
     own = key(version)
-    listed = False
-    for each in advisory.versions:
-        try:
-            listed = listed or key(each) == own
-        except Incomparable:
-            continue  # a name that never was a version of ours
-    return listed or any(_within(events, own, key) for events in advisory.ranges)
+    if any(_same(each, own, key) for each in advisory.versions):
+        return True
+    return any(_within(events, own, key) for events in advisory.ranges)
+
+
+def _same(version: str, own: Any, key: Callable[[str], Any]) -> bool:
+    try:
+        return bool(key(version) == own)
+    except Incomparable:
+        return False  # a name that never was a version of ours
 
 
 def _within(events: tuple[tuple[str, str], ...], own: Any, key: Callable[[str], Any]) -> bool:
