@@ -88,7 +88,7 @@ def test_a_container_out_of_memory_is_called_so_and_resumes(run_lab, reference):
         assert run_lab.exits[pod][1] == "OOMKilled"
         one.finish()
         one.prove(reference)
-        assert "for want of memory" in one.past()
+        assert "most likely out of memory" in one.past()
     assert "out of memory" in one.seen.text()
 
 
