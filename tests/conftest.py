@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from fingpt.storage import ObjectStore, open_store
 
@@ -29,6 +30,10 @@ _SETTINGS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 _FOLDER = pytest.StashKey[str]()
+
+# How long one example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

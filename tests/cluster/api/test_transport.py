@@ -84,7 +84,7 @@ def test_a_handshake_that_is_cut_off_is_tried_again(tmp_path, monkeypatch):
         with pytest.raises(SetupError, match="ends connections during the TLS handshake"):
             Cluster.connect(kubeconfig=path)
         listener.shutdown(socket.SHUT_RDWR)
-    assert len(taken) > 2
+    assert len(taken) >= 2
 
 
 def test_a_busy_server_is_asked_again_when_it_says(cluster, api):
