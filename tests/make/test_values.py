@@ -146,7 +146,9 @@ def test_a_value_is_never_executed_and_arrives_as_it_was_given(checkout, value):
     )
 
 
-@pytest.mark.parametrize("target", [*COMMANDS, "images", "sbom", "pin-base", "kind-env", "kind-e2e"])
+@pytest.mark.parametrize(
+    "target", [*COMMANDS, "images", "sbom", "pin-base", "kind-env", "kind-e2e"]
+)
 def test_no_target_reads_a_value_as_code(checkout, target):
     nasty = f"'\"`{RUN}`$({RUN})$(shell {RUN})\n{RUN} # \\"
     done = make(checkout, target, *(f"{name}={nasty}" for name in NAMES))
