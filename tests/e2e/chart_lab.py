@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 import uuid
@@ -83,6 +84,16 @@ def kubectl(*words: str, stdin: str | None = None) -> str:
     done = run("kubectl", *words, stdin=stdin)
     assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
     return done.stdout
+
+
+def address_towards_nodes() -> str:
+    """The address of this machine by which pods may reach it: that of its way to the nodes."""
+    path = "{.items[0].status.addresses[?(@.type=='InternalIP')].address}"
+    node = kubectl("get", "nodes", "-o", f"jsonpath={path}")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((node, 9))
+        address: str = probe.getsockname()[0]
+    return address
 
 
 def apply(namespace: str, *objects: Mapping[str, Any]) -> None:

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,7 +18,16 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from tests.e2e.chart_lab import CREDENTIALS, INSTALLER, KEY, SECRET, Lab, image, kubectl
+from tests.e2e.chart_lab import (
+    CREDENTIALS,
+    INSTALLER,
+    KEY,
+    SECRET,
+    Lab,
+    address_towards_nodes,
+    image,
+    kubectl,
+)
 from tests.e2e.invented_hub import hub
 from tests.e2e.laptop import QUANT, forwarded, kubeconfig_of, node_offers
 from tests.e2e.run_lab import nodes
@@ -92,7 +100,7 @@ def opened(folder: Path) -> Iterator[QuantLab]:
     """Namespaces, S3 server, hub, chart and person; all gone afterwards."""
     lab = Lab()
     with ExitStack() as stack:
-        served = stack.enter_context(serving(hub(_address_towards_nodes())))
+        served = stack.enter_context(serving(hub(address_towards_nodes())))
         stack.callback(lab.close)
         lab.open()
         (export,) = (words for words in lines(PERSON) if words[0] == "export")
@@ -169,16 +177,6 @@ def _checkout(folder: Path) -> Path:
     for name in _NEEDED:
         (folder / name).symlink_to(ROOT / name)
     return folder
-
-
-def _address_towards_nodes() -> str:
-    """The address of this machine by which pods may reach it: that of its way to the nodes."""
-    path = "{.items[0].status.addresses[?(@.type=='InternalIP')].address}"
-    node = kubectl("get", "nodes", "-o", f"jsonpath={path}")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((node, 9))
-        address: str = probe.getsockname()[0]
-    return address
 
 
 def named_command(said: str, start: str) -> str:

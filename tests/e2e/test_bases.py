@@ -1,7 +1,6 @@
 """Base weights in pods: fetched from a gated hub with a token in a file, or made; and a run's results brought home.
 
-The hub runs beside the mirror in its container, because no cluster for tests has the real one; everything else of the
-pod is what the chart and k8s/mirror.yaml make of it.
+The hub is on this machine, outside the cluster, and stands in the chart's values as a site's own hub does.
 """
 
 from __future__ import annotations
@@ -17,41 +16,34 @@ import pytest
 
 from fingpt.cluster import drive
 from fingpt.cluster.api.cluster import Cluster
+from fingpt.config import load_config
 from fingpt.models import spec
+from fingpt.runs.freeze import SAMPLE
 from fingpt.runs.ledger import run_ids
+from fingpt.runs.raw import parse_hub
+from fingpt.runs.remedy import CONFIGS
 from fingpt.runs.run import Stage, complete_key
 from fingpt.storage import open_store
 from fingpt.storage.deleting import open_deleter
 from fingpt.weights.base import read_base_manifest
-from tests.e2e.chart_lab import apply, kubectl
+from tests.e2e.chart_lab import address_towards_nodes, apply, kubectl
 from tests.e2e.run_lab import RunLab
-from tests.hub_server import OTHER_TOKEN, TOKEN, repository
+from tests.hub_server import OTHER_TOKEN, TOKEN, HubServer, repository, serving
 
 pytestmark = pytest.mark.e2e
 
 MODEL, MADE = spec("llama31"), spec("tiny-deepseek-r1")
-HUB = Path(__file__).parents[1] / "hub_server.py"
-BESIDE_A_HUB = f"""
-import os, subprocess, sys, time
-time.sleep(10)  # so that it is still under way when `make mirror` comes
-sys.path.insert(0, "/hub")
-from hub_server import HubServer, repository, serving
-with serving(HubServer("{MODEL.base}", "{MODEL.revision}", repository(), gated=True)) as hub:
-    mirror = [sys.executable, "-m", "jobs.mirror", *sys.argv[1:]]
-    sys.exit(subprocess.run(mirror, env={{**os.environ, "HF_ENDPOINT": hub.url}}).returncode)
-"""
+ROOT, SPLITS = Path(__file__).parents[2], ("train", "test")
+ROWS = load_config(CONFIGS / f"{MODEL.key}.yaml").prep.source
 
 
-def start_mirror(lab: RunLab) -> None:
-    """The mirror's Job as it is submitted, with a hub of its own."""
-    cluster = Cluster.connect(lab.namespace)
-    job = drive.plan_base(MODEL, cluster.site())
-    pod = job["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    container["command"] = ["tini", "--", "python", "-c", BESIDE_A_HUB]
-    container["volumeMounts"].append({"name": "server", "mountPath": "/hub"})
-    pod["volumes"].append({"name": "server", "configMap": {"name": "hub-server"}})
-    drive.start(cluster, job)
+def gated_hub() -> HubServer:
+    """The gated model and the rows of its configuration, which `make mirror` brings with it."""
+    gated = HubServer(MODEL.base, MODEL.revision, repository(), gated=True)
+    rows = {f"{split}.parquet": (SAMPLE / f"{split}.parquet").read_bytes() for split in SPLITS}
+    name, branch = parse_hub(ROWS)
+    where = {"address": address_towards_nodes(), "kind": "datasets", "branch": branch}
+    return HubServer(name, "0" * 40, rows, beside=[gated], **where)
 
 
 def give_token(lab: RunLab, token: str) -> None:
@@ -71,25 +63,24 @@ def invented_weights(run_lab) -> Iterator[None]:
 @pytest.mark.part3
 @pytest.mark.usefixtures("invented_weights")
 def test_a_gated_model_is_mirrored_by_a_pod_that_make_mirror_follows(run_lab):
-    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hub-server"}}
-    apply(run_lab.namespace, {**config, "data": {HUB.name: HUB.read_text("utf-8")}})
-    run_lab.upgrade("upgrade", "--set", "hub.secret=fingpt-hub")
     words = ("submit", "mirror", "--model", MODEL.key)
+    with serving(gated_hub()) as hub:
+        run_lab.upgrade("upgrade", "--set", f"hub.secret=fingpt-hub,hub.endpoint={hub.url}")
+        cluster = Cluster.connect(run_lab.namespace)
 
-    give_token(run_lab, OTHER_TOKEN)
-    start_mirror(run_lab)
-    refused = run_lab.command(*words)  # one is under way: it is followed
-    print(f"a stranger's token: make mirror ended with {refused.returncode}: {refused.stderr}")
-    assert refused.returncode == 77
-    assert "accept its licence" in json.loads(refused.stderr.splitlines()[-1])["event"]
+        give_token(run_lab, OTHER_TOKEN)
+        refused = run_lab.command(*words)
+        print(f"a stranger's token: make mirror ended with {refused.returncode}: {refused.stderr}")
+        assert refused.returncode == 77
+        assert "accept its licence" in json.loads(refused.stderr.splitlines()[-1])["event"]
 
-    give_token(run_lab, TOKEN)
-    start_mirror(run_lab)
-    done = run_lab.command(*words)
-    print(f"the right token: make mirror ended with {done.returncode}: {done.stderr}")
-    assert done.returncode == 0
-    assert '"event": "file stored"' in done.stderr
-    assert TOKEN not in done.stderr
+        give_token(run_lab, TOKEN)
+        drive.start(cluster, drive.plan_base(MODEL, cluster.site()))
+        done = run_lab.command(*words)  # one is under way, or was: it is followed
+        print(f"the right token: make mirror ended with {done.returncode}: {done.stderr}")
+        assert done.returncode == 0
+        assert TOKEN not in done.stderr
+        assert hub.asked("GET", f"^/api/models/{MODEL.base}/")[-1]["authorization"]
     assert TOKEN not in kubectl("get", "jobs,pods,events", "-n", run_lab.namespace, "-o", "json")
     manifest = read_base_manifest(run_lab.store, MODEL)
     assert {file.name for file in manifest.files} < set(repository())
@@ -107,7 +98,7 @@ def test_a_base_that_a_pod_makes_has_the_bytes_that_this_machine_makes(run_lab, 
     assert done.returncode == 0
     words = [sys.executable, "-m", "jobs.tiny", "--model", MADE.key]
     environment = {**os.environ, "FINGPT_STORE": tmp_path.as_uri()}
-    subprocess.run(words, cwd=HUB.parents[1], env=environment, check=True, timeout=300)
+    subprocess.run(words, cwd=ROOT, env=environment, check=True, timeout=300)
     here = read_base_manifest(open_store(tmp_path.as_uri()), MADE)
     assert here.files == read_base_manifest(run_lab.store, MADE).files
 
