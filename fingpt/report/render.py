@@ -46,7 +46,7 @@ def report_id(rendered: dict[str, bytes]) -> str:
 
 
 def _page(template: str, report: Report, charts: Sequence[Chart], data: str) -> str:
-    text = _environment(html=template.endswith(".html.jinja")).get_template(template)
+    text = page_template(template)
     order = ("accuracy", "mse")
     return text.render(
         report=report,
@@ -71,6 +71,11 @@ def cell(text: object) -> str:
     """Text for a Markdown table or line: marks that Markdown or HTML would obey are escaped, line breaks removed."""
     plain = " ".join(str(text).split())
     return "".join(f"\\{c}" if c in "\\`*_[]<>|" else c for c in plain)
+
+
+def page_template(name: str) -> jinja2.Template:
+    """One of the packaged templates, escaping for HTML or for Markdown by its name."""
+    return _environment(html=name.endswith(".html.jinja")).get_template(name)
 
 
 def source(name: str) -> str:
