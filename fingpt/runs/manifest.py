@@ -191,7 +191,12 @@ class ParserScores(Frozen):
 
 
 class VariantScores(Frozen):
-    """Scores of one variant (`base` or `tuned`): loss in nats per answer token, speeds of generation alone."""
+    """Scores of one variant (`base` or `tuned`): loss in nats per answer token, speeds of generation alone.
+
+    `label_temperature` divides label log-likelihoods before they become probabilities; it is fitted on validation rows
+    alone, None without any. `label_prior`: log-likelihoods of the twelve labels, in the order of
+    `fingpt.prompts.examples.LABELS`, after a prompt without content. Both None where labels were not scored.
+    """
 
     n: int
     loss: float
@@ -202,6 +207,8 @@ class VariantScores(Frozen):
     seconds: dict[str, float]
     strict: ParserScores
     robust: ParserScores
+    label_temperature: float | None = None
+    label_prior: tuple[float, ...] | None = None
 
 
 class EvalManifest(StageManifest):
