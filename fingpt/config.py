@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from fingpt.errors import ConfigError, MissingInputError, nearest
+from fingpt.leaks import FAULTS
 from fingpt.models import LINEAR_LAYERS, spec
 from fingpt.reading import Unreadable, parse_yaml
 from fingpt.record import Frozen, canonical_json, sha256_bytes
@@ -43,6 +44,7 @@ class PrepConfig(Frozen):
     `split`: `published` takes the source's own train and test, `calendar` cuts all rows by week, `auto` is `published`
     where the source has both splits and `calendar` otherwise; `random` leaks labels and must be allowed with
     `allow_leaky_split`. `limit`: rows to keep per split. `max_reject_rate`: share of unreadable rows that is tolerated.
+    `allow_leaks`: rule of the leak linter → why its errors may pass; what they touch gets no verdict then.
     """
 
     source: str = "sample"
@@ -53,6 +55,32 @@ class PrepConfig(Frozen):
     test_weeks: Positive = 10
     validation_weeks: Annotated[int, Field(ge=0)] = 0
     max_reject_rate: Fraction = 0.01
+    allow_leaks: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("allow_leaks")
+    @classmethod
+    def _leaks_are_known_and_have_a_reason(cls, allowed: dict[str, str]) -> dict[str, str]:
+        for rule, reason in allowed.items():
+            if rule not in FAULTS:
+                raise ValueError(
+                    f"prep.allow_leaks: '{rule[:80]}' is no rule of the leak linter; "
+                    f"{nearest(rule, FAULTS)}"
+                )
+            if not reason.strip():
+                raise ValueError(
+                    f"prep.allow_leaks.{rule} needs a reason, which every report then shows"
+                )
+        return allowed
+
+    @model_serializer(mode="wrap")
+    def _as_before_where_nothing_is_allowed(
+        self, fields: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """A run that allows no leak is written, and hashed, as before any could be."""
+        plain: dict[str, Any] = fields(self)
+        if not self.allow_leaks:
+            del plain["allow_leaks"]
+        return plain
 
     @model_validator(mode="after")
     def _random_split_is_allowed(self) -> Self:
@@ -308,6 +336,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"{path} {fault}; write plain settings, as in jobs/configs.") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold a mapping of settings at its top level.")
+    _forget_allowed_leaks(data, overrides)
     for override in overrides:
         _apply(data, override)
     return parse_config(data, where=str(path))
@@ -320,6 +349,18 @@ def parse_config(data: Mapping[str, Any], where: str) -> RunConfig:
     except ValidationError as error:
         faults = "; ".join(_sentence(dict(fault)) for fault in error.errors())
         raise ConfigError(f"{where}: {faults}.") from None
+
+
+def _forget_allowed_leaks(data: dict[str, Any], overrides: Sequence[str]) -> None:
+    """A file allows leaks of the rows that it names: other rows, named by an override, have to be judged anew."""
+    prep = data.get("prep")
+    sources = [
+        value
+        for key, _, value in (o.partition("=") for o in overrides)
+        if key.strip() == "prep.source"
+    ]
+    if isinstance(prep, dict) and sources and sources[-1] != prep.get("source"):
+        prep.pop("allow_leaks", None)
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
@@ -344,7 +385,7 @@ def _is_text(parts: Sequence[str]) -> bool:
     for part in parts:
         fields = getattr(model, "model_fields", {})
         if part not in fields:
-            return False
+            return bool(model == dict[str, str])
         model = fields[part].annotation
     return model in (str, str | None)
 

@@ -56,6 +56,9 @@ def test_an_override_replaces_one_value_and_keeps_the_rest(tmp_path):
         ("prep.split=random", ["allow_leaky_split"]),
         ("train.precision=fp16", ["loss scaling"]),
         ("prep.limit=0", ["prep.limit"]),
+        ("prep.allow_leaks.market-cap-canry=known", ["did you mean 'market-cap-canary'"]),
+        ("prep.allow_leaks.market-cap-canary= ", ["market-cap-canary needs a reason"]),
+        ("prep.allow_leaks=true", ["prep.allow_leaks"]),
         ("seed=-1", ["seed"]),
     ],
 )
@@ -91,6 +94,33 @@ def test_equal_configurations_hash_equal_and_any_change_changes_the_hash():
     again = parse_config({"model": "llama31", "train": {"lr": 2e-4}}, "here")
     other = parse_config({"model": "llama31", "train": {"lr": 1e-4}}, "here")
     assert one.sha256 == again.sha256 != other.sha256
+
+
+ALLOWED = """
+model: llama31
+prep:
+  source: hub:a/b@main
+  allow_leaks:
+    market-cap-canary: the rows are published so
+"""
+
+
+def test_a_reason_is_text_and_a_run_that_allows_nothing_hashes_as_before(tmp_path):
+    path = write(tmp_path, "model: llama31\n")
+    config = load_config(path, ["prep.allow_leaks.market-cap-canary=known: 1e-4 #yes"])
+    assert config.prep.allow_leaks == {"market-cap-canary": "known: 1e-4 #yes"}
+    plain = load_config(path)
+    assert "allow_leaks" not in plain.model_dump(mode="json")["prep"]
+    assert plain.sha256 != config.sha256
+    assert parse_config(config.model_dump(mode="json"), "here") == config
+
+
+def test_a_file_allows_leaks_of_the_rows_that_it_names_and_of_no_others(tmp_path):
+    path = write(tmp_path, ALLOWED)
+    same = load_config(path, ["train.lr=1e-4", "prep.source=hub:a/b@main"])
+    assert set(same.prep.allow_leaks) == {"market-cap-canary"}
+    other = ["prep.allow_leaks.answer-in-prompt=mine", "prep.source=folder"]
+    assert load_config(path, other).prep.allow_leaks == {"answer-in-prompt": "mine"}
 
 
 def test_the_report_s_own_settings_are_reproduced():

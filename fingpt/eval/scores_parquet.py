@@ -47,13 +47,17 @@ SCHEMA = pa.schema(
         ("direction", pa.int64()),
         ("margin", pa.float64()),
         *_ROUGE,
+        ("label_logp", pa.list_(pa.float64())),
     ]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredAnswer:
-    """One answer of one variant, scored; `seconds` is its share of its batch's time."""
+    """One answer of one variant, scored; `seconds` is its share of its batch's time.
+
+    `label_logp`: log-likelihoods of the twelve labels in nats, None where they were not measured.
+    """
 
     variant: str
     prompt: Prompt
@@ -62,6 +66,7 @@ class ScoredAnswer:
     seconds: float
     strict: ParsedPair
     robust: ParsedPair
+    label_logp: tuple[float, ...] | None = None
 
 
 def encode_scores(rows: Sequence[ScoredAnswer]) -> bytes:
@@ -93,6 +98,7 @@ def _record(scored: ScoredAnswer) -> dict[str, object]:
         "parsed": robust.ok,
         "valid": scored.robust.valid,
         "flags": ",".join(robust.flags),
+        "label_logp": scored.label_logp,
     }
     if isinstance(strict, Forecast):
         record |= {"strict_direction": strict.direction, "strict_margin": strict.margin}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationError
 
 from fingpt.config import LoraConfig
 from fingpt.errors import StorageError
+from fingpt.leaks import Touched
 from fingpt.reading import parse_object
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
 
@@ -38,7 +39,11 @@ def decode(kind: type[M], data: bytes, key: str) -> M:
 
 
 class Finding(Frozen):
-    """One finding of the leak linter: `count` of `of` rows of `split` (`all`: of every split), with one example."""
+    """One finding of the leak linter: `count` of `of` rows of `split` (`all`: of every split), with one example.
+
+    `score`: share of right directions, 0 to 1, that the leak alone would have on the rows that it touches, where that
+    was measured. `touches`: what it spoils (fingpt/leaks.py). `allowed`: why the configuration lets an error pass.
+    """
 
     rule: str
     severity: str
@@ -47,6 +52,9 @@ class Finding(Frozen):
     of: int
     text: str
     example: str = ""
+    score: Annotated[float, Field(ge=0, le=1)] | None = None
+    touches: tuple[Touched, ...] = ()
+    allowed: str = ""
 
 
 class DatasetManifest(Frozen):
@@ -191,7 +199,12 @@ class ParserScores(Frozen):
 
 
 class VariantScores(Frozen):
-    """Scores of one variant (`base` or `tuned`): loss in nats per answer token, speeds of generation alone."""
+    """Scores of one variant (`base` or `tuned`): loss in nats per answer token, speeds of generation alone.
+
+    `label_temperature` divides label log-likelihoods before they become probabilities; it is fitted on validation rows
+    alone, None without any. `label_prior`: log-likelihoods of the twelve labels, in the order of
+    `fingpt.prompts.examples.LABELS`, after a prompt without content. Both None where labels were not scored.
+    """
 
     n: int
     loss: float
@@ -202,6 +215,8 @@ class VariantScores(Frozen):
     seconds: dict[str, float]
     strict: ParserScores
     robust: ParserScores
+    label_temperature: float | None = None
+    label_prior: tuple[float, ...] | None = None
 
 
 class EvalManifest(StageManifest):
