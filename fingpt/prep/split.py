@@ -94,7 +94,7 @@ def _calendar(rows: Rows, config: PrepConfig) -> Split:
     """
     rest, dropped = _pool(rows), 0
     blocks: dict[str, tuple[Example, ...]] = {"validation": (), "test": ()}
-    for name, size in (("test", config.test_weeks), ("validation", config.validation_weeks)):
+    for name, size in (("test", config.test_weeks or 10), ("validation", config.validation_weeks)):
         weeks = sorted({week_number(example) for example in rest})
         if not size:
             continue
