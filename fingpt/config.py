@@ -187,6 +187,21 @@ class EvalConfig(Frozen):
         return plain
 
 
+class CompareConfig(Frozen):
+    """The question that a report on this run answers first, written down before anything is trained.
+
+    `primary`: `direction` (log-loss of the label probabilities where both models have them, else share of right
+    directions), `loss` (nats per token of the reference answers) or `size` (squared error of the forecast move).
+    `margin`: gaps below it count as none; its unit is that of the primary (nats, a share, squared percentage points),
+    None for the report's own margin. `least_gap`: the largest detectable gap in accuracy, as a share, with which a run
+    may still start; None for any.
+    """
+
+    primary: Literal["direction", "loss", "size"] = "direction"
+    margin: Annotated[float, Field(gt=0)] | None = None
+    least_gap: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
 class RunConfig(Frozen):
     """WHAT a run computes: the whole of it, and nothing of where."""
 
@@ -195,6 +210,17 @@ class RunConfig(Frozen):
     prep: PrepConfig = PrepConfig()
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
+    compare: CompareConfig = CompareConfig()
+
+    @model_serializer(mode="wrap")
+    def _as_before_with_the_usual_question(
+        self, fields: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """A run that asks the usual question is written, and hashed, as before any other could be asked."""
+        plain: dict[str, Any] = fields(self)
+        if self.compare == CompareConfig():
+            del plain["compare"]
+        return plain
 
     @field_validator("model")
     @classmethod
