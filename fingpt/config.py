@@ -56,9 +56,9 @@ class PrepConfig(Frozen):
     limit: Positive | None = None
     split: Literal["auto", "published", "calendar", "random"] = "auto"
     allow_leaky_split: bool = False
-    embargo_weeks: Annotated[int, Field(ge=1)] = 1
+    embargo_weeks: Annotated[int, Field(ge=1)] = 4
     test_weeks: Positive | None = None
-    validation_weeks: Annotated[int, Field(ge=0)] = 0
+    validation_weeks: Annotated[int, Field(ge=0)] = 4
     origins: Annotated[int, Field(ge=4)] | None = None
     origin: Positive | None = None
     max_reject_rate: Fraction = 0.01
