@@ -109,6 +109,11 @@ def dataset_manifest_key(dataset_id: str) -> str:
     return f"{dataset_prefix(dataset_id)}/manifest.json"
 
 
+def opening_key(dataset_id: str, run_id: str) -> str:
+    """The record that a run's eval has opened the test split of a data set."""
+    return f"openings/{dataset_id}/{run_id}-eval.json"
+
+
 def base_manifest_key(base_prefix: str) -> str:
     """Manifest of base weights, written last; `base_prefix` is `ModelSpec.base_prefix`."""
     return f"{base_prefix}/manifest.json"
