@@ -83,8 +83,13 @@ def test_scores_from_before_labels_were_scored_load_without_them():
     means = {"binary_accuracy": 1.0, "accuracy_all": 1.0, "mse": 1.0, "mse_all": 1.0}
     parser = ParserScores(**counts, **means)
     body = {
-        **{"n": 1, "loss": 1.0, "train_loss": None, "truncated": 0, "seconds": {}},
-        **{"samples_per_second": 1.0, "tokens_per_second": 1.0},
+        "n": 1,
+        "loss": 1.0,
+        "train_loss": None,
+        "truncated": 0,
+        "seconds": {},
+        "samples_per_second": 1.0,
+        "tokens_per_second": 1.0,
         **dict.fromkeys(("strict", "robust"), parser.model_dump(mode="json")),
     }
     stored = canonical_json({**body, "seal": sha256_bytes(canonical_json(body))})
