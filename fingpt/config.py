@@ -216,10 +216,9 @@ class CompareConfig(Frozen):
     """The question that a report on this run answers first, written down before anything is trained.
 
     `primary`: `direction` (log-loss of the label probabilities where both models have them, else share of right
-    directions), `loss` (nats per token of the reference answers) or `size` (squared error of the forecast move).
-    `margin`: gaps below it count as none; its unit is that of the primary (nats, a share, squared percentage points),
-    None for the report's own margin. `least_gap`: the largest detectable gap in accuracy, as a share, with which a run
-    may still start; None for any.
+    directions), `loss` (nats per answer token) or `size` (squared error of the forecast move). `margin`: gaps below it
+    count as none, in the primary's unit; None for the report's own. `least_gap`: the largest detectable gap in
+    accuracy, as a share, with which a run may still start.
     """
 
     primary: Literal["direction", "loss", "size"] = "direction"
@@ -238,10 +237,8 @@ class RunConfig(Frozen):
     compare: CompareConfig = CompareConfig()
 
     @model_serializer(mode="wrap")
-    def _as_before_with_the_usual_question(
-        self, fields: SerializerFunctionWrapHandler
-    ) -> dict[str, Any]:
-        """A run that asks the usual question is written, and hashed, as before any other could be asked."""
+    def _with_the_usual_question(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run that asks the usual question is hashed as before any other could be asked."""
         plain: dict[str, Any] = fields(self)
         if self.compare == CompareConfig():
             del plain["compare"]
