@@ -25,9 +25,9 @@ from pydantic import (
 )
 
 from fingpt.errors import ConfigError, MissingInputError, nearest
-from fingpt.leaks import FAULTS
+from fingpt.leaks import checked_allowances
 from fingpt.models import LINEAR_LAYERS, spec
-from fingpt.overrides import apply_override, sentence
+from fingpt.overrides import apply_override, forget_allowed_leaks, sentence
 from fingpt.reading import Unreadable, parse_yaml
 from fingpt.record import Frozen, canonical_json, sha256_bytes
 
@@ -78,9 +78,9 @@ class PrepConfig(Section):
     limit: Positive | None = None
     split: Literal["auto", "published", "calendar", "random"] = "auto"
     allow_leaky_split: bool = False
-    embargo_weeks: Annotated[int, Field(ge=1)] = 1
+    embargo_weeks: Annotated[int, Field(ge=1)] = 4
     test_weeks: Positive | None = None
-    validation_weeks: Annotated[int, Field(ge=0)] = 0
+    validation_weeks: Annotated[int, Field(ge=0)] = 4
     origins: Annotated[int, Field(ge=4)] | None = None
     origin: Positive | None = None
     max_reject_rate: Fraction = 0.01
@@ -89,17 +89,7 @@ class PrepConfig(Section):
     @field_validator("allow_leaks")
     @classmethod
     def _leaks_are_known_and_have_a_reason(cls, allowed: dict[str, str]) -> dict[str, str]:
-        for rule, reason in allowed.items():
-            if rule not in FAULTS:
-                raise ValueError(
-                    f"prep.allow_leaks: '{rule[:80]}' is no rule of the leak linter; "
-                    f"{nearest(rule, FAULTS)}"
-                )
-            if not reason.strip():
-                raise ValueError(
-                    f"prep.allow_leaks.{rule} needs a reason, which every report then shows"
-                )
-        return allowed
+        return checked_allowances(allowed)
 
     @model_validator(mode="after")
     def _random_split_is_allowed(self) -> Self:
@@ -217,14 +207,31 @@ class EvalConfig(Section):
     adapter: str | None = None
 
 
-class RunConfig(Frozen):
+class CompareConfig(Frozen):
+    """The question that a report on this run answers first, written down before anything is trained.
+
+    `primary`: `direction` (log-loss of the label probabilities where both models have them, else share of right
+    directions), `loss` (nats per answer token) or `size` (squared error of the forecast move). `margin`: gaps below it
+    count as none, in the primary's unit; None for the report's own. `least_gap`: the largest detectable gap in
+    accuracy, as a share, with which a run may still start.
+    """
+
+    primary: Literal["direction", "loss", "size"] = "direction"
+    margin: Annotated[float, Field(gt=0)] | None = None
+    least_gap: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
+class RunConfig(Section):
     """WHAT a run computes: the whole of it, and nothing of where."""
+
+    LATER = frozenset({"compare"})
 
     model: str
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     prep: PrepConfig = PrepConfig()
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
+    compare: CompareConfig = CompareConfig()
 
     @field_validator("model")
     @classmethod
@@ -366,7 +373,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"{path} {fault}; write plain settings, as in jobs/configs.") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold a mapping of settings at its top level.")
-    _forget_allowed_leaks(data, overrides)
+    forget_allowed_leaks(data, overrides)
     for override in overrides:
         apply_override(data, override, RunConfig)
     return parse_config(data, where=str(path))
@@ -379,15 +386,3 @@ def parse_config(data: Mapping[str, Any], where: str) -> RunConfig:
     except ValidationError as error:
         faults = "; ".join(sentence(dict(fault), RunConfig) for fault in error.errors())
         raise ConfigError(f"{where}: {faults}.") from None
-
-
-def _forget_allowed_leaks(data: dict[str, Any], overrides: Sequence[str]) -> None:
-    """A file allows leaks of the rows that it names: other rows, named by an override, have to be judged anew."""
-    prep = data.get("prep")
-    sources = [
-        value
-        for key, _, value in (o.partition("=") for o in overrides)
-        if key.strip() == "prep.source"
-    ]
-    if isinstance(prep, dict) and sources and sources[-1] != prep.get("source"):
-        prep.pop("allow_leaks", None)

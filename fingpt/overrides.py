@@ -33,6 +33,18 @@ def apply_override(data: dict[str, Any], override: str, root: type[Frozen]) -> N
     node[parts[-1]] = text if _is_text(parts, root) else _scalar(text)
 
 
+def forget_allowed_leaks(data: dict[str, Any], overrides: Sequence[str]) -> None:
+    """A file allows leaks of the rows that it names: other rows, named by an override, have to be judged anew."""
+    prep = data.get("prep")
+    sources = [
+        value
+        for key, _, value in (o.partition("=") for o in overrides)
+        if key.strip() == "prep.source"
+    ]
+    if isinstance(prep, dict) and sources and sources[-1] != prep.get("source"):
+        prep.pop("allow_leaks", None)
+
+
 def _is_text(parts: Sequence[str], root: type[Frozen]) -> bool:
     """Whether the setting of that name is plain text, such as a path, in which YAML would see comments or numbers."""
     model: Any = root

@@ -59,7 +59,7 @@ def body(ctx: Context) -> EvalManifest:
             "load": load_seconds,
             **{
                 phase: sum(one.seconds[phase] for one in scores.values())
-                for phase in ("loss", "generate", "score")
+                for phase in ("labels", "loss", "generate", "score")
             },
         },
         versions=hardware.versions(_LIBRARIES),

@@ -5,63 +5,82 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
 
 from fingpt.prompts.examples import LABELS, Example
-from fingpt.report.baselines import baselines, best_direction, score, skill
+from fingpt.report.baselines import Baseline, baselines, score
+from fingpt.report.clusters import Weeks
 from fingpt.report.document import (
     NO_CHANGE,
     NO_SIZE,
     NOT_READ,
+    Asked,
     BaseAgainstTuned,
     BinCount,
     CurvePoint,
     ModelEntry,
     Phase,
-    Power,
     Report,
     Speed,
 )
+from fingpt.report.flips import PRIMARY_ALPHA, SECONDARY_ALPHA
 from fingpt.report.guidance import advise, facts, load_rules
-from fingpt.report.headline import sentences, title, warnings
-from fingpt.report.provenance import METHOD, parser_lines, provenance
+from fingpt.report.headline import sentences, title, warnings, watermark
+from fingpt.report.leaks import leaks
+from fingpt.report.lines import Variant
+from fingpt.report.power import Power, design_effect, detectable_gap, market_spread, plan
+from fingpt.report.provenance import method, parser_lines, provenance
 from fingpt.report.sides import Side, phases
-from fingpt.report.stats import WeekBootstrap, detectable_gap, mcnemar_p
-from fingpt.report.table import base_against_tuned, table
+from fingpt.report.skill import Question, Skill, skill
+from fingpt.report.stats import WeekBootstrap, mcnemar_p
+from fingpt.report.table import Tables, tables
 
 _CURVE_POINTS = 400
 _LEAST_DISCORDANCE = 0.2
 
 
 def compose(
-    sides: Sequence[Side], test: Sequence[Example], train: Sequence[Example], inputs: dict[str, str]
+    sides: Sequence[Side],
+    test: Sequence[Example],
+    train: Sequence[Example],
+    inputs: dict[str, str],
+    openings: int | None = None,
 ) -> Report:
     """The report on `sides`; `test` and `train` are the first side's data set, `inputs` key → sha256 of what was read.
 
-    The first side is the reference. Skill is measured against
-    baselines on the first side's rows, so sides with other rows have none.
+    Skill is measured against baselines on the first side's rows, so sides with other rows have none. `openings`: how
+    many runs opened the test split.
     """
+    weeks = weeks_of(sides, test)
+    made = tables(sides, weeks)
     known = {example.id: example for example in test}
-    rows = [known[name] for name in sides[0].tuned.example]
-    found = baselines(rows, train)
-    bootstrap = WeekBootstrap(sides[0].tuned.week)
-    rival, zero = best_direction(found), next(b for b in found if b.key == "zero")
+    found = baselines([known[name] for name in sides[0].tuned.example], train)
+    bootstrap = WeekBootstrap(weeks.codes(sides[0].tuned.week), block=weeks.block)
     comparable = [side for side in sides if side.tuned.example == sides[0].tuned.example]
-    skills = tuple(skill(side.title, side.tuned, zero, rival) for side in comparable)
-    lines = table(sides)
-    power = measure_power(comparable)
+    skills = measure_skill(comparable, found, weeks)
+    power = measure_power(comparable, weeks, train)
     rules = load_rules()
-    names = [side.title for side in sides]
+    asked = _asked(made, sides, openings)
+    mark = watermark(sides)
     return Report(
-        title=title(sides, lines),
+        watermark=mark,
+        title=" ".join(filter(None, [mark and f"{mark}:", title(sides, made)])),
         models=tuple(_entry(side) for side in sides),
+        asked=asked,
         warnings=warnings(sides, power),
-        headline=sentences(sides, lines, skills, power),
+        headline=sentences(sides, made, skills, asked, power),
         power=power,
-        table=lines,
+        mcnemar_p=mcnemar_p(comparable[0].tuned.correct, comparable[1].tuned.correct)
+        if len(comparable) > 1
+        else None,
+        table=made.lines,
         baselines=tuple(score(baseline, bootstrap) for baseline in found),
         skills=skills,
         base_against_tuned=tuple(
-            BaseAgainstTuned(model=side.title, lines=base_against_tuned(side)) for side in sides
+            BaseAgainstTuned(model=side.title, lines=lines)
+            for side, lines in zip(sides, made.own, strict=True)
         ),
         parsers=parser_lines(sides),
         speeds=tuple(speed for side in sides for speed in _speeds(side)),
@@ -69,42 +88,85 @@ def compose(
         phases=tuple(phase for side in sides for phase in _phases(side)),
         bins=tuple(count for side in sides for count in _bins(side)),
         rules_version=rules.version,
-        guidance=advise(
-            rules,
-            facts(sides, lines, skills),
-            names[0],
-            names[1] if len(names) > 1 else "a second model",
-        ),
+        guidance=advise(rules, facts(sides, made.lines, skills)),
         findings=sides[0].dataset.findings,
         provenance=provenance(sides),
-        method=METHOD,
+        method=method(asked),
         finished_at=max(side.evaluation.finished_at for side in sides),
         inputs=inputs,
     )
 
 
-def measure_power(sides: Sequence[Side]) -> Power:
-    """What the rows can show between the first two sides; with one side, assumes the least discordance of 0.2."""
+def weeks_of(sides: Sequence[Side], test: Sequence[Example]) -> Weeks:
+    """What is drawn as one: the start days of all rows, with the commonest length of a label window."""
+    lengths = Counter((example.end - example.start).days for example in test)
+    days = lengths.most_common(1)[0][0] if lengths else 7
+    return Weeks.of((day for side in sides for day in side.tuned.week), days)
+
+
+def measure_skill(
+    sides: Sequence[Side], found: Sequence[Baseline], weeks: Weeks
+) -> tuple[Skill, ...]:
+    """Every side, over the same rows as `found`, against the trivial forecasts in each question."""
+    return tuple(
+        skill(
+            side.title,
+            question,
+            Variant.of(side.seeds("tuned"), weeks),
+            found,
+            leaks(side.dataset, side.tuned).get("forecast", ""),
+        )
+        for side in sides
+        for question in get_args(Question)
+    )
+
+
+def measure_power(sides: Sequence[Side], weeks: Weeks, train: Sequence[Example]) -> Power:
+    """What the rows can show between the first two sides, of whose forecasts discordance and lean are taken.
+
+    The market's part comes from the training weeks' labels, since a few test weeks tell it badly.
+    """
     first = sides[0].tuned
-    second = sides[1].tuned if len(sides) > 1 else None
-    gaps = first.correct - second.correct if second is not None else first.correct * 0
-    discordance = max(float((gaps != 0).mean()), _LEAST_DISCORDANCE)
-    bootstrap = WeekBootstrap(first.week)
-    effect = max(bootstrap.design_effect(gaps), 1.0)
+    codes = weeks.codes(first.week)
+    count = len(np.unique(codes)) // weeks.block
+    spread = market_spread(
+        np.array([example.margin for example in train]),
+        [example.start.toordinal() // weeks.days for example in train],
+    )
+    if len(sides) == 1:
+        return plan(first.n, count, spread)
+    second = sides[1].tuned
+    discordance = max(float((first.correct != second.correct).mean()), _LEAST_DISCORDANCE)
+    lean = float((first.direction > 0).mean() - (second.direction > 0).mean())
+    effect = design_effect(spread, first.n / max(count, 1), lean, discordance)
     return Power(
         n=first.n,
-        weeks=bootstrap.weeks,
+        weeks=count,
         discordance=discordance,
         design_effect=effect,
-        gap=detectable_gap(first.n, discordance, effect),
-        mcnemar_p=None if second is None else mcnemar_p(first.correct, second.correct),
+        gap=detectable_gap(first.n, count, discordance, effect),
+    )
+
+
+def _asked(made: Tables, sides: Sequence[Side], openings: int | None) -> Asked:
+    line = next(line for line in made.lines if line.primary)
+    return Asked(
+        primary=line.key,
+        title=f"{line.group}, {line.title}",
+        margin=made.margin,
+        primary_level=1 - PRIMARY_ALPHA,
+        secondary_level=1 - SECONDARY_ALPHA,
+        secondary=made.secondary,
+        seeds=tuple(len(side.seeds("tuned")) for side in sides),
+        block=made.block,
+        openings=openings,
     )
 
 
 def _entry(side: Side) -> ModelEntry:
     base = f"{side.model.base}@{side.model.revision}"
     return ModelEntry(
-        run=side.run, key=side.model.key, title=side.title, base=base, tiny=side.model.tiny
+        runs=side.runs, key=side.model.key, title=side.title, base=base, tiny=side.model.tiny
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from fingpt.record import Frozen
-from fingpt.report.baselines import BaselineScore, Skill
+from fingpt.report.baselines import BaselineScore
 from fingpt.report.guidance import Guidance
 from fingpt.report.lines import Line
+from fingpt.report.power import Power
+from fingpt.report.skill import Skill
 from fingpt.report.verdict import Verdict
 from fingpt.runs.manifest import Finding
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 NOT_READ = "not read"
 NO_CHANGE = "no change"
 NO_SIZE = {1: "up without a size", -1: "down without a size"}
@@ -17,9 +19,9 @@ NO_SIZE = {1: "up without a size", -1: "down without a size"}
 
 
 class ModelEntry(Frozen):
-    """One model of the report, in the order of the command line; the first is what the others are compared with."""
+    """One model of the report, in the order of the command line; `runs`: one per training seed and origin."""
 
-    run: str
+    runs: tuple[str, ...]
     key: str
     title: str
     base: str
@@ -102,27 +104,43 @@ class ProvenanceLine(Frozen):
     values: tuple[str, ...]
 
 
-class Power(Frozen):
-    """What these rows can show. `gap`: smallest detectable difference in accuracy as a share; None = none at all."""
+class Asked(Frozen):
+    """What the report tested, as its configuration had it before the training.
 
-    n: int
-    weeks: int
-    discordance: float
-    design_effect: float
-    gap: float | None
-    mcnemar_p: float | None
+    `primary`: key of the line that answers the primary question; `margin`: gaps below it count as none, in its unit.
+    `primary_level`, `secondary_level`: with what probability the primary interval holds, and those of all `secondary`
+    other comparisons together. `seeds`: training seeds per model. `block`: weeks that were drawn as one. `openings`:
+    how many runs opened the test split so far; None where nobody counted.
+    """
+
+    primary: str
+    title: str
+    margin: float
+    primary_level: float
+    secondary_level: float
+    secondary: int
+    seeds: tuple[int, ...]
+    block: int
+    openings: int | None = None
 
 
 class Report(Frozen):
-    """The whole comparison; `id` is a hash of its content and of the page's templates."""
+    """The whole comparison; `id` is a hash of its content and of the page's templates.
+
+    `watermark`: what stands on the title and on every chart where a leak takes the figures' meaning; else empty.
+    `mcnemar_p`: of the first two models' directions, rows taken as independent.
+    """
 
     schema_version: int = SCHEMA_VERSION
     id: str = ""
+    watermark: str = ""
     title: str
     models: tuple[ModelEntry, ...]
+    asked: Asked
     warnings: tuple[str, ...]
     headline: tuple[Sentence, ...]
     power: Power
+    mcnemar_p: float | None
     table: tuple[Line, ...]
     baselines: tuple[BaselineScore, ...]
     skills: tuple[Skill, ...]

@@ -121,10 +121,11 @@ def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
             f"{scores_key} does not hold the variants that its manifest names; run eval again."
         )
     return Side(
-        run=run.id,
+        runs=(run.id,),
         title=title,
         model=spec(run.config.model),
         seed=run.config.seed,
+        compare=run.config.compare,
         dataset=data,
         adapter=adapter,
         evaluation=evaluation,
@@ -170,5 +171,5 @@ def _check_examples(reading: Reading) -> None:
     first = reading.sides[0]
     if not known.issuperset(first.tuned.example):
         raise DataError(
-            f"Run {first.run} scored rows that are not in its data set {first.dataset.id}; run eval again."
+            f"Run {first.runs[0]} scored rows that are not in its data set {first.dataset.id}; run eval again."
         )

@@ -17,8 +17,10 @@ from fingpt.record import canonical_json, sha256_bytes
 from fingpt.report import formatting
 from fingpt.report.charts_run import loss_curves, run_times, speeds
 from fingpt.report.charts_scores import score_charts
-from fingpt.report.charts_style import COLOURS, GLYPHS, Chart
+from fingpt.report.charts_style import COLOURS, GLYPHS, Chart, marked
 from fingpt.report.document import Report
+from fingpt.report.headline import SKILLS, scope
+from fingpt.report.power import statement
 
 _SOURCES = ("report.html.jinja", "report.md.jinja", "lines.md.jinja", "report.css")
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -26,7 +28,10 @@ _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", 
 
 def render(report: Report) -> dict[str, bytes]:
     """File name → bytes of the three forms. The report gets its id here: a hash of content, charts and templates."""
-    charts = [loss_curves(report), speeds(report), *score_charts(report), run_times(report)]
+    charts = [
+        marked(chart, report.watermark)
+        for chart in (loss_curves(report), speeds(report), *score_charts(report), run_times(report))
+    ]
     drawn = [str(chart.svg) for chart in charts]
     content = canonical_json(
         [report.model_dump(mode="json"), drawn, [source(name) for name in _SOURCES]]
@@ -38,6 +43,11 @@ def render(report: Report) -> dict[str, bytes]:
         "report.md": _page("report.md.jinja", named, charts, data).encode(),
         "report.json": data.encode() + b"\n",
     }
+
+
+def pairs_of(report: Report) -> list[tuple[int, int]]:
+    """The numbers of the models that each comparison of a line is about."""
+    return [(comparison.first, comparison.second) for comparison in report.table[0].comparisons]
 
 
 def report_id(rendered: dict[str, bytes]) -> str:
@@ -52,6 +62,10 @@ def _page(template: str, report: Report, charts: Sequence[Chart], data: str) -> 
         report=report,
         titles=[model.title for model in report.models],
         scored=[next(line for line in report.table if line.key == key) for key in order],
+        pairs=pairs_of(report),
+        scope=scope(report.asked),
+        power=statement(report.power),
+        skill_names=SKILLS,
         charts=charts,
         colours=COLOURS,
         glyphs=GLYPHS,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fingpt.config import RunConfig, parse_config
 from fingpt.record import canonical_json, sha256_bytes
 from fingpt.runs.run import Run
 
@@ -21,6 +22,24 @@ def family(run: Run) -> str:
     del config["seed"]
     config["prep"].pop("origin", None)
     return sha256_bytes(canonical_json([config, run.images]))[:16]
+
+
+def members(config: RunConfig, seeds: int = 1) -> list[RunConfig]:
+    """`config` once for each of `seeds` seeds, from its own upwards, and for each origin of a walk-forward.
+
+    A walk-forward whose origin is chosen stays with it. Origins follow one another within a seed. ConfigError when a
+    seed grows too large.
+    """
+    prep = config.prep
+    every = range(1, prep.origins + 1) if prep.origins and not prep.origin else [prep.origin]
+    plain = config.model_dump(mode="json")
+    return [
+        parse_config(
+            {**plain, "seed": seed, "prep": {**plain["prep"], "origin": origin}}, where="SEEDS"
+        )
+        for seed in range(config.seed, config.seed + seeds)
+        for origin in every
+    ]
 
 
 def families(runs: Iterable[Run]) -> dict[str, list[Run]]:

@@ -164,6 +164,11 @@ def predictions_key(run_id: str, variant: str, chunk: int) -> str:
     return f"{stage_prefix(run_id, Stage.EVAL)}/predictions/{variant}/{chunk:04d}.jsonl"
 
 
+def labels_key(run_id: str, variant: str, arm: str, chunk: int) -> str:
+    """Label log-likelihoods of one chunk of the prompts of `arm` (`fingpt.eval.arms`)."""
+    return f"{stage_prefix(run_id, Stage.EVAL)}/labels/{variant}/{arm}-{chunk:04d}.jsonl"
+
+
 def claim_key(run_id: str, stage: Stage, n: int) -> str:
     """Claim of attempt n (from 1) of a stage."""
     return f"{stage_prefix(run_id, stage)}/claims/{n:06d}.json"

@@ -33,7 +33,7 @@ def test_a_run_leaves_a_table_and_a_manifest_that_agree(world):
         )
         assert scores.robust.parsed == sum(row["parsed"] for row in mine)
         assert scores.samples_per_second == pytest.approx(7 / sum(row["seconds"] for row in mine))
-        assert set(scores.seconds) == {"load", "loss", "generate", "score"}
+        assert set(scores.seconds) == {"load", "labels", "loss", "generate", "score"}
         assert scores.train_loss is not None
     assert manifest.scores["base"].loss != manifest.scores["tuned"].loss
     assert rows[0]["failure"] == "no prediction"

@@ -16,8 +16,8 @@ from fingpt.eval.prompts import Prompt
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import ScoredAnswer, encode_scores
 from fingpt.report.compose import _bins
+from fingpt.report.measures import ACCURACY, ACCURACY_READ, MSE, MSE_READ
 from fingpt.report.score_arrays import read_scores
-from fingpt.report.table import ACCURACY, ACCURACY_READ, MSE, MSE_READ
 from tests.eval.invented import answer, example
 
 # With a size, with a direction alone, flat, with a preamble that only `robust` reads, and one that no parser reads.

@@ -3,7 +3,8 @@
 import pytest
 
 from fingpt.config import RunConfig
-from fingpt.runs.family import families, family
+from fingpt.errors import ConfigError
+from fingpt.runs.family import families, family, members
 from fingpt.runs.run import Run
 
 CODE = {"train": "local:1"}
@@ -42,3 +43,26 @@ def test_members_are_ordered_by_origin_and_seed():
     first, second = families(runs).values()
     assert [(m.config.prep.origin, m.config.seed) for m in first] == [(1, 9), (1, 42), (2, 42)]
     assert [m.config.seed for m in second] == [1, 3]
+
+
+def test_members_have_the_seeds_from_the_configuration_s_own_upwards():
+    config = RunConfig(model="tiny-llama31", seed=7)
+    assert members(config) == [config]
+    assert [one.seed for one in members(config, 3)] == [7, 8, 9]
+    assert len({family(Run.of(one, CODE)) for one in members(config, 3)}) == 1
+
+
+def test_a_walk_forward_has_a_member_for_each_seed_and_origin_unless_one_is_chosen():
+    prep = {"origins": 4}
+    config = RunConfig.model_validate({"model": "tiny-llama31", "prep": prep})
+    made = [(one.seed, one.prep.origin) for one in members(config, 2)]
+    assert made == [(seed, origin) for seed in (42, 43) for origin in (1, 2, 3, 4)]
+    chosen = RunConfig.model_validate({"model": "tiny-llama31", "prep": {**prep, "origin": 3}})
+    assert members(chosen) == [chosen]
+    assert len({family(Run.of(one, CODE)) for one in members(config, 2)}) == 1
+
+
+def test_a_seed_that_grows_too_large_is_one_sentence():
+    config = RunConfig(model="tiny-llama31", seed=2**32 - 1)
+    with pytest.raises(ConfigError, match="SEEDS: 'seed' is 4294967296"):
+        members(config, 2)
