@@ -71,16 +71,6 @@ class PrepConfig(Frozen):
     def _leaks_are_known_and_have_a_reason(cls, allowed: dict[str, str]) -> dict[str, str]:
         return checked_allowances(allowed)
 
-    @model_serializer(mode="wrap")
-    def _as_before_where_nothing_is_allowed(
-        self, fields: SerializerFunctionWrapHandler
-    ) -> dict[str, Any]:
-        """A run that allows no leak is written, and hashed, as before any could be."""
-        plain: dict[str, Any] = fields(self)
-        if not self.allow_leaks:
-            del plain["allow_leaks"]
-        return plain
-
     @model_validator(mode="after")
     def _random_split_is_allowed(self) -> Self:
         if self.split == "random" and not self.allow_leaky_split:
@@ -108,11 +98,11 @@ class PrepConfig(Frozen):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_absent_origins(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A run of a single split is written, and hashed, as before there was walk-forward."""
+    def _without_what_is_absent(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run of a single split that allows no leak is hashed as before there was anything else."""
         plain: dict[str, Any] = fields(self)
-        for name in ("origins", "origin"):
-            if plain[name] is None:
+        for name in ("origins", "origin", "allow_leaks"):
+            if not plain[name]:
                 del plain[name]
         return plain
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from fingpt.report.clusters import MIN_CLUSTERS
 from fingpt.report.document import Asked, Sentence
 from fingpt.report.formatting import interval, listed, number, p_value, percent, spread, unit, value
-from fingpt.report.leaks import leaks
 from fingpt.report.lines import Comparison, Line
 from fingpt.report.power import Power, statement
 from fingpt.report.sides import Side
@@ -40,7 +39,7 @@ SKILLS = {"direction": "direction", "relative": "direction against the week's me
 
 def watermark(sides: Sequence[Side]) -> str:
     """What stands across the report where a leak takes the meaning from its figures; empty where none does."""
-    reasons = {why for side in sides for why in leaks(side.dataset, side.tuned).values()}
+    reasons = {why for side in sides for why in side.leaks().values()}
     return "LEAKED DATA, NO EVIDENCE OF SKILL" if reasons else ""
 
 
@@ -262,7 +261,7 @@ def _lead(its: Skill) -> str:
     worse = "" if its.spa is None else f", no trivial forecast is better: {p_value(its.spa)}"
     return (
         f"{its.model}, {SKILLS[its.question]}: {number(gain, digits, signed=True)} {unit_} against {its.rival} "
-        f"({interval(its.gain, digits, scale, signed=True)}){worse}"
+        f"({percent(its.level, 1)} interval {interval(its.gain, digits, scale, signed=True)}){worse}"
     )
 
 

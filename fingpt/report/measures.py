@@ -107,13 +107,13 @@ PARSED = Metric(
     higher_is_better=True,
     columns=_mean_of(lambda scores: scores.valid),
     touch=None,
+    compared=False,
     scale=100,
     digits=1,
 )
-PARSED_COUNTED = replace(PARSED, compared=False)
-"""The same as context: which answers can be read decides what is compared, and names no better model."""
+"""Context: which answers can be read decides what is compared, and makes no better forecaster."""
 
-SCORED = (PARSED_COUNTED, *ROUGE, MSE, MSE_READ, ACCURACY, ACCURACY_READ, ACCURACY_EXCESS)
+SCORED = (PARSED, *ROUGE, MSE, MSE_READ, ACCURACY, ACCURACY_READ, ACCURACY_EXCESS)
 OWN = (
     LOSS,
     PARSED,
@@ -130,3 +130,6 @@ PRIMARIES = {"direction": (ACCURACY, ACCURACY_READ), "loss": (LOSS,), "size": (M
 
 MARGINS = {"accuracy": 0.05, "accuracy_read": 0.05, "loss": 0.01, "mse": 0.5, "mse_read": 0.5}
 """Gaps that count as none where the configuration names no margin of its own."""
+
+MEASURES = {metric.key: metric for metric in (LOSS, *SCORED)}
+"""Key → metric of the main table."""

@@ -11,7 +11,7 @@ from fingpt.report.baselines import Baseline, baselines
 from fingpt.report.clusters import Weeks
 from fingpt.report.lines import Variant
 from fingpt.report.measures import relative_direction
-from fingpt.report.skill import skill
+from fingpt.report.skill import lead, skill, skills
 from fingpt.report.verdict import Verdict
 
 
@@ -21,7 +21,7 @@ def rivals(examples):
 
 
 def judged(question, rows, found):
-    return skill("m", question, Variant.of([rows], Weeks.of(rows.week)), found)
+    return skill("m", lead(question, Variant.of([rows], Weeks.of(rows.week)), found))
 
 
 @pytest.mark.parametrize("question", ["direction", "relative", "size"])
@@ -66,7 +66,10 @@ def test_few_weeks_and_leaks_have_no_verdict(examples, plan, rows_of, rivals):
     assert found.why == "4 test weeks; an interval needs 8"
     whole = rows_of(examples, plan(right=0.9))
     variant = Variant.of([whole], Weeks.of(whole.week))
-    assert skill("m", "direction", variant, rivals, "leak (x)").why == "leak (x)"
+    told = skills([("m", variant, ""), ("n", variant, "leak (x)")], rivals)
+    assert [its.verdict for its in told] == [Verdict.BETTER] * 3 + [Verdict.NOT_COMPARABLE] * 3
+    assert {its.why for its in told} == {"", "leak (x)"}
+    assert [its.level for its in told] == pytest.approx([1 - 0.05 / 6] * 6)
 
 
 def test_the_weeks_mean_is_taken_out_of_forecast_and_truth():
