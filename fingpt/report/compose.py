@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,14 @@ from fingpt.report.headline import sentences, title, warnings, watermark
 from fingpt.report.lines import Variant
 from fingpt.report.measures import MEASURES
 from fingpt.report.members import taken
-from fingpt.report.power import Power, design_effect, detectable_gap, market_spread, plan
+from fingpt.report.power import (
+    Power,
+    design_effect,
+    detectable_gap,
+    label_spread,
+    plan,
+    window_days,
+)
 from fingpt.report.provenance import method, parser_lines, provenance
 from fingpt.report.sides import Side, phases
 from fingpt.report.skill import skills
@@ -93,10 +101,7 @@ def compose(
             for side, lines in zip(sides, made.own, strict=True)
         ),
         parsers=parser_lines(sides),
-        speeds=tuple(speed for side in sides for speed in _speeds(side)),
-        curves=tuple(point for side in sides for point in _curve(side)),
-        phases=tuple(phase for side in sides for phase in _phases(side)),
-        bins=tuple(count for side in sides for count in _bins(side)),
+        **_plotted(sides),
         rules_version=rules.version,
         guidance=advise(rules, facts(sides, made.lines, measured)),
         findings=sides[0].dataset.findings,
@@ -105,6 +110,16 @@ def compose(
         finished_at=max(side.evaluation.finished_at for side in sides),
         inputs=inputs,
     )
+
+
+def _plotted(sides: Sequence[Side]) -> dict[str, Any]:
+    """What charts alone show."""
+    return {
+        "speeds": tuple(speed for side in sides for speed in _speeds(side)),
+        "curves": tuple(point for side in sides for point in _curve(side)),
+        "phases": tuple(phase for side in sides for phase in _phases(side)),
+        "bins": tuple(count for side in sides for count in _bins(side)),
+    }
 
 
 def _by_origin(sides: Sequence[Side], primary: str) -> tuple[OriginLine, ...]:
@@ -133,9 +148,7 @@ def _by_origin(sides: Sequence[Side], primary: str) -> tuple[OriginLine, ...]:
 
 def weeks_of(sides: Sequence[Side], test: Sequence[Example]) -> Weeks:
     """What is drawn as one: the start days of all rows, with the commonest length of a label window."""
-    lengths = Counter((example.end - example.start).days for example in test)
-    days = lengths.most_common(1)[0][0] if lengths else 7
-    return Weeks.of((day for side in sides for day in side.tuned.week), days)
+    return Weeks.of((day for side in sides for day in side.tuned.week), window_days(test))
 
 
 def measure_power(sides: Sequence[Side], weeks: Weeks, train: Sequence[Example]) -> Power:
@@ -146,10 +159,7 @@ def measure_power(sides: Sequence[Side], weeks: Weeks, train: Sequence[Example])
     first = sides[0].tuned
     codes = weeks.codes(first.week)
     count = len(np.unique(codes)) // weeks.block
-    spread = market_spread(
-        np.array([example.margin for example in train]),
-        [example.start.toordinal() // weeks.days for example in train],
-    )
+    spread = label_spread(train, weeks.days)
     if len(sides) == 1:
         return plan(first.n, count, spread)
     second = sides[1].tuned
