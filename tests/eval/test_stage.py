@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from fingpt.errors import DataError, Interrupted, MissingInputError, StorageError
-from fingpt.eval import model, stage, variant
+from fingpt.eval import arms, model, stage, variant
 from fingpt.eval.stage import body
+from fingpt.metrics import fit_temperature
+from fingpt.prompts.examples import LABELS
 from fingpt.record import sha256_bytes
 from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage, complete_key, stage_prefix
+from tests.eval.invented import example
 
 
 def table_of(world, run):
@@ -67,6 +72,69 @@ def test_an_evaluation_that_was_interrupted_ends_with_the_same_bytes(world, monk
     again = body(world.context(run, "third"))
     assert again.files == manifest.files
     assert len(calls) == 6
+
+
+def stored_labels(world, run, name):
+    data = world.store.read(f"{stage_prefix(run.id, Stage.EVAL)}/labels/{name}-0000.jsonl")
+    return {(one := json.loads(line))["example"]: one["logp"] for line in data.splitlines()[1:]}
+
+
+def test_labels_of_base_and_tuned_are_in_the_table_and_the_temperature_is_of_validation_rows(world):
+    run = world.run()
+    manifest = body(world.context(run))
+    rows = table_of(world, run)
+    for name, scores in manifest.scores.items():
+        test, validation = (
+            stored_labels(world, run, f"{name}/{arm}") for arm in ("test", "validation")
+        )
+        mine = {row["example"]: row["label_logp"] for row in rows if row["variant"] == name}
+        assert mine == test
+        assert len(mine) == 7
+        examples = {example(n).id: example(n) for n in range(200, 204)}
+        assert set(validation) == set(examples)
+        wanted = fit_temperature(
+            np.array(list(validation.values())),
+            np.array([LABELS.index(examples[one].label) for one in validation], dtype=float),
+        )
+        assert scores.label_temperature == pytest.approx(wanted)
+        assert [list(scores.label_prior)] == list(
+            stored_labels(world, run, f"{name}/prior").values()
+        )
+    base, tuned = manifest.scores["base"], manifest.scores["tuned"]
+    assert base.label_prior != tuned.label_prior
+    assert {"labels/base/test-0000.jsonl", "labels/tuned/prior-0000.timing.json"} <= {
+        file.name for file in manifest.files
+    }
+
+
+def test_without_validation_weeks_there_is_no_temperature(world, monkeypatch):
+    monkeypatch.setattr(variant, "read_validation", lambda *_: [])
+    run = world.run()
+    manifest = body(world.context(run))
+    assert [one.label_temperature for one in manifest.scores.values()] == [None, None]
+    assert all(row["label_logp"] for row in table_of(world, run))
+
+
+def test_labels_that_are_stored_are_not_measured_again(world, monkeypatch):
+    run = world.run()
+    calls, real = [], arms.label_logp
+    monkeypatch.setattr(arms, "CHUNK_ROWS", 4)
+
+    def stop_in_the_second_chunk(model, prompts, *rest):
+        if len(calls) == 1:
+            raise Interrupted("stopped")
+        calls.append(len(prompts))
+        return real(model, prompts, *rest)
+
+    monkeypatch.setattr(arms, "label_logp", stop_in_the_second_chunk)
+    with pytest.raises(Interrupted):
+        body(world.context(run))
+    monkeypatch.setattr(arms, "label_logp", lambda *args: calls.append(len(args[1])) or real(*args))
+    first = body(world.context(run, "again"))
+    # Test rows in chunks of 4 and 3, validation in one, the prompt without content; twice.
+    assert sorted(calls) == sorted([4, 3, 4, 1] * 2)
+    assert body(world.context(run, "third")).files == first.files
+    assert len(calls) == 8
 
 
 @pytest.mark.parametrize(
