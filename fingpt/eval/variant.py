@@ -21,9 +21,11 @@ from fingpt.eval.model import Variant, active, load, translate_out_of_memory
 from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import ScoredAnswer
+from fingpt.eval.text import PromptNumbers, text_facts
 from fingpt.metrics import mean
 from fingpt.prompts.chat import load_tokenizer, pad_id, render, stop_ids
 from fingpt.prompts.examples import Example
+from fingpt.prompts.news import stated_moves
 from fingpt.record import FileRef, canonical_json
 from fingpt.runs.manifest import ParserScores, VariantScores
 from fingpt.runs.run import Stage, predictions_key, stage_prefix
@@ -66,7 +68,13 @@ class Evaluation:
         self.train = self._prompts(
             [train[index] for index in evenly_spaced(len(train), TRAIN_LOSS_ROWS)]
         )
-        self.validation = self._prompts(read_validation(ctx, inputs.dataset))
+        validation = read_validation(ctx, inputs.dataset)
+        self.validation = self._prompts(validation)
+        # What a week did is printed in the prompts of later weeks.
+        self.moves: dict[tuple[str, str], float] = {}
+        for example in (*train, *validation, *(prompt.example for prompt in self.test)):
+            self.moves |= stated_moves(example.user)
+        self.numbers = [PromptNumbers(prompt.example.user) for prompt in self.test]
         self.arms = Arms(
             label_tree(inputs.spec, self.tokenizer),
             self.settings.batch_size,
@@ -231,9 +239,13 @@ class Evaluation:
                 seconds=answers[prompt.example.id][1],
                 strict=strict_pair,
                 robust=robust_pair,
+                text=text_facts(answers[prompt.example.id][0].prediction, numbers),
+                realised=self.moves.get((prompt.example.symbol, prompt.example.period)),
                 label_logp=made.labels.logp["test"][prompt.example.id],
             )
-            for prompt, strict_pair, robust_pair in zip(self.test, strict, robust, strict=True)
+            for prompt, numbers, strict_pair, robust_pair in zip(
+                self.test, self.numbers, strict, robust, strict=True
+            )
         ]
         return (
             rows,

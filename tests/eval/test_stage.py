@@ -115,6 +115,15 @@ def test_without_validation_weeks_there_is_no_temperature(world, monkeypatch):
     assert all(row["label_logp"] for row in table_of(world, run))
 
 
+def test_a_return_that_some_prompt_states_stands_beside_its_row(world, monkeypatch):
+    moves = {("S3", "2024-01-07 to 2024-01-14"): 2.25, ("S3", "2024-01-14 to 2024-01-21"): 9.0}
+    monkeypatch.setattr(variant, "stated_moves", lambda _: moves)
+    run = world.run()
+    body(world.context(run))
+    found = {row["symbol"]: row["realised"] for row in table_of(world, run)}
+    assert found == {f"S{n}": (2.25 if n == 3 else None) for n in range(7)}
+
+
 def test_labels_that_are_stored_are_not_measured_again(world, monkeypatch):
     run = world.run()
     calls, real = [], arms.label_logp
