@@ -53,6 +53,8 @@ SCHEMA = pa.schema(
         ("numbers", pa.int64()),
         ("numbers_in_prompt", pa.int64()),
         ("label_logp", pa.list_(pa.float64())),
+        ("anonymous_logp", pa.list_(pa.float64())),
+        ("recall_logp", pa.list_(pa.float64())),
     ]
 )
 
@@ -61,8 +63,8 @@ SCHEMA = pa.schema(
 class ScoredAnswer:
     """One answer of one variant, scored; `seconds` is its share of its batch's time.
 
-    `realised`: the week's return in percent, None where no prompt states it. `label_logp`: log-likelihoods of the
-    twelve labels in nats, None where they were not measured.
+    `realised`: the week's return in percent, None where no prompt states it. `label_logp` and the two after it:
+    log-likelihoods of the twelve labels in nats by arm (`fingpt.eval.arms`), None where they were not measured.
     """
 
     variant: str
@@ -75,6 +77,8 @@ class ScoredAnswer:
     text: TextFacts
     realised: float | None = None
     label_logp: tuple[float, ...] | None = None
+    anonymous_logp: tuple[float, ...] | None = None
+    recall_logp: tuple[float, ...] | None = None
 
 
 def encode_scores(rows: Sequence[ScoredAnswer]) -> bytes:
@@ -111,6 +115,8 @@ def _record(scored: ScoredAnswer) -> dict[str, object]:
         "numbers": scored.text.numbers,
         "numbers_in_prompt": scored.text.numbers_in_prompt,
         "label_logp": scored.label_logp,
+        "anonymous_logp": scored.anonymous_logp,
+        "recall_logp": scored.recall_logp,
     }
     if isinstance(strict, Forecast):
         record |= {"strict_direction": strict.direction, "strict_margin": strict.margin}

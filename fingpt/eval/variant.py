@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fingpt import hardware, log
-from fingpt.eval.arms import Arms, Labels, Place, label_tree, without_content
+from fingpt.eval.arms import Arms, Labels, Place, by_heart, label_tree, without_content
 from fingpt.eval.chunks import Chunk, Losses, chunk, context_of, losses
 from fingpt.eval.generate import Answer, Decoding, generate_batch
 from fingpt.eval.inputs import Inputs, fetch_adapter, read_split, read_validation
@@ -75,15 +75,15 @@ class Evaluation:
         for example in (*train, *validation, *(prompt.example for prompt in self.test)):
             self.moves |= stated_moves(example.user)
         self.numbers = [PromptNumbers(prompt.example.user) for prompt in self.test]
+        system = self.test[0].example.system
         self.arms = Arms(
             label_tree(inputs.spec, self.tokenizer),
             self.settings.batch_size,
             {
                 "test": self.test,
                 "validation": self.validation,
-                "prior": [
-                    without_content(inputs.spec, self.tokenizer, self.test[0].example.system)
-                ],
+                "prior": [without_content(inputs.spec, self.tokenizer, system)],
+                **by_heart(inputs.spec, self.tokenizer, self.test, ctx.run.config.train.max_tokens),
             },
         )
         self.precision = hardware.resolve_precision(self.settings.precision, "eval.precision")
@@ -241,7 +241,9 @@ class Evaluation:
                 robust=robust_pair,
                 text=text_facts(answers[prompt.example.id][0].prediction, numbers),
                 realised=self.moves.get((prompt.example.symbol, prompt.example.period)),
-                label_logp=made.labels.logp["test"][prompt.example.id],
+                label_logp=made.labels.of("test", prompt.example),
+                anonymous_logp=made.labels.of("anonymous", prompt.example),
+                recall_logp=made.labels.of("recall", prompt.example),
             )
             for prompt, numbers, strict_pair, robust_pair in zip(
                 self.test, self.numbers, strict, robust, strict=True

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from fingpt.errors import DataError, Interrupted, MissingInputError, StorageError
-from fingpt.eval import arms, model, stage, variant
+from fingpt.eval import arms, inputs, model, stage, variant
 from fingpt.eval.stage import body
 from fingpt.metrics import fit_temperature
+from fingpt.models import Cutoff
 from fingpt.prompts.examples import LABELS
 from fingpt.record import sha256_bytes
 from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage, complete_key, stage_prefix
-from tests.eval.invented import example
+from tests.eval.invented import MODEL, example
 
 
 def table_of(world, run):
@@ -122,6 +125,30 @@ def test_a_return_that_some_prompt_states_stands_beside_its_row(world, monkeypat
     body(world.context(run))
     found = {row["symbol"]: row["realised"] for row in table_of(world, run)}
     assert found == {f"S{n}": (2.25 if n == 3 else None) for n in range(7)}
+
+
+def test_weeks_that_the_base_may_know_are_scored_without_names_and_from_the_bare_question(
+    world, monkeypatch
+):
+    known = replace(MODEL, cutoff=Cutoff(None, date(2024, 1, 8), "says the test"))
+    monkeypatch.setattr(inputs, "spec", lambda _: known)
+    monkeypatch.setattr(arms, "anonymise", lambda one: replace(one, user=f"Company A. {one.user}"))
+    run = world.run()
+    manifest = body(world.context(run))
+    assert manifest.before_cutoff == 7
+    assert any("7 of 7 test weeks begin before 2024-01-08" in text for text in manifest.warnings)
+    for row in table_of(world, run):
+        columns = [row[name] for name in ("label_logp", "anonymous_logp", "recall_logp")]
+        assert [len(column) for column in columns] == [12, 12, 12]
+        assert len({tuple(column) for column in columns}) == 3
+
+
+def test_a_base_that_knows_nothing_of_the_world_has_no_such_arms(world):
+    run = world.run()
+    manifest = body(world.context(run))
+    assert manifest.before_cutoff == 0
+    assert {row["anonymous_logp"] for row in table_of(world, run)} == {None}
+    assert not [file.name for file in manifest.files if "recall" in file.name]
 
 
 def test_labels_that_are_stored_are_not_measured_again(world, monkeypatch):
