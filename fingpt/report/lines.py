@@ -58,9 +58,8 @@ class Metric:
 
     def counted(self, scores: ScoreArrays, mask: Floats) -> Columns:
         """The columns, with 0 for rows outside `mask`."""
-        return {
-            name: np.where(mask > 0, column, 0.0) for name, column in self.columns(scores).items()
-        }
+        columns = self.columns(scores)
+        return {name: np.where(mask > 0, column, 0.0) for name, column in columns.items()}
 
 
 class Comparison(Frozen):
@@ -198,5 +197,8 @@ def draft(
             if why
             else paired(found[first][1], found[second][1], variants[first].codes, masks[first])
         )
-        differences.append(why if why else gap if gap is not None else "no answer could be read")
+        nothing = (
+            "undefined for one of the two" if masks[first].any() else "no answer could be read"
+        )
+        differences.append(why if why else gap if gap is not None else nothing)
     return Draft(metric, tuple(value for value, _ in found), pairs, tuple(differences))

@@ -21,6 +21,7 @@ from fingpt.report.flips import Difference, intervals
 from fingpt.report.lines import Variant
 from fingpt.report.measures import relative_direction
 from fingpt.report.paired import paired, parts
+from fingpt.report.probabilities import log_losses
 from fingpt.report.score_arrays import ScoreArrays
 from fingpt.report.stats import Estimate, per_row
 from fingpt.report.verdict import Verdict
@@ -28,15 +29,16 @@ from fingpt.report.verdict import Verdict
 ALPHA = 0.05
 _SPA_DRAWS = 1000
 
-Question = Literal["direction", "relative", "size"]
+Question = Literal["direction", "relative", "size", "probability"]
 
 
 class Skill(Frozen):
     """One model against all trivial forecasts in one question.
 
-    `gain` is the lead over the `rival` that is hardest to beat: a share of rows, for size squared percentage points.
-    Its interval holds at `level`, which leaves room for all models and questions of the report. `spa`: p-value that no
-    trivial forecast is better than the model; None for too few weeks. `why`: what forbids a verdict.
+    `gain` is the lead over the `rival` that is hardest to beat: a share of rows, squared percentage points for size,
+    nats for probability. Its interval holds at `level`, which leaves room for all models and questions of the report.
+    `spa`: p-value that no trivial forecast is better than the model; None for too few weeks. `why`: what forbids a
+    verdict.
     """
 
     model: str
@@ -54,11 +56,13 @@ _MODEL: dict[Question, Callable[[ScoreArrays], Floats]] = {
     "direction": lambda scores: scores.correct,
     "relative": lambda scores: relative_direction(scores.margin, scores.truth, scores.week),
     "size": lambda scores: -scores.squared_error,
+    "probability": lambda scores: -log_losses(scores),
 }
 _RIVAL: dict[Question, Callable[[Baseline], Floats | None]] = {
     "direction": lambda baseline: baseline.correct,
     "relative": lambda baseline: baseline.relative,
     "size": lambda baseline: -baseline.squared_error,
+    "probability": lambda baseline: None if baseline.log_loss is None else -baseline.log_loss,
 }
 
 
@@ -83,13 +87,22 @@ def skills(
     models: Sequence[tuple[str, Variant, str]], found: Sequence[Baseline]
 ) -> tuple[Skill, ...]:
     """Every model (title, answers, a reason to say nothing) in every question, together at 5 % (Bonferroni)."""
-    questions: tuple[Question, ...] = get_args(Question)
-    alpha = ALPHA / max(len(models) * len(questions), 1)
-    return tuple(
-        skill(title, lead(question, variant, found, alpha), why)
+    asked = [
+        (title, variant, why, question)
         for title, variant, why in models
-        for question in questions
+        for question in questions(variant)
+    ]
+    return tuple(
+        skill(title, lead(question, variant, found, ALPHA / len(asked)), why)
+        for title, variant, why, question in asked
     )
+
+
+def questions(variant: Variant) -> tuple[Question, ...]:
+    """What may be asked of a model: its probabilities only where they were scored."""
+    every: tuple[Question, ...] = get_args(Question)
+    scored = all(scores.label_logp is not None for scores in variant.seeds)
+    return every if scored else tuple(one for one in every if one != "probability")
 
 
 def lead(

@@ -88,6 +88,13 @@ class WeekBootstrap:
         low, high = np.quantile(finite, [self._tail, 1 - self._tail])
         return Estimate(value=value, low=float(low), high=float(high), n=self.n, weeks=self.weeks)
 
+    def difference(self, statistic: Statistic, first: Columns, second: Columns) -> Estimate:
+        """The statistic of `second` minus that of `first`, two readings of one model, over the same drawn weeks."""
+        one, ones = self._drawn(statistic, first)
+        two, twos = self._drawn(statistic, second)
+        value = None if one is None or two is None else two - one
+        return self._interval(value, twos - ones)
+
     def estimate(self, statistic: Statistic, columns: Columns) -> Estimate:
         """The statistic of the columns' sums, with its interval."""
         return self._interval(*self._drawn(statistic, columns))

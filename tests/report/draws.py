@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from fingpt.report.lines import Variant
 from fingpt.report.measures import relative_direction
 from fingpt.report.score_arrays import ScoreArrays
 from fingpt.report.sides import Side
-from fingpt.report.skill import ALPHA, Question, lead
+from fingpt.report.skill import ALPHA, lead, questions
 from fingpt.report.table import Tables, tables
 from fingpt.report.verdict import Verdict
 from fingpt.storage import open_store
@@ -206,14 +206,12 @@ def trivial(rows: ScoreArrays, rng: np.random.Generator) -> list[Baseline]:
 def have_skill(both: Sequence[Side], rng: np.random.Generator) -> bool:
     """Whether the report would say of any model that it beats all trivial forecasts in any question."""
     found = trivial(both[0].tuned, rng)
-    questions: tuple[Question, ...] = get_args(Question)
+    weeks = Weeks.of(both[0].tuned.week)
+    asked = [
+        (variant, question)
+        for variant in (Variant.of([side.tuned], weeks) for side in both)
+        for question in questions(variant)
+    ]
     return any(
-        lead(
-            question,
-            Variant.of([side.tuned], Weeks.of(side.tuned.week)),
-            found,
-            ALPHA / (len(both) * len(questions)),
-        ).over_all
-        for side in both
-        for question in questions
+        lead(question, variant, found, ALPHA / len(asked)).over_all for variant, question in asked
     )

@@ -106,7 +106,7 @@ def test_every_metric_has_an_interval_and_is_paired_like_any_other(scores):
         own = metric.of(scores)
         assert own.low < own.value < own.high, metric.key
         gap = WeekBootstrap(scores.week).difference(
-            metric.statistic, metric.counted(scores), metric.counted(other)
+            metric.statistic, metric.columns(scores), metric.columns(other)
         )
         assert gap.value == pytest.approx(metric.of(other).value - own.value), metric.key
         assert gap.low < gap.value < gap.high, metric.key
@@ -141,7 +141,7 @@ def test_the_base_rate_is_the_training_labels_and_leaves_no_label_impossible(sco
     assert p[0] > 0
     rate = base_rate(scores, train)
     gain = WeekBootstrap(scores.week).difference(
-        LABEL_LOG_LOSS.statistic, LABEL_LOG_LOSS.counted(rate), LABEL_LOG_LOSS.counted(scored(3.0))
+        LABEL_LOG_LOSS.statistic, LABEL_LOG_LOSS.columns(rate), LABEL_LOG_LOSS.columns(scored(3.0))
     )
     assert gain.high < 0, "probabilities that know the label beat the base rate"
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from fingpt.config import CompareConfig
+from fingpt.prompts.examples import LABELS
 from fingpt.report.clusters import Weeks
 from fingpt.report.inputs import read_runs
 from fingpt.report.measures import LOSS, MSE, MSE_READ
+from fingpt.report.probabilities import outcome
 from fingpt.report.sides import obstacles
 from fingpt.report.table import tables
 from fingpt.report.verdict import Verdict
@@ -278,3 +280,38 @@ def test_three_models_are_compared_pair_by_pair_all_together(world, plan):
 def test_weeks_that_do_not_touch_are_drawn_alone():
     starts = [(date(2030, 1, 6) + timedelta(days=7 * week)).isoformat() for week in range(9)]
     assert Weeks.of(starts).block == 1
+
+
+def with_labels(side, seed, signal):
+    """The side with label probabilities that know the outcome by `signal` nats."""
+    rng = np.random.default_rng(seed)
+    logp = rng.normal(0, 0.5, (side.tuned.n, len(LABELS)))
+    logp[np.arange(side.tuned.n), outcome(side.tuned).astype(int)] += signal
+    return replace(side, arrays={"tuned": replace(side.tuned, label_logp=logp)})
+
+
+def test_where_both_have_label_probabilities_their_log_loss_is_the_primary_question(world, plan):
+    first, second = pair(world, plan, unread=0.2, base=False)
+    knowing = [with_labels(first, 1, 0.0), with_labels(second, 2, 1.0)]
+    made = tables(knowing)
+    assert made.primary == "label_log_loss"
+    line = next(line for line in made.lines if line.primary)
+    assert line.comparisons[0].verdict == Verdict.BETTER  # no answer has to be read for it
+    assert tables([knowing[0], second]).primary == "accuracy_read"
+    found = verdicts(made.lines)
+    assert found["rank_ic"] == Verdict.BETTER
+    blind = tables([with_labels(first, 1, 0.0), with_labels(second, 2, 0.0)])
+    assert not any(v.decisive for v in verdicts(blind.lines).values())
+
+
+def test_how_long_answers_are_and_whether_they_were_cut_off_names_no_winner(world, plan):
+    def telling(side, words, share):
+        n = side.tuned.n
+        columns = {"answer_words": np.full(n, words), "truncated": np.full(n, words / 1000)}
+        numbers = {"numbers": np.full(n, 10.0), "numbers_in_prompt": np.full(n, share)}
+        return replace(side, arrays={"tuned": replace(side.tuned, **columns, **numbers)})
+
+    first, second = pair(world, plan)
+    found = verdicts(table([telling(first, 200.0, 5.0), telling(second, 300.0, 9.0)]))
+    assert (found["answer_words"], found["truncated"]) == (Verdict.NOTE, Verdict.NOTE)
+    assert found["faithfulness"] == Verdict.BETTER
