@@ -79,7 +79,7 @@ $(VENV)/ready: requirements/dev.txt requirements/cuda.txt requirements/torch-cpu
 	@requirements/install $(PY) dev
 	@touch $@
 
-.PHONY: test fuzz test-slow lint types
+.PHONY: test fuzz test-slow lint types bench-stats
 test: setup ## run the unit tests on two cores
 	@$(PY) -m pytest -n 2
 fuzz: setup ## read 10,000 mutated inputs with every reader
@@ -91,6 +91,8 @@ lint: setup ## check style and formatting
 	@$(PY) -m ruff format --check .
 types: setup ## check types
 	@$(PY) -m mypy
+bench-stats: setup ## draw 1,000 invented worlds of each kind and count how often the report is right (minutes)
+	@$(PY) -m tests.report.bench_stats
 
 .PHONY: chart
 chart: setup ## lint the chart and test what it renders; needs helm, 3 or 4

@@ -27,6 +27,7 @@ from fingpt.config import (
     read_environment,
     split_words,
 )
+from fingpt.doctor import power
 from fingpt.errors import ConfigError
 from fingpt.models import ModelSpec, spec
 from fingpt.runs.backend import Backend, Mode
@@ -163,8 +164,15 @@ def carry_out(asked: Asked) -> str:
         # The first has brought the rows into the store; the others name them there.
         prep = member.prep.model_copy(update={"source": runs[0].config.prep.source} if runs else {})
         runs.append(backend.freeze(member.model_copy(update={"prep": prep})))
+    stages = stages_of(runs[0], asked.verb)
+    if Stage.TRAIN in stages and asked.mode is not Mode.DRY_RUN:
+        # The rows are in the store by now; all origins of a walk-forward are judged together.
+        prep = config.prep.model_copy(update={"source": runs[0].config.prep.source})
+        power.announce_power(
+            open_store(asked.environment.store), config.model_copy(update={"prep": prep})
+        )
     follow = asked.mode is Mode.WAIT
-    return backend.execute(runs, stages_of(runs[0], asked.verb), follow=follow)
+    return backend.execute(runs, stages, follow=follow)
 
 
 def _require_use(config: RunConfig, asked: Asked) -> None:

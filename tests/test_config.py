@@ -258,3 +258,21 @@ def test_a_pod_of_ours_knows_its_node_and_another_place_is_its_own_node(monkeypa
     assert pod_and_node() == ("", host)
     monkeypatch.setenv("FINGPT_NODE", "gpu-1")
     assert pod_and_node() == (host, "gpu-1")
+
+
+def test_the_usual_question_is_hashed_as_before_and_another_one_is_part_of_the_run(tmp_path):
+    path = write(tmp_path, "model: llama31\n")
+    plain = load_config(path)
+    assert "compare" not in plain.model_dump(mode="json")
+    assert load_config(path, ["compare.primary=direction"]).sha256 == plain.sha256
+    asked = load_config(path, ["compare.primary=loss", "compare.margin=0.02"])
+    assert asked.sha256 != plain.sha256
+    assert parse_config(asked.model_dump(mode="json"), "here") == asked
+
+
+@pytest.mark.parametrize(
+    "setting", ["compare.primary=rouge", "compare.margin=0", "compare.least_gap=1.5"]
+)
+def test_a_question_that_nobody_can_answer_is_refused(tmp_path, setting):
+    with pytest.raises(ConfigError, match=setting.split("=")[0]):
+        load_config(write(tmp_path, "model: llama31\n"), [setting])

@@ -1,7 +1,8 @@
 """Which prompts have their labels scored, and the scores in the store: made once, chunk by chunk, and read back.
 
 An arm is a set of prompts: `test`; `validation`, on which the temperature is fitted; `prior`, one prompt without
-content, whose scores say what the model prefers whatever it reads.
+content, whose scores say what the model prefers whatever it reads. Two more where a test week may have been in the
+base's training data: `anonymous`, the test prompts without names and dates, and `recall`, the bare question.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from fingpt.eval.labels import LabelScores, LabelTree, label_logp
 from fingpt.eval.prompts import Prompt, batches
 from fingpt.metrics import fit_temperature, log_loss, log_probabilities
 from fingpt.models import ModelSpec
+from fingpt.prompts.anonymous import anonymise, recall
 from fingpt.prompts.chat import label_ids, render_prompt
 from fingpt.prompts.examples import LABELS, Example
 from fingpt.record import FileRef
 from fingpt.runs.run import labels_key
 from fingpt.storage import ObjectStore
 
-Arm = Literal["test", "validation", "prior"]
+Arm = Literal["test", "validation", "prior", "anonymous", "recall"]
 
 CHUNK_ROWS = 256
 """Rows of one stored chunk: some tens of seconds of an 8B model on a GPU, which is what an interruption costs."""
@@ -51,6 +53,10 @@ class Labels:
         """The temperature with the least log-loss on the validation rows; None without any."""
         found = self._arrays("validation", validation)
         return fit_temperature(*found) if found else None
+
+    def of(self, arm: Arm, example: Example) -> tuple[float, ...] | None:
+        """Log-likelihoods of one row, None where the arm was not measured."""
+        return self.logp.get(arm, {}).get(example.id)
 
     def log_loss(self, test: Sequence[Example]) -> float:
         """Mean log-loss over the test rows, in nats, as scored: no temperature, no prior."""
@@ -134,6 +140,30 @@ def without_content(spec: ModelSpec, tokenizer: Any, system: str) -> Prompt:
     )
     ids, _ = render_prompt(spec, tokenizer, example, 1 << 17)
     return Prompt(example, ids, ())
+
+
+def by_heart(
+    spec: ModelSpec, tokenizer: Any, test: Sequence[Prompt], max_tokens: int
+) -> dict[Arm, Sequence[Prompt]]:
+    """The arms that show what the base knows by heart; none where no test week can have been in its training data."""
+    if not before_cutoff(spec, [prompt.example for prompt in test]):
+        return {}
+
+    def changed(prompt: Prompt, change: Callable[[Example], Example]) -> Prompt:
+        room = max_tokens - len(prompt.answer_ids)
+        ids, _ = render_prompt(spec, tokenizer, change(prompt.example), room)
+        return Prompt(prompt.example, ids, ())
+
+    return {
+        "anonymous": [changed(prompt, anonymise) for prompt in test],
+        "recall": [changed(prompt, recall) for prompt in test],
+    }
+
+
+def before_cutoff(spec: ModelSpec, test: Sequence[Example]) -> int:
+    """Test rows whose week begins before the day from which the base cannot know what happened."""
+    cutoff = spec.cutoff
+    return sum(example.start < cutoff.clean_from for example in test) if cutoff else 0
 
 
 def _length(prompt: Prompt) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fingpt import hardware, log
-from fingpt.eval.arms import Arms, Labels, Place, label_tree, without_content
+from fingpt.eval.arms import Arms, Labels, Place, by_heart, label_tree, without_content
 from fingpt.eval.chunks import Chunk, Losses, chunk, context_of, losses
 from fingpt.eval.generate import Answer, Decoding, generate_batch
 from fingpt.eval.inputs import Inputs, fetch_adapter, read_split, read_validation
@@ -21,9 +21,11 @@ from fingpt.eval.model import Variant, active, load, translate_out_of_memory
 from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import ScoredAnswer
+from fingpt.eval.text import PromptNumbers, text_facts
 from fingpt.metrics import mean
 from fingpt.prompts.chat import load_tokenizer, pad_id, render, stop_ids
 from fingpt.prompts.examples import Example
+from fingpt.prompts.news import stated_moves
 from fingpt.record import FileRef, canonical_json
 from fingpt.runs.manifest import ParserScores, VariantScores
 from fingpt.runs.run import Stage, predictions_key, stage_prefix
@@ -66,16 +68,22 @@ class Evaluation:
         self.train = self._prompts(
             [train[index] for index in evenly_spaced(len(train), TRAIN_LOSS_ROWS)]
         )
-        self.validation = self._prompts(read_validation(ctx, inputs.dataset))
+        validation = read_validation(ctx, inputs.dataset)
+        self.validation = self._prompts(validation)
+        # What a week did is printed in the prompts of later weeks.
+        self.moves: dict[tuple[str, str], float] = {}
+        for example in (*train, *validation, *(prompt.example for prompt in self.test)):
+            self.moves |= stated_moves(example.user)
+        self.numbers = [PromptNumbers(prompt.example.user) for prompt in self.test]
+        system = self.test[0].example.system
         self.arms = Arms(
             label_tree(inputs.spec, self.tokenizer),
             self.settings.batch_size,
             {
                 "test": self.test,
                 "validation": self.validation,
-                "prior": [
-                    without_content(inputs.spec, self.tokenizer, self.test[0].example.system)
-                ],
+                "prior": [without_content(inputs.spec, self.tokenizer, system)],
+                **by_heart(inputs.spec, self.tokenizer, self.test, ctx.run.config.train.max_tokens),
             },
         )
         self.precision = hardware.resolve_precision(self.settings.precision, "eval.precision")
@@ -231,9 +239,15 @@ class Evaluation:
                 seconds=answers[prompt.example.id][1],
                 strict=strict_pair,
                 robust=robust_pair,
-                label_logp=made.labels.logp["test"][prompt.example.id],
+                text=text_facts(answers[prompt.example.id][0].prediction, numbers),
+                realised=self.moves.get((prompt.example.symbol, prompt.example.period)),
+                label_logp=made.labels.of("test", prompt.example),
+                anonymous_logp=made.labels.of("anonymous", prompt.example),
+                recall_logp=made.labels.of("recall", prompt.example),
             )
-            for prompt, strict_pair, robust_pair in zip(self.test, strict, robust, strict=True)
+            for prompt, numbers, strict_pair, robust_pair in zip(
+                self.test, self.numbers, strict, robust, strict=True
+            )
         ]
         return (
             rows,

@@ -16,7 +16,7 @@ from decimal import Decimal
 import numpy as np
 
 from fingpt.metrics import Floats, correct, mean, squared_error
-from fingpt.prompts.examples import Example, parse_label
+from fingpt.prompts.examples import LABELS, Example, parse_label
 from fingpt.record import Frozen
 from fingpt.report.measures import relative_direction
 from fingpt.report.stats import Estimate, WeekBootstrap, per_row
@@ -34,7 +34,8 @@ class Baseline:
 
     `correct`: chance of the right direction, None where no direction is forecast. `squared_error`: expected squared
     percentage points. `relative`: chance of the right side of the week's mean, a half for forecasts that do not tell
-    stocks apart. `trivial`: False for the oracle, which knows the outcome and is a ceiling, not a rival.
+    stocks apart. `log_loss`: of the twelve labels, in nats, None where there are no probabilities. `trivial`: False for
+    the oracle, which knows the outcome and is a ceiling, not a rival.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Baseline:
     squared_error: Floats
     relative: Floats
     trivial: bool = True
+    log_loss: Floats | None = None
 
 
 class BaselineScore(Frozen):
@@ -91,14 +93,23 @@ def baselines(test: Sequence[Example], train: Sequence[Example]) -> tuple[Baseli
         _told_apart("reversal-sign", "against last week, ±0.5", truth, np.sign(last) * -0.5, weeks),
         _told_apart("reversal-bin", "last week's move, reversed", truth, -last, weeks),
         _draw(truth),
+        replace(
+            _fixed("uniform", "every label alike", truth, np.zeros(len(test))),
+            correct=None,
+            log_loss=np.full(len(test), math.log(len(LABELS))),
+        ),
     ]
     if train:
         label, _ = Counter(example.label for example in train).most_common(1)[0]
         move = np.full(len(test), parse_label(label).margin)
         found.append(_fixed("train-majority", f"commonest training label (“{label}”)", truth, move))
         drift = float(np.mean([example.margin for example in train]))
-        title = f"mean of the training labels ({drift:+.2f})"
-        found.append(_fixed("train-mean", title, truth, np.full(len(test), drift)))
+        title = f"training labels: their mean ({drift:+.2f}), their shares"
+        counts = Counter(example.label for example in train)
+        # One is added to each count, so that no label is impossible.
+        shares = [(counts[example.label] + 1) / (len(train) + len(LABELS)) for example in test]
+        constant = _fixed("train-mean", title, truth, np.full(len(test), drift))
+        found.append(replace(constant, log_loss=-np.log(shares)))
     oracle = _fixed(
         "oracle-market", "oracle: each week's majority, ±0.5", truth, _market(weeks, truth)
     )

@@ -25,7 +25,7 @@ def compare(store: ObjectStore, run_ids: Sequence[str], out: Path | None = None)
     runs = list(run_ids) or newest_runs(store)
     log.event("compare", runs=" ".join(runs))
     reading = read_runs(store, runs)
-    report = compose(reading.sides, reading.test, reading.train, reading.inputs)
+    report = compose(reading.sides, reading.test, reading.train, reading.inputs, reading.openings)
     rendered = render(report)
     name = report_id(rendered)
     for warning in report.warnings:

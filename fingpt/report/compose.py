@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any
 
 import numpy as np
 
 from fingpt.prompts.examples import LABELS, Example
-from fingpt.report.baselines import Baseline, baselines, score
+from fingpt.report.baselines import baselines, score
 from fingpt.report.clusters import Weeks
 from fingpt.report.document import (
     NO_CHANGE,
@@ -21,6 +21,7 @@ from fingpt.report.document import (
     BinCount,
     CurvePoint,
     ModelEntry,
+    OriginLine,
     Phase,
     Report,
     Speed,
@@ -28,12 +29,20 @@ from fingpt.report.document import (
 from fingpt.report.flips import PRIMARY_ALPHA, SECONDARY_ALPHA
 from fingpt.report.guidance import advise, facts, load_rules
 from fingpt.report.headline import sentences, title, warnings, watermark
-from fingpt.report.leaks import leaks
 from fingpt.report.lines import Variant
-from fingpt.report.power import Power, design_effect, detectable_gap, market_spread, plan
+from fingpt.report.measures import MEASURES
+from fingpt.report.members import taken
+from fingpt.report.power import (
+    Power,
+    design_effect,
+    detectable_gap,
+    label_spread,
+    plan,
+    window_days,
+)
 from fingpt.report.provenance import method, parser_lines, provenance
 from fingpt.report.sides import Side, phases
-from fingpt.report.skill import Question, Skill, skill
+from fingpt.report.skill import skills
 from fingpt.report.stats import WeekBootstrap, mcnemar_p
 from fingpt.report.table import Tables, tables
 
@@ -59,7 +68,15 @@ def compose(
     found = baselines([known[name] for name in sides[0].tuned.example], train)
     bootstrap = WeekBootstrap(weeks.codes(sides[0].tuned.week), block=weeks.block)
     comparable = [side for side in sides if side.tuned.example == sides[0].tuned.example]
-    skills = measure_skill(comparable, found, weeks)
+    judged = [
+        (
+            side.title,
+            Variant.of(side.seeds("tuned"), weeks),
+            side.leaks().get("forecast", ""),
+        )
+        for side in comparable
+    ]
+    measured = skills(judged, found)
     power = measure_power(comparable, weeks, train)
     rules = load_rules()
     asked = _asked(made, sides, openings)
@@ -70,25 +87,23 @@ def compose(
         models=tuple(_entry(side) for side in sides),
         asked=asked,
         warnings=warnings(sides, power),
-        headline=sentences(sides, made, skills, asked, power),
+        headline=sentences(sides, made, measured, asked, power),
         power=power,
         mcnemar_p=mcnemar_p(comparable[0].tuned.correct, comparable[1].tuned.correct)
         if len(comparable) > 1
         else None,
         table=made.lines,
+        by_origin=_by_origin(comparable, made.primary),
         baselines=tuple(score(baseline, bootstrap) for baseline in found),
-        skills=skills,
+        skills=measured,
         base_against_tuned=tuple(
             BaseAgainstTuned(model=side.title, lines=lines)
             for side, lines in zip(sides, made.own, strict=True)
         ),
         parsers=parser_lines(sides),
-        speeds=tuple(speed for side in sides for speed in _speeds(side)),
-        curves=tuple(point for side in sides for point in _curve(side)),
-        phases=tuple(phase for side in sides for phase in _phases(side)),
-        bins=tuple(count for side in sides for count in _bins(side)),
+        **_plotted(sides),
         rules_version=rules.version,
-        guidance=advise(rules, facts(sides, made.lines, skills)),
+        guidance=advise(rules, facts(sides, made.lines, measured)),
         findings=sides[0].dataset.findings,
         provenance=provenance(sides),
         method=method(asked),
@@ -97,28 +112,43 @@ def compose(
     )
 
 
+def _plotted(sides: Sequence[Side]) -> dict[str, Any]:
+    """What charts alone show."""
+    return {
+        "speeds": tuple(speed for side in sides for speed in _speeds(side)),
+        "curves": tuple(point for side in sides for point in _curve(side)),
+        "phases": tuple(phase for side in sides for phase in _phases(side)),
+        "bins": tuple(count for side in sides for count in _bins(side)),
+    }
+
+
+def _by_origin(sides: Sequence[Side], primary: str) -> tuple[OriginLine, ...]:
+    """The primary metric of each side over each origin's rows, the mean over seeds; nothing without a walk-forward."""
+    rows = sides[0].origin
+    if rows is None:
+        return ()
+    metric = MEASURES[primary]
+    found = []
+    for origin in sorted(set(rows.tolist())):
+        parts = [[taken(one, rows == origin) for one in side.seeds("tuned")] for side in sides]
+        values = [[metric.of(one).value for one in seeds] for seeds in parts]
+        found.append(
+            OriginLine(
+                origin=origin,
+                n=parts[0][0].n,
+                weeks=len(set(parts[0][0].week)),
+                values=tuple(
+                    None if None in each else float(np.mean(np.array(each, dtype=float)))
+                    for each in values
+                ),
+            )
+        )
+    return tuple(found)
+
+
 def weeks_of(sides: Sequence[Side], test: Sequence[Example]) -> Weeks:
     """What is drawn as one: the start days of all rows, with the commonest length of a label window."""
-    lengths = Counter((example.end - example.start).days for example in test)
-    days = lengths.most_common(1)[0][0] if lengths else 7
-    return Weeks.of((day for side in sides for day in side.tuned.week), days)
-
-
-def measure_skill(
-    sides: Sequence[Side], found: Sequence[Baseline], weeks: Weeks
-) -> tuple[Skill, ...]:
-    """Every side, over the same rows as `found`, against the trivial forecasts in each question."""
-    return tuple(
-        skill(
-            side.title,
-            question,
-            Variant.of(side.seeds("tuned"), weeks),
-            found,
-            leaks(side.dataset, side.tuned).get("forecast", ""),
-        )
-        for side in sides
-        for question in get_args(Question)
-    )
+    return Weeks.of((day for side in sides for day in side.tuned.week), window_days(test))
 
 
 def measure_power(sides: Sequence[Side], weeks: Weeks, train: Sequence[Example]) -> Power:
@@ -129,10 +159,7 @@ def measure_power(sides: Sequence[Side], weeks: Weeks, train: Sequence[Example])
     first = sides[0].tuned
     codes = weeks.codes(first.week)
     count = len(np.unique(codes)) // weeks.block
-    spread = market_spread(
-        np.array([example.margin for example in train]),
-        [example.start.toordinal() // weeks.days for example in train],
-    )
+    spread = label_spread(train, weeks.days)
     if len(sides) == 1:
         return plan(first.n, count, spread)
     second = sides[1].tuned

@@ -124,6 +124,15 @@ class Asked(Frozen):
     openings: int | None = None
 
 
+class OriginLine(Frozen):
+    """The primary metric over the test rows of one origin of a walk-forward, one value per model; no verdict."""
+
+    origin: int
+    n: int
+    weeks: int
+    values: tuple[float | None, ...]
+
+
 class Report(Frozen):
     """The whole comparison; `id` is a hash of its content and of the page's templates.
 
@@ -142,6 +151,7 @@ class Report(Frozen):
     power: Power
     mcnemar_p: float | None
     table: tuple[Line, ...]
+    by_origin: tuple[OriginLine, ...] = ()
     baselines: tuple[BaselineScore, ...]
     skills: tuple[Skill, ...]
     base_against_tuned: tuple[BaseAgainstTuned, ...]

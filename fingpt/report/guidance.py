@@ -19,7 +19,6 @@ from pydantic import field_validator
 
 from fingpt.leaks import Touched
 from fingpt.record import Frozen
-from fingpt.report.leaks import leaks
 from fingpt.report.lines import Line
 from fingpt.report.sides import Side
 from fingpt.report.skill import Skill
@@ -129,7 +128,7 @@ def facts(sides: Sequence[Side], lines: Sequence[Line], skills: Sequence[Skill])
     winner = _winner(sides, lines)
     blocked: dict[Touched, str] = {}
     for side in sides:
-        blocked |= leaks(side.dataset, side.tuned)
+        blocked |= side.leaks()
     speeds = [side.scores.samples_per_second for side in sides]
     found: dict[str, Fact] = {
         "models.count": float(len(sides)),

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from fingpt.report.clusters import MIN_CLUSTERS
 from fingpt.report.document import Asked, Sentence
 from fingpt.report.formatting import interval, listed, number, p_value, percent, spread, unit, value
-from fingpt.report.leaks import leaks
 from fingpt.report.lines import Comparison, Line
 from fingpt.report.power import Power, statement
 from fingpt.report.sides import Side
@@ -22,6 +21,7 @@ from fingpt.report.verdict import Verdict
 
 _SMALL_GAP = 0.10
 _NOUNS = {
+    "label_log_loss": "direction",
     "accuracy": "direction",
     "accuracy_read": "direction",
     "loss": "loss",
@@ -29,18 +29,23 @@ _NOUNS = {
     "mse_read": "size",
 }
 _QUESTIONS = (
-    ("Direction", ("accuracy", "accuracy_read")),
+    ("Direction", ("label_log_loss", "accuracy", "accuracy_read")),
     ("Magnitude", ("mse", "mse_read")),
     ("Loss", ("loss",)),
 )
 """Each question, and its line over all answers before the one over answers that both gave."""
-SKILLS = {"direction": "direction", "relative": "direction against the week's mean", "size": "size"}
+SKILLS = {
+    "direction": "direction",
+    "relative": "direction against the week's mean",
+    "size": "size",
+    "probability": "label probabilities",
+}
 """What a model may have skill in → as it is told."""
 
 
 def watermark(sides: Sequence[Side]) -> str:
     """What stands across the report where a leak takes the meaning from its figures; empty where none does."""
-    reasons = {why for side in sides for why in leaks(side.dataset, side.tuned).values()}
+    reasons = {why for side in sides for why in side.leaks().values()}
     return "LEAKED DATA, NO EVIDENCE OF SKILL" if reasons else ""
 
 
@@ -99,7 +104,7 @@ def sentences(
     pairs = range(len(made.lines[0].comparisons))
     for index in pairs:
         for question, keys in _QUESTIONS:
-            shown = _shown([lines[key] for key in keys], index)
+            shown = _shown([lines[key] for key in keys if key in lines], index)
             found.append(_scored(question, sides, shown, index))
         found.append(_text(sides, made.lines, index))
         for question, key in (("Speed", "samples_per_second"), ("Cost", "train_seconds")):
@@ -257,12 +262,14 @@ def _trivial(skills: Sequence[Skill]) -> Sentence:
 
 
 def _lead(its: Skill) -> str:
-    scale, digits, unit_ = (1.0, 2, "pp²") if its.question == "size" else (100.0, 1, "points")
+    scale, digits, units = {"size": (1.0, 2, "pp²"), "probability": (1.0, 3, "nats")}.get(
+        its.question, (100.0, 1, "points")
+    )
     gain = None if its.gain.value is None else its.gain.value * scale
     worse = "" if its.spa is None else f", no trivial forecast is better: {p_value(its.spa)}"
     return (
-        f"{its.model}, {SKILLS[its.question]}: {number(gain, digits, signed=True)} {unit_} against {its.rival} "
-        f"({interval(its.gain, digits, scale, signed=True)}){worse}"
+        f"{its.model}, {SKILLS[its.question]}: {number(gain, digits, signed=True)} {units} against {its.rival} "
+        f"({percent(its.level, 1)} interval {interval(its.gain, digits, scale, signed=True)}){worse}"
     )
 
 

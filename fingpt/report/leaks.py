@@ -6,6 +6,8 @@ well: whatever the severity of a finding, what alone forecasts better than chanc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fingpt.leaks import BOTH, FORECAST, Touched
 from fingpt.report.score_arrays import ScoreArrays
 from fingpt.report.stats import wilson
@@ -14,12 +16,12 @@ from fingpt.runs.manifest import DatasetManifest, Finding
 LEAK = "leak"
 
 
-def leaks(dataset: DatasetManifest, scores: ScoreArrays) -> dict[Touched, str]:
+def leaks(datasets: Sequence[DatasetManifest], scores: ScoreArrays) -> dict[Touched, str]:
     """What is spoilt → the first reason, as a verdict prints it; `scores` tells the commoner direction's share."""
     found: dict[Touched, str] = {}
-    if dataset.leaky:
+    if any(dataset.leaky for dataset in datasets):
         found |= dict.fromkeys(BOTH, f"{LEAK} (random split)")
-    for finding in dataset.findings:
+    for finding in (finding for dataset in datasets for finding in dataset.findings):
         for touched in _spoilt(finding, scores):
             found.setdefault(touched, f"{LEAK} ({finding.rule})")
     return found

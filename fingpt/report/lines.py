@@ -8,7 +8,7 @@ timings are `timing`'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
@@ -58,9 +58,8 @@ class Metric:
 
     def counted(self, scores: ScoreArrays, mask: Floats) -> Columns:
         """The columns, with 0 for rows outside `mask`."""
-        return {
-            name: np.where(mask > 0, column, 0.0) for name, column in self.columns(scores).items()
-        }
+        columns = self.columns(scores)
+        return {name: np.where(mask > 0, column, 0.0) for name, column in columns.items()}
 
 
 class Comparison(Frozen):
@@ -109,11 +108,19 @@ class Variant:
     seeds: tuple[ScoreArrays, ...]
     codes: NDArray[np.intp]
     block: int
+    _bootstraps: dict[bytes, WeekBootstrap] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, seeds: Sequence[ScoreArrays], weeks: Weeks) -> Variant:
         """The seeds' answers with the week of each row."""
         return cls(tuple(seeds), weeks.codes(seeds[0].week), weeks.block)
+
+    def bootstrap(self, used: NDArray[np.bool_]) -> WeekBootstrap:
+        """The resampled weeks of these rows, made once."""
+        key = used.tobytes()
+        if key not in self._bootstraps:
+            self._bootstraps[key] = WeekBootstrap(self.codes[used], block=self.block)
+        return self._bootstraps[key]
 
     @property
     def read(self) -> Floats:
@@ -149,15 +156,11 @@ def measured(
     """The metric's value with its interval over the rows of `mask`, and its parts by week and seed."""
     columns = [metric.counted(scores, mask) for scores in variant.seeds]
     found = parts(metric.statistic, columns, variant.codes, weeks)
-    n = int(mask.sum())
     if len(columns) > 1 and found is not None:
         return seeded(found, variant.codes, mask, variant.block), found
     used = mask > 0
-    codes, kept = variant.codes, columns[0]
-    if not used.all():
-        codes, kept = codes[used], {name: column[used] for name, column in kept.items()}
-    estimate = WeekBootstrap(codes, block=variant.block).estimate(metric.statistic, kept)
-    return estimate.model_copy(update={"n": n}), found
+    kept = {name: column[used] for name, column in columns[0].items()}
+    return variant.bootstrap(used).estimate(metric.statistic, kept), found
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,5 +197,8 @@ def draft(
             if why
             else paired(found[first][1], found[second][1], variants[first].codes, masks[first])
         )
-        differences.append(why if why else gap if gap is not None else "no answer could be read")
+        nothing = (
+            "undefined for one of the two" if masks[first].any() else "no answer could be read"
+        )
+        differences.append(why if why else gap if gap is not None else nothing)
     return Draft(metric, tuple(value for value, _ in found), pairs, tuple(differences))

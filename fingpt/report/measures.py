@@ -12,8 +12,10 @@ import numpy as np
 
 from fingpt.metrics import Floats
 from fingpt.report.lines import Metric
+from fingpt.report.probabilities import LABEL_LOG_LOSS, METRICS
 from fingpt.report.score_arrays import ROUGES, SECTIONS, ScoreArrays
 from fingpt.report.stats import Columns, per_row
+from fingpt.report.text import FAITHFULNESS, TEXT_METRICS
 
 SECTION_TITLES = {
     "pros": "positive developments",
@@ -107,13 +109,24 @@ PARSED = Metric(
     higher_is_better=True,
     columns=_mean_of(lambda scores: scores.valid),
     touch=None,
+    compared=False,
     scale=100,
     digits=1,
 )
-PARSED_COUNTED = replace(PARSED, compared=False)
-"""The same as context: which answers can be read decides what is compared, and names no better model."""
+"""Context: which answers can be read decides what is compared, and makes no better forecaster."""
 
-SCORED = (PARSED_COUNTED, *ROUGE, MSE, MSE_READ, ACCURACY, ACCURACY_READ, ACCURACY_EXCESS)
+TEXT = tuple(
+    replace(metric, group="Text", touch=None, compared=metric is FAITHFULNESS)
+    for metric in TEXT_METRICS
+)
+"""Length and truncation are context: no length is better than another."""
+PROBABILITIES = tuple(
+    replace(metric, group="Probability", rows="scored", needs="") for metric in METRICS
+)
+"""Metrics of label probabilities, which every row has, whatever its prose."""
+LOG_LOSS = next(metric for metric in PROBABILITIES if metric.key == LABEL_LOG_LOSS.key)
+
+SCORED = (PARSED, *ROUGE, MSE, MSE_READ, ACCURACY, ACCURACY_READ, ACCURACY_EXCESS)
 OWN = (
     LOSS,
     PARSED,
@@ -125,8 +138,22 @@ OWN = (
 )
 """What a tuned model is compared in with its own base."""
 
-PRIMARIES = {"direction": (ACCURACY, ACCURACY_READ), "loss": (LOSS,), "size": (MSE, MSE_READ)}
-"""Primary question → its metric, and the one over answers that both gave where silence forbids the first."""
+PRIMARIES = {
+    "direction": (LOG_LOSS, ACCURACY, ACCURACY_READ),
+    "loss": (LOSS,),
+    "size": (MSE, MSE_READ),
+}
+"""Primary question → its metrics; the first that all models have and that can be compared answers it."""
 
-MARGINS = {"accuracy": 0.05, "accuracy_read": 0.05, "loss": 0.01, "mse": 0.5, "mse_read": 0.5}
+MARGINS = {
+    "label_log_loss": 0.02,
+    "accuracy": 0.05,
+    "accuracy_read": 0.05,
+    "loss": 0.01,
+    "mse": 0.5,
+    "mse_read": 0.5,
+}
 """Gaps that count as none where the configuration names no margin of its own."""
+
+MEASURES = {metric.key: metric for metric in (LOSS, *PROBABILITIES, *TEXT, *SCORED)}
+"""Key → metric of the main table."""

@@ -7,6 +7,7 @@ lean to different sides: a week in which more stocks rise then favours the one t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,8 +15,9 @@ from scipy.optimize import brentq
 from scipy.stats import nct, t
 
 from fingpt.metrics import Floats
+from fingpt.prompts.examples import Example
 from fingpt.record import Frozen
-from fingpt.report.clusters import MIN_CLUSTERS
+from fingpt.report.clusters import MIN_CLUSTERS, Weeks
 from fingpt.report.flips import PRIMARY_ALPHA
 
 POWER = 0.8
@@ -99,6 +101,26 @@ def plan(n: int, weeks: int, spread: float) -> Power:
         discordance=DISCORDANCE,
         design_effect=effect,
         gap=detectable_gap(n, weeks, DISCORDANCE, effect),
+    )
+
+
+def planned(test: Sequence[Example], train: Sequence[Example]) -> Power:
+    """What test examples can show before any model is trained; the market's part comes from the training labels."""
+    weeks = Weeks.of((example.start.isoformat() for example in test), window_days(test))
+    return plan(len(test), weeks.count // weeks.block, label_spread(train, weeks.days))
+
+
+def window_days(examples: Sequence[Example]) -> int:
+    """The commonest length of a label window; a week where there are no examples."""
+    lengths = Counter((example.end - example.start).days for example in examples)
+    return lengths.most_common(1)[0][0] if lengths else 7
+
+
+def label_spread(train: Sequence[Example], days: int) -> float:
+    """`market_spread` of the labels of training examples, in spans of `days` days."""
+    return market_spread(
+        np.array([example.margin for example in train]),
+        [example.start.toordinal() // days for example in train],
     )
 
 

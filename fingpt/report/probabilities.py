@@ -141,9 +141,14 @@ def confidence(scores: ScoreArrays) -> Floats:
     return found
 
 
-def _log_loss_columns(scores: ScoreArrays) -> Columns:
+def log_losses(scores: ScoreArrays) -> Floats:
+    """−log of the probability of the label that came true, in nats, per row."""
     assert scores.label_logp is not None
-    return per_row(log_loss(log_probabilities(scores.label_logp), outcome(scores)))
+    return log_loss(log_probabilities(scores.label_logp), outcome(scores))
+
+
+def _log_loss_columns(scores: ScoreArrays) -> Columns:
+    return per_row(log_losses(scores))
 
 
 def _up_brier_columns(scores: ScoreArrays) -> Columns:

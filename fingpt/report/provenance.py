@@ -88,8 +88,8 @@ the reference answer. ROUGE is the F-measure with stemming. Direction against th
 stocks did.
 
 Trivial forecasts need no model and use the same rows; random ones are exact expectations. A model has skill when it
-beats every one of them (95 % interval of its smallest lead); Hansen's test asks the reverse, whether any of them is
-better. The oracle knows each week's majority and is a ceiling.
+beats every one of them (the interval of its smallest lead, all models and questions together at 5 %); Hansen's test
+asks the reverse, whether any of them is better. The oracle knows each week's majority and is a ceiling.
 
 A leak that the linter calls an error, a random split, and a finding that alone is right more often than the commoner
 direction forbid verdicts on all that they touch.

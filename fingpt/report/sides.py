@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fingpt.config import CompareConfig
 from fingpt.leaks import Touched
 from fingpt.models import ModelSpec
@@ -37,9 +40,11 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """A model's finished run. `title` is what tables and charts call it; `arrays` maps `base` and `tuned` to answers.
+    """A model's finished runs. `title` is what tables and charts call it; `arrays` maps `base` and `tuned` to answers.
 
-    `others`: the scored answers of the same model's other training seeds, over the same rows.
+    A walk-forward has a run for each origin, and its answers are pooled: `datasets` are those of all origins, `origin`
+    says which each row is of. `others`: the scored answers of the same model's other training seeds, over the same
+    rows. Everything else, timings among it, is of the first run.
     """
 
     runs: tuple[str, ...]
@@ -53,6 +58,12 @@ class Side:
     curve: tuple[Step, ...]
     compare: CompareConfig = field(default_factory=CompareConfig)
     others: tuple[Mapping[str, ScoreArrays], ...] = ()
+    datasets: tuple[DatasetManifest, ...] = ()
+    origin: NDArray[np.int64] | None = None
+
+    def leaks(self) -> dict[Touched, str]:
+        """What leaks of the data spoil → why, as a verdict prints it."""
+        return leaks(self.datasets or (self.dataset,), self.tuned)
 
     def seeds(self, variant: str) -> tuple[ScoreArrays, ...]:
         """The scored answers of every training seed; a base has no seeds, and one copy."""
@@ -146,7 +157,7 @@ def obstacles(first: Side, second: Side) -> Obstacles:
     resumed = [side for side in (first, second) if side.adapter.resumed]
     return Obstacles(
         rows=same_rows,
-        leaks={**leaks(second.dataset, second.tuned), **leaks(first.dataset, first.tuned)},
+        leaks={**second.leaks(), **first.leaks()},
         decoding=decoding,
         unread=unread(first.seeds("tuned"), second.seeds("tuned")),
         speed=machine or _difference("decoding", one.decoding, two.decoding, _MODELS_OWN),
@@ -161,7 +172,7 @@ def own_obstacles(side: Side) -> Obstacles:
     base, tuned = side.arrays["base"], side.tuned
     return Obstacles(
         rows="" if base.example == tuned.example else "different test rows",
-        leaks=leaks(side.dataset, tuned),
+        leaks=side.leaks(),
         unread=unread([base], side.seeds("tuned")),
     )
 
@@ -183,7 +194,8 @@ def _read_share(seeds: Sequence[ScoreArrays]) -> float:
 def _rows(first: Side, second: Side) -> str:
     if first.tuned.n != second.tuned.n:
         return f"{first.tuned.n} and {second.tuned.n} test rows"
-    if first.dataset.id != second.dataset.id:
+    one, two = ([data.id for data in side.datasets or (side.dataset,)] for side in (first, second))
+    if one != two:
         return f"different data sets ({first.dataset.id[:8]} and {second.dataset.id[:8]})"
     if first.tuned.example != second.tuned.example:
         return "different test rows"

@@ -8,7 +8,8 @@ the model is Hansen's (2005) test of superior predictive ability over the same f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from fingpt.report.flips import Difference, intervals
 from fingpt.report.lines import Variant
 from fingpt.report.measures import relative_direction
 from fingpt.report.paired import paired, parts
+from fingpt.report.probabilities import log_losses
 from fingpt.report.score_arrays import ScoreArrays
 from fingpt.report.stats import Estimate, per_row
 from fingpt.report.verdict import Verdict
@@ -27,15 +29,16 @@ from fingpt.report.verdict import Verdict
 ALPHA = 0.05
 _SPA_DRAWS = 1000
 
-Question = Literal["direction", "relative", "size"]
+Question = Literal["direction", "relative", "size", "probability"]
 
 
 class Skill(Frozen):
     """One model against all trivial forecasts in one question.
 
-    `gain` is the lead over the `rival` that is hardest to beat (95 % interval): a share of rows, for size squared
-    percentage points. `spa`: p-value that no trivial forecast is better than the model; None for too few weeks. `why`:
-    what forbids a verdict.
+    `gain` is the lead over the `rival` that is hardest to beat: a share of rows, squared percentage points for size,
+    nats for probability. Its interval holds at `level`, which leaves room for all models and questions of the report.
+    `spa`: p-value that no trivial forecast is better than the model; None for too few weeks. `why`: what forbids a
+    verdict.
     """
 
     model: str
@@ -43,6 +46,7 @@ class Skill(Frozen):
     rivals: int
     rival: str
     gain: Estimate
+    level: float
     verdict: Verdict
     spa: float | None
     why: str = ""
@@ -52,46 +56,96 @@ _MODEL: dict[Question, Callable[[ScoreArrays], Floats]] = {
     "direction": lambda scores: scores.correct,
     "relative": lambda scores: relative_direction(scores.margin, scores.truth, scores.week),
     "size": lambda scores: -scores.squared_error,
+    "probability": lambda scores: -log_losses(scores),
 }
 _RIVAL: dict[Question, Callable[[Baseline], Floats | None]] = {
     "direction": lambda baseline: baseline.correct,
     "relative": lambda baseline: baseline.relative,
     "size": lambda baseline: -baseline.squared_error,
+    "probability": lambda baseline: None if baseline.log_loss is None else -baseline.log_loss,
 }
 
 
-def skill(
-    title: str, question: Question, variant: Variant, found: Sequence[Baseline], why: str = ""
-) -> Skill:
-    """The model `title` against the trivial ones of `found`, which were made for the same rows in the same order.
+@dataclass(frozen=True, eq=False)
+class Lead:
+    """The smallest lead of a model over its rivals, one `gaps` entry each; `rival` is that one's title."""
 
-    An unread answer is a wrong direction and a forecast of 0. `why`: a reason to say nothing.
+    question: Question
+    gaps: Sequence[Difference]
+    rival: str
+    gain: Estimate
+    level: float
+    block: int
+
+    @property
+    def over_all(self) -> bool:
+        """Whether the model beats every rival."""
+        return self.gain.low is not None and self.gain.low > 0
+
+
+def skills(
+    models: Sequence[tuple[str, Variant, str]], found: Sequence[Baseline]
+) -> tuple[Skill, ...]:
+    """Every model (title, answers, a reason to say nothing) in every question, together at 5 % (Bonferroni)."""
+    asked = [
+        (title, variant, why, question)
+        for title, variant, why in models
+        for question in questions(variant)
+    ]
+    return tuple(
+        skill(title, lead(question, variant, found, ALPHA / len(asked)), why)
+        for title, variant, why, question in asked
+    )
+
+
+def questions(variant: Variant) -> tuple[Question, ...]:
+    """What may be asked of a model: its probabilities only where they were scored."""
+    every: tuple[Question, ...] = get_args(Question)
+    scored = all(scores.label_logp is not None for scores in variant.seeds)
+    return every if scored else tuple(one for one in every if one != "probability")
+
+
+def lead(
+    question: Question, variant: Variant, found: Sequence[Baseline], alpha: float = ALPHA
+) -> Lead:
+    """The model against the trivial ones of `found`, which were made for the same rows in the same order.
+
+    An unread answer is a wrong direction and a forecast of 0.
     """
     rivals = _family(question, found)
     gaps = differences(question, variant, [scores for _, scores in rivals])
-    leads = intervals(gaps, ALPHA, variant.block, together=False)
-    hardest = min(
-        range(len(gaps)),
-        key=lambda k: gaps[k].value if (lead := leads[k]) is None else lead.low,
+    reaches = intervals(gaps, alpha, variant.block, together=False)
+
+    def low(place: int) -> float:
+        reach = reaches[place]
+        return gaps[place].value if reach is None else reach.low
+
+    hardest = min(range(len(gaps)), key=low)
+    gap, reach = gaps[hardest], reaches[hardest]
+    gain = Estimate(
+        value=gap.value,
+        low=None if reach is None else reach.low,
+        high=None if reach is None else reach.high,
+        n=gap.n,
+        weeks=gap.weeks,
     )
-    gap, lead = gaps[hardest], leads[hardest]
-    if lead is None and not why:
-        why = f"{gap.weeks} test weeks; an interval needs {MIN_CLUSTERS}"
-    word = Verdict.BETTER if lead is not None and lead.low > 0 else Verdict.NO_SKILL
+    return Lead(question, gaps, rivals[hardest][0], gain, 1 - alpha, variant.block)
+
+
+def skill(title: str, its: Lead, why: str = "") -> Skill:
+    """What the lead of the model `title` says; `why`: a reason to say nothing."""
+    if its.gain.low is None and not why:
+        why = f"{its.gain.weeks} test weeks; an interval needs {MIN_CLUSTERS}"
+    word = Verdict.BETTER if its.over_all else Verdict.NO_SKILL
     return Skill(
         model=title,
-        question=question,
-        rivals=len(rivals),
-        rival=rivals[hardest][0],
-        gain=Estimate(
-            value=gap.value,
-            low=lead and lead.low,
-            high=lead and lead.high,
-            n=gap.n,
-            weeks=gap.weeks,
-        ),
+        question=its.question,
+        rivals=len(its.gaps),
+        rival=its.rival,
+        gain=its.gain,
+        level=its.level,
         verdict=Verdict.NOT_COMPARABLE if why else word,
-        spa=None if lead is None else superior_p(gaps, variant.block),
+        spa=None if its.gain.low is None else superior_p(its.gaps, its.block),
         why=why,
     )
 
@@ -120,13 +174,13 @@ def superior_p(gaps: Sequence[Difference], block: int) -> float:
     from arch.bootstrap import SPA
 
     used = gaps[0].share > 0
-    lead = np.column_stack([gap.weekly[used] / gap.share[used] for gap in gaps])
-    lead = lead[:, np.abs(lead).max(axis=0) > 0]  # a rival that forecasts what the model does
-    if not lead.shape[1]:
+    leads = np.column_stack([gap.weekly[used] / gap.share[used] for gap in gaps])
+    leads = leads[:, np.abs(leads).max(axis=0) > 0]  # a rival that forecasts what the model does
+    if not leads.shape[1]:
         return 1.0
     # Only losses' differences count: the model's are 0, a rival's are the model's lead over it.
     test = SPA(
-        np.zeros(len(lead)), lead, block_size=block, reps=_SPA_DRAWS, bootstrap="circular", seed=0
+        np.zeros(len(leads)), leads, block_size=block, reps=_SPA_DRAWS, bootstrap="circular", seed=0
     )
     test.compute()
     return float(test.pvalues["consistent"])

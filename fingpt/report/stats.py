@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.special import ndtr, stdtr, stdtrit
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
@@ -64,8 +64,8 @@ class WeekBootstrap:
         self._counts = _drawn_weeks(self.weeks, min(block, max(self.weeks, 1)), seed, draws)
         blocks = self.weeks // block
         if blocks >= MIN_WEEKS:
-            reach = math.sqrt(blocks / (blocks - 1)) * t.ppf((1 + LEVEL) / 2, blocks - 1)
-            self._tail: float | None = float(norm.cdf(-reach))
+            reach = math.sqrt(blocks / (blocks - 1)) * stdtrit(blocks - 1, (1 + LEVEL) / 2)
+            self._tail: float | None = float(ndtr(-reach))
         else:
             self._tail = None
 
@@ -87,6 +87,13 @@ class WeekBootstrap:
             return Estimate(value=value, n=self.n, weeks=self.weeks)
         low, high = np.quantile(finite, [self._tail, 1 - self._tail])
         return Estimate(value=value, low=float(low), high=float(high), n=self.n, weeks=self.weeks)
+
+    def difference(self, statistic: Statistic, first: Columns, second: Columns) -> Estimate:
+        """The statistic of `second` minus that of `first`, two readings of one model, over the same drawn weeks."""
+        one, ones = self._drawn(statistic, first)
+        two, twos = self._drawn(statistic, second)
+        value = None if one is None or two is None else two - one
+        return self._interval(value, twos - ones)
 
     def estimate(self, statistic: Statistic, columns: Columns) -> Estimate:
         """The statistic of the columns' sums, with its interval."""
@@ -143,4 +150,4 @@ def diebold_mariano_p(weekly: Floats, overlap: int = 0) -> float | None:
         return None
     corrected = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
     statistic = float(weekly.mean()) / math.sqrt(variance) * math.sqrt(corrected)
-    return float(2 * t.sf(abs(statistic), n - 1))
+    return float(2 * stdtr(n - 1, -abs(statistic)))

@@ -15,7 +15,16 @@ from fingpt.report.clusters import MIN_CLUSTERS, Weeks
 from fingpt.report.flips import PRIMARY_ALPHA, SECONDARY_ALPHA, Difference, Interval, intervals
 from fingpt.report.formatting import p_value
 from fingpt.report.lines import Comparison, Draft, Line, Metric, Variant, draft
-from fingpt.report.measures import LOSS, MARGINS, OWN, PRIMARIES, SCORED
+from fingpt.report.measures import (
+    LOG_LOSS,
+    LOSS,
+    MARGINS,
+    OWN,
+    PRIMARIES,
+    PROBABILITIES,
+    SCORED,
+    TEXT,
+)
 from fingpt.report.sides import Obstacles, Side, obstacles, own_obstacles
 from fingpt.report.stats import Estimate, diebold_mariano_p
 from fingpt.report.timing import run_time, speed
@@ -47,7 +56,9 @@ def tables(sides: Sequence[Side], weeks: Weeks | None = None) -> Tables:
         for pair in combinations(range(len(sides)), 2)
     }
     variants = [Variant.of(side.seeds("tuned"), weeks) for side in sides]
-    main = [_draft(metric, variants, found, weeks) for metric in (LOSS, *SCORED)]
+    labels = PROBABILITIES if all(map(_has_labels, variants)) else ()
+    text = TEXT if all(map(_has_text, variants)) else ()
+    main = [_draft(metric, variants, found, weeks) for metric in (LOSS, *labels, *text, *SCORED)]
     own = [_own_drafts(side, weeks) for side in sides]
     primary = _primary(ask, main)
     block = _block(primary, weeks)
@@ -57,9 +68,10 @@ def tables(sides: Sequence[Side], weeks: Weeks | None = None) -> Tables:
         **_decide([primary], PRIMARY_ALPHA, block, margin),
         **_decide(rest, SECONDARY_ALPHA, block),
     }
-    loss, *scored = (_line(one, decided[id(one)], one is primary) for one in main)
+    lines = [_line(one, decided[id(one)], one is primary) for one in main]
+    asked = 1 + len(labels)
     return Tables(
-        lines=(loss, *speed(sides), *scored, *run_time(sides)),
+        lines=(*lines[:asked], *speed(sides), *lines[asked:], *run_time(sides)),
         own=tuple(tuple(_line(one, decided[id(one)]) for one in each) for each in own),
         primary=primary.metric.key,
         margin=margin,
@@ -90,13 +102,23 @@ def _own_drafts(side: Side, weeks: Weeks) -> list[Draft]:
     if "base" not in side.arrays:
         return []
     variants = [Variant.of(side.seeds(name), weeks) for name in ("base", "tuned")]
-    return [_draft(metric, variants, {(0, 1): own_obstacles(side)}, weeks) for metric in OWN]
+    labels = (LOG_LOSS,) if all(map(_has_labels, variants)) else ()
+    found = {(0, 1): own_obstacles(side)}
+    return [_draft(metric, variants, found, weeks) for metric in (*labels, *OWN)]
+
+
+def _has_text(variant: Variant) -> bool:
+    return all(scores.numbers is not None for scores in variant.seeds)
+
+
+def _has_labels(variant: Variant) -> bool:
+    return all(scores.label_logp is not None for scores in variant.seeds)
 
 
 def _primary(ask: CompareConfig, main: Sequence[Draft]) -> Draft:
     """The line that answers the primary question: the first of its metrics that can be compared."""
     known = {one.metric.key: one for one in main}
-    asked = [known[metric.key] for metric in PRIMARIES[ask.primary]]
+    asked = [known[metric.key] for metric in PRIMARIES[ask.primary] if metric.key in known]
     for one in asked:
         if any(isinstance(gap, Difference) for gap in one.differences):
             return one

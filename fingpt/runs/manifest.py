@@ -228,13 +228,18 @@ class VariantScores(Frozen):
 
 
 class EvalManifest(StageManifest):
-    """Evaluation of one run on its test split; `files` lie under the run's `eval/` prefix."""
+    """Evaluation of one run on its test split; `files` lie under the run's `eval/` prefix.
+
+    `before_cutoff`: test rows whose week may have been in the base's training data (`fingpt.models.Cutoff`), None where
+    it was not counted.
+    """
 
     dataset: str
     adapter_sha256: str
     base_sha256: str
     decoding: dict[str, str | int | float | bool]
     scores: dict[str, VariantScores]
+    before_cutoff: int | None = None
     files: tuple[FileRef, ...]
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from fingpt.report.leaks import leaks
 from fingpt.report.table import tables
 from fingpt.report.verdict import Verdict
 from fingpt.runs.manifest import Finding
@@ -55,9 +54,9 @@ def test_one_models_leak_is_enough_and_being_allowed_changes_nothing(sides):
 
 def test_an_old_error_without_what_it_touches_and_a_random_split_touch_everything(sides):
     first, second = sides
-    old = leaks(having(first, finding(touches=())).dataset, first.tuned)
+    old = having(first, finding(touches=())).leaks()
     assert set(old) == {"forecast", "text"}
-    split = leaks(having(second, leaky=True).dataset, second.tuned)
+    split = having(second, leaky=True).leaks()
     assert set(split.values()) == {"leak (random split)"}
 
 
@@ -72,4 +71,4 @@ def test_a_canary_is_a_leak_where_it_is_right_more_often_than_the_commoner_direc
     side = having(sides[0], canary)
     up = float((side.tuned.truth > 0).mean())
     assert 0.45 < up < 0.55
-    assert bool(leaks(side.dataset, side.tuned)) == leaked
+    assert bool(side.leaks()) == leaked

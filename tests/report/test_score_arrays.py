@@ -15,6 +15,7 @@ from fingpt.eval.metric_modules import MetricModules
 from fingpt.eval.prompts import Prompt
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import ScoredAnswer, encode_scores
+from fingpt.eval.text import PromptNumbers, text_facts
 from fingpt.report.compose import _bins
 from fingpt.report.measures import ACCURACY, ACCURACY_READ, MSE, MSE_READ
 from fingpt.report.score_arrays import read_scores
@@ -56,6 +57,7 @@ def evaluated(tmp_path_factory):
             seconds=1.0,
             strict=one,
             robust=other,
+            text=text_facts(pair.prediction, PromptNumbers(prompt.example.user)),
         )
         for prompt, pair, one, other in zip(prompts, pairs, strict, robust, strict=True)
     ]

@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fingpt.prompts.examples import LABELS
 from fingpt.report.baselines import Baseline, baselines
 from fingpt.report.clusters import Weeks
 from fingpt.report.lines import Variant
 from fingpt.report.measures import relative_direction
-from fingpt.report.skill import skill
+from fingpt.report.probabilities import outcome
+from fingpt.report.skill import lead, skill, skills
 from fingpt.report.verdict import Verdict
 
 
@@ -21,7 +23,7 @@ def rivals(examples):
 
 
 def judged(question, rows, found):
-    return skill("m", question, Variant.of([rows], Weeks.of(rows.week)), found)
+    return skill("m", lead(question, Variant.of([rows], Weeks.of(rows.week)), found))
 
 
 @pytest.mark.parametrize("question", ["direction", "relative", "size"])
@@ -66,7 +68,10 @@ def test_few_weeks_and_leaks_have_no_verdict(examples, plan, rows_of, rivals):
     assert found.why == "4 test weeks; an interval needs 8"
     whole = rows_of(examples, plan(right=0.9))
     variant = Variant.of([whole], Weeks.of(whole.week))
-    assert skill("m", "direction", variant, rivals, "leak (x)").why == "leak (x)"
+    told = skills([("m", variant, ""), ("n", variant, "leak (x)")], rivals)
+    assert [its.verdict for its in told] == [Verdict.BETTER] * 3 + [Verdict.NOT_COMPARABLE] * 3
+    assert {its.why for its in told} == {"", "leak (x)"}
+    assert [its.level for its in told] == pytest.approx([1 - 0.05 / 6] * 6)
 
 
 def test_the_weeks_mean_is_taken_out_of_forecast_and_truth():
@@ -75,3 +80,20 @@ def test_the_weeks_mean_is_taken_out_of_forecast_and_truth():
     forecast = np.array([0.0, 5.0, 10.0, 2.0, np.nan])  # means 5 and 1; unread is 0
     assert relative_direction(forecast, truth, weeks).tolist() == [1, 0.5, 1, 0, 0]
     assert relative_direction(np.full(5, 0.5), truth, weeks).tolist() == [0.5] * 5
+
+
+def test_probabilities_are_held_against_the_shares_of_the_training_labels(examples, plan, rows_of):
+    rows = rows_of(examples, plan())
+    found = baselines(sorted(examples, key=lambda row: row.id), examples[:90])
+    logp = np.zeros((rows.n, len(LABELS)))
+    knowing = logp.copy()
+    knowing[np.arange(rows.n), outcome(rows).astype(int)] = 1.0
+    for scores, verdict in ((logp, Verdict.NO_SKILL), (knowing, Verdict.BETTER)):
+        variant = Variant.of([replace(rows, label_logp=scores)], Weeks.of(rows.week))
+        told = {its.question: its for its in skills([("m", variant, "")], found)}
+        assert len(told) == 4
+        assert told["probability"].verdict == verdict
+        assert told["probability"].rivals == 2
+    assert [its.question for its in skills([("m", Variant.of([rows], Weeks.of(rows.week)), "")], found)] == [
+        "direction", "relative", "size"
+    ]  # fmt: skip

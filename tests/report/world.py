@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fingpt.config import RunConfig
+from fingpt.config import PrepConfig, RunConfig
 from fingpt.prompts.examples import LABELS, Example, encode_jsonl
 from fingpt.report.score_arrays import ROUGES, SECTIONS, ScoreArrays
 from fingpt.runs.manifest import (
@@ -58,6 +58,8 @@ class Plan:
     finished_at: str = "2030-06-01T00:00:00+00:00"
     base: bool = True
     run_seed: int = 42
+    origin: int | None = None
+    code: str = ""
 
 
 def make_examples(weeks: int = 10, symbols: int = 30, seed: int = 7) -> list[Example]:
@@ -193,7 +195,11 @@ class World:
 
     def add(self, model: str, plan: Plan, rows: dict[str, ScoreArrays] | None = None) -> str:
         """Store a finished run of `model` and return its id."""
-        run = Run.of(RunConfig(model=model, seed=plan.run_seed), {"train": plan.finished_at})
+        config = RunConfig(model=model, seed=plan.run_seed)
+        if plan.origin:
+            prep = PrepConfig(origins=4, origin=plan.origin)
+            config = config.model_copy(update={"prep": prep})
+        run = Run.of(config, {"train": plan.code or plan.finished_at})
         put(self.store, run_key(run.id), run.encode())
         if rows is None:
             rows = {"tuned": make_rows(self.test, plan)}
