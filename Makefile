@@ -14,6 +14,7 @@ SEEDS   ?=#             how many seeds to train with, a run each; empty: 1
 SET     ?=#             overrides, "train.lr=1e-4 eval.batch_size=8"; one with a blank in it takes quotes
 RUNS    ?=#             run ids for compare; empty: the newest of each model
 ANSWERS ?=#             a file (.parquet, .jsonl, .csv) with symbol, period, prediction
+TEXTS   ?=#             in the page of rows: all, without-news or none; empty: all
 OUT     ?=#             where score and collect write, and compare its copy; empty: ./collected/<run>, ./reports/<id>
 ADAPTER ?=#             collect: 1 brings the adapter too; eval: an adapter made elsewhere (folder, s3://…, hub:owner/name)
 LOCAL   ?=#             1: processes of this machine; so it is for a folder STORE anyway
@@ -37,7 +38,7 @@ DEMO_MODELS := tiny-llama31 tiny-deepseek-r1
 
 # A value is text: make must not expand it, nor a shell read it. So the raw text takes the place of each variable before
 # anything uses it, commands get it in their environment as FINGPT_ARG_<name>, and no recipe contains it.
-VALUES := PYTHON MODEL DATA LIMIT SEEDS SET RUNS ANSWERS OUT ADAPTER LOCAL DRY_RUN WAIT STORE RUN NAMESPACE DEEP CONFIRM \
+VALUES := PYTHON MODEL DATA LIMIT SEEDS SET RUNS ANSWERS TEXTS OUT ADAPTER LOCAL DRY_RUN WAIT STORE RUN NAMESPACE DEEP CONFIRM \
 	REGISTRY TAG PUSH PART KUEUE
 COMMANDS := tiny mirror prep train eval run compare collect score demo status logs cancel list verify doctor prune
 unknown := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(filter-out $(VALUES),$(name))))

@@ -25,6 +25,7 @@ from fingpt.report.document import (
     Phase,
     Report,
     Speed,
+    Texts,
 )
 from fingpt.report.flips import PRIMARY_ALPHA, SECONDARY_ALPHA
 from fingpt.report.guidance import advise, facts, load_rules
@@ -32,6 +33,7 @@ from fingpt.report.headline import sentences, title, warnings, watermark
 from fingpt.report.lines import Variant
 from fingpt.report.measures import MEASURES
 from fingpt.report.members import taken
+from fingpt.report.memory import cutoff_map, memory
 from fingpt.report.power import (
     Power,
     design_effect,
@@ -41,10 +43,12 @@ from fingpt.report.power import (
     window_days,
 )
 from fingpt.report.provenance import method, parser_lines, provenance
+from fingpt.report.reliability import reliability
 from fingpt.report.sides import Side, phases
 from fingpt.report.skill import skills
 from fingpt.report.stats import WeekBootstrap, mcnemar_p
 from fingpt.report.table import Tables, tables
+from fingpt.report.validity import validity
 
 _CURVE_POINTS = 400
 _LEAST_DISCORDANCE = 0.2
@@ -56,11 +60,12 @@ def compose(
     train: Sequence[Example],
     inputs: dict[str, str],
     openings: int | None = None,
+    texts: Texts = Texts.ALL,
 ) -> Report:
     """The report on `sides`; `test` and `train` are the first side's data set, `inputs` key → sha256 of what was read.
 
     Skill is measured against baselines on the first side's rows, so sides with other rows have none. `openings`: how
-    many runs opened the test split.
+    many runs opened the test split. `texts`: which texts the page of rows may show.
     """
     weeks = weeks_of(sides, test)
     made = tables(sides, weeks)
@@ -85,6 +90,8 @@ def compose(
         watermark=mark,
         title=" ".join(filter(None, [mark and f"{mark}:", title(sides, made)])),
         models=tuple(_entry(side) for side in sides),
+        texts=texts,
+        validity=validity(sides, openings),
         asked=asked,
         warnings=warnings(sides, power),
         headline=sentences(sides, made, measured, asked, power),
@@ -102,6 +109,10 @@ def compose(
         ),
         parsers=parser_lines(sides),
         **_plotted(sides),
+        memory={
+            side.title: found for side in sides if (found := memory(side.model, side.tuned, train))
+        },
+        cutoffs=cutoff_map([side.model for side in sides], {"train": train, "test": test}),
         rules_version=rules.version,
         guidance=advise(rules, facts(sides, made.lines, measured)),
         findings=sides[0].dataset.findings,
@@ -119,6 +130,11 @@ def _plotted(sides: Sequence[Side]) -> dict[str, Any]:
         "curves": tuple(point for side in sides for point in _curve(side)),
         "phases": tuple(phase for side in sides for phase in _phases(side)),
         "bins": tuple(count for side in sides for count in _bins(side)),
+        "reliability": {
+            side.title: reliability(side.tuned)
+            for side in sides
+            if side.tuned.label_logp is not None and side.tuned.n
+        },
     }
 
 

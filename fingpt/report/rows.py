@@ -10,31 +10,23 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-
-import numpy as np
 
 from fingpt.errors import DataError
 from fingpt.metrics import Floats
-from fingpt.prompts.examples import LABELS, Example
+from fingpt.prompts.examples import Example
 from fingpt.reading import DATA_BYTES, LINE_BYTES, parse_object
 from fingpt.report.compose import bin_label, forecast_label
+from fingpt.report.document import Texts
+from fingpt.report.probabilities import probability_up
 from fingpt.report.score_arrays import ScoreArrays
 from fingpt.report.sides import Side
-from fingpt.runs.run import Stage, stage_prefix
+from fingpt.runs.manifest import EvalManifest, decode
+from fingpt.runs.run import Stage, complete_key, stage_prefix
 from fingpt.storage import ObjectStore, read_verified
 
 _ANSWERS = re.compile(r"predictions/(base|tuned)/[^/]+(?<!\.timing)\.jsonl")
 _NEWS = re.compile(r"^\[(Headline|Summary)\]:.*$", flags=re.MULTILINE)
 _LEFT_OUT = "[news left out]"
-
-
-class Texts(StrEnum):
-    """Which texts a page of rows may show: `all`, all but the news in prompts, or none (forecasts alone)."""
-
-    ALL = "all"
-    WITHOUT_NEWS = "without-news"
-    NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -74,23 +66,37 @@ Answers = Mapping[str, Mapping[str, str]]
 """Variant → example id → the text that the model wrote."""
 
 
-def read_answers(store: ObjectStore, side: Side) -> dict[str, dict[str, str]]:
-    """Every stored answer of a side's run; DataError where a file holds something else."""
+def read_answers(
+    store: ObjectStore, side: Side, inputs: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Every stored answer of a side's runs, the first seed's where there are several; DataError for anything else.
+
+    `inputs`: key → sha256 of the manifests that the report rests on.
+    """
     found: dict[str, dict[str, str]] = {"base": {}, "tuned": {}}
-    for file in side.evaluation.files:
+    for run in side.runs:
+        key = complete_key(run, Stage.EVAL)
+        manifest = decode(EvalManifest, read_verified(store, key, inputs[key]), key)
+        _collect(store, run, manifest, found)
+    return found
+
+
+def _collect(
+    store: ObjectStore, run: str, manifest: EvalManifest, found: dict[str, dict[str, str]]
+) -> None:
+    for file in manifest.files:
         match = _ANSWERS.fullmatch(file.name)
         if match is None:
             continue
-        key = f"{stage_prefix(side.run, Stage.EVAL)}/{file.name}"
+        key = f"{stage_prefix(run, Stage.EVAL)}/{file.name}"
         for line in read_verified(store, key, file.sha256, limit=DATA_BYTES).splitlines()[1:]:
             try:
                 answer = parse_object(line, LINE_BYTES)
-                found[match[1]][str(answer["example"])] = str(answer["prediction"])
+                found[match[1]].setdefault(str(answer["example"]), str(answer["prediction"]))
             except (ValueError, KeyError):
                 raise DataError(
-                    f"{key} holds a line that is no answer; evaluate run {side.run} again."
+                    f"{key} holds a line that is no answer; evaluate run {run} again."
                 ) from None
-    return found
 
 
 def row_entries(
@@ -102,7 +108,9 @@ def row_entries(
     """
     known = {example.id: example for example in test}
     places = [{name: i for i, name in enumerate(side.tuned.example)} for side in sides]
-    rises = [probability_up(side.tuned) for side in sides]
+    rises = [
+        None if side.tuned.label_logp is None else probability_up(side.tuned) for side in sides
+    ]
     entries = []
     for name in sides[0].tuned.example:
         example = known[name]
@@ -121,16 +129,6 @@ def row_entries(
             )
         )
     return tuple(sorted(entries, key=lambda entry: (entry.week, entry.symbol)))
-
-
-def probability_up(scores: ScoreArrays) -> Floats | None:
-    """Each row's probability of a rise by the model's own label probabilities; None where they were not measured."""
-    logp = getattr(scores, "label_logp", None)
-    if logp is None:
-        return None
-    weights = np.exp(logp - logp.max(axis=1, keepdims=True))
-    up = [i for i, label in enumerate(LABELS) if label.startswith("up")]
-    return np.asarray(weights[:, up].sum(axis=1) / weights.sum(axis=1))
 
 
 def _forecast(

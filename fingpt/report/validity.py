@@ -58,7 +58,7 @@ def validity(sides: Sequence[Side], openings: int | None) -> tuple[Check, ...]:
 
 def _split(sides: Sequence[Side]) -> Check:
     data = sides[0].dataset
-    if any(side.dataset.leaky for side in sides):
+    if any(one.leaky for side in sides for one in side.datasets or (side.dataset,)):
         return Check(
             name="Split",
             state=State.BROKEN,

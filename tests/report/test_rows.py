@@ -19,8 +19,6 @@ from fingpt.errors import DataError, StorageError
 from fingpt.report.inputs import read_runs
 from fingpt.report.rows import Texts, probability_up, read_answers, row_entries
 from fingpt.report.rows_page import render_rows
-from fingpt.runs.run import Stage, stage_prefix
-from fingpt.storage import put
 
 HOSTILE = "</script><script>alert(1)</script> [Headline]: x"
 
@@ -88,46 +86,32 @@ def test_probabilities_of_a_rise_are_the_share_of_the_six_labels_that_go_up():
     assert probability_up(Scores()) == pytest.approx([0.12 / 0.42, 1.0])
 
 
-def test_answers_are_read_from_the_stored_chunks(world, plan):
+def test_answers_are_read_from_the_stored_chunks_of_every_run_the_first_seeds_first(world, plan):
+    ids = [world.add("llama31", plan(run_seed=seed, seed=seed)) for seed in (1, 2)]
+    reading = read_runs(world.store, ids)
+    found = read_answers(world.store, reading.sides[0], reading.inputs)
+    assert len(found["tuned"]) == len(found["base"]) == 300
+    assert set(found["tuned"].values()) == {
+        f"tuned answer of {ids[0]} to {example.id[:8]}" for example in world.test
+    }
+
+
+def test_a_changed_chunk_is_refused(world, plan, tmp_path):
     run = world.add("llama31", plan())
-    side = read_runs(world.store, [run]).sides[0]
-    lines = [{"example": world.test[0].id, "prediction": "up"}, {"example": "b", "prediction": "ü"}]
-    body = "\n".join(json.dumps(line) for line in [{"head": 1}, *lines]).encode()
-    refs = [
-        put(world.store, f"{stage_prefix(run, Stage.EVAL)}/predictions/{name}", data)
-        for name, data in (
-            ("tuned/0000.jsonl", body),
-            ("tuned/0000.timing.json", b"{}"),
-            ("base/0000.jsonl", body.replace(b"up", b"down")),
-        )
-    ]
-    refs = tuple(
-        ref.model_copy(update={"name": f"predictions/{name}"})
-        for ref, name in zip(
-            refs, ("tuned/0000.jsonl", "tuned/0000.timing.json", "base/0000.jsonl"), strict=True
-        )
-    )
-    side = dataclasses.replace(side, evaluation=side.evaluation.model_copy(update={"files": refs}))
-    found = read_answers(world.store, side)
-    assert found["tuned"] == {world.test[0].id: "up", "b": "ü"}
-    assert found["base"][world.test[0].id] == "down"
-    bad = refs[0].model_copy(update={"sha256": "0" * 64})
+    reading = read_runs(world.store, [run])
+    (path,) = tmp_path.rglob("predictions/tuned/0000.jsonl")
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes().replace(b"answer", b"anvwer", 1))
     with pytest.raises(StorageError, match="sha256"):
-        read_answers(
-            world.store,
-            dataclasses.replace(side, evaluation=side.evaluation.model_copy(update={"files": (bad,)})),
-        )  # fmt: skip
+        read_answers(world.store, reading.sides[0], reading.inputs)
 
 
-def test_a_chunk_that_holds_no_answers_is_named(world, plan):
+def test_a_chunk_that_holds_no_answers_is_named(world, plan, monkeypatch):
+    monkeypatch.setattr("tests.report.world.answers", lambda *_: b"{}\n[1]\n")
     run = world.add("llama31", plan())
-    side = read_runs(world.store, [run]).sides[0]
-    name = "predictions/tuned/0000.jsonl"
-    ref = put(world.store, f"{stage_prefix(run, Stage.EVAL)}/{name}", b"{}\n[1]\n")
-    files = (ref.model_copy(update={"name": name}),)
-    side = dataclasses.replace(side, evaluation=side.evaluation.model_copy(update={"files": files}))
-    with pytest.raises(DataError, match=r"0000\.jsonl .* evaluate run"):
-        read_answers(world.store, side)
+    reading = read_runs(world.store, [run])
+    with pytest.raises(DataError, match=rf"0000\.jsonl .* evaluate run {run}"):
+        read_answers(world.store, reading.sides[0], reading.inputs)
 
 
 def test_the_page_is_complete_without_its_script(pair, entries):

@@ -159,6 +159,16 @@ def table(rows: dict[str, ScoreArrays]) -> bytes:
     return sink.getvalue()
 
 
+def answers(run: str, variant: str, rows: ScoreArrays) -> bytes:
+    """A stored chunk of answers: a head line, then one line per row."""
+    lines = [{"context": "", "rows": rows.n, "sha256": ""}]
+    lines += [
+        {"example": name, "prediction": f"{variant} answer of {run} to {name[:8]}"}
+        for name in rows.example
+    ]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
 class World:
     """A store with one data set, to which finished runs are added."""
 
@@ -290,7 +300,12 @@ class World:
                 strict=parser_scores(its),
                 robust=parser_scores(its),
             )
-        ref = put(self.store, f"{stage_prefix(run.id, Stage.EVAL)}/scores.parquet", table(rows))
+        prefix = stage_prefix(run.id, Stage.EVAL)
+        files = [put(self.store, f"{prefix}/scores.parquet", table(rows))]
+        for variant, its in rows.items():
+            name = f"predictions/{variant}/0000.jsonl"
+            ref = put(self.store, f"{prefix}/{name}", answers(run.id, variant, its))
+            files.append(ref.model_copy(update={"name": name}))
         return EvalManifest(
             **self._shared(run, Stage.EVAL, plan),
             dataset=self.dataset,
@@ -303,5 +318,5 @@ class World:
                 "stop_ids": f"1,{len(run.config.model)}",
             },
             scores=scores,
-            files=(ref,),
+            files=tuple(files),
         )
