@@ -12,7 +12,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -25,7 +25,9 @@ from pydantic import (
 )
 
 from fingpt.errors import ConfigError, MissingInputError, nearest
+from fingpt.leaks import checked_allowances
 from fingpt.models import LINEAR_LAYERS, spec
+from fingpt.overrides import apply_override, forget_allowed_leaks, sentence
 from fingpt.reading import Unreadable, parse_yaml
 from fingpt.record import Frozen, canonical_json, sha256_bytes
 
@@ -35,24 +37,59 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 
 
-class PrepConfig(Frozen):
+class Section(Frozen):
+    """A part of the configuration. `LATER` names settings that came after the first release: at their default they are
+    neither written nor hashed, so that a run from before them keeps its identity.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = fields(self)
+        for name in self.LATER:
+            if getattr(self, name) == type(self).model_fields[name].get_default(
+                call_default_factory=True
+            ):
+                del plain[name]
+        return plain
+
+
+class PrepConfig(Section):
     """How raw rows become a data set.
 
     `source`: `sample` (the shipped synthetic rows), a local folder or file, `s3://bucket/prefix`, or
     `hub:owner/name@commit`; submit replaces it by `raw/<hash>`, under which its bytes are in the bucket.
     `split`: `published` takes the source's own train and test, `calendar` cuts all rows by week, `auto` is `published`
     where the source has both splits and `calendar` otherwise; `random` leaks labels and must be allowed with
-    `allow_leaky_split`. `limit`: rows to keep per split. `max_reject_rate`: share of unreadable rows that is tolerated.
+    `allow_leaky_split`. Blocks of whole weeks follow one another as train, embargo, validation, embargo, test;
+    `embargo_weeks` is raised to what the prompts look back or the labels look ahead where that is more. A published
+    split gets its validation weeks from the end of its train; with `validation_weeks` 0 it is taken as it is.
+    `test_weeks`: None for 10, fewer where `origins` share the weeks. Walk-forward: `origins` test blocks of
+    `test_weeks` follow one another, each tests a training on all that lies before it, and `origin` (1, the oldest, to
+    `origins`) says which one this run is; submit makes a run of each. `limit`: rows to keep per split.
+    `max_reject_rate`: share of unreadable rows that is tolerated.
+    `allow_leaks`: rule of the leak linter → why its errors may pass; what they touch gets no verdict then.
     """
+
+    LATER = frozenset({"allow_leaks", "origins", "origin"})
 
     source: str = "sample"
     limit: Positive | None = None
     split: Literal["auto", "published", "calendar", "random"] = "auto"
     allow_leaky_split: bool = False
-    embargo_weeks: Annotated[int, Field(ge=1)] = 1
-    test_weeks: Positive = 10
-    validation_weeks: Annotated[int, Field(ge=0)] = 0
+    embargo_weeks: Annotated[int, Field(ge=1)] = 4
+    test_weeks: Positive | None = None
+    validation_weeks: Annotated[int, Field(ge=0)] = 4
+    origins: Annotated[int, Field(ge=4)] | None = None
+    origin: Positive | None = None
     max_reject_rate: Fraction = 0.01
+    allow_leaks: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("allow_leaks")
+    @classmethod
+    def _leaks_are_known_and_have_a_reason(cls, allowed: dict[str, str]) -> dict[str, str]:
+        return checked_allowances(allowed)
 
     @model_validator(mode="after")
     def _random_split_is_allowed(self) -> Self:
@@ -60,6 +97,23 @@ class PrepConfig(Frozen):
             raise ValueError(
                 "prep.split=random prints test answers inside training prompts; use split=calendar, or allow it "
                 "with prep.allow_leaky_split=true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _origins_are_cut_by_week(self) -> Self:
+        if self.origins and self.split not in ("auto", "calendar"):
+            raise ValueError(
+                f"prep.origins cuts all rows by week several times, and prep.split={self.split} does not; "
+                "use prep.split=calendar"
+            )
+        if self.origin and self.origin > (self.origins or 0):
+            wanted = (
+                f"there are {self.origins} origins" if self.origins else "prep.origins is not set"
+            )
+            raise ValueError(
+                f"prep.origin={self.origin} names no origin: {wanted}; set prep.origin from 1 to prep.origins, "
+                "or leave it out for all of them"
             )
         return self
 
@@ -137,12 +191,14 @@ class TrainConfig(Frozen):
         return self
 
 
-class EvalConfig(Frozen):
+class EvalConfig(Section):
     """Greedy generation and scoring of every test row; `include_base` scores the untuned base beside the adapter.
 
     `adapter`: one that was trained elsewhere, as a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; submit
     replaces it by `adapters/<hash>` after copying its bytes into the bucket. Such a run trains nothing.
     """
+
+    LATER = frozenset({"adapter"})
 
     batch_size: Positive = 16
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 512
@@ -150,23 +206,32 @@ class EvalConfig(Frozen):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     adapter: str | None = None
 
-    @model_serializer(mode="wrap")
-    def _without_absent_adapter(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A run without a foreign adapter is written, and hashed, as before there were any."""
-        plain: dict[str, Any] = fields(self)
-        if self.adapter is None:
-            del plain["adapter"]
-        return plain
+
+class CompareConfig(Frozen):
+    """The question that a report on this run answers first, written down before anything is trained.
+
+    `primary`: `direction` (log-loss of the label probabilities where both models have them, else share of right
+    directions), `loss` (nats per answer token) or `size` (squared error of the forecast move). `margin`: gaps below it
+    count as none, in the primary's unit; None for the report's own. `least_gap`: the largest detectable gap in
+    accuracy, as a share, with which a run may still start.
+    """
+
+    primary: Literal["direction", "loss", "size"] = "direction"
+    margin: Annotated[float, Field(gt=0)] | None = None
+    least_gap: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
-class RunConfig(Frozen):
+class RunConfig(Section):
     """WHAT a run computes: the whole of it, and nothing of where."""
+
+    LATER = frozenset({"compare"})
 
     model: str
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     prep: PrepConfig = PrepConfig()
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
+    compare: CompareConfig = CompareConfig()
 
     @field_validator("model")
     @classmethod
@@ -308,8 +373,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"{path} {fault}; write plain settings, as in jobs/configs.") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold a mapping of settings at its top level.")
+    forget_allowed_leaks(data, overrides)
     for override in overrides:
-        _apply(data, override)
+        apply_override(data, override, RunConfig)
     return parse_config(data, where=str(path))
 
 
@@ -318,73 +384,5 @@ def parse_config(data: Mapping[str, Any], where: str) -> RunConfig:
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
-        faults = "; ".join(_sentence(dict(fault)).rstrip(".") for fault in error.errors())
+        faults = "; ".join(sentence(dict(fault), RunConfig).rstrip(".") for fault in error.errors())
         raise ConfigError(f"{where}: {faults}{'' if faults.endswith('?') else '.'}") from None
-
-
-def _apply(data: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise ConfigError(f"Override '{override}' must look like 'train.lr=1e-4'.")
-    node = data
-    for depth, part in enumerate(parts[:-1], start=1):
-        child = node.setdefault(part, {})
-        if not isinstance(child, dict):
-            raise ConfigError(
-                f"Override '{override}': '{'.'.join(parts[:depth])}' is a value, not a section."
-            )
-        node = child
-    node[parts[-1]] = text if _is_text(parts) else _scalar(text)
-
-
-def _is_text(parts: Sequence[str]) -> bool:
-    """Whether the setting of that name is plain text, such as a path, in which YAML would see comments or numbers."""
-    model: Any = RunConfig
-    for part in parts:
-        fields = getattr(model, "model_fields", {})
-        if part not in fields:
-            return False
-        model = fields[part].annotation
-    return model in (str, str | None)
-
-
-def _scalar(text: str) -> Any:
-    """YAML's reading of `text`, with `1e-4` as the number people mean (YAML 1.1 wants `1.0e-4`)."""
-    try:
-        value = parse_yaml(text)
-    except Unreadable:
-        return text
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _sentence(fault: dict[str, Any]) -> str:
-    path = ".".join(str(part)[:80] for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return (
-            f"'{path}' is no setting; {nearest(fault['loc'][-1], _known_keys(fault['loc'][:-1]))}"
-        )
-    message = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
-    message = message if len(message) <= 400 else f"{message[:400]}…"
-    if fault["type"] == "missing":
-        return f"'{path}' is missing"
-    if fault["type"] == "value_error":
-        return message
-    return f"'{path}' is {_shown(fault['input'])}, but {message[0].lower()}{message[1:]}"
-
-
-def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:80]}…"
-
-
-def _known_keys(section: Sequence[int | str]) -> list[str]:
-    model: Any = RunConfig
-    for part in section:
-        model = model.model_fields[str(part)].annotation
-    return list(model.model_fields)

@@ -7,6 +7,7 @@ families, special tokens and code path at a size that a CPU trains in seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 from fingpt.errors import ConfigError, nearest
@@ -25,13 +26,27 @@ LINEAR_LAYERS: tuple[str, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class Cutoff:
+    """Until when a base may have read what happened.
+
+    `stated`: the end of the training data as the vendor states it, None where it states none. `clean_from`: the first
+    day that cannot have been in it. `source`: who says so, or why that day.
+    """
+
+    stated: date | None
+    clean_from: date
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One base model: where its weights come from and how it is spoken to.
 
     `revision` pins the hub commit (or the recipe version of a tiny model); `former_bases` are names of the same
     repository, which the hub forwards and older adapters bear. `stop_tokens` end an answer, the first of
     them is the one that is trained; `pad_token` pads batches. `title` is what charts call the model. `licence` is the
-    hub's word for the base's licence, `terms` what an adapter's user must know of it.
+    hub's word for the base's licence, `terms` what an adapter's user must know of it. `cutoff` is None for a base that
+    never read anything of the world.
     """
 
     key: str
@@ -43,6 +58,7 @@ class ModelSpec:
     pad_token: str
     licence: str
     terms: str
+    cutoff: Cutoff | None = None
     tiny: bool = False
     former_bases: tuple[str, ...] = ()
     lora_targets: tuple[str, ...] = LINEAR_LAYERS
@@ -76,6 +92,11 @@ MODELS: dict[str, ModelSpec] = {
             pad_token=_LLAMA_PAD,
             licence="llama3.1",
             terms=_LLAMA_TERMS,
+            cutoff=Cutoff(
+                date(2023, 12, 31),
+                date(2024, 1, 1),
+                "Meta's model card of Llama 3.1: pretraining data up to December 2023",
+            ),
         ),
         ModelSpec(
             key="deepseek-r1",
@@ -87,6 +108,11 @@ MODELS: dict[str, ModelSpec] = {
             pad_token=_DEEPSEEK_PAD,
             licence="mit",
             terms=f"The base is under the MIT licence; it was made from Llama-3.1-8B. {_LLAMA_TERMS}",
+            cutoff=Cutoff(
+                None,
+                date(2025, 2, 1),
+                "no cutoff of its teacher is published; the distilled weights were released on 20 January 2025",
+            ),
         ),
         ModelSpec(
             key="tiny-llama31",

@@ -25,16 +25,25 @@ def main(
         str,
         typer.Option(envvar="FINGPT_ARG_OUT", help="folder of the copy; default: ./reports/<id>"),
     ] = "",
+    texts: Annotated[
+        str,
+        typer.Option(
+            envvar="FINGPT_ARG_TEXTS",
+            help="of prompts and answers in rows.html: all, without-news, none",
+        ),
+    ] = "",
 ) -> None:
-    """Write report.html, report.md and report.json on finished runs, and print where the page is."""
+    """Write report.html, rows.html, report.md and report.json on finished runs, and print where the page is."""
     log.setup()
     environment = read_environment()
 
     def action() -> None:
         from fingpt.report.compare import compare
+        from fingpt.report.document import chosen_texts
 
         folder = local_path(out) if out.strip() else None
-        typer.echo(compare(open_store(environment.store), split_words(runs, "RUNS"), folder))
+        named = split_words(runs, "RUNS")
+        typer.echo(compare(open_store(environment.store), named, folder, chosen_texts(texts)))
 
     sys.exit(guarded(action, debug=environment.debug))
 

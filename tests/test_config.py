@@ -57,6 +57,16 @@ def test_an_override_replaces_one_value_and_keeps_the_rest(tmp_path):
         ("prep.split=random", ["allow_leaky_split"]),
         ("train.precision=fp16", ["loss scaling"]),
         ("prep.limit=0", ["prep.limit"]),
+        ("prep.allow_leaks.market-cap-canry=known", ["did you mean 'market-cap-canary'"]),
+        ("prep.allow_leaks.market-cap-canary= ", ["market-cap-canary needs a reason"]),
+        ("prep.allow_leaks=true", ["prep.allow_leaks"]),
+        ("prep.origins=3", ["prep.origins", "greater than or equal to 4"]),
+        ("prep.origin=1", ["prep.origin=1", "prep.origins is not set"]),
+        ("prep={origins: 4, origin: 5}", ["prep.origin=5", "there are 4 origins"]),
+        (
+            "prep={origins: 4, split: published}",
+            ["prep.split=published", "use prep.split=calendar"],
+        ),
         ("seed=-1", ["seed"]),
     ],
 )
@@ -85,6 +95,12 @@ def test_a_sentence_about_settings_ends_once(tmp_path, overrides, end):
     assert not re.search(r"[.?][.;]", str(caught.value).removeprefix(str(path)))
 
 
+def test_a_run_of_a_single_split_is_hashed_as_before_there_were_origins():
+    before = {"embargo_weeks": 1, "test_weeks": 10, "validation_weeks": 0}
+    config = RunConfig.model_validate({"model": "tiny-llama31", "prep": before})
+    assert config.sha256 == "5985301d1c3f8861626f6beec71128f7f49bb69c9efcbbc81fc15cc8cf016efd"
+
+
 def test_zero_one_adam_is_refused_with_one_rank_and_taken_with_two():
     train = {"optimizer": "zero_one_adam", "zero_stage": 0}
     with pytest.raises(ConfigError, match="drops most"):
@@ -109,6 +125,33 @@ def test_equal_configurations_hash_equal_and_any_change_changes_the_hash():
     again = parse_config({"model": "llama31", "train": {"lr": 2e-4}}, "here")
     other = parse_config({"model": "llama31", "train": {"lr": 1e-4}}, "here")
     assert one.sha256 == again.sha256 != other.sha256
+
+
+ALLOWED = """
+model: llama31
+prep:
+  source: hub:a/b@main
+  allow_leaks:
+    market-cap-canary: the rows are published so
+"""
+
+
+def test_a_reason_is_text_and_a_run_that_allows_nothing_hashes_as_before(tmp_path):
+    path = write(tmp_path, "model: llama31\n")
+    config = load_config(path, ["prep.allow_leaks.market-cap-canary=known: 1e-4 #yes"])
+    assert config.prep.allow_leaks == {"market-cap-canary": "known: 1e-4 #yes"}
+    plain = load_config(path)
+    assert "allow_leaks" not in plain.model_dump(mode="json")["prep"]
+    assert plain.sha256 != config.sha256
+    assert parse_config(config.model_dump(mode="json"), "here") == config
+
+
+def test_a_file_allows_leaks_of_the_rows_that_it_names_and_of_no_others(tmp_path):
+    path = write(tmp_path, ALLOWED)
+    same = load_config(path, ["train.lr=1e-4", "prep.source=hub:a/b@main"])
+    assert set(same.prep.allow_leaks) == {"market-cap-canary"}
+    other = ["prep.allow_leaks.answer-in-prompt=mine", "prep.source=folder"]
+    assert load_config(path, other).prep.allow_leaks == {"answer-in-prompt": "mine"}
 
 
 def test_the_report_s_own_settings_are_reproduced():
@@ -233,3 +276,21 @@ def test_a_pod_of_ours_knows_its_node_and_another_place_is_its_own_node(monkeypa
     assert pod_and_node() == ("", host)
     monkeypatch.setenv("FINGPT_NODE", "gpu-1")
     assert pod_and_node() == (host, "gpu-1")
+
+
+def test_the_usual_question_is_hashed_as_before_and_another_one_is_part_of_the_run(tmp_path):
+    path = write(tmp_path, "model: llama31\n")
+    plain = load_config(path)
+    assert "compare" not in plain.model_dump(mode="json")
+    assert load_config(path, ["compare.primary=direction"]).sha256 == plain.sha256
+    asked = load_config(path, ["compare.primary=loss", "compare.margin=0.02"])
+    assert asked.sha256 != plain.sha256
+    assert parse_config(asked.model_dump(mode="json"), "here") == asked
+
+
+@pytest.mark.parametrize(
+    "setting", ["compare.primary=rouge", "compare.margin=0", "compare.least_gap=1.5"]
+)
+def test_a_question_that_nobody_can_answer_is_refused(tmp_path, setting):
+    with pytest.raises(ConfigError, match=setting.split("=")[0]):
+        load_config(write(tmp_path, "model: llama31\n"), [setting])

@@ -27,6 +27,7 @@ from fingpt.errors import FingptError
 from fingpt.eval.chunks import StoredLosses, decode_chunk, encode_chunk
 from fingpt.eval.external import read_pairs
 from fingpt.eval.generate import Answer
+from fingpt.eval.labels import LabelScores
 from fingpt.models import spec
 from fingpt.prompts.chat import load_tokenizer
 from fingpt.prompts.examples import Example, decode_jsonl, encode_jsonl
@@ -411,7 +412,16 @@ READERS: dict[str, tuple[bytes, Callable[[Any], bytes] | None, Reader]] = {
     "notes": (plain(CLAIM), plain, note_reader),
     "curve": (plain(STEP), plain, lambda data, _: read_curve(data, "key")),
     "records": (plain(STEP), plain, file_reader("metrics.jsonl", read_records)),
-    "chunk": (encode_chunk([ANSWER], "c"), None, lambda data, _: decode_chunk(data, "c", "key")),
+    "chunk": (
+        encode_chunk([ANSWER], "c"),
+        None,
+        lambda data, _: decode_chunk(Answer, data, "c", "key"),
+    ),
+    "labels": (
+        encode_chunk([LabelScores(example="e", logp=(-1.5,) * 12)], "c"),
+        None,
+        lambda data, _: decode_chunk(LabelScores, data, "c", "key"),
+    ),
     "examples": (
         encode_jsonl([EXAMPLE]),
         plain,

@@ -15,6 +15,7 @@ from pathlib import Path
 from fingpt import log
 from fingpt.config import Environment, RunConfig, read_environment
 from fingpt.doctor.checks import Check, Grade, checked, failed, passed
+from fingpt.doctor.power import power_check
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError
 from fingpt.models import ModelSpec, spec
 from fingpt.runs.freeze import gather, mirrored
@@ -45,7 +46,10 @@ def local_checks(
     model = spec(config.model)
     if store_check.grade is Grade.OK:
         yield base_check(store, model, environment)
-        yield rows_check(store, config)
+        rows = rows_check(store, config)
+        yield rows
+        if rows.grade is Grade.OK:
+            yield power_check(store, config)
         if config.eval.adapter:
             yield adapter_check(store, config, environment)
     yield disk_check("disk for temporary files", Path(tempfile.gettempdir()), SCRATCH_BYTES)

@@ -1,7 +1,8 @@
-"""Losses and answers in the store, written as soon as they are made, so that an interrupted evaluation continues.
+"""Losses, answers and label scores in the store, written as soon as they are made: an interrupted evaluation continues.
 
-A chunk holds a head line (context, count, sha256 of the rest) and one line per answer; its bytes depend on inputs
-alone. The batch's seconds lie in an object of their own, written first, because they differ from run to run.
+A chunk holds a head line (context, count, sha256 of the rest) and one line per record, such as an answer; its bytes
+depend on inputs alone. The batch's seconds lie in an object of their own, written first, because they differ from run
+to run.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
 from fingpt.errors import StorageError
-from fingpt.eval.generate import Answer
 from fingpt.eval.prompts import Prompt
 from fingpt.reading import DATA_BYTES, LINE_BYTES, parse_json
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes
 from fingpt.runs.manifest import decode, encode
 from fingpt.storage import ObjectStore
 
-Generate = Callable[[Sequence[Prompt]], tuple[list[Answer], float]]
+R = TypeVar("R", bound=Frozen)
+Make = Callable[[Sequence[Prompt]], tuple[list[R], float]]
+"""From the prompts of a chunk to a record for each, and the seconds that making them took."""
 
 
 class Head(Frozen):
@@ -37,10 +40,11 @@ class Timing(Frozen):
     seconds: float
 
 
-class Chunk(Frozen):
-    """Answers of one batch, the seconds that generating them took, and the stored files."""
+@dataclass(frozen=True)
+class Chunk(Generic[R]):
+    """Records of one chunk, the seconds that making them took, and the stored files."""
 
-    answers: tuple[Answer, ...]
+    records: tuple[R, ...]
     seconds: float
     files: tuple[FileRef, ...]
     reused: bool
@@ -51,24 +55,24 @@ def context_of(inputs: Sequence[str], prompts: Sequence[Prompt]) -> str:
     return sha256_bytes(canonical_json([list(inputs), [prompt.example.id for prompt in prompts]]))
 
 
-def encode_chunk(answers: Sequence[Answer], context: str) -> bytes:
+def encode_chunk(records: Sequence[Frozen], context: str) -> bytes:
     """The stored bytes of a chunk."""
-    body = b"".join(canonical_json(answer) + b"\n" for answer in answers)
-    head = Head(context=context, rows=len(answers), sha256=sha256_bytes(body))
+    body = b"".join(canonical_json(record) + b"\n" for record in records)
+    head = Head(context=context, rows=len(records), sha256=sha256_bytes(body))
     return canonical_json(head) + b"\n" + body
 
 
-def decode_chunk(data: bytes, context: str, key: str) -> tuple[Answer, ...]:
+def decode_chunk(kind: type[R], data: bytes, context: str, key: str) -> tuple[R, ...]:
     """Inverse of `encode_chunk`; StorageError when a byte was changed or the chunk was made from other inputs."""
     first, _, body = data.partition(b"\n")
     try:
         head = Head.model_validate(parse_json(first, LINE_BYTES))
         if sha256_bytes(body) != head.sha256:
             raise ValueError
-        answers = tuple(
-            Answer.model_validate(parse_json(line, LINE_BYTES)) for line in body.splitlines()
+        records = tuple(
+            kind.model_validate(parse_json(line, LINE_BYTES)) for line in body.splitlines()
         )
-        if len(answers) != head.rows:
+        if len(records) != head.rows:
             raise ValueError
     except (ValueError, ValidationError):
         raise StorageError(
@@ -76,7 +80,7 @@ def decode_chunk(data: bytes, context: str, key: str) -> tuple[Answer, ...]:
         ) from None
     if head.context != context:
         raise _other_inputs(key)
-    return answers
+    return records
 
 
 def timing_key(key: str) -> str:
@@ -85,19 +89,24 @@ def timing_key(key: str) -> str:
 
 
 def chunk(
-    store: ObjectStore, key: str, context: str, batch: Sequence[Prompt], generate: Generate
-) -> Chunk:
-    """The chunk at `key`, read back and verified if it is there, generated and stored if it is not."""
+    kind: type[R],
+    store: ObjectStore,
+    key: str,
+    context: str,
+    batch: Sequence[Prompt],
+    make: Make[R],
+) -> Chunk[R]:
+    """The chunk at `key`, read back and verified if it is there, made and stored if it is not."""
     clock = timing_key(key)
     reused = store.exists(key)
     if not reused:
-        answers, seconds = generate(batch)
+        records, seconds = make(batch)
         store.create(clock, encode(Timing(seconds=seconds)))
-        store.create(key, encode_chunk(answers, context))
+        store.create(key, encode_chunk(records, context))
     # What is stored is what counts, also when another process was first.
     data, time_data = store.read(key, DATA_BYTES), store.read(clock)
     return Chunk(
-        answers=decode_chunk(data, context, key),
+        records=decode_chunk(kind, data, context, key),
         seconds=decode(Timing, time_data, clock).seconds,
         files=(_ref(key, data), _ref(clock, time_data)),
         reused=reused,

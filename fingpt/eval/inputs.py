@@ -134,6 +134,11 @@ def read_split(ctx: Context, dataset: DatasetManifest, split: str) -> list[Examp
     return examples
 
 
+def read_validation(ctx: Context, dataset: DatasetManifest) -> list[Example]:
+    """Examples of the validation split, verified; none where the data set has no such weeks."""
+    return read_split(ctx, dataset, "validation") if dataset.counts.get("validation") else []
+
+
 def fetch_adapter(ctx: Context, inputs: Inputs) -> Path:
     """The adapter's files in the scratch folder, each checked against its sha256."""
     download_tree(ctx.store, inputs.adapter.prefix, inputs.adapter.files, ctx.scratch)

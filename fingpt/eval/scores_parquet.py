@@ -1,4 +1,4 @@
-"""scores.parquet: one row per variant and example, with its loss, its answer's counts and what both parsers made of it.
+"""scores.parquet: one row per variant and example: what was measured of it, and what both parsers read in its answer.
 
 A column is one entry of `SCHEMA` and one of `_record`. Columns of the parser `strict` begin with its name; `parsed`,
 `valid`, `failure`, `flags`, `direction`, `margin` and the ROUGE columns are of `robust`. `valid` is as in
@@ -18,6 +18,7 @@ from fingpt.eval.forecast import SECTIONS, Forecast
 from fingpt.eval.generate import Answer
 from fingpt.eval.prompts import Prompt
 from fingpt.eval.score import ParsedPair
+from fingpt.eval.text import TextFacts
 
 _KINDS = ("rouge1", "rouge2", "rougeL")
 _ROUGE = [(f"{section}_{kind}", pa.float64()) for section in SECTIONS for kind in _KINDS]
@@ -47,13 +48,24 @@ SCHEMA = pa.schema(
         ("direction", pa.int64()),
         ("margin", pa.float64()),
         *_ROUGE,
+        ("realised", pa.float64()),
+        ("answer_words", pa.int64()),
+        ("numbers", pa.int64()),
+        ("numbers_in_prompt", pa.int64()),
+        ("label_logp", pa.list_(pa.float64())),
+        ("anonymous_logp", pa.list_(pa.float64())),
+        ("recall_logp", pa.list_(pa.float64())),
     ]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredAnswer:
-    """One answer of one variant, scored; `seconds` is its share of its batch's time."""
+    """One answer of one variant, scored; `seconds` is its share of its batch's time.
+
+    `realised`: the week's return in percent, None where no prompt states it. `label_logp` and the two after it:
+    log-likelihoods of the twelve labels in nats by arm (`fingpt.eval.arms`), None where they were not measured.
+    """
 
     variant: str
     prompt: Prompt
@@ -62,6 +74,11 @@ class ScoredAnswer:
     seconds: float
     strict: ParsedPair
     robust: ParsedPair
+    text: TextFacts
+    realised: float | None = None
+    label_logp: tuple[float, ...] | None = None
+    anonymous_logp: tuple[float, ...] | None = None
+    recall_logp: tuple[float, ...] | None = None
 
 
 def encode_scores(rows: Sequence[ScoredAnswer]) -> bytes:
@@ -93,6 +110,13 @@ def _record(scored: ScoredAnswer) -> dict[str, object]:
         "parsed": robust.ok,
         "valid": scored.robust.valid,
         "flags": ",".join(robust.flags),
+        "realised": scored.realised,
+        "answer_words": scored.text.words,
+        "numbers": scored.text.numbers,
+        "numbers_in_prompt": scored.text.numbers_in_prompt,
+        "label_logp": scored.label_logp,
+        "anonymous_logp": scored.anonymous_logp,
+        "recall_logp": scored.recall_logp,
     }
     if isinstance(strict, Forecast):
         record |= {"strict_direction": strict.direction, "strict_margin": strict.margin}

@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 
 from fingpt import hardware, log
+from fingpt.eval.arms import before_cutoff
 from fingpt.eval.inputs import Inputs, read_inputs
 from fingpt.eval.model import Variant
 from fingpt.eval.scores_parquet import ScoredAnswer, encode_scores
@@ -59,7 +60,7 @@ def body(ctx: Context) -> EvalManifest:
             "load": load_seconds,
             **{
                 phase: sum(one.seconds[phase] for one in scores.values())
-                for phase in ("loss", "generate", "score")
+                for phase in ("labels", "loss", "generate", "score")
             },
         },
         versions=hardware.versions(_LIBRARIES),
@@ -70,6 +71,7 @@ def body(ctx: Context) -> EvalManifest:
         base_sha256=inputs.base.sha256,
         decoding=evaluation.decoding_settings(),
         scores=scores,
+        before_cutoff=before_cutoff(inputs.spec, [prompt.example for prompt in evaluation.test]),
         files=(table, *files),
     )
 
@@ -105,6 +107,13 @@ def _warnings(
     if inputs.dataset.leaky:
         found.append(
             "The split is random: test labels can be read off training prompts, so no score here shows skill."
+        )
+    test = [prompt.example for prompt in evaluation.test]
+    cutoff = inputs.spec.cutoff
+    if cutoff and (known := before_cutoff(inputs.spec, test)):
+        found.append(
+            f"{known} of {len(test)} test weeks begin before {cutoff.clean_from}: {inputs.spec.title} may know what "
+            f"happened ({cutoff.source}). Labels were also scored without names and dates, and from the bare question."
         )
     if evaluation.dropped_news:
         found.append(

@@ -1,7 +1,7 @@
-"""One loaded evaluation: loss, answers and scores of each variant; what the store already holds is not made again.
+"""One loaded evaluation: labels, loss, answers and scores of each variant; what the store has is not made again.
 
-Loss and answers are stored create-only as they are made and read back; everything after them is computed from the
-stored bytes, so that an interrupted evaluation ends with the same table as one that was not.
+Label scores, loss and answers are stored create-only as they are made and read back; everything after them is computed
+from the stored bytes, so that an interrupted evaluation ends with the same table as one that was not.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from fingpt import hardware, log
+from fingpt.eval.arms import Arms, Labels, Place, by_heart, label_tree, without_content
 from fingpt.eval.chunks import Chunk, Losses, chunk, context_of, losses
 from fingpt.eval.generate import Answer, Decoding, generate_batch
-from fingpt.eval.inputs import Inputs, fetch_adapter, read_split
+from fingpt.eval.inputs import Inputs, fetch_adapter, read_split, read_validation
 from fingpt.eval.loss import answer_nll
 from fingpt.eval.metric_modules import MetricModules
 from fingpt.eval.model import Variant, active, load, translate_out_of_memory
 from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import ScoredAnswer
+from fingpt.eval.text import PromptNumbers, text_facts
 from fingpt.metrics import mean
 from fingpt.prompts.chat import load_tokenizer, pad_id, render, stop_ids
 from fingpt.prompts.examples import Example
+from fingpt.prompts.news import stated_moves
 from fingpt.record import FileRef, canonical_json
 from fingpt.runs.manifest import ParserScores, VariantScores
 from fingpt.runs.run import Stage, predictions_key, stage_prefix
@@ -42,6 +45,15 @@ class Evaluated:
     files: tuple[FileRef, ...]
 
 
+@dataclass(frozen=True)
+class Made:
+    """What was measured of one variant, as the store has it."""
+
+    labels: Labels
+    loss: Losses
+    chunks: list[Chunk[Answer]]
+
+
 class Evaluation:
     """The loaded model, tokenizer and prompts of one evaluation."""
 
@@ -55,6 +67,24 @@ class Evaluation:
         train = read_split(ctx, inputs.dataset, "train")
         self.train = self._prompts(
             [train[index] for index in evenly_spaced(len(train), TRAIN_LOSS_ROWS)]
+        )
+        validation = read_validation(ctx, inputs.dataset)
+        self.validation = self._prompts(validation)
+        # What a week did is printed in the prompts of later weeks.
+        self.moves: dict[tuple[str, str], float] = {}
+        for example in (*train, *validation, *(prompt.example for prompt in self.test)):
+            self.moves |= stated_moves(example.user)
+        self.numbers = [PromptNumbers(prompt.example.user) for prompt in self.test]
+        system = self.test[0].example.system
+        self.arms = Arms(
+            label_tree(inputs.spec, self.tokenizer),
+            self.settings.batch_size,
+            {
+                "test": self.test,
+                "validation": self.validation,
+                "prior": [without_content(inputs.spec, self.tokenizer, system)],
+                **by_heart(inputs.spec, self.tokenizer, self.test, ctx.run.config.train.max_tokens),
+            },
         )
         self.precision = hardware.resolve_precision(self.settings.precision, "eval.precision")
         self.model = load(
@@ -100,10 +130,11 @@ class Evaluation:
             active(self.model, variant) as model,
             translate_out_of_memory(self.settings.batch_size),
         ):
+            labels = self._labels(model, variant)
             loss = self._losses(model, variant)
             chunks = self._answers(model, variant)
         start = time.perf_counter()
-        rows, strict, robust = self._score(variant, loss, chunks)
+        rows, strict, robust = self._score(variant, Made(labels, loss, chunks))
         score_seconds = time.perf_counter() - start
         seconds = sum(one.seconds for one in chunks)
         scores = VariantScores(
@@ -116,14 +147,22 @@ class Evaluation:
             # A resumed run did part of this earlier: the stored clocks count, not this process's.
             seconds={
                 "load": load_seconds,
+                "labels": sum(labels.seconds.values()),
                 "loss": loss.seconds,
                 "generate": seconds,
                 "score": score_seconds,
             },
             strict=strict,
             robust=robust,
+            label_temperature=labels.temperature([one.example for one in self.validation]),
+            label_prior=labels.prior,
         )
-        files = loss.files + tuple(file for one in chunks for file in one.files)
+        log.event(
+            f"labels {variant}",
+            log_loss=labels.log_loss([one.example for one in self.test]),
+            temperature=scores.label_temperature,
+        )
+        files = labels.files + loss.files + tuple(file for one in chunks for file in one.files)
         return Evaluated(rows, scores, files)
 
     def _identity(self, variant: Variant) -> list[str]:
@@ -131,6 +170,12 @@ class Evaluation:
         adapter = self.inputs.adapter_sha256 if variant == "tuned" else ""
         settings = canonical_json(self.decoding_settings()).decode()
         return [self.inputs.base.sha256, adapter, self.inputs.adapter.template_sha256, settings]
+
+    def _labels(self, model: Any, variant: Variant) -> Labels:
+        """Label scores of every arm, measured now or read from an earlier attempt."""
+        place = Place(self.ctx.store, self.ctx.run.id, variant, tuple(self._identity(variant)))
+        with log.progress(f"labels {variant}", self.arms.count) as meter:
+            return self.arms.score(model, place, meter.advance)
 
     def _losses(self, model: Any, variant: Variant) -> Losses:
         """Losses on test and train rows, measured now or read from an earlier attempt."""
@@ -150,33 +195,34 @@ class Evaluation:
             measure,
         )
 
-    def _answers(self, model: Any, variant: Variant) -> list[Chunk]:
+    def _answers(self, model: Any, variant: Variant) -> list[Chunk[Answer]]:
         """Every chunk of answers, generated now or read from an earlier attempt."""
         chunks = []
         plan = batches(self.test, self.settings.batch_size, lambda prompt: len(prompt.prompt_ids))
         with log.progress(f"answers {variant}", len(self.test)) as meter:
             for number, batch in enumerate(plan):
                 one = chunk(
+                    Answer,
                     self.ctx.store,
                     predictions_key(self.ctx.run.id, variant, number),
                     context_of(self._identity(variant), batch),
                     batch,
                     lambda prompts: generate_batch(model, self.tokenizer, prompts, self.decoding),
                 )
-                tokens = sum(answer.new_tokens for answer in one.answers)
+                tokens = sum(answer.new_tokens for answer in one.records)
                 note: dict[str, object] = {"tokens_per_second": round(tokens / one.seconds, 1)}
                 meter.advance(len(batch), **({"reused": True} if one.reused else note))
                 chunks.append(one)
         return chunks
 
     def _score(
-        self, variant: Variant, loss: Losses, chunks: list[Chunk]
+        self, variant: Variant, made: Made
     ) -> tuple[list[ScoredAnswer], ParserScores, ParserScores]:
         """Rows in the order of the test split, and the scores under `strict` and `robust`."""
         answers: dict[str, tuple[Answer, float]] = {
-            answer.example: (answer, one.seconds / len(one.answers))
-            for one in chunks
-            for answer in one.answers
+            answer.example: (answer, one.seconds / len(one.records))
+            for one in made.chunks
+            for answer in one.records
         }
         pairs = [
             Pair(answers[example.id][0].prediction, example.raw_answer, example.label)
@@ -188,13 +234,20 @@ class Evaluation:
             ScoredAnswer(
                 variant=variant,
                 prompt=prompt,
-                nll=loss.test[prompt.example.id],
+                nll=made.loss.test[prompt.example.id],
                 answer=answers[prompt.example.id][0],
                 seconds=answers[prompt.example.id][1],
                 strict=strict_pair,
                 robust=robust_pair,
+                text=text_facts(answers[prompt.example.id][0].prediction, numbers),
+                realised=self.moves.get((prompt.example.symbol, prompt.example.period)),
+                label_logp=made.labels.of("test", prompt.example),
+                anonymous_logp=made.labels.of("anonymous", prompt.example),
+                recall_logp=made.labels.of("recall", prompt.example),
             )
-            for prompt, strict_pair, robust_pair in zip(self.test, strict, robust, strict=True)
+            for prompt, numbers, strict_pair, robust_pair in zip(
+                self.test, self.numbers, strict, robust, strict=True
+            )
         ]
         return (
             rows,

@@ -11,9 +11,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from fingpt.prep.blocks import week_number
 from fingpt.prep.facts import Case, PastWeek, facts, label_of
 from fingpt.prep.importer import DISAGREES, OUTSIDE_GRAMMAR, RESTORED
-from fingpt.prep.split import week_number
 from fingpt.prompts.examples import Example
 from fingpt.runs.manifest import Finding
 

@@ -11,13 +11,14 @@ import time
 from importlib.metadata import version
 
 from fingpt import log
+from fingpt.prep.blocks import weeks_of
 from fingpt.prep.charts import draw
 from fingpt.prep.importer import Imported, import_rows
 from fingpt.prep.lint import VERSION as LINT_VERSION
 from fingpt.prep.lint import lint
 from fingpt.prep.page import Page, render_page, shown_rows
 from fingpt.prep.source import read_rows
-from fingpt.prep.split import Split, split_rows, weeks_of
+from fingpt.prep.split import Split, split_rows
 from fingpt.prep.views import model_views
 from fingpt.prompts.examples import encode_jsonl
 from fingpt.record import FileRef, canonical_json, sha256_bytes
@@ -71,7 +72,9 @@ def body(ctx: Context) -> PrepManifest:
 
 def _log_findings(split: Split, findings: tuple[Finding, ...]) -> None:
     counts = {name: len(part) for name, part in split.parts().items()}
-    log.event("split", rule=split.rule, **counts, **split.dropped)
+    log.event(
+        "split", rule=split.rule, embargo_weeks=split.embargo_weeks, **counts, **split.dropped
+    )
     for found in findings:
         if found.severity != "info":
             emit = log.warning if found.severity == "error" else log.event
@@ -98,6 +101,14 @@ def _describe(
         leaky=split.leaky,
         counts={name: len(part) for name, part in split.parts().items()},
         weeks={name: weeks_of(part) for name, part in split.parts().items()},
+        dates={
+            name: (min(one.start for one in part), max(one.end for one in part))
+            for name, part in split.parts().items()
+            if part
+        },
+        embargo_weeks=split.embargo_weeks,
+        origin=split.origin,
+        origins=split.origins,
         rejects=imported.reasons,
         dropped=split.dropped,
         notes=notes,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from fingpt.errors import DataError, MissingInputError
 from fingpt.models import ModelSpec
-from fingpt.prompts.examples import Example
+from fingpt.prompts.examples import LABELS, PREDICTION_HEADER, Example
 from fingpt.prompts.families import TEMPLATES
 from fingpt.prompts.news import count_news, drop_oldest_news
 from fingpt.prompts.template import Piece, SpecialToken
@@ -131,6 +131,28 @@ def render(
     answer_ids = _encode(spec, tokenizer, (answer, SpecialToken(spec.stop_tokens[0])))
     prompt_ids, dropped = render_prompt(spec, tokenizer, example, max_tokens - len(answer_ids))
     return Rendered(prompt_ids, answer_ids, dropped)
+
+
+def label_ids(
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerFast
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    """Ids of PREDICTION_HEADER, and of the continuation that is each of LABELS, in their order.
+
+    A continuation is the label as answers spell it, its leading blank and the line's end included: both share tokens
+    with the label's words, and the ids are those that training saw. DataError when this tokenizer's header does not
+    end where the label begins.
+    """
+    header = _encode(spec, tokenizer, (PREDICTION_HEADER,))
+    continuations = []
+    for label in LABELS:
+        line = _encode(spec, tokenizer, (f"{PREDICTION_HEADER} {label.capitalize()}\n",))
+        if line[: len(header)] != header:
+            raise DataError(
+                f"The tokenizer of '{spec.key}' joins the end of '{PREDICTION_HEADER[-11:]}' with the label after it, "
+                "so labels cannot be scored; bring the base's own tokenizer."
+            )
+        continuations.append(line[len(header) :])
+    return header, tuple(continuations)
 
 
 def labels(rendered: Rendered) -> tuple[int, ...]:

@@ -19,6 +19,8 @@ _BINS = ("0-1%", "1-2%", "2-3%", "3-4%", "4-5%", "more than 5%")
 LABELS: tuple[str, ...] = tuple(f"down by {b}" for b in reversed(_BINS)) + tuple(
     f"up by {b}" for b in _BINS
 )
+PREDICTION_HEADER = "[Prediction & Analysis]:\nPrediction:"
+"""What stands before the label in an answer of the published form; a label follows after one blank."""
 _DATE = re.compile(
     r"(?P<year>\d{4})(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})(?:[T ]\s*(?P<time>\S.*))?",
     re.ASCII | re.IGNORECASE,

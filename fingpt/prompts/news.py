@@ -11,6 +11,11 @@ import re
 NO_NEWS = "No relative news reported."
 
 _HEAD = re.compile(r"^From \d{4}-\d{2}-\d{2} to \d{4}-\d{2}-\d{2}, .*stock price .*$", re.MULTILINE)
+_MOVE = re.compile(
+    r"^From (?P<start>\d{4}-\d\d-\d\d) to (?P<end>\d{4}-\d\d-\d\d), (?P<symbol>[^\n]{1,60}?)'s stock price \w{1,20} "
+    r"from (?P<before>\d{1,9}(?:\.\d{1,9})?) to (?P<after>\d{1,9}(?:\.\d{1,9})?)\.",
+    re.ASCII | re.MULTILINE,
+)
 _ITEM = re.compile(r"^\[Headline\]:", re.MULTILINE)
 _AFTER_NEWS = re.compile(
     r"^(?:\[Market Sentiment Signals\]|Some recent basic financials of |\[Basic Financials\]"
@@ -55,3 +60,13 @@ def drop_oldest_news(user: str, count: int) -> str:
                 kept.append(f"{NO_NEWS}\n\n")
             position = resume
     return "".join(kept) + user[position:]
+
+
+def stated_moves(user: str) -> dict[tuple[str, str], float]:
+    """The price move in percent of every past week that the text states, by (symbol, `YYYY-MM-DD to YYYY-MM-DD`)."""
+    return {
+        (match["symbol"], f"{match['start']} to {match['end']}"): 100
+        * (float(match["after"]) / float(match["before"]) - 1)
+        for match in _MOVE.finditer(user)
+        if float(match["before"]) > 0
+    }

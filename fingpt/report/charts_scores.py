@@ -95,25 +95,23 @@ def against_baselines(report: Report, key: str) -> Chart:
 
 
 def differences(report: Report) -> Chart:
-    """Every comparable difference in percent of the first model's value, turned so that right is better."""
-    first = report.models[0].title
+    """Every comparable difference in percent of the earlier model's value, turned so that right is better."""
     titles = [model.title for model in report.models]
     rows: list[Row] = []
     table: list[tuple[str, ...]] = []
-    for index, title in enumerate(titles[1:]):
-        for line in report.table:
-            gap = line.comparisons[index].difference
-            start = line.values[0].value
+    for line in report.table:
+        for comparison in line.comparisons:
+            gap, start = comparison.difference, line.values[comparison.first].value
             if gap is None or gap.value is None or gap.low is None or not start:
                 continue
+            pair = f"{titles[comparison.second]} against {titles[comparison.first]}"
             sign = 100 / abs(start) * (1 if line.higher_is_better else -1)
             turned = [v * sign for v in (gap.value, gap.low, gap.high or 0.0)]
-            verdict = line.comparisons[index].verdict
-            name = f"{_name(line)}: {verdict.label}" if len(titles) == 2 else _name(line)
+            name = _name(line) if len(titles) == 2 else f"{_name(line)}, {pair}"
             rows.append(
                 {
-                    "label": name,
-                    "series": title,
+                    "label": f"{name}: {comparison.verdict.label}",
+                    "series": titles[comparison.second],
                     "value": turned[0],
                     "low": min(turned[1:]),
                     "high": max(turned[1:]),
@@ -121,31 +119,18 @@ def differences(report: Report) -> Chart:
             )
             shown = f"{value(line, gap, signed=True)} {unit(line, difference=True)}".strip()
             table.append(
-                (
-                    _name(line),
-                    title,
-                    shown,
-                    spread(line, gap, signed=True),
-                    line.comparisons[index].phrase,
-                )
+                (_name(line), pair, shown, spread(line, gap, signed=True), comparison.phrase)
             )
     if not rows:
-        rows = [
-            {
-                "label": "nothing is comparable",
-                "series": "",
-                "value": 0.0,
-                "low": None,
-                "high": None,
-            }
-        ]
-    others = titles[1] if len(titles) == 2 else "later models"
+        nothing = {"label": "nothing is comparable", "series": "", "value": 0.0}
+        rows = [{**nothing, "low": None, "high": None}]
+    others = titles[1] if len(titles) == 2 else "the model named first"
     return Chart(
         key="differences",
-        title=f"Differences from {first}, in % of its value; right of the dashed line {others} did better",
+        title=f"Differences in % of the other model's value; right of the dashed line {others} did better",
         alt="; ".join(f"{row[0]}: {row[2]}, {row[4]}" for row in table) or "Nothing is comparable.",
-        svg=intervals(rows, titles, f"better than {first} by, % (bars: 95 % interval)", rule=0.0),
-        header=("metric", "model", "difference", "95 % interval", "verdict"),
+        svg=intervals(rows, titles, "better by, % (bars: intervals, corrected)", rule=0.0),
+        header=("metric", "models", "difference", "interval", "verdict"),
         rows=tuple(table),
     )
 

@@ -6,12 +6,12 @@ Charts are drawn 440 pixels wide, so that their text stays readable when a phone
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import altair as alt
 import vl_convert
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 Row = Mapping[str, str | float | None]
 
@@ -82,6 +82,18 @@ class Chart:
     svg: Markup
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+def marked(chart: Chart, watermark: str) -> Chart:
+    """The chart with `watermark` in its title and across its drawing, so that a copied picture still says it."""
+    if not watermark:
+        return chart
+    text = (
+        f'<text x="50%" y="50%" text-anchor="middle" font-family="system-ui, sans-serif" font-size="20" '
+        f'font-weight="bold" fill="#c0271d" fill-opacity="0.55">{escape(watermark)}</text></svg>'
+    )
+    svg = Markup(str(chart.svg).removesuffix("</svg>") + text)  # noqa: S704 - escaped above
+    return replace(chart, title=f"{watermark}: {chart.title}", svg=svg)
 
 
 def named(name: str) -> alt.NamedData:

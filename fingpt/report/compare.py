@@ -10,24 +10,40 @@ from pathlib import Path
 
 from fingpt import log
 from fingpt.report.compose import compose
+from fingpt.report.document import Texts
 from fingpt.report.inputs import newest_runs, read_runs
 from fingpt.report.render import render, report_id
+from fingpt.report.rows import read_answers, row_entries
+from fingpt.report.rows_page import render_rows
 from fingpt.runs.manifest import ReportManifest, encode
 from fingpt.runs.run import report_prefix
 from fingpt.storage import ObjectStore, put
 
 
-def compare(store: ObjectStore, run_ids: Sequence[str], out: Path | None = None) -> Path:
+def compare(
+    store: ObjectStore,
+    run_ids: Sequence[str],
+    out: Path | None = None,
+    texts: Texts = Texts.ALL,
+) -> Path:
     """Write the report on `run_ids` (all newest comparable runs when empty) and return the path of report.html.
+
+    `texts`: which texts the page of rows may show.
 
     Files go to `reports/<id>/` in the store, manifest last, and to the folder `out` (default `./reports/<id>`).
     """
     runs = list(run_ids) or newest_runs(store)
     log.event("compare", runs=" ".join(runs))
     reading = read_runs(store, runs)
-    report = compose(reading.sides, reading.test, reading.train, reading.inputs)
+    report = compose(
+        reading.sides, reading.test, reading.train, reading.inputs, reading.openings, texts
+    )
     rendered = render(report)
     name = report_id(rendered)
+    answers = [read_answers(store, side, reading.inputs) for side in reading.sides]
+    entries = row_entries(reading.sides, answers, reading.test, texts)
+    titles = [side.title for side in reading.sides]
+    rendered |= render_rows(entries, titles, name, texts, report.watermark)
     for warning in report.warnings:
         log.warning(warning)
     log.event(report.title)

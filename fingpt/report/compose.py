@@ -5,106 +5,211 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from fingpt.prompts.examples import LABELS, Example
-from fingpt.report.baselines import baselines, best_direction, score, skill
+from fingpt.report.baselines import baselines, score
+from fingpt.report.clusters import Weeks
 from fingpt.report.document import (
     NO_CHANGE,
     NO_SIZE,
     NOT_READ,
+    Asked,
     BaseAgainstTuned,
     BinCount,
     CurvePoint,
     ModelEntry,
+    OriginLine,
     Phase,
-    Power,
     Report,
     Speed,
+    Texts,
 )
+from fingpt.report.flips import PRIMARY_ALPHA, SECONDARY_ALPHA
 from fingpt.report.guidance import advise, facts, load_rules
-from fingpt.report.headline import sentences, title, warnings
-from fingpt.report.provenance import METHOD, parser_lines, provenance
+from fingpt.report.headline import sentences, title, warnings, watermark
+from fingpt.report.lines import Variant
+from fingpt.report.measures import MEASURES
+from fingpt.report.members import taken
+from fingpt.report.memory import cutoff_map, memory
+from fingpt.report.power import (
+    Power,
+    design_effect,
+    detectable_gap,
+    label_spread,
+    plan,
+    window_days,
+)
+from fingpt.report.provenance import method, parser_lines, provenance
+from fingpt.report.reliability import reliability
 from fingpt.report.sides import Side, phases
-from fingpt.report.stats import WeekBootstrap, detectable_gap, mcnemar_p
-from fingpt.report.table import base_against_tuned, table
+from fingpt.report.skill import skills
+from fingpt.report.stats import WeekBootstrap, mcnemar_p
+from fingpt.report.table import Tables, tables
+from fingpt.report.validity import validity
 
 _CURVE_POINTS = 400
 _LEAST_DISCORDANCE = 0.2
 
 
 def compose(
-    sides: Sequence[Side], test: Sequence[Example], train: Sequence[Example], inputs: dict[str, str]
+    sides: Sequence[Side],
+    test: Sequence[Example],
+    train: Sequence[Example],
+    inputs: dict[str, str],
+    openings: int | None = None,
+    texts: Texts = Texts.ALL,
 ) -> Report:
     """The report on `sides`; `test` and `train` are the first side's data set, `inputs` key → sha256 of what was read.
 
-    The first side is the reference. Skill is measured against
-    baselines on the first side's rows, so sides with other rows have none.
+    Skill is measured against baselines on the first side's rows, so sides with other rows have none. `openings`: how
+    many runs opened the test split. `texts`: which texts the page of rows may show.
     """
+    weeks = weeks_of(sides, test)
+    made = tables(sides, weeks)
     known = {example.id: example for example in test}
-    rows = [known[name] for name in sides[0].tuned.example]
-    found = baselines(rows, train)
-    bootstrap = WeekBootstrap(sides[0].tuned.week)
-    rival, zero = best_direction(found), next(b for b in found if b.key == "zero")
+    found = baselines([known[name] for name in sides[0].tuned.example], train)
+    bootstrap = WeekBootstrap(weeks.codes(sides[0].tuned.week), block=weeks.block)
     comparable = [side for side in sides if side.tuned.example == sides[0].tuned.example]
-    skills = tuple(skill(side.title, side.tuned, zero, rival) for side in comparable)
-    lines = table(sides)
-    power = measure_power(comparable)
+    judged = [
+        (
+            side.title,
+            Variant.of(side.seeds("tuned"), weeks),
+            side.leaks().get("forecast", ""),
+        )
+        for side in comparable
+    ]
+    measured = skills(judged, found)
+    power = measure_power(comparable, weeks, train)
     rules = load_rules()
-    names = [side.title for side in sides]
+    asked = _asked(made, sides, openings)
+    mark = watermark(sides)
     return Report(
-        title=title(sides, lines),
+        watermark=mark,
+        title=" ".join(filter(None, [mark and f"{mark}:", title(sides, made)])),
         models=tuple(_entry(side) for side in sides),
+        texts=texts,
+        validity=validity(sides, openings),
+        asked=asked,
         warnings=warnings(sides, power),
-        headline=sentences(sides, lines, skills, power),
+        headline=sentences(sides, made, measured, asked, power),
         power=power,
-        table=lines,
+        mcnemar_p=mcnemar_p(comparable[0].tuned.correct, comparable[1].tuned.correct)
+        if len(comparable) > 1
+        else None,
+        table=made.lines,
+        by_origin=_by_origin(comparable, made.primary),
         baselines=tuple(score(baseline, bootstrap) for baseline in found),
-        skills=skills,
+        skills=measured,
         base_against_tuned=tuple(
-            BaseAgainstTuned(model=side.title, lines=base_against_tuned(side)) for side in sides
+            BaseAgainstTuned(model=side.title, lines=lines)
+            for side, lines in zip(sides, made.own, strict=True)
         ),
         parsers=parser_lines(sides),
-        speeds=tuple(speed for side in sides for speed in _speeds(side)),
-        curves=tuple(point for side in sides for point in _curve(side)),
-        phases=tuple(phase for side in sides for phase in _phases(side)),
-        bins=tuple(count for side in sides for count in _bins(side)),
+        **_plotted(sides),
+        memory={
+            side.title: found for side in sides if (found := memory(side.model, side.tuned, train))
+        },
+        cutoffs=cutoff_map([side.model for side in sides], {"train": train, "test": test}),
         rules_version=rules.version,
-        guidance=advise(
-            rules,
-            facts(sides, lines, skills),
-            names[0],
-            names[1] if len(names) > 1 else "a second model",
-        ),
+        guidance=advise(rules, facts(sides, made.lines, measured)),
         findings=sides[0].dataset.findings,
         provenance=provenance(sides),
-        method=METHOD,
+        method=method(asked),
         finished_at=max(side.evaluation.finished_at for side in sides),
         inputs=inputs,
     )
 
 
-def measure_power(sides: Sequence[Side]) -> Power:
-    """What the rows can show between the first two sides; with one side, assumes the least discordance of 0.2."""
+def _plotted(sides: Sequence[Side]) -> dict[str, Any]:
+    """What charts alone show."""
+    return {
+        "speeds": tuple(speed for side in sides for speed in _speeds(side)),
+        "curves": tuple(point for side in sides for point in _curve(side)),
+        "phases": tuple(phase for side in sides for phase in _phases(side)),
+        "bins": tuple(count for side in sides for count in _bins(side)),
+        "reliability": {
+            side.title: reliability(side.tuned)
+            for side in sides
+            if side.tuned.label_logp is not None and side.tuned.n
+        },
+    }
+
+
+def _by_origin(sides: Sequence[Side], primary: str) -> tuple[OriginLine, ...]:
+    """The primary metric of each side over each origin's rows, the mean over seeds; nothing without a walk-forward."""
+    rows = sides[0].origin
+    if rows is None:
+        return ()
+    metric = MEASURES[primary]
+    found = []
+    for origin in sorted(set(rows.tolist())):
+        parts = [[taken(one, rows == origin) for one in side.seeds("tuned")] for side in sides]
+        values = [[metric.of(one).value for one in seeds] for seeds in parts]
+        found.append(
+            OriginLine(
+                origin=origin,
+                n=parts[0][0].n,
+                weeks=len(set(parts[0][0].week)),
+                values=tuple(
+                    None if None in each else float(np.mean(np.array(each, dtype=float)))
+                    for each in values
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def weeks_of(sides: Sequence[Side], test: Sequence[Example]) -> Weeks:
+    """What is drawn as one: the start days of all rows, with the commonest length of a label window."""
+    return Weeks.of((day for side in sides for day in side.tuned.week), window_days(test))
+
+
+def measure_power(sides: Sequence[Side], weeks: Weeks, train: Sequence[Example]) -> Power:
+    """What the rows can show between the first two sides, of whose forecasts discordance and lean are taken.
+
+    The market's part comes from the training weeks' labels, since a few test weeks tell it badly.
+    """
     first = sides[0].tuned
-    second = sides[1].tuned if len(sides) > 1 else None
-    gaps = first.correct - second.correct if second is not None else first.correct * 0
-    discordance = max(float((gaps != 0).mean()), _LEAST_DISCORDANCE)
-    bootstrap = WeekBootstrap(first.week)
-    effect = max(bootstrap.design_effect(gaps), 1.0)
+    codes = weeks.codes(first.week)
+    count = len(np.unique(codes)) // weeks.block
+    spread = label_spread(train, weeks.days)
+    if len(sides) == 1:
+        return plan(first.n, count, spread)
+    second = sides[1].tuned
+    discordance = max(float((first.correct != second.correct).mean()), _LEAST_DISCORDANCE)
+    lean = float((first.direction > 0).mean() - (second.direction > 0).mean())
+    effect = design_effect(spread, first.n / max(count, 1), lean, discordance)
     return Power(
         n=first.n,
-        weeks=bootstrap.weeks,
+        weeks=count,
         discordance=discordance,
         design_effect=effect,
-        gap=detectable_gap(first.n, discordance, effect),
-        mcnemar_p=None if second is None else mcnemar_p(first.correct, second.correct),
+        gap=detectable_gap(first.n, count, discordance, effect),
+    )
+
+
+def _asked(made: Tables, sides: Sequence[Side], openings: int | None) -> Asked:
+    line = next(line for line in made.lines if line.primary)
+    return Asked(
+        primary=line.key,
+        title=f"{line.group}, {line.title}",
+        margin=made.margin,
+        primary_level=1 - PRIMARY_ALPHA,
+        secondary_level=1 - SECONDARY_ALPHA,
+        secondary=made.secondary,
+        seeds=tuple(len(side.seeds("tuned")) for side in sides),
+        block=made.block,
+        openings=openings,
     )
 
 
 def _entry(side: Side) -> ModelEntry:
     base = f"{side.model.base}@{side.model.revision}"
     return ModelEntry(
-        run=side.run, key=side.model.key, title=side.title, base=base, tiny=side.model.tiny
+        runs=side.runs, key=side.model.key, title=side.title, base=base, tiny=side.model.tiny
     )
 
 

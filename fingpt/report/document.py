@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
+from pydantic import Field
+
+from fingpt.errors import ConfigError, nearest
 from fingpt.record import Frozen
-from fingpt.report.baselines import BaselineScore, Skill
+from fingpt.report.baselines import BaselineScore
 from fingpt.report.guidance import Guidance
 from fingpt.report.lines import Line
+from fingpt.report.memory import CutoffMap, Memory
+from fingpt.report.power import Power
+from fingpt.report.reliability import Reliability
+from fingpt.report.skill import Skill
+from fingpt.report.validity import Check
 from fingpt.report.verdict import Verdict
 from fingpt.runs.manifest import Finding
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 NOT_READ = "not read"
 NO_CHANGE = "no change"
 NO_SIZE = {1: "up without a size", -1: "down without a size"}
 """Forecasts that are in no bin: not read at all, flat, and a direction (+1, -1) that states no size."""
 
 
-class ModelEntry(Frozen):
-    """One model of the report, in the order of the command line; the first is what the others are compared with."""
+class Texts(StrEnum):
+    """Which texts the page of rows may show: `all`, all but the news in prompts, or none (forecasts alone)."""
 
-    run: str
+    ALL = "all"
+    WITHOUT_NEWS = "without-news"
+    NONE = "none"
+
+
+def chosen_texts(word: str) -> Texts:
+    """Which texts a person asked for, `all` where nothing was said; ConfigError for another word."""
+    try:
+        return Texts(word.strip() or Texts.ALL)
+    except ValueError:
+        raise ConfigError(
+            f"TEXTS is '{word.strip()[:40]}', but it is {', '.join(Texts)}; {nearest(word, Texts)}"
+        ) from None
+
+
+class ModelEntry(Frozen):
+    """One model of the report, in the order of the command line; `runs`: one per training seed and origin."""
+
+    runs: tuple[str, ...]
     key: str
     title: str
     base: str
@@ -102,28 +130,57 @@ class ProvenanceLine(Frozen):
     values: tuple[str, ...]
 
 
-class Power(Frozen):
-    """What these rows can show. `gap`: smallest detectable difference in accuracy as a share; None = none at all."""
+class Asked(Frozen):
+    """What the report tested, as its configuration had it before the training.
 
+    `primary`: key of the line that answers the primary question; `margin`: gaps below it count as none, in its unit.
+    `primary_level`, `secondary_level`: with what probability the primary interval holds, and those of all `secondary`
+    other comparisons together. `seeds`: training seeds per model. `block`: weeks that were drawn as one. `openings`:
+    how many runs opened the test split so far; None where nobody counted.
+    """
+
+    primary: str
+    title: str
+    margin: float
+    primary_level: float
+    secondary_level: float
+    secondary: int
+    seeds: tuple[int, ...]
+    block: int
+    openings: int | None = None
+
+
+class OriginLine(Frozen):
+    """The primary metric over the test rows of one origin of a walk-forward, one value per model; no verdict."""
+
+    origin: int
     n: int
     weeks: int
-    discordance: float
-    design_effect: float
-    gap: float | None
-    mcnemar_p: float | None
+    values: tuple[float | None, ...]
 
 
 class Report(Frozen):
-    """The whole comparison; `id` is a hash of its content and of the page's templates."""
+    """The whole comparison; `id` is a hash of its content and of the page's templates.
+
+    `watermark`: what stands on the title and on every chart where a leak takes the figures' meaning; else empty.
+    `mcnemar_p`: of the first two models' directions, rows taken as independent. `reliability`: by title, of models
+    whose label probabilities were measured. `memory`: by title, of models that may know the test weeks.
+    """
 
     schema_version: int = SCHEMA_VERSION
     id: str = ""
+    watermark: str = ""
     title: str
     models: tuple[ModelEntry, ...]
+    texts: Texts = Texts.ALL
+    validity: tuple[Check, ...]
+    asked: Asked
     warnings: tuple[str, ...]
     headline: tuple[Sentence, ...]
     power: Power
+    mcnemar_p: float | None
     table: tuple[Line, ...]
+    by_origin: tuple[OriginLine, ...] = ()
     baselines: tuple[BaselineScore, ...]
     skills: tuple[Skill, ...]
     base_against_tuned: tuple[BaseAgainstTuned, ...]
@@ -132,6 +189,9 @@ class Report(Frozen):
     curves: tuple[CurvePoint, ...]
     phases: tuple[Phase, ...]
     bins: tuple[BinCount, ...]
+    reliability: dict[str, Reliability] = Field(default_factory=dict)
+    memory: dict[str, Memory] = Field(default_factory=dict)
+    cutoffs: CutoffMap
     rules_version: int
     guidance: tuple[Guidance, ...]
     findings: tuple[Finding, ...]

@@ -7,6 +7,7 @@ shows the facts that a rule looked at, so that a reader can check it.
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,18 +17,17 @@ import numpy as np
 import yaml
 from pydantic import field_validator
 
+from fingpt.leaks import Touched
 from fingpt.record import Frozen
-from fingpt.report.baselines import Skill
 from fingpt.report.lines import Line
 from fingpt.report.sides import Side
-from fingpt.report.table import ACCURACY, MSE, PARSED, ROUGE
-from fingpt.report.verdict import COMPARISONS, Verdict
+from fingpt.report.skill import Skill
+from fingpt.report.verdict import Verdict
 
-Answer = Literal["first", "second", "either", "neither", "not measured", "unsuitable"]
+Answer = Literal["winner", "either", "neither", "not measured", "unsuitable"]
 Fact = float | str | None
 Facts = Mapping[str, Fact]
 
-_ANALYSIS_ROUGE = next(metric for metric in ROUGE if metric.key == "analysis_rouge1")
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -46,12 +46,10 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Read a condition; ValueError for an unknown operator, or a verdict on a pair that there is not."""
+        """Read a condition; ValueError for an unknown operator."""
         fact, operator, value = text.split(maxsplit=2)
         if operator not in (*_OPERATORS, "==") and (operator, value) != ("is", "missing"):
             raise ValueError(f"'{text}' has no known operator")
-        if fact.startswith("pair.") and operator == "==" and value not in COMPARISONS:
-            raise ValueError(f"'{text}' names no verdict; there are {', '.join(COMPARISONS)}")
         return cls(fact, operator, value)
 
     def holds(self, known: Facts) -> bool:
@@ -66,7 +64,7 @@ class Condition:
 
 
 class Rule(Frozen):
-    """Conditions that must all hold, the answer they give, and its reason (with `{first}` and `{second}`)."""
+    """Conditions that must all hold, the answer they give, and its reason (with `{winner}` and `{leak}`)."""
 
     when: tuple[str, ...]
     answer: Answer
@@ -118,75 +116,108 @@ def load_rules() -> Rules:
 
 
 def facts(sides: Sequence[Side], lines: Sequence[Line], skills: Sequence[Skill]) -> dict[str, Fact]:
-    """The numbers that rules may name, of the first two sides.
+    """The numbers that rules may name; none depends on the order of the models.
 
-    `first.` and `second.`: mse, accuracy (shares), mse_skill, mse_skill_low, accuracy_gain_low, seconds_per_answer,
-    new_tokens (mean per answer), tokens_per_second, parsed (share), analysis_rouge1, train_seconds,
-    trainable_parameters, tiny (yes, no). `pair.`: a verdict word per metric (missing where the two cannot be compared)
-    and train_gap, the relative difference in training time.
+    `models.`: count, tiny (yes, no: any of them), skilled (how many beat every trivial forecast of size), judged (for
+    how many that could be said), fastest_seconds (per answer), most_read (share of answers, of the best), train_gap
+    (longest over shortest training − 1; missing where there is nothing to compare). `size.winner`: the one model that
+    is better in squared error than each other; `size.winner_skilled` (yes, no). `leak.spoils_forecast` (yes, no);
+    `leak.forecast`, `leak.text`: the leak that spoils it. Then per model, as `mse of <title>` and so on, to be shown.
     """
-    found: dict[str, Fact] = {}
-    skill_of = {skill.model: skill for skill in skills}
-    for who, side in zip(("first", "second"), sides, strict=False):
-        for name, value in _of_side(side, skill_of.get(side.title)).items():
-            found[f"{who}.{name}"] = value
-    if len(sides) > 1:
-        for line in lines:
-            verdict = line.comparisons[0].verdict
-            found[f"pair.{line.key}"] = None if verdict is Verdict.NOT_COMPARABLE else verdict
-        found["pair.train_gap"] = _train_gap(lines)
+    skilled = {its.model: its.verdict for its in skills if its.question == "size"}
+    winner = _winner(sides, lines)
+    blocked: dict[Touched, str] = {}
+    for side in sides:
+        blocked |= side.leaks()
+    speeds = [side.scores.samples_per_second for side in sides]
+    found: dict[str, Fact] = {
+        "models.count": float(len(sides)),
+        "models.tiny": "yes" if any(side.model.tiny for side in sides) else "no",
+        "models.skilled": float(sum(v is Verdict.BETTER for v in skilled.values())),
+        "models.judged": float(sum(v is not Verdict.NOT_COMPARABLE for v in skilled.values())),
+        "models.fastest_seconds": 1 / max(speeds) if any(speeds) else None,
+        "models.most_read": max(_read(side) for side in sides),
+        "models.train_gap": _train_gap(lines),
+        "size.winner": winner,
+        "size.winner_skilled": "yes" if skilled.get(winner or "") is Verdict.BETTER else "no",
+        "leak.spoils_forecast": "yes" if "forecast" in blocked else "no",
+        "leak.forecast": blocked.get("forecast"),
+        "leak.text": blocked.get("text"),
+    }
+    values = {line.key: line.values for line in lines}
+    for index, side in enumerate(sides):
+        for name, key in SHOWN_LINES.items():
+            found[f"{name} of {side.title}"] = values[key][index].value if key in values else None
+        found[f"mean new tokens of {side.title}"] = float(np.nanmean(side.tuned.new_tokens))
+        found[f"trainable parameters of {side.title}"] = float(side.adapter.trainable_parameters)
     return found
 
 
-def _of_side(side: Side, skill: Skill | None) -> dict[str, Fact]:
-    speed = side.scores.samples_per_second
-    return {
-        "mse": MSE.of(side.tuned).value,
-        "accuracy": ACCURACY.of(side.tuned).value,
-        "mse_skill": skill.mse_skill.value if skill else None,
-        "mse_skill_low": skill.mse_skill.low if skill else None,
-        "accuracy_gain_low": skill.accuracy_gain.low if skill else None,
-        "seconds_per_answer": 1 / speed if speed else None,
-        "new_tokens": float(np.mean(side.tuned.new_tokens)),
-        "tokens_per_second": side.scores.tokens_per_second,
-        "parsed": PARSED.of(side.tuned).value,
-        "analysis_rouge1": _ANALYSIS_ROUGE.of(side.tuned).value,
-        "train_seconds": side.train_seconds,
-        "trainable_parameters": float(side.adapter.trainable_parameters),
-        "tiny": "yes" if side.model.tiny else "no",
-    }
+SHOWN_LINES = {
+    "MSE": "mse",
+    "share read": "parsed",
+    "analysis ROUGE-1": "analysis_rouge1",
+    "tokens per second": "tokens_per_second",
+    "answers per second": "samples_per_second",
+    "training seconds": "train_seconds",
+}
+"""Facts that a rule shows of each model → the line that they are taken from."""
+
+
+def _read(side: Side) -> float:
+    asked = float(side.tuned.asked.sum())
+    return float(side.tuned.valid.sum()) / asked if asked else 0.0
+
+
+def _winner(sides: Sequence[Side], lines: Sequence[Line]) -> str | None:
+    """The model that is better than each other in squared error, over all answers or over those that both gave."""
+    ahead: Counter[int] = Counter()
+    known = {line.key: line for line in lines}
+    for whole, both in zip(known["mse"].comparisons, known["mse_read"].comparisons, strict=True):
+        its = both if whole.verdict is Verdict.NOT_COMPARABLE else whole
+        if its.verdict.decisive:
+            ahead[its.second if its.verdict is Verdict.BETTER else its.first] += 1
+    best = [place for place, wins in ahead.items() if wins == len(sides) - 1]
+    return sides[best[0]].title if best else None
 
 
 def _train_gap(lines: Sequence[Line]) -> float | None:
-    """Relative difference in training time, of the optimizer steps where timed; None where it cannot be compared."""
+    """How much longer the longest training took, of the steps where timed; None where no two can be compared."""
     timed = {line.key: line for line in lines if line.key in ("step_seconds", "train_seconds")}
     line = timed.get("step_seconds") or timed["train_seconds"]
-    first, second = line.values[0].value, line.values[1].value
-    if line.comparisons[0].difference is None or not first or second is None:
+    seconds = [estimate.value or 0.0 for estimate in line.values]
+    if len(seconds) < 2 or min(seconds) <= 0:
         return None
-    return abs(second / first - 1)
+    if any(comparison.difference is None for comparison in line.comparisons):
+        return None
+    return max(seconds) / min(seconds) - 1
 
 
-def advise(rules: Rules, known: Facts, first: str, second: str) -> tuple[Guidance, ...]:
-    """Apply the rules to the facts; `first` and `second` are the models' titles."""
-    return tuple(_advise(application, known, first, second) for application in rules.applications)
+def advise(rules: Rules, known: Facts) -> tuple[Guidance, ...]:
+    """Apply the rules to the facts."""
+    return tuple(_advise(application, known) for application in rules.applications)
 
 
-def _advise(application: Application, known: Facts, first: str, second: str) -> Guidance:
+def _advise(application: Application, known: Facts) -> Guidance:
     number, rule = next(
         (number, rule)
         for number, rule in enumerate(application.rules, start=1)
         if all(Condition.parse(text).holds(known) for text in rule.when)
     )
-    chosen = {"first": first, "second": second}.get(rule.answer, "")
+    winner, leak = (str(known.get(name) or "") for name in ("size.winner", "leak.forecast"))
+    shown = {
+        name: fact
+        for name, fact in known.items()
+        if fact is not None and name.split(" of ")[0] in application.facts
+    }
     return Guidance(
         application=application.key,
         title=application.title,
         evidence=application.evidence,
         answer=rule.answer,
-        choice=chosen,
-        because=rule.because.format(first=first, second=second),
+        choice=winner if rule.answer == "winner" else "",
+        because=rule.because.format(winner=winner, leak=leak),
         fired=number,
         conditions=rule.when,
-        inputs={name: known[name] for name in application.facts if known.get(name) is not None},
+        inputs=shown,
     )

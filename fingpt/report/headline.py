@@ -1,64 +1,81 @@
-"""The top of the report: title, warnings, and one sentence per question, from numbers computed elsewhere. Pure."""
+"""The top of the report: title, warnings, and one sentence per question, from numbers computed elsewhere. Pure.
+
+A sentence about two models names the one that is ahead first, whichever was named first on the command line.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
-from fingpt.report.baselines import Skill
-from fingpt.report.document import Power, Sentence
-from fingpt.report.formatting import interval, listed, number, spread, unit, value
-from fingpt.report.lines import Line
+from fingpt.report.clusters import MIN_CLUSTERS
+from fingpt.report.document import Asked, Sentence
+from fingpt.report.formatting import interval, listed, number, p_value, percent, spread, unit, value
+from fingpt.report.lines import Comparison, Line
+from fingpt.report.power import Power, statement
 from fingpt.report.sides import Side
-from fingpt.report.stats import MIN_WEEKS
+from fingpt.report.skill import Skill
+from fingpt.report.stats import Estimate
+from fingpt.report.table import Tables
 from fingpt.report.verdict import Verdict
 
 _SMALL_GAP = 0.10
+_NOUNS = {
+    "label_log_loss": "direction",
+    "accuracy": "direction",
+    "accuracy_read": "direction",
+    "loss": "loss",
+    "mse": "size",
+    "mse_read": "size",
+}
+_QUESTIONS = (
+    ("Direction", ("label_log_loss", "accuracy", "accuracy_read")),
+    ("Magnitude", ("mse", "mse_read")),
+    ("Loss", ("loss",)),
+)
+"""Each question, and its line over all answers before the one over answers that both gave."""
+SKILLS = {
+    "direction": "direction",
+    "relative": "direction against the week's mean",
+    "size": "size",
+    "probability": "label probabilities",
+}
+"""What a model may have skill in → as it is told."""
 
 
-def title(sides: Sequence[Side], lines: Sequence[Line]) -> str:
-    """The report's first line: what was found about direction, the question that the models were made for."""
+def watermark(sides: Sequence[Side]) -> str:
+    """What stands across the report where a leak takes the meaning from its figures; empty where none does."""
+    reasons = {why for side in sides for why in side.leaks().values()}
+    return "LEAKED DATA, NO EVIDENCE OF SKILL" if reasons else ""
+
+
+def title(sides: Sequence[Side], made: Tables) -> str:
+    """The report's first line: the answer to the primary question, for every pair of models."""
     if len(sides) == 1:
         return f"{sides[0].title}: scores of one run"
-    accuracy = _line(lines, "accuracy")
+    line = next(line for line in made.lines if line.primary)
+    noun = _NOUNS.get(line.key, line.title)
     parts = []
-    for side, comparison in zip(sides[1:], accuracy.comparisons, strict=True):
-        pair = f"{side.title} and {sides[0].title}"
-        if comparison.verdict.decisive:
-            parts.append(
-                f"{side.title} forecasts direction {comparison.verdict.label} than {sides[0].title}"
-            )
-        elif comparison.verdict is Verdict.NOT_COMPARABLE:
-            parts.append(f"{pair} cannot be compared: {comparison.why}")
+    for comparison in line.comparisons:
+        ahead, behind, word = _ordered(sides, comparison)
+        pair = f"{ahead} and {behind}"
+        if word.decisive:
+            parts.append(f"{ahead} is {word.label} than {behind} in {noun}")
+        elif word is Verdict.NOT_COMPARABLE:
+            parts.append(f"{pair} cannot be compared in {noun}: {comparison.why}")
+        elif word is Verdict.EQUIVALENT:
+            parts.append(f"{pair} are {word.label} in {noun}")
         else:
-            parts.append(f"{comparison.verdict.label.capitalize()} in direction between {pair}")
+            parts.append(f"{word.label.capitalize()} in {noun} between {pair}")
     return ". ".join(parts)
 
 
 def warnings(sides: Sequence[Side], power: Power) -> tuple[str, ...]:
     """What a reader must know before any number, the most serious first."""
     found = [_leak(side) for side in sides if side.dataset.leaky]
-    for side in sides:
-        faults = [finding for finding in side.dataset.findings if finding.severity == "error"]
-        if faults:
-            named = listed([f"{f.rule} ({f.count} of {f.of} {f.split} rows)" for f in faults])
-            found.append(
-                f"The leak linter found errors in the data: {named}. Scores may be too good to be true."
-            )
-    if power.weeks < MIN_WEEKS:
-        found.append(
-            f"Only {power.n} test rows of {power.weeks} week(s): fewer than {MIN_WEEKS} weeks allow "
-            "no interval and no verdict."
-        )
-    elif power.gap is None or power.gap > _SMALL_GAP:
-        shown = (
-            "cannot show any difference"
-            if power.gap is None
-            else f"show only gaps above {number(power.gap * 100, 0)} points"
-        )
-        found.append(
-            f"Small test: {power.n} rows of {power.weeks} weeks {shown} in accuracy (80 % power)."
-        )
+    found += [text for side in sides for text in _faults(side)]
+    if power.weeks < MIN_CLUSTERS or power.gap is None or power.gap > _SMALL_GAP:
+        found.append(f"Small test: {statement(power)}.")
     if any(side.model.tiny for side in sides):
         found.append(
             "Tiny stand-in models: their scores try out the pipeline and say nothing about the 8B models."
@@ -75,28 +92,47 @@ def warnings(sides: Sequence[Side], power: Power) -> tuple[str, ...]:
 
 
 def sentences(
-    sides: Sequence[Side], lines: Sequence[Line], skills: Sequence[Skill], power: Power
+    sides: Sequence[Side],
+    made: Tables,
+    skills: Sequence[Skill],
+    asked: Asked,
+    power: Power,
 ) -> tuple[Sentence, ...]:
-    """One sentence per question for each later model, then one about trivial forecasts and one about power."""
+    """One sentence per question and pair of models, then skill, what was tested, and power."""
     found: list[Sentence] = []
-    for index, side in enumerate(sides[1:]):
-        against = f"{side.title} against {sides[0].title}"
-        for question, key in (("Direction", "accuracy"), ("Magnitude", "mse"), ("Loss", "loss")):
-            found.append(_scored(question, against, _line(lines, key), index))
-        found.append(_text(against, lines, index))
+    lines = {line.key: line for line in made.lines}
+    pairs = range(len(made.lines[0].comparisons))
+    for index in pairs:
+        for question, keys in _QUESTIONS:
+            shown = _shown([lines[key] for key in keys if key in lines], index)
+            found.append(_scored(question, sides, shown, index))
+        found.append(_text(sides, made.lines, index))
         for question, key in (("Speed", "samples_per_second"), ("Cost", "train_seconds")):
-            found.append(_timed(question, against, _line(lines, key), index))
-    found.append(_trivial(skills))
+            found.append(_timed(question, sides, lines[key], index))
+    if skills:
+        found.append(_trivial(skills))
+    if len(sides) > 1:
+        found.append(_tested(asked))
     if power.gap is not None:
-        found.append(
-            Sentence(
-                question="Power",
-                verdict=Verdict.NOTE,
-                text=f"{power.n} rows of {power.weeks} weeks show differences in accuracy of about "
-                f"{number(power.gap * 100, 0)} points or more (80 % power); smaller ones would go unseen.",
-            )
-        )
+        found.append(Sentence(question="Power", verdict=Verdict.NOTE, text=f"{statement(power)}."))
     return tuple(found)
+
+
+def scope(asked: Asked) -> str:
+    """What a verdict is about: models only where each was trained more than once."""
+    if min(asked.seeds, default=1) > 1:
+        return f"over {listed([str(count) for count in asked.seeds])} training seeds"
+    return "one training seed each: about these adapters, not about the models"
+
+
+def _ordered(sides: Sequence[Side], comparison: Comparison) -> tuple[str, str, Verdict]:
+    """Titles of the two models, the one that is ahead first, and the verdict in that order."""
+    first, second = (sides[place].title for place in (comparison.first, comparison.second))
+    if comparison.verdict is Verdict.BETTER:
+        return second, first, Verdict.BETTER
+    if comparison.verdict is Verdict.WORSE:
+        return first, second, Verdict.BETTER
+    return (*sorted((first, second)), comparison.verdict)  # type: ignore[return-value]
 
 
 def _leak(side: Side) -> str:
@@ -106,77 +142,146 @@ def _leak(side: Side) -> str:
     )
 
 
-def _line(lines: Sequence[Line], key: str) -> Line:
-    return next(line for line in lines if line.key == key)
+def _faults(side: Side) -> list[str]:
+    faults = [finding for finding in side.dataset.findings if finding.severity == "error"]
+    if not faults:
+        return []
+    named = listed([f"{f.rule} ({f.count} of {f.of} {f.split} rows)" for f in faults])
+    allowed = [f"{f.rule}: {f.allowed}" for f in faults if f.allowed]
+    reason = (
+        f" Allowed by the configuration ({'; '.join(allowed)}), which only prints the numbers."
+        if allowed
+        else ""
+    )
+    return [
+        f"The leak linter found errors in the data: {named}. What they touch is not compared.{reason}"
+    ]
 
 
-def _scored(question: str, against: str, line: Line, index: int) -> Sentence:
+def _shown(lines: Sequence[Line], index: int) -> Line:
+    """The line that is told: the primary one, else the first that can be compared."""
+    for line in lines:
+        if line.primary:
+            return line
+    comparable = [
+        line for line in lines if line.comparisons[index].verdict is not Verdict.NOT_COMPARABLE
+    ]
+    return (comparable or lines)[0]
+
+
+def _turned(estimate: Estimate) -> Estimate:
+    def minus(figure: float | None) -> float | None:
+        return None if figure is None else -figure
+
+    return estimate.model_copy(
+        update={
+            "value": minus(estimate.value),
+            "low": minus(estimate.high),
+            "high": minus(estimate.low),
+        }
+    )
+
+
+def _scored(question: str, sides: Sequence[Side], line: Line, index: int) -> Sentence:
     comparison = line.comparisons[index]
-    if comparison.difference is None or comparison.why:
-        return Sentence(
-            question=question, verdict=comparison.verdict, text=f"{against}: {comparison.phrase}."
-        )
-    units = unit(line, difference=True)
+    ahead, behind, word = _ordered(sides, comparison)
+    against = f"{ahead} against {behind}"
+    name = f"{question} (the primary question)" if line.primary else question
+    gap = comparison.difference
+    if gap is None or gap.low is None:
+        return Sentence(question=name, verdict=word, text=f"{against}: {comparison.phrase}.")
+    if sides[comparison.second].title != ahead:
+        gap = _turned(gap)
     text = (
-        f"{against}: {value(line, comparison.difference, signed=True)} {units}, "
-        f"95 % interval {spread(line, comparison.difference, signed=True)}, n = {comparison.difference.n}."
+        f"{against}: {value(line, gap, signed=True)} {unit(line, difference=True)} ({line.title}), "
+        f"{percent(comparison.level, 0)} interval {spread(line, gap, signed=True)}, n = {gap.n}"
     )
-    return Sentence(question=question, verdict=comparison.verdict, text=text)
+    if comparison.note:
+        text += f", {comparison.note}"
+    return Sentence(question=name, verdict=word, text=f"{text}.")
 
 
-def _text(against: str, lines: Sequence[Line], index: int) -> Sentence:
+def _text(sides: Sequence[Side], lines: Sequence[Line], index: int) -> Sentence:
     rouge = [line.comparisons[index] for line in lines if line.group == "ROUGE"]
+    first, second = (sides[place].title for place in (rouge[0].first, rouge[0].second))
     if all(one.verdict is Verdict.NOT_COMPARABLE for one in rouge):
+        pair = " against ".join(sorted((first, second)))
         return Sentence(
-            question="Text", verdict=Verdict.NOT_COMPARABLE, text=f"{against}: {rouge[0].phrase}."
+            question="Text", verdict=Verdict.NOT_COMPARABLE, text=f"{pair}: {rouge[0].phrase}."
         )
-    counts = Counter(
-        one.verdict if one.verdict.decisive else Verdict.NO_DIFFERENCE for one in rouge
+    ahead = Counter(
+        second if one.verdict is Verdict.BETTER else first if one.verdict is Verdict.WORSE else ""
+        for one in rouge
     )
-    parts = [f"{counts[v]} {v.label}" for v in (Verdict.BETTER, Verdict.WORSE) if counts[v]]
-    if counts[Verdict.NO_DIFFERENCE]:
-        parts.append(f"{counts[Verdict.NO_DIFFERENCE]} with {Verdict.NO_DIFFERENCE.label}")
+    parts = [
+        f"{name} is {Verdict.BETTER.label} in {ahead[name]}"
+        for name in sorted((first, second))
+        if ahead[name]
+    ]
+    if ahead[""]:
+        parts.append(f"{Verdict.NO_DIFFERENCE.label} in {ahead['']}")
     text = (
-        f"{against}: of {len(rouge)} ROUGE scores, {listed(parts)}. "
+        f"Of {len(rouge)} ROUGE scores, {listed(parts)}. "
         "ROUGE measures likeness to texts written with hindsight."
     )
-    verdict = next(iter(counts)) if len(counts) == 1 else Verdict.NOTE
-    return Sentence(question="Text", verdict=verdict, text=text)
+    alone = len(ahead) == 1
+    word = Verdict.NO_DIFFERENCE if "" in ahead else Verdict.BETTER
+    return Sentence(question="Text", verdict=word if alone else Verdict.NOTE, text=text)
 
 
-def _timed(question: str, against: str, line: Line, index: int) -> Sentence:
+def _timed(question: str, sides: Sequence[Side], line: Line, index: int) -> Sentence:
     comparison = line.comparisons[index]
+    one, two = sorted((comparison.first, comparison.second), key=lambda place: sides[place].title)
+    against = f"{sides[one].title} against {sides[two].title}"
     text = f"{against}: {comparison.phrase}."
     if comparison.difference is not None:
-        values = (value(line, line.values[index + 1]), value(line, line.values[0]))
-        text = (
-            f"{against}: {line.title} {values[0]} against {values[1]} {line.unit} "
-            f"({comparison.note}); {comparison.why}."
-        )
+        values = (value(line, line.values[one]), value(line, line.values[two]))
+        text = f"{against}: {line.title} {values[0]} against {values[1]} {line.unit}; {comparison.why}."
     return Sentence(question=question, verdict=comparison.verdict, text=text)
 
 
 def _trivial(skills: Sequence[Skill]) -> Sentence:
-    parts = []
-    for its in skills:
-        gain = None if its.accuracy_gain.value is None else its.accuracy_gain.value * 100
-        parts.append(
-            f"{its.model}: accuracy {number(gain, 1, signed=True)} points against {its.accuracy_rival} "
-            f"(95 % interval {interval(its.accuracy_gain, 1, 100, signed=True)}), "
-            f"MSE skill {number(its.mse_skill.value, 2, signed=True)} over no change "
-            f"({interval(its.mse_skill, 2, signed=True)})"
+    winners = [its for its in skills if its.verdict is Verdict.BETTER]
+    blocked = [its for its in skills if its.verdict is Verdict.NOT_COMPARABLE]
+    if blocked and len(blocked) == len(skills):
+        return Sentence(
+            question="Skill",
+            verdict=Verdict.NOT_COMPARABLE,
+            text=f"Nothing is said about skill: {blocked[0].why}.",
         )
-    skilled = [
-        its.model for its in skills if Verdict.BETTER in (its.accuracy_verdict, its.mse_verdict)
-    ]
-    verb = "beats" if len(skilled) == 1 else "beat"
-    start = (
-        f"{listed(skilled)} {verb} a trivial forecast"
-        if skilled
-        else "No model beats a trivial forecast"
-    )
+    parts = [_lead(its) for its in skills]
+    start = "No model beats all trivial forecasts"
+    if winners:
+        told = [f"{its.model} in {SKILLS[its.question]}" for its in winners]
+        start = f"All trivial forecasts are beaten by {listed(told)}"
     return Sentence(
         question="Skill",
-        verdict=Verdict.BETTER if skilled else Verdict.NO_SKILL,
+        verdict=Verdict.BETTER if winners else Verdict.NO_SKILL,
         text=f"{start}. {'; '.join(parts)}.",
+    )
+
+
+def _lead(its: Skill) -> str:
+    scale, digits, units = {"size": (1.0, 2, "pp²"), "probability": (1.0, 3, "nats")}.get(
+        its.question, (100.0, 1, "points")
+    )
+    gain = None if its.gain.value is None else its.gain.value * scale
+    worse = "" if its.spa is None else f", no trivial forecast is better: {p_value(its.spa)}"
+    return (
+        f"{its.model}, {SKILLS[its.question]}: {number(gain, digits, signed=True)} {units} against {its.rival} "
+        f"({percent(its.level, 1)} interval {interval(its.gain, digits, scale, signed=True)}){worse}"
+    )
+
+
+def _tested(asked: Asked) -> Sentence:
+    opened = (
+        "" if asked.openings is None else f" The test split was opened by {asked.openings} run(s)."
+    )
+    return Sentence(
+        question="Tested",
+        verdict=Verdict.NOTE,
+        text=(
+            f"One question ({asked.title}) at {percent(asked.primary_level, 0)}, {asked.secondary} secondary ones "
+            f"corrected together at {percent(asked.secondary_level, 0)}; {scope(asked)}.{opened}"
+        ),
     )

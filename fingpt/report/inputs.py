@@ -14,10 +14,13 @@ from fingpt.models import MODELS, spec
 from fingpt.prompts.examples import Example, decode_jsonl
 from fingpt.reading import LINE_BYTES, parse_object
 from fingpt.record import FileRef, sha256_bytes
+from fingpt.report.members import pooled
 from fingpt.report.score_arrays import read_scores
 from fingpt.report.sides import Side, Step
+from fingpt.runs.family import families, family
 from fingpt.runs.ledger import require_run
 from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, decode
+from fingpt.runs.openings import count
 from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import (
     Run,
@@ -36,60 +39,78 @@ M = TypeVar("M", TrainManifest, EvalManifest, DatasetManifest)
 
 @dataclass
 class Reading:
-    """What was read: the sides in order, the first side's examples, and key → sha256 of every manifest."""
+    """What was read: the sides in order, the first side's examples, and key → sha256 of every manifest.
+
+    `openings`: how many runs opened the first side's test rows.
+    """
 
     sides: list[Side] = field(default_factory=list)
     test: list[Example] = field(default_factory=list)
     train: list[Example] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
+    openings: int = 0
 
 
 def newest_runs(store: ObjectStore) -> list[str]:
-    """The newest finished run of each model on the data set of the newest finished run, in the model table's order.
+    """The finished runs of the newest family of each model that shares a data set with the newest finished run.
 
-    MissingInputError when no run has finished eval.
+    In the model table's order. MissingInputError when no run has finished eval.
     """
     suffix = complete_key("", Stage.EVAL).removeprefix("runs/")
-    newest: dict[tuple[str, str], tuple[str, str]] = {}
+    finished: dict[str, list[tuple[str, Run]]] = {}
+    datasets: dict[str, set[str]] = {}
     for key in store.keys("runs/"):
         if not key.endswith(suffix):
             continue
         manifest = decode(EvalManifest, store.read(key), key)
         run = load_run(store, manifest.run)
         if Stage.TRAIN not in run.stages:
-            continue  # _side says why
-        model = run.config.model
-        place = (manifest.dataset, model)
-        newest[place] = max(newest.get(place, ("", "")), (manifest.finished_at, manifest.run))
-    if not newest:
+            continue  # _read says why
+        finished.setdefault(family(run), []).append((manifest.finished_at, run))
+        datasets.setdefault(family(run), set()).add(manifest.dataset)
+    if not finished:
         raise MissingInputError(
             f"No run in {store.uri} has finished eval; run one first: make run MODEL=tiny-llama31."
         )
-    dataset, _ = max(newest, key=lambda place: newest[place])
+    age = {name: max((when, run.id) for when, run in runs) for name, runs in finished.items()}
+    shared = datasets[max(age, key=age.__getitem__)]
+    newest: dict[str, str] = {}
+    for name in sorted(age, key=age.__getitem__):
+        if datasets[name] & shared:
+            newest[finished[name][0][1].config.model] = name
     order = list(MODELS)
-    found = {model: run for (data, model), (_, run) in newest.items() if data == dataset}
-    return [found[model] for model in sorted(found, key=order.index)]
+    return [
+        run.id
+        for model in sorted(newest, key=order.index)
+        for run in families(run for _, run in finished[newest[model]])[newest[model]]
+    ]
 
 
 def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
-    """Read the named runs; ConfigError when one is named twice, MissingInputError when one has not finished."""
+    """Read the named runs, those of one family as one side; in the order in which families are named.
+
+    ConfigError when a run is named twice, MissingInputError when one has not finished.
+    """
     if len(set(run_ids)) != len(run_ids):
         raise ConfigError('A run is named twice; name different runs, such as RUNS="run-a run-b".')
     reading = Reading()
     for run_id in run_ids:
         require_run(store, run_id)
-    runs = [load_run(store, run_id) for run_id in run_ids]
-    models = [run.config.model for run in runs]
-    for run in runs:
-        name = spec(run.config.model).title
-        title = name if models.count(run.config.model) == 1 else f"{name} ({run.id[-8:]})"
-        reading.sides.append(_side(store, run, title, reading))
-    data = reading.sides[0].dataset
-    for split, into in (("test", reading.test), ("train", reading.train)):
-        ref = _file(data.files, f"{split}.jsonl", data.id)
-        into.extend(
-            decode_jsonl(read_verified(store, f"{dataset_prefix(data.id)}/{ref.name}", ref.sha256))
-        )
+    grouped = families(load_run(store, run_id) for run_id in run_ids)
+    models = [runs[0].config.model for runs in grouped.values()]
+    for runs in grouped.values():
+        name = spec(runs[0].config.model).title
+        alone = models.count(runs[0].config.model) == 1
+        title = name if alone else f"{name} ({runs[0].id[-8:]})"
+        reading.sides.append(pooled([_side(store, run, title, reading) for run in runs], runs))
+    first = reading.sides[0]
+    for number, data in enumerate(first.datasets or (first.dataset,)):
+        # Of a walk-forward the first origin's training rows: what was known before any of its tests.
+        for split, into in (("test", reading.test), ("train", [] if number else reading.train)):
+            ref = _file(data.files, f"{split}.jsonl", data.id)
+            key = f"{dataset_prefix(data.id)}/{ref.name}"
+            into.extend(decode_jsonl(read_verified(store, key, ref.sha256)))
+        reading.openings += count(store, data.id)
     _check_examples(reading)
     return reading
 
@@ -124,10 +145,11 @@ def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
             f"{scores_key} does not hold the variants that its manifest names; run eval again."
         )
     return Side(
-        run=run.id,
+        runs=(run.id,),
         title=title,
         model=spec(run.config.model),
         seed=run.config.seed,
+        compare=run.config.compare,
         dataset=data,
         adapter=adapter,
         evaluation=evaluation,
@@ -173,5 +195,5 @@ def _check_examples(reading: Reading) -> None:
     first = reading.sides[0]
     if not known.issuperset(first.tuned.example):
         raise DataError(
-            f"Run {first.run} scored rows that are not in its data set {first.dataset.id}; run eval again."
+            f"Run {first.runs[0]} scored rows that are not in its data set {first.dataset.id}; run eval again."
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from fingpt.report.document import ParserLine, ProvenanceLine
+from fingpt.report.clusters import MIN_CLUSTERS
+from fingpt.report.document import Asked, ParserLine, ProvenanceLine
 from fingpt.report.sides import Side
-from fingpt.report.stats import DRAWS, MIN_WEEKS, wilson
+from fingpt.report.stats import DRAWS, wilson
 from fingpt.report.verdict import Verdict
 
 _FACTS: tuple[tuple[str, Callable[[Side], str]], ...] = (
-    ("run", lambda s: s.run),
+    ("runs", lambda s: ", ".join(s.runs)),
     ("base model", lambda s: f"{s.model.base}@{s.model.revision}"),
     ("base weights, sha256", lambda s: s.adapter.base_sha256),
     ("adapter manifest, sha256", lambda s: s.evaluation.adapter_sha256),
@@ -56,32 +57,71 @@ _FACTS: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ("finished", lambda s: s.evaluation.finished_at),
 )
 
-_METHOD = f"""
-Verdicts say how a later model stands against the first one. “{Verdict.BETTER.label}” and “{Verdict.WORSE.label}” mean
-that the 95 % interval of the paired difference leaves out 0; everything else is “{Verdict.NO_DIFFERENCE.label}”, which
-is not proof of equality.
+_METHOD = """
+Verdicts say how one model stands against another. “{better}” and “{worse}” mean that the interval of the paired
+difference leaves out 0; “{equivalent}” that its 90 % interval lies within the margin of {margin:g} (two one-sided
+tests), which only the primary question has; everything else is “{none}”, which is not proof of equality.
 
-Intervals: whole weeks are resampled ({DRAWS:,} draws, seeded), because rows of one week share the market; expanded
-percentile intervals (Hesterberg 2015). Fewer than {MIN_WEEKS} test weeks give no interval.
+One question is primary, and was frozen before the training: {primary}. It is tested at {primary_alpha:.0f} %. The
+{secondary} other comparisons, those with the untuned bases among them, are corrected together and tested at
+{secondary_alpha:.0f} %: a report of pure noise names a winner in at most 5 of 100 cases, and in 95 of 100 reports
+every interval of a difference holds.
 
-No correction for several comparisons: of twenty true ties about one shows a difference by chance. Binary accuracy
-over all rows is the primary question; the other lines are secondary.
+Differences: the signs of whole weeks are flipped, of all lines together, because rows of one week share the market
+and lines of one report share the rows; the largest studentised difference of each flip gives the critical value
+(max-T, Westfall and Young 1993). {blocks} Fewer than {least} of them give no interval and no verdict.
 
-An answer that cannot be read counts as a wrong direction, a forecast of 0 and a ROUGE of 0; lines “answers that were
-read” leave such rows out, each model its own. An answer is read when it states a direction; where it states no size,
-its size counts as 0.
+{seeds}
 
-MSE is between bin midpoints in squared percentage points (pp²). MSE skill is 1 − MSE/MSE of no change. Loss is the
-mean negative log-likelihood per token of the reference answer. ROUGE is the F-measure with stemming.
+Values of one model have 95 % intervals from {draws:,} draws of whole weeks, seeded; expanded percentile intervals
+(Hesterberg 2015). Squared errors have Diebold and Mariano's test beside the interval, with the correction of Harvey,
+Leybourne and Newbold. McNemar's test takes rows as independent and stands there for comparison with other reports
+alone.
 
-Baselines need no model and use the same rows; random ones are exact expectations. The best trivial one is chosen on
-these very rows, which makes it a strict rival. The oracle knows each week's majority and is a ceiling.
+An answer that cannot be read counts as a wrong direction and a forecast of 0 in lines over all answers. Those are
+compared only where at least 95 % of both models' answers can be read and the two shares differ by at most 2 points;
+ROUGE, and lines over answers that both gave, leave out rows that either model did not answer. An answer is read when
+it states a direction; where it states no size, its size counts as 0.
+
+MSE is between bin midpoints in squared percentage points (pp²). Loss is the mean negative log-likelihood per token of
+the reference answer. ROUGE is the F-measure with stemming. Direction against the week's mean takes out what all
+stocks did.
+
+Trivial forecasts need no model and use the same rows; random ones are exact expectations. A model has skill when it
+beats every one of them (the interval of its smallest lead, all models and questions together at 5 %); Hansen's test
+asks the reverse, whether any of them is better. The oracle knows each week's majority and is a ceiling.
+
+A leak that the linter calls an error, a random split, and a finding that alone is right more often than the commoner
+direction forbid verdicts on all that they touch.
 
 Speeds and run times were taken once per model, in batches: they carry no interval and name no winner.
 
 For research and education; not investment advice. Past weeks say little about coming ones.
 """
-METHOD: tuple[str, ...] = tuple(" ".join(part.split()) for part in _METHOD.split("\n\n"))
+
+
+def method(asked: Asked) -> tuple[str, ...]:
+    """How the report was made, from what it tested."""
+    text = _METHOD.format(
+        better=Verdict.BETTER.label,
+        worse=Verdict.WORSE.label,
+        equivalent=Verdict.EQUIVALENT.label,
+        none=Verdict.NO_DIFFERENCE.label,
+        margin=asked.margin,
+        primary=asked.title,
+        primary_alpha=100 * (1 - asked.primary_level),
+        secondary=asked.secondary,
+        secondary_alpha=100 * (1 - asked.secondary_level),
+        blocks="Weeks do not overlap."
+        if asked.block == 1
+        else f"{asked.block} neighbouring weeks count as one, since windows overlap or weeks correlate (Künsch 1989).",
+        least=MIN_CLUSTERS,
+        seeds="Each model was trained with one seed, so every verdict is about these adapters and not about the models."
+        if min(asked.seeds) == 1
+        else "Intervals are over training seeds and weeks (two-way clustering), so verdicts are about the models.",
+        draws=DRAWS,
+    )
+    return tuple(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 def provenance(sides: Sequence[Side]) -> tuple[ProvenanceLine, ...]:

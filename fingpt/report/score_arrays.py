@@ -1,7 +1,8 @@
 """scores.parquet as arrays: one record per variant, ordered by example id so that two variants can be paired.
 
 What counts as read is eval's decision and stands in the column `valid`. An unread answer stays a row: over all answers
-it counts as a wrong direction, a forecast of 0 and a ROUGE of 0.
+it counts as a wrong direction, a forecast of 0 and a ROUGE of 0. A row for which no answer was asked is another thing:
+it has label probabilities and no part in any score of text.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pyarrow as pa
 from fingpt.errors import DataError
 from fingpt.metrics import Floats, correct, squared_error
 from fingpt.parquet import open_parquet, read_columns
+from fingpt.prompts.examples import LABELS
 
 SECTIONS: tuple[str, ...] = ("pros", "cons", "analysis")
 ROUGES: tuple[str, ...] = ("rouge1", "rouge2", "rougeL")
@@ -30,6 +32,9 @@ _FLOATS = (
     "parsed",
     "valid",
 )
+_ADDED_FLOATS = ("truncated", "answer_words", "numbers", "numbers_in_prompt", "realised")
+_ADDED_LABELS = ("label_logp", "anonymous_logp", "recall_logp")
+"""Columns that tables of earlier versions do not have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +45,12 @@ class ScoreArrays:
     was read, as eval decided; elsewhere `direction` is NaN. `margin` is NaN where no size was read. `nll`: nats over
     the `answer_tokens` of the reference answer. `new_tokens`, `seconds`: of generation. `rouge`: `pros_rouge1` and so
     on → F-measure, NaN where unread.
+
+    `label_logp`: (n, 12), the log-likelihood in nats of each label after the fixed header, in the order of
+    `fingpt.prompts.examples.LABELS`, not normalised. `anonymous_logp`: the same after a prompt with names replaced and
+    dates shifted; `recall_logp`: after a question that gives nothing but symbol and dates. `realised`: the return of
+    the week in percent, NaN where no prompt states it. Of the answer: `truncated` (1: it was cut off), `answer_words`,
+    `numbers` and how many of them the prompt has (`numbers_in_prompt`). None where the table lacks the column.
     """
 
     example: tuple[str, ...]
@@ -54,6 +65,19 @@ class ScoreArrays:
     direction: Floats
     margin: Floats
     rouge: Mapping[str, Floats]
+    label_logp: Floats | None = None
+    anonymous_logp: Floats | None = None
+    recall_logp: Floats | None = None
+    realised: Floats | None = None
+    truncated: Floats | None = None
+    answer_words: Floats | None = None
+    numbers: Floats | None = None
+    numbers_in_prompt: Floats | None = None
+
+    @property
+    def asked(self) -> Floats:
+        """1 where the model was asked for an answer in prose, 0 where its label probabilities alone were measured."""
+        return (~np.isnan(self.new_tokens)).astype(np.float64)
 
     @property
     def n(self) -> int:
@@ -79,15 +103,19 @@ def read_scores(data: bytes, where: str) -> dict[str, ScoreArrays]:
     """Variant → arrays from the bytes of a `scores.parquet`; DataError when it is not such a file."""
     rouge = [f"{section}_{name}" for section in SECTIONS for name in ROUGES]
     wanted = ("variant", "example", "week", *_FLOATS, *rouge)
+    added = (*_ADDED_FLOATS, *_ADDED_LABELS)
     try:
         with open_parquet(data, wanted) as file:
-            missing = sorted(set(wanted) - set(file.schema_arrow.names))
+            there = set(file.schema_arrow.names)
+            missing = sorted(set(wanted) - there)
             if missing:
                 raise DataError(
                     f"{where} lacks the column(s) {', '.join(missing)}: another version of eval wrote it; evaluate the "
                     "model with this version: make run MODEL=name."
                 )
-            columns = read_columns(file, where, wanted)
+            columns = read_columns(
+                file, where, (*wanted, *(name for name in added if name in there))
+            )
     except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
         raise DataError(f"{where} is not a table of scores ({reason}); run eval again.") from None
@@ -116,7 +144,26 @@ def _variant(
         week=tuple(str(columns["week"][i]) for i in picked),
         rouge={name: floats(name) for name in rouge},
         **{name: floats(name) for name in _FLOATS},
+        **{name: floats(name) for name in _ADDED_FLOATS if name in columns},
+        **{
+            name: _labels([columns[name][i] for i in picked], f"{where}, column {name},")
+            for name in _ADDED_LABELS
+            if name in columns
+        },
     )
+
+
+def _labels(cells: list[object], where: str) -> Floats | None:
+    """Cells of twelve log-likelihoods as (n, 12), None where no cell holds any; DataError for anything else."""
+    if all(cell is None for cell in cells):
+        return None
+    rows = [[_number(value) for value in cell] if isinstance(cell, list) else [] for cell in cells]
+    if (
+        any(len(row) != len(LABELS) for row in rows)
+        or not np.isfinite(found := np.array(rows)).all()
+    ):
+        raise DataError(f"{where} does not hold {len(LABELS)} numbers per row; run eval again.")
+    return found
 
 
 def _number(value: object) -> float:

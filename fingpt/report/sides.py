@@ -1,14 +1,21 @@
-"""One side of a comparison: the outputs of a finished run, and why two sides may not be compared.
+"""One side of a comparison: the outputs of a model's finished runs, and why two sides may not be compared.
 
-Reads no store (`inputs` does) and computes no score.
+Reads no store (`inputs` does) and computes no score. What leaks forbid is `leaks`'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fingpt.config import CompareConfig
+from fingpt.leaks import Touched
 from fingpt.models import ModelSpec
+from fingpt.report.leaks import leaks
 from fingpt.report.score_arrays import ScoreArrays
 from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, VariantScores
 
@@ -16,6 +23,8 @@ _MODELS_OWN = frozenset({"stop_ids", "pad_id"})
 """Decoding settings that differ because the tokenizers do."""
 _SPEED_ONLY = frozenset({"batch_size"})
 """Decoding settings that change how fast answers come, not which answers come."""
+LEAST_READ, UNREAD_GAP = 0.95, 0.02
+"""Shares of answers that can be read: the least of either model, and the largest gap between two."""
 _MEASURED = frozenset({"peak_memory_bytes"})
 """Entries of `hardware` that are measured on a machine and do not describe it."""
 
@@ -31,9 +40,14 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """A finished run. `title` is what tables and charts call it; `arrays` maps `base` and `tuned` to scored answers."""
+    """A model's finished runs. `title` is what tables and charts call it; `arrays` maps `base` and `tuned` to answers.
 
-    run: str
+    A walk-forward has a run for each origin, and its answers are pooled: `datasets` are those of all origins, `origin`
+    says which each row is of. `others`: the scored answers of the same model's other training seeds, over the same
+    rows. Everything else, timings among it, is of the first run.
+    """
+
+    runs: tuple[str, ...]
     title: str
     model: ModelSpec
     seed: int
@@ -42,6 +56,19 @@ class Side:
     evaluation: EvalManifest
     arrays: Mapping[str, ScoreArrays]
     curve: tuple[Step, ...]
+    compare: CompareConfig = field(default_factory=CompareConfig)
+    others: tuple[Mapping[str, ScoreArrays], ...] = ()
+    datasets: tuple[DatasetManifest, ...] = ()
+    origin: NDArray[np.int64] | None = None
+
+    def leaks(self) -> dict[Touched, str]:
+        """What leaks of the data spoil → why, as a verdict prints it."""
+        return leaks(self.datasets or (self.dataset,), self.tuned)
+
+    def seeds(self, variant: str) -> tuple[ScoreArrays, ...]:
+        """The scored answers of every training seed; a base has no seeds, and one copy."""
+        others = self.others if variant == "tuned" else ()
+        return (self.arrays[variant], *(other[variant] for other in others))
 
     @property
     def tuned(self) -> ScoreArrays:
@@ -73,15 +100,29 @@ class Side:
 class Obstacles:
     """Why figures of two sides must not be compared; an empty text means that they may.
 
-    `rows`: for every score. `decoding`: for scores of generated text. `speed`, `training`: for timings. `loss`: for the
+    `rows`: for every score. `leaks`: for the scores that a leak touches. `decoding`: for scores of generated text.
+    `unread`: for scores that count an unread answer as something. `speed`, `training`: for timings. `loss`: for the
     loss, on top of `rows`.
     """
 
     rows: str = ""
+    leaks: Mapping[Touched, str] = field(default_factory=dict)
     decoding: str = ""
+    unread: str = ""
     speed: str = ""
     training: str = ""
     loss: str = ""
+
+    def against(
+        self,
+        rows: Literal["all", "both", "scored"],
+        touch: Touched | None,
+        needs: Literal["loss", "decoding", ""],
+    ) -> str:
+        """What forbids comparing a metric over these rows that such a leak spoils and that needs this besides."""
+        own = {"loss": self.loss, "decoding": self.decoding, "": ""}[needs]
+        leak = self.leaks.get(touch, "") if touch else ""
+        return self.rows or leak or own or (self.unread if rows == "all" and touch else "")
 
 
 def total(seconds: Mapping[str, float]) -> float:
@@ -108,7 +149,7 @@ def phases(seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 def obstacles(first: Side, second: Side) -> Obstacles:
-    """The reasons why two runs cannot be compared fairly, in a few words each."""
+    """The reasons why two sides cannot be compared fairly, in a few words each."""
     same_rows = _rows(first, second)
     one, two = first.evaluation, second.evaluation
     decoding = _difference("decoding", one.decoding, two.decoding, _MODELS_OWN | _SPEED_ONLY)
@@ -116,7 +157,9 @@ def obstacles(first: Side, second: Side) -> Obstacles:
     resumed = [side for side in (first, second) if side.adapter.resumed]
     return Obstacles(
         rows=same_rows,
+        leaks={**second.leaks(), **first.leaks()},
         decoding=decoding,
+        unread=unread(first.seeds("tuned"), second.seeds("tuned")),
         speed=machine or _difference("decoding", one.decoding, two.decoding, _MODELS_OWN),
         training=_difference("hardware", first.adapter.hardware, second.adapter.hardware, _MEASURED)
         or (f"training of {resumed[0].title} was interrupted and resumed" if resumed else ""),
@@ -124,13 +167,40 @@ def obstacles(first: Side, second: Side) -> Obstacles:
     )
 
 
+def own_obstacles(side: Side) -> Obstacles:
+    """The reasons why a tuned model cannot be compared with its own base."""
+    base, tuned = side.arrays["base"], side.tuned
+    return Obstacles(
+        rows="" if base.example == tuned.example else "different test rows",
+        leaks=side.leaks(),
+        unread=unread([base], side.seeds("tuned")),
+    )
+
+
+def unread(first: Sequence[ScoreArrays], second: Sequence[ScoreArrays]) -> str:
+    """Why scores that count an unread answer as a wrong one say nothing of skill; empty where nearly all were read."""
+    one, two = (_read_share(side) for side in (first, second))
+    if abs(one - two) <= UNREAD_GAP and min(one, two) >= LEAST_READ:
+        return ""
+    return f"{one * 100:.1f} % and {two * 100:.1f} % of the answers can be read"
+
+
+def _read_share(seeds: Sequence[ScoreArrays]) -> float:
+    asked = sum(float(scores.asked.sum()) for scores in seeds)
+    read = sum(float((scores.valid * scores.asked).sum()) for scores in seeds)
+    return read / asked if asked else 1.0
+
+
 def _rows(first: Side, second: Side) -> str:
     if first.tuned.n != second.tuned.n:
         return f"{first.tuned.n} and {second.tuned.n} test rows"
-    if first.dataset.id != second.dataset.id:
+    one, two = ([data.id for data in side.datasets or (side.dataset,)] for side in (first, second))
+    if one != two:
         return f"different data sets ({first.dataset.id[:8]} and {second.dataset.id[:8]})"
     if first.tuned.example != second.tuned.example:
         return "different test rows"
+    if first.compare != second.compare:
+        return "the runs were frozen with different primary questions (compare)"
     return ""
 
 

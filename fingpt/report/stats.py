@@ -1,23 +1,25 @@
-"""Intervals and paired tests over scored rows, with weeks as the unit that is resampled.
+"""Intervals of one model's figures, and the textbook tests that stand beside the report's own.
 
 Rows of one week share the market, so resampling rows would make every interval too short; whole weeks are drawn
-instead. Pure: arrays and a seed in, numbers out. Verdicts are `verdict`'s.
+instead. Pure: arrays and a seed in, numbers out. Differences of two models are `paired`'s and `flips`'.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import norm, t
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtr, stdtrit
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from fingpt.metrics import Floats, mean
+from fingpt.metrics import Floats
 from fingpt.record import Frozen
+from fingpt.report.clusters import MIN_CLUSTERS as MIN_WEEKS
 
 Columns = Mapping[str, Floats]
 """What each row contributes to a metric, by name: one entry per row."""
@@ -26,12 +28,13 @@ Statistic = Callable[..., Any]
 
 DRAWS = 2000
 LEVEL = 0.95
-MIN_WEEKS = 6
-"""With five weeks or fewer, weeks that all agree happen by chance in 1 of 16 cases or more: no 95 % interval."""
 
 
 class Estimate(Frozen):
-    """A value with its 95 % interval over `n` rows in `weeks` weeks; None where it cannot be computed."""
+    """A value with its interval over `n` rows in `weeks` weeks; None where it cannot be computed.
+
+    The interval is a 95 % one, but for differences of two models, whose level the comparison states.
+    """
 
     value: float | None
     low: float | None = None
@@ -41,29 +44,28 @@ class Estimate(Frozen):
 
 
 class WeekBootstrap:
-    """One set of resampled weeks, shared by all statistics over the same rows, so that differences are paired.
+    """One set of resampled weeks, shared by all statistics over the same rows.
 
     A statistic is any function of per-week sums, such as `fingpt.metrics.mean`: weeks are summed once, and each draw
-    weighs their sums.
+    weighs their sums. `weeks`: the week of each row, in an order of time; `block`: how many neighbours are drawn
+    together (the circular block bootstrap of Politis & Romano 1992, after Künsch 1989).
 
     The interval is the expanded percentile interval (Hesterberg 2015, "What teachers should know about the bootstrap",
-    section 4.3): percentiles widened by Student's t and by n/(n-1) for the number of weeks, because the plain
+    section 4.3): percentiles widened by Student's t and by n/(n-1) for the number of blocks, because the plain
     percentile interval covers only about 90 % with ten weeks.
     """
 
-    def __init__(self, weeks: Sequence[str], seed: int = 0, draws: int = DRAWS) -> None:
-        names, self._code = np.unique(np.asarray(weeks, dtype=str), return_inverse=True)
+    def __init__(
+        self, weeks: Sequence[str] | NDArray[Any], seed: int = 0, draws: int = DRAWS, block: int = 1
+    ) -> None:
+        names, self._code = np.unique(np.asarray(weeks), return_inverse=True)
         self.weeks = len(names)
         self.n = len(weeks)
-        rng = np.random.default_rng(seed)
-        share = np.full(self.weeks, 1 / self.weeks) if self.weeks else np.ones(1)
-        drawn = rng.multinomial(self.weeks, share, size=draws)
-        self._counts = drawn[:, : self.weeks].astype(np.float64)
-        if self.weeks >= MIN_WEEKS:
-            reach = math.sqrt(self.weeks / (self.weeks - 1)) * t.ppf(
-                (1 + LEVEL) / 2, self.weeks - 1
-            )
-            self._tail: float | None = float(norm.cdf(-reach))
+        self._counts = _drawn_weeks(self.weeks, min(block, max(self.weeks, 1)), seed, draws)
+        blocks = self.weeks // block
+        if blocks >= MIN_WEEKS:
+            reach = math.sqrt(blocks / (blocks - 1)) * stdtrit(blocks - 1, (1 + LEVEL) / 2)
+            self._tail: float | None = float(ndtr(-reach))
         else:
             self._tail = None
 
@@ -86,24 +88,28 @@ class WeekBootstrap:
         low, high = np.quantile(finite, [self._tail, 1 - self._tail])
         return Estimate(value=value, low=float(low), high=float(high), n=self.n, weeks=self.weeks)
 
-    def estimate(self, statistic: Statistic, columns: Columns) -> Estimate:
-        """The statistic of the columns' sums, with its interval."""
-        return self._interval(*self._drawn(statistic, columns))
-
     def difference(self, statistic: Statistic, first: Columns, second: Columns) -> Estimate:
-        """The statistic of `second` minus that of `first`, paired: both are taken over the same drawn weeks."""
+        """The statistic of `second` minus that of `first`, two readings of one model, over the same drawn weeks."""
         one, ones = self._drawn(statistic, first)
         two, twos = self._drawn(statistic, second)
         value = None if one is None or two is None else two - one
         return self._interval(value, twos - ones)
 
-    def design_effect(self, values: Floats) -> float:
-        """Variance of the mean with weeks resampled over its variance were the rows independent; 1 where undefined."""
-        naive = float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
-        if naive == 0 or self.weeks < MIN_WEEKS:
-            return 1.0
-        _, drawn = self._drawn(mean, per_row(values))
-        return float(drawn.var(ddof=1) * self.weeks / (self.weeks - 1) / naive)
+    def estimate(self, statistic: Statistic, columns: Columns) -> Estimate:
+        """The statistic of the columns' sums, with its interval."""
+        return self._interval(*self._drawn(statistic, columns))
+
+
+@lru_cache(maxsize=32)
+def _drawn_weeks(weeks: int, block: int, seed: int, draws: int) -> Floats:
+    """How often each draw holds each week: (draws, weeks)."""
+    rng = np.random.default_rng(seed)
+    if block <= 1:
+        share = np.full(weeks, 1 / weeks) if weeks else np.ones(1)
+        return rng.multinomial(weeks, share, size=draws)[:, :weeks].astype(np.float64)
+    starts = rng.multinomial(-(-weeks // block), np.full(weeks, 1 / weeks), size=draws)
+    shifted = [np.roll(starts, shift, axis=1) for shift in range(block)]
+    return np.sum(shifted, axis=0).astype(np.float64)
 
 
 def per_row(values: Floats) -> Columns:
@@ -128,24 +134,20 @@ def wilson(successes: int, n: int) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def detectable_gap(
-    n: int, discordance: float, design_effect: float = 1.0, power: float = 0.8
-) -> float | None:
-    """Smallest gap between two paired accuracies that n rows show with `power` at the 5 % level, as a share.
+def diebold_mariano_p(weekly: Floats, overlap: int = 0) -> float | None:
+    """Two-sided p of Diebold & Mariano's test of equal losses, corrected by Harvey, Leybourne & Newbold (1997).
 
-    McNemar's sample size (Connor 1987), solved for the gap: `discordance` is the share of rows that exactly one of the
-    two gets right; `design_effect` ≥ 1 divides n. None when even full discordance in one direction would not show.
+    `weekly`: the difference in mean loss, one entry per week; `overlap`: how many weeks a forecast reaches beyond its
+    own. None where the variance cannot be estimated.
     """
-    rows = n / max(design_effect, 1.0)
-    alpha, beta = norm.ppf((1 + LEVEL) / 2), norm.ppf(power)
-
-    def missing(gap: float) -> float:
-        return float(
-            alpha * math.sqrt(discordance)
-            + beta * math.sqrt(max(discordance - gap * gap, 0.0))
-            - gap * math.sqrt(rows)
-        )
-
-    if rows <= 0 or missing(discordance) > 0:
+    n, horizon = len(weekly), overlap + 1
+    if n <= horizon + 1:
         return None
-    return float(brentq(missing, 0.0, discordance, xtol=1e-15))
+    gaps = weekly - weekly.mean()
+    lags = [float(gaps[lag:] @ gaps[: n - lag]) / n for lag in range(horizon)]
+    variance = (lags[0] + 2 * sum(lags[1:])) / n
+    if variance <= 1e-12 * float(weekly @ weekly):
+        return None
+    corrected = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
+    statistic = float(weekly.mean()) / math.sqrt(variance) * math.sqrt(corrected)
+    return float(2 * stdtr(n - 1, -abs(statistic)))

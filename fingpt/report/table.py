@@ -1,108 +1,216 @@
-"""The table of a report: which metrics stand in it and in what order, of several runs and of a model against its base.
+"""The table of a report: every line with its verdicts, of several models and of each model against its base.
 
-A new metric is one `Metric` here and its place in `table`.
+The question that was written down first is tested at one level, all other lines of the report together at another, so
+that a report of pure noise names a winner in at most 5 % of cases. Which metrics there are is `measures`'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
-from fingpt.metrics import Floats
-from fingpt.report.lines import Line, Metric, line
-from fingpt.report.score_arrays import ROUGES, SECTIONS, ScoreArrays
-from fingpt.report.sides import Obstacles, Side, obstacles
-from fingpt.report.stats import Columns, per_row
+from fingpt.config import CompareConfig
+from fingpt.report.clusters import MIN_CLUSTERS, Weeks
+from fingpt.report.flips import PRIMARY_ALPHA, SECONDARY_ALPHA, Difference, Interval, intervals
+from fingpt.report.formatting import p_value
+from fingpt.report.lines import Comparison, Draft, Line, Metric, Variant, draft
+from fingpt.report.measures import (
+    LOG_LOSS,
+    LOSS,
+    MARGINS,
+    OWN,
+    PRIMARIES,
+    PROBABILITIES,
+    SCORED,
+    TEXT,
+)
+from fingpt.report.sides import Obstacles, Side, obstacles, own_obstacles
+from fingpt.report.stats import Estimate, diebold_mariano_p
 from fingpt.report.timing import run_time, speed
-
-SECTION_TITLES = {
-    "pros": "positive developments",
-    "cons": "potential concerns",
-    "analysis": "analysis",
-}
-ROUGE_TITLES = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L"}
+from fingpt.report.verdict import Verdict, verdict
 
 
-def _mean_of(total: Callable[[ScoreArrays], Floats]) -> Callable[[ScoreArrays], Columns]:
-    """The columns of a mean of `total` over rows."""
-    return lambda scores: per_row(total(scores))
+@dataclass(frozen=True)
+class Tables:
+    """The report's lines: the models against each other, and each against its own base (empty where not scored).
+
+    `primary`: key of the line that answers the primary question; `margin`: its margin of equivalence, in its own unit.
+    `secondary`: how many other comparisons were tested together. `block`: weeks that were drawn as one.
+    """
+
+    lines: tuple[Line, ...]
+    own: tuple[tuple[Line, ...], ...]
+    primary: str
+    margin: float
+    secondary: int
+    block: int
 
 
-def _rouge(section: str, kind: str) -> Metric:
-    name = f"{section}_{kind}"
-    return Metric(
-        key=name,
-        group="ROUGE",
-        title=f"{ROUGE_TITLES[kind]}, {SECTION_TITLES[section]}",
-        unit="",
-        higher_is_better=True,
-        columns=_mean_of(lambda scores: scores.rouge_or_zero(name)),
+def tables(sides: Sequence[Side], weeks: Weeks | None = None) -> Tables:
+    """All lines with their verdicts; `weeks` says what is drawn as one, by default the days of the rows."""
+    weeks = weeks or Weeks.of(day for side in sides for day in side.tuned.week)
+    ask = sides[0].compare
+    found = {
+        pair: obstacles(sides[pair[0]], sides[pair[1]])
+        for pair in combinations(range(len(sides)), 2)
+    }
+    variants = [Variant.of(side.seeds("tuned"), weeks) for side in sides]
+    labels = PROBABILITIES if all(map(_has_labels, variants)) else ()
+    text = TEXT if all(map(_has_text, variants)) else ()
+    main = [_draft(metric, variants, found, weeks) for metric in (LOSS, *labels, *text, *SCORED)]
+    own = [_own_drafts(side, weeks) for side in sides]
+    primary = _primary(ask, main)
+    block = _block(primary, weeks)
+    rest = [one for one in (*main, *(one for each in own for one in each)) if one is not primary]
+    margin = ask.margin or MARGINS[primary.metric.key]
+    decided = {
+        **_decide([primary], PRIMARY_ALPHA, block, margin),
+        **_decide(rest, SECONDARY_ALPHA, block),
+    }
+    lines = [_line(one, decided[id(one)], one is primary) for one in main]
+    asked = 1 + len(labels)
+    return Tables(
+        lines=(*lines[:asked], *speed(sides), *lines[asked:], *run_time(sides)),
+        own=tuple(tuple(_line(one, decided[id(one)]) for one in each) for each in own),
+        primary=primary.metric.key,
+        margin=margin,
+        secondary=sum(
+            isinstance(gap, Difference) and one.metric.compared
+            for one in rest
+            for gap in one.differences
+        ),
+        block=block,
     )
 
 
-LOSS = Metric(
-    key="loss",
-    group="Loss",
-    title="loss on test answers",
-    unit="nats per token",
-    higher_is_better=False,
-    columns=lambda scores: {"total": scores.nll, "count": scores.answer_tokens},
-    needs="loss",
-)
-MSE = Metric(
-    key="mse",
-    group="MSE",
-    title="all answers, unread = 0",
-    unit="pp²",
-    higher_is_better=False,
-    columns=_mean_of(lambda scores: scores.squared_error),
-    digits=2,
-)
-MSE_READ = replace(MSE, key="mse_read", title="answers that were read", only_read=True)
-ACCURACY = Metric(
-    key="accuracy",
-    group="Binary accuracy",
-    title="all answers, unread = wrong",
-    unit="%",
-    higher_is_better=True,
-    columns=_mean_of(lambda scores: scores.correct),
-    scale=100,
-    digits=1,
-)
-ACCURACY_READ = replace(
-    ACCURACY, key="accuracy_read", title="answers that were read", only_read=True
-)
-ROUGE = tuple(_rouge(section, kind) for section in SECTIONS for kind in ROUGES)
-PARSED = Metric(
-    key="parsed",
-    group="Form",
-    title="answers that can be read",
-    unit="%",
-    higher_is_better=True,
-    columns=_mean_of(lambda scores: scores.parsed),
-    scale=100,
-    digits=1,
-)
+def _draft(
+    metric: Metric,
+    variants: Sequence[Variant],
+    found: dict[tuple[int, int], Obstacles],
+    weeks: Weeks,
+) -> Draft:
+    return draft(
+        metric,
+        variants,
+        weeks.count,
+        lambda i, j: found[i, j].against(metric.rows, metric.touch, metric.needs),
+    )
 
 
-def table(sides: Sequence[Side], seed: int = 0) -> tuple[Line, ...]:
-    """The six metrics in the report's order, every later side against the first."""
-    found = [obstacles(sides[0], side) for side in sides[1:]]
-
-    def lines(*metrics: Metric) -> tuple[Line, ...]:
-        return tuple(
-            line(metric, [side.tuned for side in sides], found, seed) for metric in metrics
-        )
-
-    scored = lines(*ROUGE, MSE, MSE_READ, ACCURACY, ACCURACY_READ)
-    return (*lines(LOSS), *speed(sides), *scored, *run_time(sides))
-
-
-def base_against_tuned(side: Side, seed: int = 0) -> tuple[Line, ...]:
-    """The untuned base (first) and the tuned model (second) on the same rows; empty when the base was not scored."""
+def _own_drafts(side: Side, weeks: Weeks) -> list[Draft]:
     if "base" not in side.arrays:
-        return ()
-    base, tuned = side.arrays["base"], side.tuned
-    found = Obstacles(rows="" if base.example == tuned.example else "different test rows")
-    metrics = (LOSS, PARSED, *(m for m in ROUGE if m.key.endswith("rouge1")), MSE, ACCURACY)
-    return tuple(line(metric, [base, tuned], [found], seed) for metric in metrics)
+        return []
+    variants = [Variant.of(side.seeds(name), weeks) for name in ("base", "tuned")]
+    labels = (LOG_LOSS,) if all(map(_has_labels, variants)) else ()
+    found = {(0, 1): own_obstacles(side)}
+    return [_draft(metric, variants, found, weeks) for metric in (*labels, *OWN)]
+
+
+def _has_text(variant: Variant) -> bool:
+    return all(scores.numbers is not None for scores in variant.seeds)
+
+
+def _has_labels(variant: Variant) -> bool:
+    return all(scores.label_logp is not None for scores in variant.seeds)
+
+
+def _primary(ask: CompareConfig, main: Sequence[Draft]) -> Draft:
+    """The line that answers the primary question: the first of its metrics that can be compared."""
+    known = {one.metric.key: one for one in main}
+    asked = [known[metric.key] for metric in PRIMARIES[ask.primary] if metric.key in known]
+    for one in asked:
+        if any(isinstance(gap, Difference) for gap in one.differences):
+            return one
+    return asked[0]
+
+
+def _block(primary: Draft, weeks: Weeks) -> int:
+    """Weeks that are drawn as one: more than one where windows overlap or the primary differences correlate."""
+    found = [weeks.block]
+    for gap in primary.differences:
+        if isinstance(gap, Difference):
+            used = gap.share > 0
+            found.append(weeks.block_for(gap.weekly[used] / gap.share[used]))
+    return max(found)
+
+
+def _decide(
+    drafts: Sequence[Draft], alpha: float, block: int, margin: float | None = None
+) -> dict[int, list[Comparison]]:
+    """The comparisons of every draft (by its identity), those with a difference tested together at `alpha`."""
+    family = [
+        gap
+        for one in drafts
+        for gap in one.differences
+        if isinstance(gap, Difference) and one.metric.compared
+    ]
+    found = iter(intervals(family, alpha, block))
+    decided = {}
+    for one in drafts:
+        comparisons = []
+        for gap in one.differences:
+            if isinstance(gap, str):
+                its = Comparison(difference=None, verdict=Verdict.NOT_COMPARABLE, why=gap)
+            elif not one.metric.compared:
+                its = Comparison(difference=_estimate(gap, None), verdict=Verdict.NOTE)
+            else:
+                its = _compared(one.metric, gap, next(found), block, margin)
+                its = its.model_copy(update={"level": 1 - alpha})
+            comparisons.append(its)
+        decided[id(one)] = comparisons
+    return decided
+
+
+def _compared(
+    metric: Metric, gap: Difference, found: Interval | None, block: int, margin: float | None
+) -> Comparison:
+    estimate = _estimate(gap, found)
+    if found is None:
+        why = f"{gap.weeks} test weeks"
+        if block > 1:
+            why += f" drawn {block} at a time, since they overlap or correlate"
+        return Comparison(
+            difference=estimate,
+            verdict=Verdict.NOT_COMPARABLE,
+            why=f"{why}; an interval needs {MIN_CLUSTERS}",
+        )
+    word = verdict(found, metric.higher_is_better, margin)
+    return Comparison(
+        difference=estimate, verdict=word, note=_dm(gap, block) if metric.group == "MSE" else ""
+    )
+
+
+def _dm(gap: Difference, block: int) -> str:
+    used = gap.share > 0
+    p = diebold_mariano_p(gap.weekly[used] / gap.share[used], block - 1)
+    return "" if p is None else f"Diebold–Mariano {p_value(p)}"
+
+
+def _estimate(gap: Difference, found: Interval | None) -> Estimate:
+    return Estimate(
+        value=gap.value,
+        low=None if found is None else found.low,
+        high=None if found is None else found.high,
+        n=gap.n,
+        weeks=gap.weeks,
+    )
+
+
+def _line(one: Draft, comparisons: Sequence[Comparison], primary: bool = False) -> Line:
+    metric = one.metric
+    return Line(
+        key=metric.key,
+        group=metric.group,
+        title=metric.title,
+        unit=metric.unit,
+        higher_is_better=metric.higher_is_better,
+        scale=metric.scale,
+        digits=metric.digits,
+        values=one.values,
+        comparisons=tuple(
+            comparison.model_copy(update={"first": i, "second": j})
+            for (i, j), comparison in zip(one.pairs, comparisons, strict=True)
+        ),
+        primary=primary,
+    )

@@ -7,6 +7,7 @@ what explains it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -21,8 +22,9 @@ ONE_TIMING = "one timing of each, so no interval"
 
 def speed(sides: Sequence[Side]) -> tuple[Line, ...]:
     """Answers and tokens generated per second, the tuned models, in batches."""
-    blocks = [obstacles(sides[0], side).speed for side in sides[1:]]
-    notes = [_speed_note(sides[0], side) for side in sides[1:]]
+    pairs = list(combinations(sides, 2))
+    blocks = [obstacles(*pair).speed for pair in pairs]
+    notes = [_speed_note(*pair) for pair in pairs]
     samples = [side.scores.samples_per_second for side in sides]
     tokens = [side.scores.tokens_per_second for side in sides]
     counts = [side.scores.n for side in sides]
@@ -36,7 +38,7 @@ def speed(sides: Sequence[Side]) -> tuple[Line, ...]:
 
 def run_time(sides: Sequence[Side]) -> tuple[Line, ...]:
     """Seconds of training and of evaluating the tuned model, all phases together."""
-    pairs = [obstacles(sides[0], side) for side in sides[1:]]
+    pairs = [obstacles(*pair) for pair in combinations(sides, 2)]
     rows = [side.adapter.rows for side in sides]
     counts = [side.scores.n for side in sides]
     none = [""] * len(pairs)
@@ -66,13 +68,16 @@ def _timing(
     reasons: tuple[Sequence[str], Sequence[str]],
 ) -> Line:
     comparisons = []
-    for value, block, note in zip(values[1:], *reasons, strict=True):
-        gap = Estimate(value=value - values[0], n=counts[0], weeks=0)
+    numbered = combinations(enumerate(values), 2)
+    for ((i, start), (j, value)), block, note in zip(numbered, *reasons, strict=True):
+        gap = Estimate(value=value - start, n=counts[i], weeks=0)
         why = block or ONE_TIMING
-        relative = _relative(value, values[0])
+        relative = _relative(value, start)
         text = "" if block else "; ".join(part for part in (relative, note) if part)
         comparisons.append(
             Comparison(
+                first=i,
+                second=j,
                 difference=None if block else gap,
                 verdict=Verdict.NOT_COMPARABLE,
                 why=why,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from fingpt.report.stats import MIN_WEEKS, Estimate
+from fingpt.report.flips import Interval
 
 
 class Verdict(StrEnum):
-    """How a later model stands against the first, or a model against a trivial forecast; report.json has the value."""
+    """How one model stands against another, or against trivial forecasts; report.json has the value."""
 
     BETTER = "better"
     WORSE = "worse"
+    EQUIVALENT = "equivalent"
     NO_DIFFERENCE = "no detectable difference"
     NOT_COMPARABLE = "not comparable"
     NO_SKILL = "no skill shown"
@@ -29,20 +30,23 @@ class Verdict(StrEnum):
         return self in (Verdict.BETTER, Verdict.WORSE)
 
 
-COMPARISONS = (Verdict.BETTER, Verdict.WORSE, Verdict.NO_DIFFERENCE, Verdict.NOT_COMPARABLE)
+COMPARISONS = (
+    Verdict.BETTER,
+    Verdict.WORSE,
+    Verdict.EQUIVALENT,
+    Verdict.NO_DIFFERENCE,
+    Verdict.NOT_COMPARABLE,
+)
 """The verdicts that a comparison of two models may have."""
 
 
-def verdict(difference: Estimate, higher_is_better: bool) -> tuple[Verdict, str]:
-    """`better` or `worse` where the interval leaves out 0; with `not comparable` comes the reason."""
-    if difference.value is None:
-        return Verdict.NOT_COMPARABLE, "no answer could be read"
-    if difference.low is None or difference.high is None:
-        return (
-            Verdict.NOT_COMPARABLE,
-            f"{difference.weeks} test weeks, an interval needs {MIN_WEEKS}",
-        )
-    if difference.low <= 0 <= difference.high:
-        return Verdict.NO_DIFFERENCE, ""
-    ahead = (difference.low > 0) == higher_is_better
-    return (Verdict.BETTER if ahead else Verdict.WORSE), ""
+def verdict(found: Interval, higher_is_better: bool, margin: float | None = None) -> Verdict:
+    """`equivalent` where the inner interval lies within ±`margin` (two one-sided tests, Schuirmann 1987).
+
+    Else `better` or `worse` where the interval leaves out 0. A gap below the margin counts as none, however sure it is.
+    """
+    if margin is not None and -margin < found.inner_low <= found.inner_high < margin:
+        return Verdict.EQUIVALENT
+    if found.low <= 0 <= found.high:
+        return Verdict.NO_DIFFERENCE
+    return Verdict.BETTER if (found.low > 0) == higher_is_better else Verdict.WORSE

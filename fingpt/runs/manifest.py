@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from datetime import date
+from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationError
 
 from fingpt.config import LoraConfig
 from fingpt.errors import StorageError
+from fingpt.leaks import Touched
 from fingpt.reading import parse_object
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
 
@@ -38,7 +40,11 @@ def decode(kind: type[M], data: bytes, key: str) -> M:
 
 
 class Finding(Frozen):
-    """One finding of the leak linter: `count` of `of` rows of `split` (`all`: of every split), with one example."""
+    """One finding of the leak linter: `count` of `of` rows of `split` (`all`: of every split), with one example.
+
+    `score`: share of right directions, 0 to 1, that the leak alone would have on the rows that it touches, where that
+    was measured. `touches`: what it spoils (fingpt/leaks.py). `allowed`: why the configuration lets an error pass.
+    """
 
     rule: str
     severity: str
@@ -47,13 +53,19 @@ class Finding(Frozen):
     of: int
     text: str
     example: str = ""
+    score: Annotated[float, Field(ge=0, le=1)] | None = None
+    touches: tuple[Touched, ...] = ()
+    allowed: str = ""
 
 
 class DatasetManifest(Frozen):
     """A data set under `datasets/<id>/`; `id` is the sha256 of its files' hashes and rules, shortened to 16 digits.
 
     `counts`: rows kept per split. `rejects`: rows refused by reason. `dropped`: readable rows left out (embargo,
-    limit). `leaky`: the split was random, and every report must say so first. `weeks`: distinct weeks per split.
+    purge, limit). `leaky`: the split was random, its own or that of foreign files, and every report must say so first.
+    `weeks`: distinct weeks per split. `dates`: per split that has rows, the first as-of date and the last end of a
+    forecast. `embargo_weeks`: least gap between blocks, 0 where none was kept (or recorded). `origin` of `origins`:
+    the walk-forward block that is tested, None for a single split.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -63,6 +75,10 @@ class DatasetManifest(Frozen):
     leaky: bool = False
     counts: dict[str, int]
     weeks: dict[str, int]
+    dates: dict[str, tuple[date, date]] = Field(default_factory=dict)
+    embargo_weeks: int = 0
+    origin: int | None = None
+    origins: int | None = None
     rejects: dict[str, int] = Field(default_factory=dict)
     dropped: dict[str, int] = Field(default_factory=dict)
     notes: dict[str, int] = Field(default_factory=dict)
@@ -197,7 +213,12 @@ class ParserScores(Frozen):
 
 
 class VariantScores(Frozen):
-    """Scores of one variant (`base` or `tuned`): loss in nats per answer token, speeds of generation alone."""
+    """Scores of one variant (`base` or `tuned`): loss in nats per answer token, speeds of generation alone.
+
+    `label_temperature` divides label log-likelihoods before they become probabilities; it is fitted on validation rows
+    alone, None without any. `label_prior`: log-likelihoods of the twelve labels, in the order of
+    `fingpt.prompts.examples.LABELS`, after a prompt without content. Both None where labels were not scored.
+    """
 
     n: int
     loss: float
@@ -208,16 +229,23 @@ class VariantScores(Frozen):
     seconds: dict[str, float]
     strict: ParserScores
     robust: ParserScores
+    label_temperature: float | None = None
+    label_prior: tuple[float, ...] | None = None
 
 
 class EvalManifest(StageManifest):
-    """Evaluation of one run on its test split; `files` lie under the run's `eval/` prefix."""
+    """Evaluation of one run on its test split; `files` lie under the run's `eval/` prefix.
+
+    `before_cutoff`: test rows whose week may have been in the base's training data (`fingpt.models.Cutoff`), None where
+    it was not counted.
+    """
 
     dataset: str
     adapter_sha256: str
     base_sha256: str
     decoding: dict[str, str | int | float | bool]
     scores: dict[str, VariantScores]
+    before_cutoff: int | None = None
     files: tuple[FileRef, ...]
 
 

@@ -77,7 +77,7 @@ def _nearest(config: RunConfig) -> tuple[str, list[str]]:
     """The shipped configuration of the same model that differs least from `config`, and the overrides left."""
     found = []
     for path in sorted(CONFIGS.glob("*.yaml")):
-        shipped = load_config(path)
+        shipped = load_config(path, [f"prep.source={config.prep.source}"])
         if shipped.model == config.model:
             found.append((path.stem, _overrides(config, shipped)))
     if not found:

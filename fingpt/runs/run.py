@@ -113,6 +113,11 @@ def dataset_manifest_key(dataset_id: str) -> str:
     return f"{dataset_prefix(dataset_id)}/manifest.json"
 
 
+def opening_key(dataset_id: str, run_id: str) -> str:
+    """The record that a run's eval has opened the test split of a data set."""
+    return f"openings/{dataset_id}/{run_id}-eval.json"
+
+
 def base_manifest_key(base_prefix: str) -> str:
     """Manifest of base weights, written last; `base_prefix` is `ModelSpec.base_prefix`."""
     return f"{base_prefix}/manifest.json"
@@ -161,6 +166,11 @@ def commit_key(run_id: str, n: int) -> str:
 def predictions_key(run_id: str, variant: str, chunk: int) -> str:
     """Answers of one chunk of test rows; `variant` is `base` or `tuned`."""
     return f"{stage_prefix(run_id, Stage.EVAL)}/predictions/{variant}/{chunk:04d}.jsonl"
+
+
+def labels_key(run_id: str, variant: str, arm: str, chunk: int) -> str:
+    """Label log-likelihoods of one chunk of the prompts of `arm` (`fingpt.eval.arms`)."""
+    return f"{stage_prefix(run_id, Stage.EVAL)}/labels/{variant}/{arm}-{chunk:04d}.jsonl"
 
 
 def claim_key(run_id: str, stage: Stage, n: int) -> str:

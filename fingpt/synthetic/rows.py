@@ -1,10 +1,10 @@
-"""The synthetic sample: invented companies, weekly prices and news, in the published schema.
+"""The two shipped sets of rows: invented companies, weekly prices and news, in the published schema.
 
-Pure functions of a seed; `write_sample` alone touches the disk (`make sample` runs `python -m fingpt.synthetic.rows`).
-In about half of the weeks the news hold a raised or cut outlook and the next week's price follows it, so that learning
-can be seen; the other weeks are noise. None of the faults that the leak linter looks for is planted: no market
-capitalisation, fundamentals at least 60 days old, a week's gap between train and test. What a label says follows from
-the rounded prices that the next prompts show.
+In `sample` the news of most weeks hold a raised or cut outlook and the next week's price follows it, so that a model
+can learn to forecast; in `noise` the outlooks are as frequent and tell nothing, so that none can. Pure functions of a
+seed; `write_sample` alone touches the disk (`make sample` runs `python -m fingpt.synthetic.rows`). None of the faults
+that the leak linter looks for is planted: no market capitalisation, fundamentals at least 60 days old, an embargo
+between train and test. What a label says follows from the rounded prices that the next prompts show.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from fingpt.runs.freeze import SAMPLE
+from fingpt.runs.freeze import NOISE, SAMPLE
 from fingpt.synthetic.text import EVENTS, PLACES, SAMPLE_COMPANIES, Company, Event
 
-SAMPLE_SEED = 20310105
-TRAIN_WEEKS, TEST_WEEKS, EMBARGO_WEEKS = 20, 10, 1
+SAMPLE_SEED, NOISE_SEED = 20310105, 20310106
+TRAIN_WEEKS, TEST_WEEKS, EMBARGO_WEEKS = 28, 10, 4
 COLUMNS = ("prompt", "answer", "period", "label", "symbol")
 
 _PAST_WEEKS = 2
+_SIGNALS = (*(-1,) * 9, 0, 0, *(1,) * 9)
 _REPORTING_LAG = timedelta(days=60)
 _WEEK = timedelta(days=7)
 
@@ -207,14 +208,14 @@ def _company_rows(
 ) -> list[Row]:
     """One row per target week of a company; `markets` holds each week's market move, past weeks included."""
     rng = random.Random(f"{seed}/{company.symbol}")
-    signals = [rng.choice((-1, 0, 0, 1)) for _ in markets]
+    signals = [rng.choice(_SIGNALS) for _ in markets]
     prices = [Decimal(f"{rng.uniform(20, 180):.2f}")]
     for signal, market in zip(signals, markets, strict=True):
         change = Decimal(f"{_move(rng, signal, market):.4f}") / 100
         after = (prices[-1] * (1 + change)).quantize(Decimal("0.01"))
         prices.append(after if after != prices[-1] else after + Decimal("0.01"))
     # The news of a week hold the signal of the week after it, or of no week at all.
-    told = signals[1:] if telling else [rng.choice((-1, 0, 0, 1)) for _ in signals[1:]]
+    told = signals[1:] if telling else [rng.choice(_SIGNALS) for _ in signals[1:]]
     news = _news_by_week(rng, company, told)
     rows = []
     for target in range(_PAST_WEEKS, len(markets)):
@@ -252,28 +253,37 @@ def rows_by_company(
     return [_company_rows(company, seed, earliest, markets, telling) for company in companies]
 
 
-def sample_rows(seed: int = SAMPLE_SEED) -> dict[str, list[Row]]:
-    """The shipped sample: `train` and `test` by week, with one week left out between them."""
+def sample_rows(seed: int = SAMPLE_SEED, *, telling: bool = True) -> dict[str, list[Row]]:
+    """A shipped set: `train` and `test` by week, with the embargo of `prep` left out between them.
+
+    Of the 28 train weeks prep makes 20 to train on, 4 of embargo, 4 of validation.
+    """
     weeks = TRAIN_WEEKS + EMBARGO_WEEKS + TEST_WEEKS
-    table = rows_by_company(SAMPLE_COMPANIES, seed, date(2031, 1, 5), weeks)
+    table = rows_by_company(SAMPLE_COMPANIES, seed, date(2031, 1, 5), weeks, telling=telling)
     return {
         "train": [row for rows in table for row in rows[:TRAIN_WEEKS]],
         "test": [row for rows in table for row in rows[TRAIN_WEEKS + EMBARGO_WEEKS :]],
     }
 
 
-def write_sample(folder: Path = SAMPLE) -> None:
-    """Write train.parquet and test.parquet (zstd) of the sample into `folder`."""
+def write_rows(rows: dict[str, list[Row]], folder: Path) -> None:
+    """Write train.parquet and test.parquet (zstd) into `folder`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     folder.mkdir(parents=True, exist_ok=True)
-    for split, rows in sample_rows().items():
+    for split, part in rows.items():
         table = pa.Table.from_pylist(
-            [row.columns() for row in rows],
+            [row.columns() for row in part],
             schema=pa.schema([(column, pa.string()) for column in COLUMNS]),
         )
         pq.write_table(table, folder / f"{split}.parquet", compression="zstd", compression_level=19)
+
+
+def write_sample(folder: Path = SAMPLE, noise: Path = NOISE) -> None:
+    """Write both shipped sets."""
+    write_rows(sample_rows(), folder)
+    write_rows(sample_rows(NOISE_SEED, telling=False), noise)
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ class World:
 
 @pytest.fixture
 def world(store, tmp_path, base_folder, adapter_folder) -> World:
-    """7 test rows and 5 train rows, a base and an adapter."""
+    """7 test, 5 train and 4 validation rows, a base and an adapter."""
     files = upload_tree(store, base_folder, MODEL.base_prefix)
     base = BaseManifest(base=MODEL.base, revision=MODEL.revision, files=files)
     store.create(base_manifest_key(MODEL.base_prefix), encode(base))
@@ -191,11 +191,12 @@ def world(store, tmp_path, base_folder, adapter_folder) -> World:
     data.mkdir()
     (data / "train.jsonl").write_bytes(encode_jsonl([example(n) for n in range(100, 105)]))
     (data / "test.jsonl").write_bytes(encode_jsonl([example(n) for n in range(7)]))
+    (data / "validation.jsonl").write_bytes(encode_jsonl([example(n) for n in range(200, 204)]))
     dataset = DatasetManifest(
         id="invented",
         source="tests",
         split_rule="published",
-        counts={"train": 5, "test": 7},
+        counts={"train": 5, "validation": 4, "test": 7},
         weeks={},
         files=upload_tree(store, data, dataset_prefix("invented")),
     )

@@ -41,24 +41,24 @@ def make(text: str = "Up", seconds: float = 2.0):
 def test_a_chunk_that_is_there_is_not_made_again_and_keeps_its_seconds(store):
     first, _ = make(seconds=2.0)
     again, calls = make(text="Down", seconds=9.0)
-    made = chunk(store, KEY, CONTEXT, PROMPTS, first)
-    kept = chunk(store, KEY, CONTEXT, PROMPTS, again)
+    made = chunk(Answer, store, KEY, CONTEXT, PROMPTS, first)
+    kept = chunk(Answer, store, KEY, CONTEXT, PROMPTS, again)
     assert calls == []
     assert (made.reused, kept.reused) == (False, True)
-    assert (kept.answers, kept.seconds, kept.files) == (made.answers, 2.0, made.files)
+    assert (kept.records, kept.seconds, kept.files) == (made.records, 2.0, made.files)
 
 
 def test_bytes_of_a_chunk_do_not_depend_on_how_long_it_took_or_on_a_resume(store, tmp_path):
     other = type(store)(tmp_path / "other")
-    chunk(store, KEY, CONTEXT, PROMPTS, make(seconds=1.0)[0])
+    chunk(Answer, store, KEY, CONTEXT, PROMPTS, make(seconds=1.0)[0])
     # An attempt that died between the clock and the answers.
     other.create(timing_key(KEY), store.read(timing_key(KEY)))
-    chunk(other, KEY, CONTEXT, PROMPTS, make(seconds=7.0)[0])
+    chunk(Answer, other, KEY, CONTEXT, PROMPTS, make(seconds=7.0)[0])
     assert other.read(KEY) == store.read(KEY)
 
 
 def test_files_are_named_relative_to_the_eval_prefix(store):
-    made = chunk(store, KEY, CONTEXT, PROMPTS, make()[0])
+    made = chunk(Answer, store, KEY, CONTEXT, PROMPTS, make()[0])
     assert [file.name for file in made.files] == [
         "predictions/tuned/0000.jsonl",
         "predictions/tuned/0000.timing.json",
@@ -70,19 +70,19 @@ def test_any_flipped_byte_of_a_chunk_is_seen():
     for place in range(len(data)):
         broken = data[:place] + bytes([data[place] ^ 0x01]) + data[place + 1 :]
         with pytest.raises(StorageError, match="run eval again"):
-            decode_chunk(broken, CONTEXT, KEY)
+            decode_chunk(Answer, broken, CONTEXT, KEY)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 50, -1])
 def test_a_chunk_that_is_cut_is_refused(cut):
     with pytest.raises(StorageError):
-        decode_chunk(encode_chunk(answers(), CONTEXT)[:cut], CONTEXT, KEY)
+        decode_chunk(Answer, encode_chunk(answers(), CONTEXT)[:cut], CONTEXT, KEY)
 
 
 def test_a_chunk_made_from_other_inputs_is_refused(store):
-    chunk(store, KEY, CONTEXT, PROMPTS, make()[0])
+    chunk(Answer, store, KEY, CONTEXT, PROMPTS, make()[0])
     with pytest.raises(StorageError, match="another adapter, base, data set or decoding"):
-        chunk(store, KEY, context_of(["other"], PROMPTS), PROMPTS, make()[0])
+        chunk(Answer, store, KEY, context_of(["other"], PROMPTS), PROMPTS, make()[0])
     assert context_of(["adapter"], PROMPTS[::-1]) != CONTEXT
 
 
@@ -99,4 +99,7 @@ def test_losses_are_measured_once_and_verified(store):
 
 def test_answers_survive_any_text():
     text = 'line\nbreak "quoted" \x00 \u2028 \U0001f600 \\'
-    assert decode_chunk(encode_chunk(answers(text), CONTEXT), CONTEXT, KEY)[0].prediction == text
+    assert (
+        decode_chunk(Answer, encode_chunk(answers(text), CONTEXT), CONTEXT, KEY)[0].prediction
+        == text
+    )

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import io
+import json
+from dataclasses import replace
+from datetime import date
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from fingpt.errors import DataError, Interrupted, MissingInputError, StorageError
-from fingpt.eval import model, stage, variant
+from fingpt.eval import arms, inputs, model, stage, variant
 from fingpt.eval.stage import body
+from fingpt.metrics import fit_temperature
+from fingpt.models import Cutoff
+from fingpt.prompts.examples import LABELS
 from fingpt.record import sha256_bytes
 from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage, complete_key, stage_prefix
+from tests.eval.invented import MODEL, example
 
 
 def table_of(world, run):
@@ -33,7 +41,7 @@ def test_a_run_leaves_a_table_and_a_manifest_that_agree(world):
         )
         assert scores.robust.parsed == sum(row["parsed"] for row in mine)
         assert scores.samples_per_second == pytest.approx(7 / sum(row["seconds"] for row in mine))
-        assert set(scores.seconds) == {"load", "loss", "generate", "score"}
+        assert set(scores.seconds) == {"load", "labels", "loss", "generate", "score"}
         assert scores.train_loss is not None
     assert manifest.scores["base"].loss != manifest.scores["tuned"].loss
     assert rows[0]["failure"] == "no prediction"
@@ -67,6 +75,102 @@ def test_an_evaluation_that_was_interrupted_ends_with_the_same_bytes(world, monk
     again = body(world.context(run, "third"))
     assert again.files == manifest.files
     assert len(calls) == 6
+
+
+def stored_labels(world, run, name):
+    data = world.store.read(f"{stage_prefix(run.id, Stage.EVAL)}/labels/{name}-0000.jsonl")
+    return {(one := json.loads(line))["example"]: one["logp"] for line in data.splitlines()[1:]}
+
+
+def test_labels_of_base_and_tuned_are_in_the_table_and_the_temperature_is_of_validation_rows(world):
+    run = world.run()
+    manifest = body(world.context(run))
+    rows = table_of(world, run)
+    for name, scores in manifest.scores.items():
+        test, validation = (
+            stored_labels(world, run, f"{name}/{arm}") for arm in ("test", "validation")
+        )
+        mine = {row["example"]: row["label_logp"] for row in rows if row["variant"] == name}
+        assert mine == test
+        assert len(mine) == 7
+        examples = {example(n).id: example(n) for n in range(200, 204)}
+        assert set(validation) == set(examples)
+        wanted = fit_temperature(
+            np.array(list(validation.values())),
+            np.array([LABELS.index(examples[one].label) for one in validation], dtype=float),
+        )
+        assert scores.label_temperature == pytest.approx(wanted)
+        assert [list(scores.label_prior)] == list(
+            stored_labels(world, run, f"{name}/prior").values()
+        )
+    base, tuned = manifest.scores["base"], manifest.scores["tuned"]
+    assert base.label_prior != tuned.label_prior
+    assert {"labels/base/test-0000.jsonl", "labels/tuned/prior-0000.timing.json"} <= {
+        file.name for file in manifest.files
+    }
+
+
+def test_without_validation_weeks_there_is_no_temperature(world, monkeypatch):
+    monkeypatch.setattr(variant, "read_validation", lambda *_: [])
+    run = world.run()
+    manifest = body(world.context(run))
+    assert [one.label_temperature for one in manifest.scores.values()] == [None, None]
+    assert all(row["label_logp"] for row in table_of(world, run))
+
+
+def test_a_return_that_some_prompt_states_stands_beside_its_row(world, monkeypatch):
+    moves = {("S3", "2024-01-07 to 2024-01-14"): 2.25, ("S3", "2024-01-14 to 2024-01-21"): 9.0}
+    monkeypatch.setattr(variant, "stated_moves", lambda _: moves)
+    run = world.run()
+    body(world.context(run))
+    found = {row["symbol"]: row["realised"] for row in table_of(world, run)}
+    assert found == {f"S{n}": (2.25 if n == 3 else None) for n in range(7)}
+
+
+def test_weeks_that_the_base_may_know_are_scored_without_names_and_from_the_bare_question(
+    world, monkeypatch
+):
+    known = replace(MODEL, cutoff=Cutoff(None, date(2024, 1, 8), "says the test"))
+    monkeypatch.setattr(inputs, "spec", lambda _: known)
+    monkeypatch.setattr(arms, "anonymise", lambda one: replace(one, user=f"Company A. {one.user}"))
+    run = world.run()
+    manifest = body(world.context(run))
+    assert manifest.before_cutoff == 7
+    assert any("7 of 7 test weeks begin before 2024-01-08" in text for text in manifest.warnings)
+    for row in table_of(world, run):
+        columns = [row[name] for name in ("label_logp", "anonymous_logp", "recall_logp")]
+        assert [len(column) for column in columns] == [12, 12, 12]
+        assert len({tuple(column) for column in columns}) == 3
+
+
+def test_a_base_that_knows_nothing_of_the_world_has_no_such_arms(world):
+    run = world.run()
+    manifest = body(world.context(run))
+    assert manifest.before_cutoff == 0
+    assert {row["anonymous_logp"] for row in table_of(world, run)} == {None}
+    assert not [file.name for file in manifest.files if "recall" in file.name]
+
+
+def test_labels_that_are_stored_are_not_measured_again(world, monkeypatch):
+    run = world.run()
+    calls, real = [], arms.label_logp
+    monkeypatch.setattr(arms, "CHUNK_ROWS", 4)
+
+    def stop_in_the_second_chunk(model, prompts, *rest):
+        if len(calls) == 1:
+            raise Interrupted("stopped")
+        calls.append(len(prompts))
+        return real(model, prompts, *rest)
+
+    monkeypatch.setattr(arms, "label_logp", stop_in_the_second_chunk)
+    with pytest.raises(Interrupted):
+        body(world.context(run))
+    monkeypatch.setattr(arms, "label_logp", lambda *args: calls.append(len(args[1])) or real(*args))
+    first = body(world.context(run, "again"))
+    # Test rows in chunks of 4 and 3, validation in one, the prompt without content; twice.
+    assert sorted(calls) == sorted([4, 3, 4, 1] * 2)
+    assert body(world.context(run, "third")).files == first.files
+    assert len(calls) == 8
 
 
 @pytest.mark.parametrize(

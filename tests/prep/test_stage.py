@@ -16,6 +16,7 @@ from fingpt.runs.manifest import DatasetManifest, decode
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.stage import Context
 from fingpt.storage import ObjectStore
+from tests.prep.conftest import week
 
 NAMES = {"train.jsonl", "validation.jsonl", "test.jsonl", "rejects.jsonl", "data.html"}
 
@@ -51,8 +52,8 @@ def file_of(store: ObjectStore, manifest: DatasetManifest, name: str) -> bytes:
 
 @pytest.fixture
 def source(row, write_parquet, tmp_path) -> Path:
-    write_parquet([row(s, n) for n in range(12) for s in ("AAA", "BBB")], "src/train.parquet")
-    write_parquet([row(s, n) for n in range(13, 16) for s in ("AAA", "BBB")], "src/test.parquet")
+    write_parquet([row(s, n) for n in range(24) for s in ("AAA", "BBB")], "src/train.parquet")
+    write_parquet([row(s, n) for n in range(25, 28) for s in ("AAA", "BBB")], "src/test.parquet")
     return tmp_path / "src"
 
 
@@ -62,9 +63,16 @@ def test_the_manifest_names_every_file_by_its_hash(prepare, source, store):
     for file in manifest.files:
         data = file_of(store, manifest, file.name)
         assert file == FileRef(name=file.name, size=len(data), sha256=sha256_bytes(data))
-    assert manifest.counts == {"train": 24, "validation": 0, "test": 6}
-    assert manifest.weeks == {"train": 12, "validation": 0, "test": 3}
-    assert len(decode_jsonl(file_of(store, manifest, "train.jsonl"))) == 24
+    assert manifest.counts == {"train": 26, "validation": 8, "test": 6}
+    assert manifest.weeks == {"train": 13, "validation": 4, "test": 3}
+    assert manifest.dropped == {"embargo": 14}
+    assert (manifest.embargo_weeks, manifest.origin, manifest.origins) == (4, None, None)
+    assert manifest.dates == {
+        "train": (week(0)[0], week(12)[1]),
+        "validation": (week(17)[0], week(20)[1]),
+        "test": (week(25)[0], week(27)[1]),
+    }
+    assert len(decode_jsonl(file_of(store, manifest, "train.jsonl"))) == 26
     assert stage.stage == "prep"
     assert any("market-cap-constant" in warning for warning in stage.warnings)
 
@@ -82,9 +90,20 @@ def test_other_rules_are_another_data_set(prepare, source):
         prepare(source)[1].id,
         prepare(source, limit=4)[1].id,
         prepare(source, split="calendar", test_weeks=4)[1].id,
+        prepare(source, validation_weeks=3)[1].id,
+        prepare(source, origins=4, origin=1, test_weeks=2)[1].id,
+        prepare(source, origins=4, origin=2, test_weeks=2)[1].id,
         prepare(source, split="random", allow_leaky_split=True)[1].id,
     }
-    assert len(ids) == 4
+    assert len(ids) == 7
+
+
+def test_a_walk_forward_block_says_which_it_is(prepare, source, store):
+    _, manifest = prepare(source, origins=4, origin=3, test_weeks=2)
+    assert (manifest.origin, manifest.origins, manifest.split_rule) == (3, 4, "calendar")
+    assert manifest.dropped == {"embargo": 16, "later": 4}
+    page = file_of(store, manifest, "data.html").decode()
+    assert "origin 3 of 4, at least 4 weeks between two blocks" in page
 
 
 def test_a_leaky_split_is_flagged_for_every_later_report(prepare, source):
@@ -166,8 +185,11 @@ def test_an_empty_split_leaves_nothing(prepare, row, write_parquet, store, tmp_p
     with pytest.raises(DataError, match="test split is empty"):
         prepare(tmp_path / "src", split="published")
     write_parquet([row("AAA", 9)], "src/test.parquet")
-    with pytest.raises(ConfigError, match="validation_weeks"):
-        prepare(tmp_path / "src", validation_weeks=1)
+    with pytest.raises(DataError, match=r"SET=prep\.validation_weeks=0"):
+        prepare(tmp_path / "src")
+    write_parquet([row("AAA", 2)], "src/test.parquet")
+    with pytest.raises(ConfigError, match="allow_leaky_split"):
+        prepare(tmp_path / "src")
     assert no_data_set(store)
 
 
@@ -191,10 +213,10 @@ def test_an_interrupted_write_is_finished_by_the_next_one(prepare, source, store
 
 def test_published_rows_make_a_data_set(prepare, real_data, store):
     stage, manifest = prepare(real_data)
-    assert manifest.counts == {"train": 244, "validation": 0, "test": 300}
+    assert manifest.counts == {"train": 187, "validation": 18, "test": 300}
     assert manifest.rejects == {}
     assert manifest.notes == {"prediction-line-restored": 4}
-    assert manifest.split_rule == "published"
+    assert manifest.split_rule == "published, validation cut from its train"
     page = file_of(store, manifest, "data.html").decode()
     assert "market cap canary" in page
     assert len(page) < 1_000_000

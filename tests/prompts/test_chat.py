@@ -11,7 +11,7 @@ import pytest
 from fingpt.errors import DataError, MissingInputError
 from fingpt.models import MODELS, spec
 from fingpt.prompts import chat, families
-from fingpt.prompts.examples import Example
+from fingpt.prompts.examples import LABELS, PREDICTION_HEADER, Example
 from tests import llama3_bpe
 
 KEYS = ("llama31", "deepseek-r1")
@@ -74,6 +74,17 @@ def from_case(case: dict) -> Example:
 
 def text_of(tokenizer, ids) -> str:
     return tokenizer.backend_tokenizer.decode(list(ids), skip_special_tokens=False)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_labels_have_the_ids_that_they_have_inside_an_answer(tokenizers, key):
+    header, continuations = chat.label_ids(spec(key), tokenizers[key])
+    assert len(continuations) == len(LABELS)
+    for label, line in zip(LABELS, continuations, strict=True):
+        text = f"1. Costs rose.\n\n{PREDICTION_HEADER} {label.capitalize()}\nAnalysis: It adds up."
+        ids = list(chat.render(spec(key), tokenizers[key], example(answer=text), ROOMY).answer_ids)
+        wanted = [*header, *line]
+        assert [n for n in range(len(ids)) if ids[n : n + len(wanted)] == wanted] == [5]
 
 
 def test_llama31_ids_equal_the_official_template(golden, tokenizers):

@@ -85,17 +85,36 @@ def test_the_reference_reports_own_numbers_name_no_winner(seed_report):
 def test_planted_skill_is_chosen_for_risk_and_for_nothing_that_was_not_measured(world, plan):
     ids = [
         world.add("llama31", plan()),
-        world.add("deepseek-r1", plan(seed=2, right=0.9, unread=0.0)),
+        world.add("deepseek-r1", plan(seed=2, right=0.9)),
     ]
-    for order, place in ((ids, "second"), (ids[::-1], "first")):
+    for order in (ids, ids[::-1]):
         reading = read_runs(world.store, order)
         report = compose(reading.sides, reading.test, reading.train, reading.inputs)
         found = {item.application: item for item in report.guidance}
-        assert found["risk-assessment"].answer == place
+        assert found["risk-assessment"].answer == "winner"
         assert found["risk-assessment"].choice == "DeepSeek-R1-Distill-Llama-8B"
-        assert found["risk-assessment"].inputs[f"{place}.mse_skill_low"] > 0
+        assert found["risk-assessment"].inputs["size.winner_skilled"] == "yes"
         assert found["fraud-detection"].answer == "not measured"
         assert found["compliance"].choice == ""
+
+
+def test_the_order_of_the_models_changes_no_piece_of_guidance(world, plan):
+    """Every rule, fed by models that differ in all that a rule asks for."""
+    ids = [
+        world.add("tiny-llama31", plan(samples_per_second=0.01, base=False)),
+        world.add("deepseek-r1", plan(seed=2, right=0.9, unread=0.2, train_seconds=400)),
+    ]
+    told = []
+    for order in (ids, ids[::-1]):
+        reading = read_runs(world.store, order)
+        report = compose(reading.sides, reading.test, reading.train, reading.inputs)
+        told.append(
+            [
+                (g.answer, g.choice, g.because, g.fired, sorted(g.inputs.items()))
+                for g in report.guidance
+            ]
+        )
+    assert told[0] == told[1]
 
 
 def test_every_rule_names_known_facts_and_ends_with_an_answer_for_all(pair):
@@ -104,13 +123,25 @@ def test_every_rule_names_known_facts_and_ends_with_an_answer_for_all(pair):
     for application in load_rules().applications:
         assert application.rules[-1].when == (), f"{application.key} has no last rule"
         named = [condition.split()[0] for rule in application.rules for condition in rule.when]
-        assert set(named) | set(application.facts) <= set(known), application.key
+        assert set(named) <= set(known), application.key
+        assert set(application.facts) <= {name.split(" of ")[0] for name in known}, application.key
 
 
 def test_one_model_alone_gets_guidance_without_a_rival():
-    guidance = advise(load_rules(), {"first.mse_skill_low": -0.1}, "A", "a second model")
+    known = {"models.count": 1.0, "models.judged": 1.0, "models.skilled": 0.0, "models.tiny": "no"}
+    guidance = advise(load_rules(), {**known, "models.most_read": 1.0})
     assert guidance[0].answer == "neither"
     assert all(item.choice == "" for item in guidance)
+
+
+def test_leaked_rows_measure_nothing(make_world, plan):
+    world = make_world(leaky=True)
+    ids = [world.add("llama31", plan()), world.add("deepseek-r1", plan(seed=2, right=0.9))]
+    reading = read_runs(world.store, ids)
+    report = compose(reading.sides, reading.test, reading.train, {})
+    risk = report.guidance[0]
+    assert (risk.answer, risk.choice, risk.fired) == ("not measured", "", 1)
+    assert "random split" in risk.because
 
 
 @pytest.mark.parametrize(
@@ -137,16 +168,8 @@ def test_conditions(condition, known, expected):
     [
         ("a ~ 1", "no known operator"),
         ("a is there", "no known operator"),
-        ("pair.mse == beter", "names no verdict; there are better, worse"),
     ],
 )
-def test_a_rule_with_an_operator_or_a_verdict_that_there_is_not_is_refused_on_loading(
-    condition, message
-):
+def test_a_rule_with_an_operator_that_there_is_not_is_refused_on_loading(condition, message):
     with pytest.raises(ValueError, match=message):
         Rule(when=(condition,), answer="neither", because="")
-
-
-def test_a_verdict_of_several_words_can_stand_in_a_rule():
-    condition = Condition.parse(f"pair.mse == {Verdict.NO_DIFFERENCE}")
-    assert condition.holds({"pair.mse": Verdict.NO_DIFFERENCE})

@@ -40,7 +40,7 @@ def test_an_empty_store_says_what_to_run(store):
 
 
 def test_two_runs_of_one_model_get_titles_that_differ(world, plan):
-    ids = [world.add("llama31", plan(run_seed=1)), world.add("llama31", plan(run_seed=2))]
+    ids = [world.add("llama31", plan(code=code, run_seed=1)) for code in ("one", "two")]
     titles = [side.title for side in read_runs(world.store, ids).sides]
     assert titles == [f"Llama-3.1-8B ({run[-8:]})" for run in ids]
 

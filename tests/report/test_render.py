@@ -58,7 +58,8 @@ def rendered(report):
 def test_the_page_needs_no_network_and_no_scripts(rendered):
     text = rendered["report.html"].decode()
     page = Page(text)
-    assert page.links == []
+    assert page.links[0] == "rows.html"
+    assert all(link.startswith("data:text/csv;charset=utf-8,") for link in page.links[1:])
     assert page.tags.count("script") == 1
     assert not re.search(r"url\(|@import", text)
     assert "default-src 'none'" in text
@@ -81,15 +82,16 @@ def test_every_chart_has_a_drawing_words_and_its_numbers(rendered):
     charts = re.findall(r'<figure id="chart-([a-z0-9-]+)">(.*?)</figure>', text, re.DOTALL)
     names = [name for name, _ in charts]
     assert names == [
-        "loss",
-        "speed",
         "rouge",
         "mse",
         "accuracy",
         "differences",
         "bins-1",
         "bins-2",
+        "loss",
+        "speed",
         "time",
+        "cutoffs",
     ]
     for name, body in charts:
         assert "<svg" in body, name
@@ -129,19 +131,47 @@ def test_hostile_text_stays_text(leaky):
     assert not re.search(r"(?<!\\)<", files["report.md"].decode())
 
 
+def test_a_leak_stands_on_title_charts_and_json(leaky):
+    _, files = leaky
+    mark = "LEAKED DATA, NO EVIDENCE OF SKILL"
+    told = json.loads(files["report.json"])
+    assert told["watermark"] == mark
+    text = files["report.html"].decode()
+    charts = re.findall(r"<figure .*?</figure>", text, re.DOTALL)
+    assert charts
+    for chart in charts:
+        assert f"<figcaption>{mark}: " in chart
+        assert f">{mark}</text></svg>" in chart
+
+
+def test_no_leak_no_watermark(report, rendered):
+    assert report.watermark == ""
+    assert b"NO EVIDENCE OF SKILL" not in rendered["report.html"]
+
+
+def test_leaked_rows_are_compared_in_nothing_that_the_leak_touches(tmp_path, world_in, plan):
+    report = report_of(world_in(tmp_path, leaky=True), plan(), plan(seed=2, right=0.9))
+    assert report.title.startswith("LEAKED DATA, NO EVIDENCE OF SKILL: ")
+    for line in (*report.table, *report.base_against_tuned[0].lines):
+        words = {comparison.verdict for comparison in line.comparisons}
+        assert words in ({Verdict.NOT_COMPARABLE}, {Verdict.NOTE}), line.key
+    assert {its.verdict for its in report.skills} == {Verdict.NOT_COMPARABLE}
+    assert report.table[0].comparisons[0].phrase.endswith(": leak (random split)")
+
+
 def test_a_single_run_of_three_weeks_says_what_it_cannot_say(make_world, plan):
     report = report_of(make_world(weeks=3, symbols=4), plan(base=False), models=("tiny-llama31",))
     text = render(report)["report.html"].decode()
-    assert "Only 12 test rows of 3 week(s)" in report.warnings[0]
+    assert "12 test rows of 3 weeks show no difference of any size" in report.warnings[0]
     assert "Tiny stand-in" in report.warnings[1]
     assert "scores of one run" in text
     assert "base was not evaluated" in text
 
 
-def test_three_models_are_each_compared_with_the_first(world, plan):
+def test_three_models_are_compared_pair_by_pair(world, plan):
     report = report_of(world, plan(), plan(seed=2), plan(seed=3, right=0.9))
-    assert {len(line.comparisons) for line in report.table} == {2}
-    assert "tiny Llama-3.1 forecasts direction better" in report.title
+    assert {len(line.comparisons) for line in report.table} == {3}
+    assert "tiny Llama-3.1 is better than DeepSeek-R1-Distill-Llama-8B in direction" in report.title
     assert b"chart-bins-3" in render(report)["report.html"]
 
 
@@ -151,8 +181,30 @@ def test_nothing_was_read_still_makes_a_report(world, plan):
     assert (
         found["accuracy_read"].phrase == f"{Verdict.NOT_COMPARABLE.label}: no answer could be read"
     )
-    assert found["accuracy"].verdict == Verdict.NO_DIFFERENCE
+    assert "0.0 % and 0.0 % of the answers can be read" in found["accuracy"].why
     assert b"not read" in render(report)["report.json"]
+
+
+def test_swapping_two_models_changes_the_meaning_of_no_sentence(world, plan):
+    """The title and every sentence are word for word the same, for a winner, a tie and a model that was left behind."""
+    ids = [
+        world.add("llama31", plan(loss=0.7)),
+        world.add("deepseek-r1", plan(seed=2, right=0.85, rouge=0.2, train_seconds=200)),
+    ]
+    told = []
+    for order in (ids, ids[::-1]):
+        reading = read_runs(world.store, order)
+        report = compose(reading.sides, reading.test, reading.train, reading.inputs)
+        told.append((report.title, [s for s in report.headline if s.question != "Skill"]))
+    assert {s.verdict for s in told[0][1]} >= {Verdict.BETTER, Verdict.NOTE}
+    assert told[0] == told[1]
+
+
+def test_a_verdict_of_one_seed_is_about_two_adapters(report, rendered):
+    sentence = next(s for s in report.headline if s.question == "Tested")
+    assert "about these adapters, not about the models" in sentence.text
+    assert "One question (Binary accuracy, all answers, unread = wrong) at 96 %" in sentence.text
+    assert b"about these adapters" in rendered["report.md"]
 
 
 def test_the_markdown_tables_are_whole(rendered):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fingpt.errors import DataError
 from fingpt.eval.generate import Answer
 from fingpt.eval.metric_modules import MetricModules
 from fingpt.eval.prompts import Prompt
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import ScoredAnswer, encode_scores
+from fingpt.eval.text import PromptNumbers, text_facts
 from fingpt.report.compose import _bins
+from fingpt.report.measures import ACCURACY, ACCURACY_READ, MSE, MSE_READ
 from fingpt.report.score_arrays import read_scores
-from fingpt.report.table import ACCURACY, ACCURACY_READ, MSE, MSE_READ
 from tests.eval.invented import answer, example
 
 # With a size, with a direction alone, flat, with a preamble that only `robust` reads, and one that no parser reads.
@@ -54,6 +57,7 @@ def evaluated(tmp_path_factory):
             seconds=1.0,
             strict=one,
             robust=other,
+            text=text_facts(pair.prediction, PromptNumbers(prompt.example.user)),
         )
         for prompt, pair, one, other in zip(prompts, pairs, strict, robust, strict=True)
     ]
@@ -93,3 +97,38 @@ def test_a_direction_without_a_size_has_a_row_of_its_own_among_the_forecasts(eva
         "no change": 4,
         "not read": 4,
     }
+
+
+def with_labels(table, cells):
+    columns = pq.read_table(io.BytesIO(table)).drop_columns(["label_logp"])
+    sink = io.BytesIO()
+    pq.write_table(columns.append_column("label_logp", pa.array(cells)), sink)
+    return sink.getvalue()
+
+
+def test_label_probabilities_come_in_the_order_of_the_examples(evaluated):
+    _, table = evaluated
+    names = pq.read_table(io.BytesIO(table)).column("example").to_pylist()
+    cells = [[float(place * 100 + label) for label in range(12)] for place in range(len(names))]
+    scores = read_scores(with_labels(table, cells), "scores.parquet")["tuned"]
+    assert scores.label_logp is not None
+    assert scores.label_logp.shape == (20, 12)
+    assert [names[int(row[0]) // 100] for row in scores.label_logp] == list(scores.example)
+    assert scores.asked.tolist() == [1.0] * 20
+
+
+def test_a_table_from_before_there_were_label_probabilities_is_read_and_has_none(evaluated):
+    _, table = evaluated
+    old = pq.read_table(io.BytesIO(table)).drop_columns(["label_logp"])
+    sink = io.BytesIO()
+    pq.write_table(old, sink)
+    for data in (table, sink.getvalue()):
+        assert read_scores(data, "scores.parquet")["tuned"].label_logp is None
+
+
+@pytest.mark.parametrize("cell", [[0.0] * 11, None, [0.0] * 11 + [None], [float("nan")] * 12])
+def test_label_probabilities_that_are_not_twelve_finite_numbers_are_refused(evaluated, cell):
+    _, table = evaluated
+    cells = [[0.0] * 12] * 19 + [cell]
+    with pytest.raises(DataError, match=r"column label_logp, does not hold 12 numbers"):
+        read_scores(with_labels(table, cells), "scores.parquet")

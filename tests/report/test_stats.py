@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
+from scipy.stats import ttest_1samp
 from sklearn.metrics import balanced_accuracy_score, matthews_corrcoef
 
 from fingpt.metrics import mean
 from fingpt.report.stats import (
     MIN_WEEKS,
     WeekBootstrap,
-    detectable_gap,
+    diebold_mariano_p,
     mcnemar_p,
     per_row,
     wilson,
@@ -45,16 +47,10 @@ def test_weeks_not_rows_are_resampled():
 
 
 def test_a_ratio_is_of_sums_not_a_mean_of_ratios():
-    top, bottom = np.array([1.0, 9.0] * 6), np.array([1.0, 3.0] * 6)
-    assert WeekBootstrap(weeks(6, 2)).estimate(
+    top, bottom = np.array([1.0, 9.0] * 8), np.array([1.0, 3.0] * 8)
+    assert WeekBootstrap(weeks(8, 2)).estimate(
         mean, {"total": top, "count": bottom}
     ).value == pytest.approx(10 / 4)
-
-
-def test_differences_are_paired_and_signed_second_minus_first():
-    first = np.random.default_rng(0).normal(0, 50, 300)
-    found = WeekBootstrap(weeks(10, 30)).difference(mean, per_row(first), per_row(first + 1))
-    assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
 
 
 def test_few_weeks_and_empty_denominators_give_no_interval():
@@ -105,29 +101,25 @@ def forecasts_and_truth(seed):
     [(mcc, matthews_corrcoef), (balanced_accuracy, balanced_accuracy_score)],
 )
 def test_any_statistic_of_sums_gives_what_resampled_rows_give(statistic, oracle):
-    (first, second), truth = forecasts_and_truth(4)
+    (_, second), truth = forecasts_and_truth(4)
     named = weeks(12, 20)
     bootstrap = WeekBootstrap(named, seed=9, draws=100)
     found = bootstrap.estimate(statistic, confusion(second, truth))
-    gap = bootstrap.difference(statistic, confusion(first, truth), confusion(second, truth))
     assert found.value == pytest.approx(oracle(truth, second))
-    assert gap.value == pytest.approx(oracle(truth, second) - oracle(truth, first))
     # The same draws, each made of copies of whole weeks' rows and scored by scikit-learn.
     names = sorted(set(named))
     counts = np.random.default_rng(9).multinomial(12, np.full(12, 1 / 12), size=100)
-    ones, twos = np.empty(100), np.empty(100)
+    twos = np.empty(100)
     for draw, drawn in enumerate(counts):
         copies = np.repeat(np.arange(240), [drawn[names.index(week)] for week in named])
-        ones[draw] = oracle(truth[copies], first[copies])
         twos[draw] = oracle(truth[copies], second[copies])
     tail = bootstrap._tail
     assert (found.low, found.high) == pytest.approx(np.quantile(twos, [tail, 1 - tail]))
-    assert (gap.low, gap.high) == pytest.approx(np.quantile(twos - ones, [tail, 1 - tail]))
 
 
 def test_draws_in_which_a_statistic_is_undefined_are_left_out():
-    truth = np.repeat([1, -1, -1, -1, -1, -1, -1], 4)  # draws without the first week have no ups
-    found = WeekBootstrap(weeks(7, 4)).estimate(balanced_accuracy, confusion(truth, truth))
+    truth = np.repeat([1] + [-1] * 8, 4)  # draws without the first week have no ups
+    found = WeekBootstrap(weeks(9, 4)).estimate(balanced_accuracy, confusion(truth, truth))
     assert (found.value, found.low, found.high) == (1, 1, 1)
 
 
@@ -148,31 +140,32 @@ def test_wilson_of_the_published_accuracy():
     assert wilson(0, 0) is None
 
 
-@pytest.mark.parametrize(
-    ("n", "discordance", "points"),
-    [
-        (300, 0.20, 7.2),
-        (300, 0.35, 9.5),
-        (300, 0.50, 11.4),
-        (50, 0.35, 23),
-        (1000, 0.35, 5.2),
-        (5000, 0.5, 2.8),
-    ],
-)
-def test_detectable_gap_gives_the_published_power_table(n, discordance, points):
-    assert detectable_gap(n, discordance) * 100 == pytest.approx(points, abs=0.15)
+def test_blocks_of_weeks_are_drawn_together_and_widen_what_correlates():
+    shared = np.repeat(np.random.default_rng(2).normal(size=26), 2)  # neighbouring weeks are alike
+    alone, together = (
+        WeekBootstrap(weeks(52, 1), block=block).estimate(mean, per_row(shared)) for block in (1, 2)
+    )
+    assert together.value == alone.value
+    assert together.high - together.low > 1.15 * (alone.high - alone.low)
+    assert WeekBootstrap(weeks(15, 1), block=2).estimate(mean, per_row(shared[:15])).low is None
 
 
-def test_clustering_widens_the_gap_and_tiny_tests_show_none():
-    assert detectable_gap(300, 0.35, 4.0) == pytest.approx(detectable_gap(75, 0.35))
-    assert detectable_gap(300, 0.35, 0.5) == detectable_gap(300, 0.35)
-    assert detectable_gap(5, 0.2) is None
-    assert detectable_gap(0, 0.2) is None
+def test_every_week_is_drawn_as_often_in_blocks():
+    counts = WeekBootstrap(weeks(10, 1), block=3, draws=4000)._counts
+    assert counts.mean(axis=0) == pytest.approx(np.full(10, 1.2), rel=0.05)
 
 
-def test_design_effect_is_one_for_noise_and_large_for_shared_weeks():
-    rng = np.random.default_rng(5)
-    bootstrap = WeekBootstrap(weeks(50, 30))
-    assert bootstrap.design_effect(rng.normal(size=1500)) == pytest.approx(1, abs=0.5)
-    assert bootstrap.design_effect(np.repeat(rng.normal(size=50), 30)) == pytest.approx(30, rel=0.1)
-    assert bootstrap.design_effect(np.ones(1500)) == 1.0
+def test_diebold_mariano_is_a_t_test_of_weeks_when_they_do_not_overlap():
+    gaps = np.array([0.3, -0.1, 0.4, 0.2, 0.5, -0.2, 0.1, 0.3])
+    # The correction turns the variance with n into the one with n - 1, for a horizon of one week.
+    assert diebold_mariano_p(gaps) == pytest.approx(ttest_1samp(gaps, 0).pvalue)
+
+
+def test_diebold_mariano_over_two_weeks_by_hand():
+    gaps = np.array([2.0, 2.0, 0.0, 0.0, 1.0, 1.0, 0.0, 2.0])
+    centred = gaps - 1
+    variance = (centred @ centred + 2 * centred[1:] @ centred[:-1]) / 64
+    statistic = 1 / np.sqrt(variance) * np.sqrt((8 + 1 - 4 + 2 / 8) / 8)
+    assert diebold_mariano_p(gaps, overlap=1) == pytest.approx(2 * student.sf(statistic, 7))
+    assert diebold_mariano_p(np.ones(8)) is None
+    assert diebold_mariano_p(np.ones(2)) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fingpt.report import verdict as module
-from fingpt.report.stats import Estimate
+from fingpt.report.flips import Interval
 from fingpt.report.verdict import COMPARISONS, Verdict, verdict
 
 ROOT = Path(__file__).parents[2]
@@ -24,20 +24,24 @@ TEXTS = sorted(
 )
 
 
-def estimate(low, high):
-    return Estimate(value=(low + high) / 2, low=low, high=high, n=300, weeks=10)
+def interval(low, high, inner=None):
+    return Interval(low, high, *(inner or (low, high)))
 
 
 def test_words_need_an_interval_without_zero_and_know_which_way_is_good():
-    assert verdict(estimate(0.1, 0.2), True)[0] == Verdict.BETTER
-    assert verdict(estimate(0.1, 0.2), False)[0] == Verdict.WORSE
-    assert verdict(estimate(-0.2, -0.1), False)[0] == Verdict.BETTER
-    assert verdict(estimate(-0.1, 0.2), True)[0] == Verdict.NO_DIFFERENCE
-    assert verdict(estimate(0, 0), True)[0] == Verdict.NO_DIFFERENCE
-    assert verdict(Estimate(value=1.0, n=9, weeks=3), True) == (
-        Verdict.NOT_COMPARABLE,
-        "3 test weeks, an interval needs 6",
-    )
+    assert verdict(interval(0.1, 0.2), True) == Verdict.BETTER
+    assert verdict(interval(0.1, 0.2), False) == Verdict.WORSE
+    assert verdict(interval(-0.2, -0.1), False) == Verdict.BETTER
+    assert verdict(interval(-0.1, 0.2), True) == Verdict.NO_DIFFERENCE
+    assert verdict(interval(0, 0), True) == Verdict.NO_DIFFERENCE
+
+
+def test_equivalent_is_what_lies_within_the_margin_however_sure_the_gap():
+    assert verdict(interval(-0.06, 0.03, (-0.04, 0.02)), True, 0.05) == Verdict.EQUIVALENT
+    assert verdict(interval(-0.06, 0.03, (-0.055, 0.02)), True, 0.05) == Verdict.NO_DIFFERENCE
+    assert verdict(interval(0.01, 0.03), True, 0.05) == Verdict.EQUIVALENT
+    assert verdict(interval(0.01, 0.06), True, 0.05) == Verdict.BETTER
+    assert verdict(interval(0, 0), True, 0.05) == Verdict.EQUIVALENT
 
 
 def test_a_note_prints_no_word_and_only_better_and_worse_decide():

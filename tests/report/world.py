@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fingpt.config import RunConfig
+from fingpt.config import PrepConfig, RunConfig
 from fingpt.prompts.examples import LABELS, Example, encode_jsonl
 from fingpt.report.score_arrays import ROUGES, SECTIONS, ScoreArrays
 from fingpt.runs.manifest import (
@@ -58,6 +58,8 @@ class Plan:
     finished_at: str = "2030-06-01T00:00:00+00:00"
     base: bool = True
     run_seed: int = 42
+    origin: int | None = None
+    code: str = ""
 
 
 def make_examples(weeks: int = 10, symbols: int = 30, seed: int = 7) -> list[Example]:
@@ -157,6 +159,16 @@ def table(rows: dict[str, ScoreArrays]) -> bytes:
     return sink.getvalue()
 
 
+def answers(run: str, variant: str, rows: ScoreArrays) -> bytes:
+    """A stored chunk of answers: a head line, then one line per row."""
+    lines = [{"context": "", "rows": rows.n, "sha256": ""}]
+    lines += [
+        {"example": name, "prediction": f"{variant} answer of {run} to {name[:8]}"}
+        for name in rows.example
+    ]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
 class World:
     """A store with one data set, to which finished runs are added."""
 
@@ -193,7 +205,11 @@ class World:
 
     def add(self, model: str, plan: Plan, rows: dict[str, ScoreArrays] | None = None) -> str:
         """Store a finished run of `model` and return its id."""
-        run = Run.of(RunConfig(model=model, seed=plan.run_seed), {"train": plan.finished_at})
+        config = RunConfig(model=model, seed=plan.run_seed)
+        if plan.origin:
+            prep = PrepConfig(origins=4, origin=plan.origin)
+            config = config.model_copy(update={"prep": prep})
+        run = Run.of(config, {"train": plan.code or plan.finished_at})
         put(self.store, run_key(run.id), run.encode())
         if rows is None:
             rows = {"tuned": make_rows(self.test, plan)}
@@ -284,7 +300,12 @@ class World:
                 strict=parser_scores(its),
                 robust=parser_scores(its),
             )
-        ref = put(self.store, f"{stage_prefix(run.id, Stage.EVAL)}/scores.parquet", table(rows))
+        prefix = stage_prefix(run.id, Stage.EVAL)
+        files = [put(self.store, f"{prefix}/scores.parquet", table(rows))]
+        for variant, its in rows.items():
+            name = f"predictions/{variant}/0000.jsonl"
+            ref = put(self.store, f"{prefix}/{name}", answers(run.id, variant, its))
+            files.append(ref.model_copy(update={"name": name}))
         return EvalManifest(
             **self._shared(run, Stage.EVAL, plan),
             dataset=self.dataset,
@@ -297,5 +318,5 @@ class World:
                 "stop_ids": f"1,{len(run.config.model)}",
             },
             scores=scores,
-            files=(ref,),
+            files=tuple(files),
         )

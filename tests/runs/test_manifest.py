@@ -3,8 +3,16 @@
 import pytest
 
 from fingpt.errors import StorageError
-from fingpt.record import FileRef, sha256_bytes
-from fingpt.runs.manifest import BaseManifest, Commit, TrainManifest, decode, encode
+from fingpt.record import FileRef, canonical_json, sha256_bytes
+from fingpt.runs.manifest import (
+    BaseManifest,
+    Commit,
+    ParserScores,
+    TrainManifest,
+    VariantScores,
+    decode,
+    encode,
+)
 
 MANIFEST = BaseManifest(
     base="owner/name", revision="v1", files=(FileRef(name="a.json", size=3, sha256="00"),)
@@ -68,3 +76,22 @@ def test_the_bytes_of_a_stored_training_never_change():
     data = encode(manifest)
     assert sha256_bytes(data) == "4df6231ff66a0aaa09ba650fc89acf1eac8356beb105f9ec117ea44e66768b07"
     assert decode(TrainManifest, data, "key") == manifest
+
+
+def test_scores_from_before_labels_were_scored_load_without_them():
+    counts = {"n": 1, "parsed": 1, "valid": 1, "failures": {}, "rouge": {}}
+    means = {"binary_accuracy": 1.0, "accuracy_all": 1.0, "mse": 1.0, "mse_all": 1.0}
+    parser = ParserScores(**counts, **means)
+    body = {
+        "n": 1,
+        "loss": 1.0,
+        "train_loss": None,
+        "truncated": 0,
+        "seconds": {},
+        "samples_per_second": 1.0,
+        "tokens_per_second": 1.0,
+        **dict.fromkeys(("strict", "robust"), parser.model_dump(mode="json")),
+    }
+    stored = canonical_json({**body, "seal": sha256_bytes(canonical_json(body))})
+    found = decode(VariantScores, stored, "key")
+    assert (found.label_temperature, found.label_prior) == (None, None)

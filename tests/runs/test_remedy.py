@@ -29,6 +29,7 @@ SETTINGS = [
     ["prep.limit=7"],
     ["train.lr=1e-4", "train.epochs=1"],
     ["train.lora.targets=[q_proj,v_proj]", "prep.split=calendar", "prep.test_weeks=4"],
+    ["prep.allow_leaks.market-cap-canary=it's how they came, 1e-4 of them"],
     ["train.max_steps=3", "eval.include_base=false", "train.deterministic=false", "seed=7"],
 ]
 

@@ -1,0 +1,170 @@
+"""Which prompts have their labels scored, and the scores in the store: made once, chunk by chunk, and read back.
+
+An arm is a set of prompts: `test`; `validation`, on which the temperature is fitted; `prior`, one prompt without
+content, whose scores say what the model prefers whatever it reads. Two more where a test week may have been in the
+base's training data: `anonymous`, the test prompts without names and dates, and `recall`, the bare question.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from fingpt.eval.chunks import Chunk, chunk, context_of
+from fingpt.eval.labels import LabelScores, LabelTree, label_logp
+from fingpt.eval.prompts import Prompt, batches
+from fingpt.metrics import fit_temperature, log_loss, log_probabilities
+from fingpt.models import ModelSpec
+from fingpt.prompts.anonymous import anonymise, recall
+from fingpt.prompts.chat import label_ids, render_prompt
+from fingpt.prompts.examples import LABELS, Example
+from fingpt.record import FileRef
+from fingpt.runs.run import labels_key
+from fingpt.storage import ObjectStore
+
+Arm = Literal["test", "validation", "prior", "anonymous", "recall"]
+
+CHUNK_ROWS = 256
+"""Rows of one stored chunk: some tens of seconds of an 8B model on a GPU, which is what an interruption costs."""
+_NO_CONTENT = "N/A"  # the first of the three content-free inputs of Zhao et al. 2021
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Label scores of one variant: log-likelihoods by arm and example id, and what the store holds of them.
+
+    `seconds`: by arm.
+    """
+
+    logp: Mapping[Arm, Mapping[str, tuple[float, ...]]]
+    seconds: Mapping[Arm, float]
+    files: tuple[FileRef, ...]
+
+    @property
+    def prior(self) -> tuple[float, ...]:
+        """Log-likelihoods of the labels after the prompt without content."""
+        return next(iter(self.logp["prior"].values()))
+
+    def temperature(self, validation: Sequence[Example]) -> float | None:
+        """The temperature with the least log-loss on the validation rows; None without any."""
+        found = self._arrays("validation", validation)
+        return fit_temperature(*found) if found else None
+
+    def of(self, arm: Arm, example: Example) -> tuple[float, ...] | None:
+        """Log-likelihoods of one row, None where the arm was not measured."""
+        return self.logp.get(arm, {}).get(example.id)
+
+    def log_loss(self, test: Sequence[Example]) -> float:
+        """Mean log-loss over the test rows, in nats, as scored: no temperature, no prior."""
+        found = self._arrays("test", test)
+        return float(log_loss(log_probabilities(found[0]), found[1]).mean()) if found else 0.0
+
+    def _arrays(self, arm: Arm, examples: Sequence[Example]) -> tuple[Any, Any] | None:
+        if not examples:
+            return None
+        logp = np.array([self.logp[arm][example.id] for example in examples])
+        return logp, np.array([LABELS.index(example.label) for example in examples], dtype=float)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the scores of a variant go, and hashes of all that they depend on besides the prompts."""
+
+    store: ObjectStore
+    run: str
+    variant: str
+    identity: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The prompts of each arm, and the labels as a tree of tokens."""
+
+    tree: LabelTree
+    batch_size: int
+    prompts: Mapping[Arm, Sequence[Prompt]]
+
+    @property
+    def count(self) -> int:
+        """Prompts of all arms."""
+        return sum(len(prompts) for prompts in self.prompts.values())
+
+    def score(self, model: Any, place: Place, done: Callable[[int], None]) -> Labels:
+        """The label scores of every arm, measured now or read from an earlier attempt."""
+        logp: dict[Arm, dict[str, tuple[float, ...]]] = {}
+        seconds: dict[Arm, float] = {}
+        files: list[FileRef] = []
+        for arm, prompts in self.prompts.items():
+            logp[arm], seconds[arm] = {}, 0.0
+            for number, batch in enumerate(batches(prompts, CHUNK_ROWS, _length)):
+                one = self._chunk(model, place, (arm, number), batch)
+                logp[arm] |= {record.example: record.logp for record in one.records}
+                seconds[arm] += one.seconds
+                files += one.files
+                done(len(batch))
+        return Labels(logp, seconds, tuple(files))
+
+    def _chunk(
+        self, model: Any, place: Place, name: tuple[Arm, int], batch: Sequence[Prompt]
+    ) -> Chunk[LabelScores]:
+        arm, number = name
+
+        def make(prompts: Sequence[Prompt]) -> tuple[list[LabelScores], float]:
+            start = time.perf_counter()
+            found = label_logp(model, prompts, self.tree, self.batch_size)
+            return found, time.perf_counter() - start
+
+        return chunk(
+            LabelScores,
+            place.store,
+            labels_key(place.run, place.variant, arm, number),
+            context_of(["labels", arm, *place.identity], batch),
+            batch,
+            make,
+        )
+
+
+def label_tree(spec: ModelSpec, tokenizer: Any) -> LabelTree:
+    """The twelve labels as this tokenizer spells them."""
+    return LabelTree.of(*label_ids(spec, tokenizer))
+
+
+def without_content(spec: ModelSpec, tokenizer: Any, system: str) -> Prompt:
+    """The prompt of the arm `prior`: the system text of the rows, and nothing to judge."""
+    example = Example(
+        *(system, _NO_CONTENT), answer="", symbol="", period="", label="", prompt="", raw_answer=""
+    )
+    ids, _ = render_prompt(spec, tokenizer, example, 1 << 17)
+    return Prompt(example, ids, ())
+
+
+def by_heart(
+    spec: ModelSpec, tokenizer: Any, test: Sequence[Prompt], max_tokens: int
+) -> dict[Arm, Sequence[Prompt]]:
+    """The arms that show what the base knows by heart; none where no test week can have been in its training data."""
+    if not before_cutoff(spec, [prompt.example for prompt in test]):
+        return {}
+
+    def changed(prompt: Prompt, change: Callable[[Example], Example]) -> Prompt:
+        room = max_tokens - len(prompt.answer_ids)
+        ids, _ = render_prompt(spec, tokenizer, change(prompt.example), room)
+        return Prompt(prompt.example, ids, ())
+
+    return {
+        "anonymous": [changed(prompt, anonymise) for prompt in test],
+        "recall": [changed(prompt, recall) for prompt in test],
+    }
+
+
+def before_cutoff(spec: ModelSpec, test: Sequence[Example]) -> int:
+    """Test rows whose week begins before the day from which the base cannot know what happened."""
+    cutoff = spec.cutoff
+    return sum(example.start < cutoff.clean_from for example in test) if cutoff else 0
+
+
+def _length(prompt: Prompt) -> int:
+    return len(prompt.prompt_ids)
