@@ -138,8 +138,9 @@ class TrainConfig(Frozen):
 
 
 class EvalConfig(Frozen):
-    """Greedy generation and scoring of every test row; `include_base` scores the untuned base beside the adapter.
+    """Label probabilities of every test row, greedy answers, scores of both; `include_base`: also of the untuned base.
 
+    `answer_rows`: answers in prose for so many test rows only, evenly spread over the weeks; all of them when absent.
     `adapter`: one that was trained elsewhere, as a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; submit
     replaces it by `adapters/<hash>` after copying its bytes into the bucket. Such a run trains nothing.
     """
@@ -149,14 +150,17 @@ class EvalConfig(Frozen):
     include_base: bool = True
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     adapter: str | None = None
+    answer_rows: Positive | None = None
 
     @model_serializer(mode="wrap")
-    def _without_absent_adapter(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A run without a foreign adapter is written, and hashed, as before there were any."""
+    def _without_what_is_absent(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run without a foreign adapter, and with all answers, is written and hashed as before there were others."""
         plain: dict[str, Any] = fields(self)
-        if self.adapter is None:
-            del plain["adapter"]
-        return plain
+        return {
+            name: value
+            for name, value in plain.items()
+            if value is not None or name not in ("adapter", "answer_rows")
+        }
 
 
 class RunConfig(Frozen):

@@ -215,3 +215,12 @@ def test_a_pod_of_ours_knows_its_node_and_another_place_is_its_own_node(monkeypa
     assert pod_and_node() == ("", host)
     monkeypatch.setenv("FINGPT_NODE", "gpu-1")
     assert pod_and_node() == (host, "gpu-1")
+
+
+def test_a_run_that_answers_every_row_has_the_bytes_from_before_there_was_a_choice():
+    plain = RunConfig(model="tiny-llama31")
+    assert b"answer_rows" not in canonical_json(plain)
+    some = RunConfig(model="tiny-llama31", eval=EvalConfig(answer_rows=40))
+    assert b'"answer_rows":40' in canonical_json(some)
+    assert some.sha256 != plain.sha256
+    assert RunConfig.model_validate_json(canonical_json(some)) == some
