@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fingpt.config import (
+    EvalConfig,
     RunConfig,
     load_config,
     local_path,
@@ -16,6 +17,7 @@ from fingpt.config import (
     store_uri,
 )
 from fingpt.errors import ConfigError
+from fingpt.record import canonical_json
 from fingpt.storage import open_store
 
 CONFIGS = Path(__file__).parent.parent / "jobs" / "configs"
