@@ -192,19 +192,21 @@ class TrainConfig(Frozen):
 
 
 class EvalConfig(Section):
-    """Greedy generation and scoring of every test row; `include_base` scores the untuned base beside the adapter.
+    """Label probabilities of every test row, greedy answers, scores of both; `include_base`: also of the untuned base.
 
+    `answer_rows`: answers in prose for so many test rows only, evenly spread over the weeks; all of them when absent.
     `adapter`: one that was trained elsewhere, as a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; submit
     replaces it by `adapters/<hash>` after copying its bytes into the bucket. Such a run trains nothing.
     """
 
-    LATER = frozenset({"adapter"})
+    LATER = frozenset({"adapter", "answer_rows"})
 
     batch_size: Positive = 16
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 512
     include_base: bool = True
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     adapter: str | None = None
+    answer_rows: Positive | None = None
 
 
 class CompareConfig(Frozen):

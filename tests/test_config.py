@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fingpt.config import (
+    EvalConfig,
     RunConfig,
     load_config,
     local_path,
@@ -17,6 +18,7 @@ from fingpt.config import (
     store_uri,
 )
 from fingpt.errors import ConfigError
+from fingpt.record import canonical_json
 from fingpt.storage import open_store
 
 CONFIGS = Path(__file__).parent.parent / "jobs" / "configs"
@@ -294,3 +296,12 @@ def test_the_usual_question_is_hashed_as_before_and_another_one_is_part_of_the_r
 def test_a_question_that_nobody_can_answer_is_refused(tmp_path, setting):
     with pytest.raises(ConfigError, match=setting.split("=")[0]):
         load_config(write(tmp_path, "model: llama31\n"), [setting])
+
+
+def test_a_run_that_answers_every_row_has_the_bytes_from_before_there_was_a_choice():
+    plain = RunConfig(model="tiny-llama31")
+    assert b"answer_rows" not in canonical_json(plain)
+    some = RunConfig(model="tiny-llama31", eval=EvalConfig(answer_rows=40))
+    assert b'"answer_rows":40' in canonical_json(some)
+    assert some.sha256 != plain.sha256
+    assert RunConfig.model_validate_json(canonical_json(some)) == some

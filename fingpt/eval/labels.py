@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -138,5 +139,5 @@ def _sums(logp: torch.Tensor, tree: LabelTree) -> list[float]:
     """Sums over each continuation's steps; `logp` is (nodes, vocabulary), node 0 first."""
     nodes = torch.tensor([node for line in tree.steps for node, _ in line], device=logp.device)
     tokens = torch.tensor([token for line in tree.steps for _, token in line], device=logp.device)
-    values = logp[nodes, tokens].double().cpu()
-    return [float(part.sum()) for part in values.split([len(line) for line in tree.steps])]
+    values = iter(logp[nodes, tokens].double().tolist())
+    return [sum(islice(values, len(line))) for line in tree.steps]

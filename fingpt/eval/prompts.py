@@ -35,6 +35,18 @@ def evenly_spaced(count: int, limit: int) -> list[int]:
     return [index * count // take for index in range(take)]
 
 
+def to_answer(test: Sequence[Prompt], limit: int | None) -> list[Prompt]:
+    """The prompts that are answered in prose, in their order: all, or `limit` of them, evenly spread over the weeks.
+
+    Inside a week rows are taken in the order of their ids, which are hashes: a step of 30 rows would meet one symbol.
+    """
+    if limit is None or limit >= len(test):
+        return list(test)
+    mixed = sorted(test, key=lambda prompt: (prompt.example.start, prompt.example.id))
+    chosen = {mixed[index].example.id for index in evenly_spaced(len(mixed), limit)}
+    return [prompt for prompt in test if prompt.example.id in chosen]
+
+
 def refuse_duplicates(prompts: Sequence[Prompt]) -> None:
     """DataError when an example occurs twice: its scores would be counted twice."""
     seen: set[str] = set()

@@ -2,7 +2,8 @@
 
 A column is one entry of `SCHEMA` and one of `_record`. Columns of the parser `strict` begin with its name; `parsed`,
 `valid`, `failure`, `flags`, `direction`, `margin` and the ROUGE columns are of `robust`. `valid` is as in
-`fingpt.eval.score`; a row that is not parsed has no direction, and one that states no size has no margin.
+`fingpt.eval.score`; a row that is not parsed has no direction, and one that states no size has no margin. A row for
+which no answer was asked has no `new_tokens`, and nothing else of an answer.
 """
 
 from __future__ import annotations
@@ -60,8 +61,19 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
+class Prose:
+    """An answer in prose, scored; `seconds` is its share of its batch's time."""
+
+    answer: Answer
+    seconds: float
+    strict: ParsedPair
+    robust: ParsedPair
+    text: TextFacts
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredAnswer:
-    """One answer of one variant, scored; `seconds` is its share of its batch's time.
+    """One row of one variant; `prose` is None where no answer was asked for (`eval.answer_rows`).
 
     `realised`: the week's return in percent, None where no prompt states it. `label_logp` and the two after it:
     log-likelihoods of the twelve labels in nats by arm (`fingpt.eval.arms`), None where they were not measured.
@@ -70,11 +82,7 @@ class ScoredAnswer:
     variant: str
     prompt: Prompt
     nll: float
-    answer: Answer
-    seconds: float
-    strict: ParsedPair
-    robust: ParsedPair
-    text: TextFacts
+    prose: Prose | None
     realised: float | None = None
     label_logp: tuple[float, ...] | None = None
     anonymous_logp: tuple[float, ...] | None = None
@@ -90,8 +98,7 @@ def encode_scores(rows: Sequence[ScoredAnswer]) -> bytes:
 
 
 def _record(scored: ScoredAnswer) -> dict[str, object]:
-    example, answer = scored.prompt.example, scored.answer
-    strict, robust = scored.strict.forecast, scored.robust.forecast
+    example = scored.prompt.example
     record: dict[str, object] = {
         "example": example.id,
         "symbol": example.symbol,
@@ -101,22 +108,30 @@ def _record(scored: ScoredAnswer) -> dict[str, object]:
         "truth": example.margin,
         "nll": scored.nll,
         "answer_tokens": len(scored.prompt.answer_ids),
-        "new_tokens": answer.new_tokens,
-        "prompt_tokens": answer.prompt_tokens,
-        "truncated": answer.truncated,
-        "seconds": scored.seconds,
-        "strict_parsed": strict.ok,
-        "strict_valid": scored.strict.valid,
-        "parsed": robust.ok,
-        "valid": scored.robust.valid,
-        "flags": ",".join(robust.flags),
+        "prompt_tokens": len(scored.prompt.prompt_ids),
         "realised": scored.realised,
-        "answer_words": scored.text.words,
-        "numbers": scored.text.numbers,
-        "numbers_in_prompt": scored.text.numbers_in_prompt,
         "label_logp": scored.label_logp,
         "anonymous_logp": scored.anonymous_logp,
         "recall_logp": scored.recall_logp,
+    }
+    unread = dict.fromkeys(("strict_parsed", "strict_valid", "parsed", "valid"), False)
+    return record | (unread if scored.prose is None else _prose_record(scored.prose))
+
+
+def _prose_record(prose: Prose) -> dict[str, object]:
+    strict, robust = prose.strict.forecast, prose.robust.forecast
+    record: dict[str, object] = {
+        "new_tokens": prose.answer.new_tokens,
+        "truncated": prose.answer.truncated,
+        "seconds": prose.seconds,
+        "strict_parsed": strict.ok,
+        "strict_valid": prose.strict.valid,
+        "parsed": robust.ok,
+        "valid": prose.robust.valid,
+        "flags": ",".join(robust.flags),
+        "answer_words": prose.text.words,
+        "numbers": prose.text.numbers,
+        "numbers_in_prompt": prose.text.numbers_in_prompt,
     }
     if isinstance(strict, Forecast):
         record |= {"strict_direction": strict.direction, "strict_margin": strict.margin}
@@ -124,6 +139,6 @@ def _record(scored: ScoredAnswer) -> dict[str, object]:
         record |= {"direction": robust.direction, "margin": robust.margin}
     else:
         record["failure"] = robust.reason
-    for section, scores in (scored.robust.rouge or {}).items():
+    for section, scores in (prose.robust.rouge or {}).items():
         record |= {f"{section}_{kind}": getattr(scores, kind) for kind in _KINDS}
     return record

@@ -88,7 +88,7 @@ def _log_scores(variant: str, scores: VariantScores) -> None:
     log.event(
         f"scored {variant}",
         loss=scores.loss,
-        parsed=f"{scores.robust.parsed}/{scores.n}",
+        parsed=f"{scores.robust.parsed}/{scores.robust.n}",
         accuracy_all=scores.robust.accuracy_all,
         mse_all=scores.robust.mse_all,
         samples_per_second=scores.samples_per_second,
@@ -115,6 +115,11 @@ def _warnings(
             f"{known} of {len(test)} test weeks begin before {cutoff.clean_from}: {inputs.spec.title} may know what "
             f"happened ({cutoff.source}). Labels were also scored without names and dates, and from the bare question."
         )
+    if len(evaluation.asked) < len(test):
+        found.append(
+            f"Answers in prose were asked for {len(evaluation.asked)} of {len(test)} test rows (eval.answer_rows); "
+            "label probabilities and losses are of all."
+        )
     if evaluation.dropped_news:
         found.append(
             f"{evaluation.dropped_news} news items were dropped to fit prompts into train.max_tokens."
@@ -122,7 +127,7 @@ def _warnings(
     for name, one in scores.items():
         if one.truncated:
             found.append(
-                f"{one.truncated} of {one.n} {name} answers were cut off at eval.max_new_tokens."
+                f"{one.truncated} of {one.robust.n} {name} answers were cut off at eval.max_new_tokens."
             )
     if evaluation.metrics.shortened:
         found.append(evaluation.metrics.shortened_sentence())

@@ -18,9 +18,9 @@ from fingpt.eval.inputs import Inputs, fetch_adapter, read_split, read_validatio
 from fingpt.eval.loss import answer_nll
 from fingpt.eval.metric_modules import MetricModules
 from fingpt.eval.model import Variant, active, load, translate_out_of_memory
-from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates
+from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates, to_answer
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
-from fingpt.eval.scores_parquet import ScoredAnswer
+from fingpt.eval.scores_parquet import Prose, ScoredAnswer
 from fingpt.eval.text import PromptNumbers, text_facts
 from fingpt.metrics import mean
 from fingpt.prompts.chat import load_tokenizer, pad_id, render, stop_ids
@@ -64,6 +64,7 @@ class Evaluation:
         self.dropped_news = 0
         self.test = self._prompts(read_split(ctx, inputs.dataset, "test"))
         refuse_duplicates(self.test)
+        self.asked = to_answer(self.test, self.settings.answer_rows)
         train = read_split(ctx, inputs.dataset, "train")
         self.train = self._prompts(
             [train[index] for index in evenly_spaced(len(train), TRAIN_LOSS_ROWS)]
@@ -74,7 +75,6 @@ class Evaluation:
         self.moves: dict[tuple[str, str], float] = {}
         for example in (*train, *validation, *(prompt.example for prompt in self.test)):
             self.moves |= stated_moves(example.user)
-        self.numbers = [PromptNumbers(prompt.example.user) for prompt in self.test]
         system = self.test[0].example.system
         self.arms = Arms(
             label_tree(inputs.spec, self.tokenizer),
@@ -137,13 +137,14 @@ class Evaluation:
         rows, strict, robust = self._score(variant, Made(labels, loss, chunks))
         score_seconds = time.perf_counter() - start
         seconds = sum(one.seconds for one in chunks)
+        answers = [answer for one in chunks for answer in one.records]
         scores = VariantScores(
             n=len(rows),
             loss=mean(sum(loss.test.values()), _answer_tokens(self.test)),
             train_loss=mean(sum(loss.train.values()), _answer_tokens(self.train)),
-            samples_per_second=len(rows) / seconds,
-            tokens_per_second=sum(row.answer.new_tokens for row in rows) / seconds,
-            truncated=sum(row.answer.truncated for row in rows),
+            samples_per_second=len(answers) / seconds,
+            tokens_per_second=sum(answer.new_tokens for answer in answers) / seconds,
+            truncated=sum(answer.truncated for answer in answers),
             # A resumed run did part of this earlier: the stored clocks count, not this process's.
             seconds={
                 "load": load_seconds,
@@ -198,8 +199,8 @@ class Evaluation:
     def _answers(self, model: Any, variant: Variant) -> list[Chunk[Answer]]:
         """Every chunk of answers, generated now or read from an earlier attempt."""
         chunks = []
-        plan = batches(self.test, self.settings.batch_size, lambda prompt: len(prompt.prompt_ids))
-        with log.progress(f"answers {variant}", len(self.test)) as meter:
+        plan = batches(self.asked, self.settings.batch_size, lambda prompt: len(prompt.prompt_ids))
+        with log.progress(f"answers {variant}", len(self.asked)) as meter:
             for number, batch in enumerate(plan):
                 one = chunk(
                     Answer,
@@ -224,30 +225,34 @@ class Evaluation:
             for one in made.chunks
             for answer in one.records
         }
+        examples = [prompt.example for prompt in self.asked]
         pairs = [
             Pair(answers[example.id][0].prediction, example.raw_answer, example.label)
-            for example in (prompt.example for prompt in self.test)
+            for example in examples
         ]
         strict = score_strict(pairs=pairs, metrics=self.metrics)
         robust = score_robust(pairs=pairs, metrics=self.metrics)
+        prose = {
+            example.id: Prose(
+                *answers[example.id],
+                strict=strict_pair,
+                robust=robust_pair,
+                text=text_facts(answers[example.id][0].prediction, PromptNumbers(example.user)),
+            )
+            for example, strict_pair, robust_pair in zip(examples, strict, robust, strict=True)
+        }
         rows = [
             ScoredAnswer(
                 variant=variant,
                 prompt=prompt,
                 nll=made.loss.test[prompt.example.id],
-                answer=answers[prompt.example.id][0],
-                seconds=answers[prompt.example.id][1],
-                strict=strict_pair,
-                robust=robust_pair,
-                text=text_facts(answers[prompt.example.id][0].prediction, numbers),
+                prose=prose.get(prompt.example.id),
                 realised=self.moves.get((prompt.example.symbol, prompt.example.period)),
                 label_logp=made.labels.of("test", prompt.example),
                 anonymous_logp=made.labels.of("anonymous", prompt.example),
                 recall_logp=made.labels.of("recall", prompt.example),
             )
-            for prompt, numbers, strict_pair, robust_pair in zip(
-                self.test, self.numbers, strict, robust, strict=True
-            )
+            for prompt in self.test
         ]
         return (
             rows,

@@ -139,17 +139,18 @@ def _variant(
     def floats(name: str) -> Floats:
         return np.array([_number(columns[name][i]) for i in picked], dtype=np.float64)
 
+    def labels(name: str) -> Floats | None:
+        cells = [columns[name][i] for i in picked] if name in columns else []
+        return _labels(cells, f"{where}, column {name},")
+
     return ScoreArrays(
         example=examples,
         week=tuple(str(columns["week"][i]) for i in picked),
         rouge={name: floats(name) for name in rouge},
-        **{name: floats(name) for name in _FLOATS},
-        **{name: floats(name) for name in _ADDED_FLOATS if name in columns},
-        **{
-            name: _labels([columns[name][i] for i in picked], f"{where}, column {name},")
-            for name in _ADDED_LABELS
-            if name in columns
-        },
+        label_logp=labels("label_logp"),
+        anonymous_logp=labels("anonymous_logp"),
+        recall_logp=labels("recall_logp"),
+        **{name: floats(name) for name in (*_FLOATS, *_ADDED_FLOATS) if name in columns},
     )
 
 

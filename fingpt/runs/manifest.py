@@ -195,7 +195,8 @@ class RougeScores(Frozen):
 class ParserScores(Frozen):
     """Scores under one parser.
 
-    `n`: rows; `parsed`: answers the parser read; `valid`: pairs in which both sides state a direction.
+    `n`: answers that were asked for; `parsed`: answers the parser read; `valid`: pairs in which both sides state a
+    direction.
     `binary_accuracy` and `mse` are over valid pairs, None when there are none; `mse` is in squared percentage points
     between bin midpoints, and a direction without a size forecasts 0. `accuracy_all` counts a failure as wrong,
     `mse_all` as a forecast of 0.
@@ -215,6 +216,7 @@ class ParserScores(Frozen):
 class VariantScores(Frozen):
     """Scores of one variant (`base` or `tuned`): loss in nats per answer token, speeds of generation alone.
 
+    `n`: test rows; how many of them were answered in prose is `n` of the parsers' scores.
     `label_temperature` divides label log-likelihoods before they become probabilities; it is fitted on validation rows
     alone, None without any. `label_prior`: log-likelihoods of the twelve labels, in the order of
     `fingpt.prompts.examples.LABELS`, after a prompt without content. Both None where labels were not scored.

@@ -116,6 +116,8 @@ def _with_pace(reached: Progress, metrics: bytes) -> Progress:
 
 def _evaluation(store: ObjectStore, run: Run) -> Progress:
     rows = _rows(store, run, "test")
+    if rows and run.config.eval.answer_rows:
+        rows = min(rows, run.config.eval.answer_rows)
     variants = ("base", "tuned") if run.config.eval.include_base else ("tuned",)
     size = run.config.eval.batch_size
     chunks = [last_number(store.exists, _chunk(run.id, variant)) for variant in variants]

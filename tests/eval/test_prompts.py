@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+from datetime import date, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fingpt.errors import DataError
-from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates
+from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates, to_answer
 from fingpt.prompts.examples import Example
+from tests.eval.invented import example
 
 
 def prompt(number: int, length: int) -> Prompt:
@@ -42,3 +47,20 @@ def test_evenly_spaced_takes_distinct_rows_from_all_over(count, limit):
 def test_a_row_that_occurs_twice_is_refused():
     with pytest.raises(DataError, match=r"S1 .*occurs twice"):
         refuse_duplicates([prompt(1, 2), prompt(2, 2), prompt(1, 3)])
+
+
+def test_rows_to_answer_are_spread_over_weeks_and_mix_symbols():
+    rows = [
+        Prompt(replace(example(n), symbol=f"S{n % 30}", period=period), (1,), (2,))
+        for week in range(10)
+        for n in range(30)
+        for start in [date(2024, 1, 7) + timedelta(weeks=week)]
+        for period in [f"{start} to {start + timedelta(weeks=1)}"]
+    ]
+    chosen = to_answer(rows, 20)
+    weeks = Counter(prompt.example.period for prompt in chosen)
+    assert set(weeks.values()) == {2}
+    assert len(weeks) == 10
+    assert len({prompt.example.symbol for prompt in chosen}) > 8
+    assert chosen == [row for row in rows if row in chosen] == to_answer(rows[::-1], 20)[::-1]
+    assert to_answer(rows, None) == to_answer(rows, 300) == rows

@@ -18,6 +18,7 @@ from fingpt.metrics import fit_temperature
 from fingpt.models import Cutoff
 from fingpt.prompts.examples import LABELS
 from fingpt.record import sha256_bytes
+from fingpt.report.score_arrays import read_scores
 from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage, complete_key, stage_prefix
 from tests.eval.invented import MODEL, example
@@ -141,6 +142,31 @@ def test_weeks_that_the_base_may_know_are_scored_without_names_and_from_the_bare
         columns = [row[name] for name in ("label_logp", "anonymous_logp", "recall_logp")]
         assert [len(column) for column in columns] == [12, 12, 12]
         assert len({tuple(column) for column in columns}) == 3
+
+
+def test_prose_may_be_asked_for_a_part_of_the_rows_and_labels_are_scored_for_all(world):
+    run = world.run()
+    settings = run.config.eval.model_copy(update={"answer_rows": 3})
+    context = world.context(run)
+    context.run = run.model_copy(
+        update={"config": run.config.model_copy(update={"eval": settings})}
+    )
+    manifest = body(context)
+    rows = [row for row in table_of(world, run) if row["variant"] == "tuned"]
+    asked = [row for row in rows if row["new_tokens"] is not None]
+    assert (len(rows), len(asked)) == (7, 3)
+    scores = manifest.scores["tuned"]
+    assert (scores.n, scores.robust.n, scores.strict.n) == (7, 3, 3)
+    assert sum(scores.robust.failures.values()) + scores.robust.valid == 3
+    assert all(row["label_logp"] and row["nll"] for row in rows)
+    for row in rows:
+        if row not in asked:
+            assert (row["failure"], row["seconds"], row["direction"]) == (None, None, None)
+            assert (row["parsed"], row["valid"]) == (False, False)
+    assert scores.samples_per_second == pytest.approx(3 / scores.seconds["generate"])
+    assert any("3 of 7 test rows" in text for text in manifest.warnings)
+    table = world.store.read(f"{stage_prefix(run.id, Stage.EVAL)}/scores.parquet")
+    assert read_scores(table, "scores")["tuned"].asked.sum() == 3
 
 
 def test_a_base_that_knows_nothing_of_the_world_has_no_such_arms(world):

@@ -14,7 +14,7 @@ from fingpt.eval.generate import Answer
 from fingpt.eval.metric_modules import MetricModules
 from fingpt.eval.prompts import Prompt
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
-from fingpt.eval.scores_parquet import ScoredAnswer, encode_scores
+from fingpt.eval.scores_parquet import Prose, ScoredAnswer, encode_scores
 from fingpt.eval.text import PromptNumbers, text_facts
 from fingpt.report.compose import _bins
 from fingpt.report.measures import ACCURACY, ACCURACY_READ, MSE, MSE_READ
@@ -47,17 +47,19 @@ def evaluated(tmp_path_factory):
             variant="tuned",
             prompt=prompt,
             nll=1.0,
-            answer=Answer(
-                example=prompt.example.id,
-                prediction=pair.prediction,
-                prompt_tokens=1,
-                new_tokens=1,
-                truncated=False,
+            prose=Prose(
+                Answer(
+                    example=prompt.example.id,
+                    prediction=pair.prediction,
+                    prompt_tokens=1,
+                    new_tokens=1,
+                    truncated=False,
+                ),
+                seconds=1.0,
+                strict=one,
+                robust=other,
+                text=text_facts(pair.prediction, PromptNumbers(prompt.example.user)),
             ),
-            seconds=1.0,
-            strict=one,
-            robust=other,
-            text=text_facts(pair.prediction, PromptNumbers(prompt.example.user)),
         )
         for prompt, pair, one, other in zip(prompts, pairs, strict, robust, strict=True)
     ]
