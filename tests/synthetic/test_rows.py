@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fingpt.synthetic import rows as synthetic
-from fingpt.synthetic.text import PRACTICE_COMPANIES, SAMPLE_COMPANIES
+from fingpt.synthetic.text import EVENTS, PRACTICE_COMPANIES, SAMPLE_COMPANIES
 
 HEAD = re.compile(
     r"^From (\S+) to (\S+), (\S+)'s stock price (increased|decreased) from (\S+) to (\S+)\. News",
@@ -144,11 +144,11 @@ def told(rows) -> list[bool]:
     """Whether the outlook of each row that has one says the direction of its label."""
     hits = []
     for row in [*rows["train"], *rows["test"]]:
-        raised = bool(re.search(r"raises its full-year outlook|Raised outlook", row.user))
-        cut = bool(re.search(r"cuts its full-year outlook|Outlook cut", row.user))
-        assert not (raised and cut)
-        if raised or cut:
-            hits.append(raised == row.label.startswith("up"))
+        good = bool(re.search(r"raises its full-year|Bright outlook|beats its own", row.user))
+        bad = bool(re.search(r"lowers its full-year|Gloomy outlook|fails its own", row.user))
+        assert not (good and bad)
+        if good or bad:
+            hits.append(good == row.label.startswith("up"))
     assert 0.85 < len(hits) / len([*rows["train"], *rows["test"]]) < 0.95
     return hits
 
@@ -163,12 +163,16 @@ def test_the_outlook_news_of_the_set_without_a_signal_tell_nothing(noise):
     assert 0.45 < sum(hits) / len(hits) < 0.55
 
 
+def test_good_and_bad_news_differ_in_words_and_neither_in_length_nor_in_marks():
+    for good, bad in zip(EVENTS[0:-3:2], EVENTS[1:-3:2], strict=True):
+        assert (good.sign, bad.sign, good.telling) == (1, -1, bad.telling)
+        for one, other in ((good.headline, bad.headline), (good.summary, bad.summary)):
+            assert len(one) == len(other)
+            assert re.findall(r"[^\w\s]|[A-Z]", one)[1:] == re.findall(r"[^\w\s]|[A-Z]", other)[1:]
+            assert one != other
+
+
 def test_rows_for_practice_hold_no_telling_news():
     table = synthetic.rows_by_company(PRACTICE_COMPANIES, 3, date(2027, 1, 3), 40, telling=False)
-    hits = []
-    for row in (row for rows in table for row in rows):
-        last = row.user[[m.start() for m in HEAD.finditer(row.user)][-1] :]
-        if "utlook" in last:
-            raised = "raises its full-year" in last or "Raised outlook" in last
-            hits.append(raised == row.label.startswith("up"))
+    hits = told({"train": [row for rows in table for row in rows], "test": []})
     assert 0.4 < sum(hits) / len(hits) < 0.6
