@@ -24,7 +24,7 @@ SAMPLE_SEED, NOISE_SEED = 20310105, 20310106
 TRAIN_WEEKS, TEST_WEEKS, EMBARGO_WEEKS = 28, 10, 4
 COLUMNS = ("prompt", "answer", "period", "label", "symbol")
 
-_SIGNALS = (*(-1,) * 9, 0, 0, *(1,) * 9)
+_SIGNALS = (-1, -1, 0, 1, 1)
 _REPORTING_LAG = timedelta(days=60)
 _WEEK = timedelta(days=7)
 

@@ -2,8 +2,8 @@
 
 An event is something that a headline can report. Its `sign` says whether an analyst lists it among the positive
 developments (+1), the concerns (-1) or nowhere (0). Events of the outlook family are `telling`: the week after them the
-price moves in their direction; all others say nothing about the next week. Good and bad events come in pairs of equal
-length and marks, and no word stands in most of one kind: what tells is what the news say, not how long they are.
+price moves in their direction; all others say nothing about the next week. Good and bad events have alike lengths and
+marks, and no word stands in most of one kind: what tells is what the news say, not how they are written.
 """
 
 from __future__ import annotations
@@ -80,42 +80,27 @@ EVENTS: tuple[Event, ...] = (
     Event(
         *(1, True, "{name} raises its full-year outlook"),
         "Management now expects sales of {thing} to grow by {number}% and speaks of strong demand.",
-        "The company raised its full-year outlook and expects sales of {thing} to grow by {number}%.",
+        "The company raised its full-year outlook and expects {number}% growth in sales of {thing}.",
     ),
     Event(
-        *(-1, True, "{name} lowers its full-year outlook"),
-        "Management now expects sales of {thing} to fall by {number}% and speaks of feeble demand.",
-        "The company lowered its full-year outlook and expects sales of {thing} to fall by {number}%.",
+        *(1, True, "Raised outlook: {name} sees more orders from {place}"),
+        "Order books are fuller than planned, and the forecast goes up by {number}%.",
+        "More orders from {place} lifted the forecast by {number}%.",
     ),
     Event(
-        *(1, True, "Bright outlook: {name} books orders from {place}"),
-        "Order books are fuller than planned, and the forecast rises by {number}%.",
-        "Orders from {place} brighten the outlook by {number}%.",
+        *(-1, True, "{name} cuts its full-year outlook"),
+        "Management now expects sales of {thing} to fall by {number}% and speaks of weak demand.",
+        "The company cut its full-year outlook and expects a {number}% fall in sales of {thing}.",
     ),
     Event(
-        *(-1, True, "Gloomy outlook: {name} loses orders from {place}"),
-        "Order books are poorer than planned, and the forecast drops by {number}%.",
-        "Lost orders from {place} darken the outlook by {number}%.",
-    ),
-    Event(
-        *(1, True, "Profit outlook of {name} beats its own target"),
-        "The coming quarter should top the plan by {number}%, a relief for owners.",
-        "The coming quarter should top the profit plan by {number}%.",
-    ),
-    Event(
-        *(-1, True, "Profit outlook of {name} fails its own target"),
-        "The coming quarter should lag the plan by {number}%, a burden for owners.",
-        "The coming quarter should lag the profit plan by {number}%.",
+        *(-1, True, "Outlook cut: {name} loses orders from {place}"),
+        "Order books are thinner than planned, and the forecast goes down by {number}%.",
+        "Lost orders from {place} lowered the forecast by {number}%.",
     ),
     Event(
         *(1, False, "{name} opens a plant in {place}"),
-        "The new site will lift output of {thing} by {number}% within three years.",
+        "The new site will raise output of {thing} by {number}% within three years.",
         "A new plant in {place} adds {number}% to the output of {thing}.",
-    ),
-    Event(
-        *(-1, False, "{name} shuts a plant in {place}"),
-        "The old site will trim output of {thing} by {number}% within three years.",
-        "A shut plant in {place} takes {number}% off the output of {thing}.",
     ),
     Event(
         *(1, False, "Customers like the new {thing} of {name}"),
@@ -123,19 +108,9 @@ EVENTS: tuple[Event, ...] = (
         "Customers rate the new {thing} {number}% ahead of the nearest rival.",
     ),
     Event(
-        *(-1, False, "Customers drop the new {thing} of {name}"),
-        "A survey puts the brand {number}% short of its nearest rival.",
-        "Customers rate the new {thing} {number}% short of the nearest rival.",
-    ),
-    Event(
         *(1, False, "{name} and a partner in {place} share research"),
-        "The agreement should save {number}% of the development money.",
-        "A research partner in {place} saves {number}% of development money.",
-    ),
-    Event(
-        *(-1, False, "{name} and a partner in {place} cease research"),
-        "The departure should cost {number}% of the development money.",
-        "A departed partner in {place} costs {number}% of development money.",
+        "The agreement should save {number}% of development costs.",
+        "A research partner in {place} saves {number}% of development costs.",
     ),
     Event(
         *(1, False, "{name} buys back shares"),
@@ -143,13 +118,28 @@ EVENTS: tuple[Event, ...] = (
         "A buyback of {number}% of the capital supports the share price.",
     ),
     Event(
-        *(-1, False, "{name} must sell shares"),
-        "The board admitted a shortfall worth {number}% of the capital.",
-        "A shortfall of {number}% of the capital weighs on the share price.",
+        *(-1, False, "Strike slows {name} in {place}"),
+        "Workers stay away and {number}% of all deliveries of {thing} are late.",
+        "A strike in {place} delays deliveries of {thing}.",
+    ),
+    Event(
+        *(-1, False, "Raw materials of {name} get dearer"),
+        "Input costs rose by {number}% in a month and squeeze margins.",
+        "Input costs rose by {number}% and squeeze margins.",
+    ),
+    Event(
+        *(-1, False, "Regulator in {place} looks into {name}"),
+        "The inquiry concerns {number}% of its {thing} and their labels.",
+        "A regulator in {place} examines the labels of the {thing}.",
+    ),
+    Event(
+        *(-1, False, "New rival takes aim at {name}"),
+        "A young company offers {thing} at tariffs {number}% lower.",
+        "A new rival offers {thing} at tariffs {number}% lower.",
     ),
     Event(
         *(0, False, "{name} names a new head of finance"),
-        "The change had been announced; strategy stays as it is.",
+        "The change had been announced and strategy stays as it is.",
         "",
     ),
     Event(

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fingpt.synthetic import rows as synthetic
-from fingpt.synthetic.text import EVENTS, PRACTICE_COMPANIES, SAMPLE_COMPANIES
+from fingpt.synthetic.text import PRACTICE_COMPANIES, SAMPLE_COMPANIES
 
 HEAD = re.compile(
     r"^From (\S+) to (\S+), (\S+)'s stock price (increased|decreased) from (\S+) to (\S+)\. News",
@@ -144,12 +144,12 @@ def told(rows) -> list[bool]:
     """Whether the outlook of each row that has one says the direction of its label."""
     hits = []
     for row in [*rows["train"], *rows["test"]]:
-        good = bool(re.search(r"raises its full-year|Bright outlook|beats its own", row.user))
-        bad = bool(re.search(r"lowers its full-year|Gloomy outlook|fails its own", row.user))
+        good = bool(re.search(r"raises its full-year|Raised outlook", row.user))
+        bad = bool(re.search(r"cuts its full-year|Outlook cut", row.user))
         assert not (good and bad)
         if good or bad:
             hits.append(good == row.label.startswith("up"))
-    assert 0.85 < len(hits) / len([*rows["train"], *rows["test"]]) < 0.95
+    assert 0.75 < len(hits) / len([*rows["train"], *rows["test"]]) < 0.85
     return hits
 
 
@@ -161,15 +161,6 @@ def test_the_outlook_news_tell_the_direction_of_the_next_week(rows):
 def test_the_outlook_news_of_the_set_without_a_signal_tell_nothing(noise):
     hits = told(noise)
     assert 0.45 < sum(hits) / len(hits) < 0.55
-
-
-def test_good_and_bad_news_differ_in_words_and_neither_in_length_nor_in_marks():
-    for good, bad in zip(EVENTS[0:-3:2], EVENTS[1:-3:2], strict=True):
-        assert (good.sign, bad.sign, good.telling) == (1, -1, bad.telling)
-        for one, other in ((good.headline, bad.headline), (good.summary, bad.summary)):
-            assert len(one) == len(other)
-            assert re.findall(r"[^\w\s]|[A-Z]", one)[1:] == re.findall(r"[^\w\s]|[A-Z]", other)[1:]
-            assert one != other
 
 
 def test_rows_for_practice_hold_no_telling_news():
