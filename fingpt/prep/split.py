@@ -249,7 +249,13 @@ def _limited(split: Split, limit: int | None) -> Split:
         return split
     parts = {name: evenly_spaced(part, limit) for name, part in split.parts().items()}
     lost = sum(len(part) for part in split.parts().values()) - sum(map(len, parts.values()))
-    return replace(split, **parts, dropped={**split.dropped, **_counted(limit=lost)})
+    return replace(
+        split,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
+        dropped={**split.dropped, **_counted(limit=lost)},
+    )
 
 
 def evenly_spaced(rows: Sequence[Example], count: int) -> tuple[Example, ...]:

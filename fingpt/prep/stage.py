@@ -17,6 +17,7 @@ from fingpt.prep.importer import Imported, import_rows
 from fingpt.prep.lint import VERSION as LINT_VERSION
 from fingpt.prep.lint import lint
 from fingpt.prep.page import Page, render_page, shown_rows
+from fingpt.prep.shared import taken_over
 from fingpt.prep.source import read_rows
 from fingpt.prep.split import Split, split_rows
 from fingpt.prep.views import model_views
@@ -37,6 +38,9 @@ def body(ctx: Context) -> PrepManifest:
     Raises ConfigError, DataError, MissingInputError, StorageError,
     TransientError.
     """
+    made = taken_over(ctx)
+    if made is not None:
+        return made
     config, clock = ctx.run.config.prep, time.monotonic()
     imported = import_rows(read_rows(config.source, ctx.store, ctx.scratch), config.max_reject_rate)
     log.event("rows read", rows=imported.read, refused=len(imported.rejects), source=config.source)

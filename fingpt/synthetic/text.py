@@ -2,7 +2,8 @@
 
 An event is something that a headline can report. Its `sign` says whether an analyst lists it among the positive
 developments (+1), the concerns (-1) or nowhere (0). Events of the outlook family are `telling`: the week after them the
-price moves in their direction; all others say nothing about the next week.
+price moves in their direction; all others say nothing about the next week. Good and bad events have alike lengths and
+marks, and no word stands in most of one kind: what tells is what the news say, not how they are written.
 """
 
 from __future__ import annotations
@@ -118,27 +119,27 @@ EVENTS: tuple[Event, ...] = (
     ),
     Event(
         *(-1, False, "Strike slows {name} in {place}"),
-        "Workers ask for {number}% more pay; deliveries of {thing} are late.",
+        "Workers stay away and {number}% of all deliveries of {thing} are late.",
         "A strike in {place} delays deliveries of {thing}.",
     ),
     Event(
-        *(-1, False, "Raw materials get dearer for {name}"),
-        "Input prices rose by {number}% in a month, which weighs on margins.",
-        "Input prices rose by {number}% and weigh on margins.",
+        *(-1, False, "Raw materials of {name} get dearer"),
+        "Input costs rose by {number}% in a month and squeeze margins.",
+        "Input costs rose by {number}% and squeeze margins.",
     ),
     Event(
         *(-1, False, "Regulator in {place} looks into {name}"),
-        "The inquiry concerns the labels of its {thing} and may take {number} weeks.",
+        "The inquiry concerns {number}% of its {thing} and their labels.",
         "A regulator in {place} examines the labels of the {thing}.",
     ),
     Event(
         *(-1, False, "New rival takes aim at {name}"),
-        "A young company offers {thing} at prices {number}% lower.",
-        "A new rival offers {thing} at prices {number}% lower.",
+        "A young company offers {thing} at tariffs {number}% lower.",
+        "A new rival offers {thing} at tariffs {number}% lower.",
     ),
     Event(
         *(0, False, "{name} names a new head of finance"),
-        "The change had been announced; strategy stays as it is.",
+        "The change had been announced and strategy stays as it is.",
         "",
     ),
     Event(

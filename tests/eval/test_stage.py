@@ -19,6 +19,7 @@ from fingpt.models import Cutoff
 from fingpt.prompts.examples import LABELS
 from fingpt.record import sha256_bytes
 from fingpt.report.score_arrays import read_scores
+from fingpt.runs import openings
 from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage, complete_key, stage_prefix
 from tests.eval.invented import MODEL, example
@@ -76,6 +77,7 @@ def test_an_evaluation_that_was_interrupted_ends_with_the_same_bytes(world, monk
     again = body(world.context(run, "third"))
     assert again.files == manifest.files
     assert len(calls) == 6
+    assert openings.count(world.store, manifest.dataset) == 1
 
 
 def stored_labels(world, run, name):

@@ -12,7 +12,8 @@ from fingpt.errors import ConfigError, MissingInputError, RunConflictError
 from fingpt.models import spec
 from fingpt.runs.manifest import encode
 from fingpt.runs.raw import HubRows, hub_key, parse_hub, store_raw
-from fingpt.runs.run import Run, run_key
+from fingpt.runs.run import Run, Stage, run_key
+from fingpt.runs.stage import finished, load_run
 from fingpt.storage import open_store
 from fingpt.weights.base import publish_base
 
@@ -122,3 +123,20 @@ def test_base_weights_that_are_in_a_folder_s_store_are_neither_made_nor_fetched_
     done = submit(tmp_path, *words)
     assert done.returncode == 0, done.stderr
     assert "already in the store" in json.loads(done.stderr.splitlines()[-1])["event"]
+
+
+def test_seeds_are_runs_of_their_own_on_one_data_set_that_is_prepared_once(tmp_path):
+    words = ["prep", "--model", "tiny-llama31", "--set", "seed=7 prep.limit=5"]
+    done = submit(tmp_path, *words, FINGPT_ARG_SEEDS="2")
+    assert done.returncode == 0, done.stderr
+    store = open_store((tmp_path / "store").as_uri())
+    runs = [load_run(store, run_id) for run_id in done.stdout.split()]
+    assert [run.config.seed for run in runs] == [7, 8]
+    assert len({run.config.prep.source for run in runs}) == 1
+    first, second = (finished(store, run, Stage.PREP) for run in runs)
+    assert (first.dataset, first.dataset_sha256) == (second.dataset, second.dataset_sha256)
+    assert "read" in first.seconds
+    assert set(second.seconds) == {"taken_over"}
+    again = submit(tmp_path, *words, FINGPT_ARG_SEEDS="2")
+    assert again.stdout == done.stdout
+    assert again.stderr.count("already complete") == 2

@@ -223,8 +223,10 @@ def test_published_rows_make_a_data_set(prepare, real_data, store):
     assert set(stage.seconds) == {"read", "split_and_lint", "write"}
 
 
-def test_the_shipped_sample_makes_a_data_set(prepare):
-    _, manifest = prepare("sample")
-    assert manifest.counts["train"] > 0
-    assert manifest.counts["test"] > 0
+@pytest.mark.parametrize("source", ["sample", "noise"])
+def test_the_shipped_rows_make_a_data_set_without_an_error(prepare, source):
+    _, manifest = prepare(source)
+    assert manifest.counts == {"train": 240, "validation": 48, "test": 120}
+    assert manifest.weeks == {"train": 20, "validation": 4, "test": 10}
     assert manifest.rejects == {}
+    assert {found.rule for found in manifest.findings if found.severity == "error"} == set()
