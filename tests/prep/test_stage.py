@@ -222,7 +222,8 @@ def test_what_a_random_split_brings_passes_with_it_and_nothing_else_does(
     prepare, row, write_parquet
 ):
     draw = random.Random(1)
-    prices = [round(100 + draw.gauss(0, 3), 2) for _ in range(41)]
+    moves = [draw.gauss(0, 3) for _ in range(41)]
+    prices = [round(200 + sum(moves[:n]), 2) for n in range(41)]
     rows = [
         row(
             "AAA",
