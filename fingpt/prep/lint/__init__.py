@@ -31,7 +31,7 @@ from fingpt.prep.lint.lookahead import (
     market_cap_canary,
     truncated_last_week,
 )
-from fingpt.prep.lint.scan import scan
+from fingpt.prep.lint.scan import by_effect
 from fingpt.prep.lint.targets import future_prices
 from fingpt.prompts.examples import Example
 from fingpt.runs.manifest import Finding
@@ -77,7 +77,7 @@ def lint(
     }
     found = [each for rule in RULES for each in rule(cases)]
     known = any(each.rule == "market-cap-canary" and each.severity == "error" for each in found)
-    found += scan(cases, _places(parts if source is None else source), known)
+    found += by_effect(cases, _places(parts if source is None else source), known)
     reasons = allowed or {}
     named = [
         each.model_copy(update={"allowed": reasons[each.rule]})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 
+from fingpt.prep.facts import Case
 from fingpt.prep.importer import DISAGREES, OUTSIDE_GRAMMAR, RESTORED
-from fingpt.prep.lint.cases import Cases, all_cases, finding
+from fingpt.prep.lint.cases import Cases, all_cases, finding, scored
 from fingpt.prep.split import week_number
 from fingpt.runs.manifest import Finding
 
@@ -23,12 +24,22 @@ _TAGS = re.compile(
 
 def duplicates(cases: Cases) -> Iterator[Finding]:
     """Rows that ask for the same symbol and week twice, and headlines that stand twice in one prompt."""
-    asked = Counter((case.example.symbol, case.example.period) for case in all_cases(cases))
+    asked: dict[tuple[str, str], list[Case]] = defaultdict(list)
+    for case in all_cases(cases):
+        asked[case.example.symbol, case.example.period].append(case)
     for split, part in cases.items():
-        hits = [case for case in part if asked[case.example.symbol, case.example.period] > 1]
+        groups = [(case, asked[case.example.symbol, case.example.period]) for case in part]
+        hits = [case for case, group in groups if len(group) > 1]
         if hits:
             text = "Several rows ask for the same symbol and week, within a split or across splits."
-            yield finding("duplicate-question", "error", split, hits, len(part), text)
+            found = finding("duplicate-question", "error", split, hits, len(part), text)
+            ups = [
+                (c.example.margin > 0, o.example.margin > 0)
+                for c, g in groups
+                for o in g
+                if o is not c
+            ]
+            yield scored(found, [one == other for one, other in ups])
         twice = [
             case for case in part if len(set(case.facts.headlines)) < len(case.facts.headlines)
         ]

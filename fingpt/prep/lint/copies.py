@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fingpt.prep.facts import Case
+from fingpt.prep.importer import DISAGREES
 from fingpt.prep.lint.cases import Cases, all_cases, finding, percent, scored
 from fingpt.prep.lint.shingles import alike, shared, shingles
 from fingpt.runs.manifest import Finding
@@ -29,7 +30,7 @@ their prompts and less than a tenth of their answers in the published rows."""
 
 FEW = 3
 
-_LEAST = 12  # shingles: shorter texts are alike by chance
+_LEAST = 12  # shingles, of a text and in common: shorter texts are alike by chance
 _MOST_HOLDERS = 200
 _PROMPT_WORDS = 3
 
@@ -66,7 +67,7 @@ def answers_in_prompts(cases: Cases) -> Iterator[Finding]:
         ([case.example.answer for case in rows], QUOTED),
         ([_analysis(case.example.answer) for case in rows], QUOTED_ANALYSIS),
     ):
-        answers = shingles(texts, ANSWER_WORDS)
+        answers = shingles(texts, ANSWER_WORDS).rare(max(6, len(rows) // 100))
         sizes = answers.sizes
         answer, prompt, hashes = shared(answers, prompts, _MOST_HOLDERS)
         own = answer == prompt
@@ -76,11 +77,11 @@ def answers_in_prompts(cases: Cases) -> Iterator[Finding]:
             answer.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ hashes, key
         )
         pairs, counts = np.unique(answer[foreign] * len(rows) + prompt[foreign], return_counts=True)
-        for place in np.flatnonzero((quotes > quoted * sizes) & (sizes >= _LEAST)).tolist():
+        for place in np.flatnonzero(quotes >= np.maximum(quoted * sizes, _LEAST)).tolist():
             _keep(held, place, quotes[place] / sizes[place], place)
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
             place, other = divmod(pair, len(rows))
-            if sizes[place] >= _LEAST and count > FOREIGN * sizes[place]:
+            if count >= max(FOREIGN * sizes[place], _LEAST):
                 _keep(held, place, count / sizes[place], other)
     start = 0
     for split, part in cases.items():
@@ -94,10 +95,9 @@ def answers_in_prompts(cases: Cases) -> Iterator[Finding]:
                 f"Answers stand in prompts: {percent(share)} of the answer of {rows[hits[0]].name} in {where}. "
                 "Who reads it there need not forecast."
             )
-            found = finding(
-                "answer-in-prompt", "error", split, [rows[place] for place in hits], len(part), text
-            )
-            yield scored(found, [True] * len(hits))
+            copied = [rows[place] for place in hits]
+            found = finding("answer-in-prompt", "error", split, copied, len(part), text)
+            yield scored(found, [DISAGREES not in case.example.notes for case in copied])
 
 
 def predictions_in_prompts(cases: Cases) -> Iterator[Finding]:

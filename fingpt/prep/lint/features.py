@@ -178,6 +178,8 @@ def _ratios(names: Sequence[str], table: Floats, last: Floats) -> list[Feature]:
             pair = f"{name} / {names[j]}"
             found.append(Feature(rule, pair, (table[i],), (table[j],)))
             found.append(Feature(rule, f"{pair} / {LAST}", (table[i],), (table[j], last)))
+            other = f"{names[j]} / {name} / {LAST}"
+            found.append(Feature(rule, other, (table[j],), (table[i], last)))
             both = (table[i], table[j])
             found.append(Feature(rule, f"{name} × {names[j]} / {LAST}", both, (last,)))
     return found

@@ -40,7 +40,7 @@ TELLING_NEWS = 0.75
 _SHOWN = 4
 
 
-def scan(cases: Cases, places: Mapping[str, int], known_cap: bool) -> Iterator[Finding]:
+def by_effect(cases: Cases, places: Mapping[str, int], known_cap: bool) -> Iterator[Finding]:
     """Findings about numbers, ratios, order, period, lengths and words; none for fewer than 30 rows.
 
     `places`: id of an example → its place in the source. `known_cap`: market capitalisation is an error already.
