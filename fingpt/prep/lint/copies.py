@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from fingpt.prep.facts import Case
 from fingpt.prep.importer import DISAGREES
 from fingpt.prep.lint.cases import Cases, all_cases, finding, percent, scored
-from fingpt.prep.lint.shingles import alike, shared, shingles
+from fingpt.prep.lint.shingles import alike, jaccard, shared, shingles
 from fingpt.runs.manifest import Finding
 
 ANSWER_WORDS = 5
@@ -24,13 +23,16 @@ published rows)."""
 FOREIGN = 0.12
 """Share of an answer, or its analysis, that another prompt may hold beyond what its own has (at most .03 there)."""
 
-SAME_PROMPT, SAME_ANSWER = 0.65, 0.4
-"""Jaccard similarities, without template and dates, from which two rows are one: neighbouring weeks share up to half of
-their prompts and less than a tenth of their answers in the published rows."""
+SAME_PROMPT, ALSO_PROMPT, SAME_ANSWER = 0.65, 0.35, 0.25
+"""Jaccard similarities, without template and dates: two rows are one where their prompts reach the first, or the second
+while their answers reach the third. In the published rows neighbouring weeks share up to .52 of their prompts, and no
+two answers more than .07."""
 
 FEW = 3
 
 _LEAST = 12  # shingles, of a text and in common: shorter texts are alike by chance
+_LEAST_ROW = 16  # shingles of a prompt or an answer that are not the template's
+_SEEN_BEFORE = {("test", "train"), ("test", "validation"), ("validation", "train")}
 _MOST_HOLDERS = 200
 _PROMPT_WORDS = 3
 
@@ -125,41 +127,41 @@ def near_duplicates(cases: Cases) -> Iterator[Finding]:
     """Rows of test or validation that training holds too, under other dates or with small changes."""
     rows = all_cases(cases)
     split_of = [split for split, part in cases.items() for _ in part]
+    twins: dict[int, tuple[int, float]] = {}
+    for one, other, similarity in sorted(_nearly_the_same(rows)):
+        for late, early in ((one, other), (other, one)):
+            if (split_of[late], split_of[early]) in _SEEN_BEFORE:
+                twins.setdefault(late, (early, similarity))
+    start = 0
+    for split, part in cases.items():
+        places = [place for place in sorted(twins) if start <= place < start + len(part)]
+        start += len(part)
+        if places:
+            early, similarity = twins[places[0]]
+            text = (
+                f"Rows that an earlier split holds too, under other dates or with small changes: "
+                f"{rows[places[0]].name} is {rows[early].name} ({percent(similarity)} of the prompts' wording, "
+                "template and dates apart)."
+            )
+            hits = [rows[place] for place in places]
+            found = finding("near-duplicate-in-train", "error", split, hits, len(part), text)
+            pairs = [(rows[place].example, rows[twins[place][0]].example) for place in places]
+            yield scored(found, [(one.margin > 0) == (other.margin > 0) for one, other in pairs])
+
+
+def _nearly_the_same(rows: Sequence[Case]) -> Iterator[tuple[int, int, float]]:
+    """(row, later row, similarity of their prompts) of rows that are one; those that ask the same question apart."""
     most = max(6, len(rows) // 100)
     prompts = shingles([case.example.user for case in rows], _PROMPT_WORDS).rare(most)
-    answers = shingles([case.example.answer for case in rows], _PROMPT_WORDS).rare(most)
-    pairs = {(a, b): s for a, b, s in alike(prompts, SAME_PROMPT, _LEAST)}
-    both = {(a, b): s for a, b, s in alike(answers, SAME_ANSWER, _LEAST)}
-    sets = [np.split(each.hashes, np.cumsum(each.sizes)[:-1]) for each in (prompts, answers)]
-    for (a, b), s in both.items():
-        x, y = sets[0][a], sets[0][b]
-        common = len(np.intersect1d(x, y, assume_unique=True))
-        if min(len(x), len(y)) >= _LEAST and common >= 0.25 * (len(x) + len(y) - common):
-            pairs.setdefault((a, b), s)
-    twins: dict[int, tuple[int, float]] = {}
-    for (a, b), s in sorted(pairs.items()):
-        for late, early in ((a, b), (b, a)):
-            if _seen_before(split_of[late], split_of[early]) and not _asks_the_same(
-                rows[a], rows[b]
-            ):
-                twins.setdefault(late, (early, s))
-    by_split: dict[str, list[int]] = defaultdict(list)
-    for late in sorted(twins):
-        by_split[split_of[late]].append(late)
-    for split, places in by_split.items():
-        early, similarity = twins[places[0]]
-        text = (
-            f"Rows that an earlier split holds too, under other dates or with small changes: "
-            f"{rows[places[0]].name} is {rows[early].name} ({percent(similarity)} of the wording, template and "
-            "dates apart)."
-        )
-        hits = [rows[place] for place in places]
-        right = [
-            (rows[place].example.margin > 0) == (rows[twins[place][0]].example.margin > 0)
-            for place in places
-        ]
-        found = finding("near-duplicate-in-train", "error", split, hits, len(cases[split]), text)
-        yield scored(found, right)
+    answers = shingles([case.example.answer for case in rows], _PROMPT_WORDS).rare(most).sets()
+    for one, other, similarity in alike(prompts, ALSO_PROMPT, _LEAST_ROW):
+        a, b = rows[one].example, rows[other].example
+        if (a.symbol, a.period) == (b.symbol, b.period):
+            continue  # duplicate-question tells of these
+        told = answers[one], answers[other]
+        same_answer = min(map(len, told)) >= _LEAST_ROW and jaccard(*told) >= SAME_ANSWER
+        if similarity >= SAME_PROMPT or same_answer:
+            yield one, other, similarity
 
 
 def _keep(held: dict[int, tuple[float, int]], place: int, share: float, other: int) -> None:
@@ -181,12 +183,3 @@ def _forecast(case: Case) -> tuple[bool, str, bool] | None:
                     up = bool(_UPWARD.fullmatch(match["way"]))
                     return up, words.replace('"', "'"), sure
     return None
-
-
-def _seen_before(late: str, early: str) -> bool:
-    return (late, early) in {("test", "train"), ("test", "validation"), ("validation", "train")}
-
-
-def _asks_the_same(one: Case, other: Case) -> bool:
-    """Whether two rows ask for one symbol and week; duplicate-question tells of these."""
-    return (one.example.symbol, one.example.period) == (other.example.symbol, other.example.period)

@@ -41,6 +41,10 @@ class Shingles:
         """Number of shingles of each text."""
         return np.bincount(self.owner, minlength=self.count)
 
+    def sets(self) -> list[Hashes]:
+        """The shingles of each text, sorted."""
+        return np.split(self.hashes, np.cumsum(self.sizes)[:-1]) if self.count else []
+
     def rare(self, most: int) -> Shingles:
         """Without the shingles that stand in more than `most` texts: what a template repeats tells nothing."""
         _, place, counts = np.unique(self.hashes, return_inverse=True, return_counts=True)
@@ -89,8 +93,7 @@ def alike(texts: Shingles, least: float, least_size: int) -> Iterator[tuple[int,
 
     Candidates meet in a band of MinHash signatures (Broder 1997); their similarity is then computed exactly.
     """
-    ends = np.cumsum(texts.sizes)
-    sets = np.split(texts.hashes, ends[:-1]) if texts.count else []
+    sets = texts.sets()
     rng = np.random.default_rng(_SEED)
     seen: set[tuple[int, int]] = set()
     big = [place for place, each in enumerate(sets) if len(each) >= least_size]
@@ -106,11 +109,15 @@ def alike(texts: Shingles, least: float, least_size: int) -> Iterator[tuple[int,
         for pair in _meeting(keys, big):
             if pair not in seen:
                 seen.add(pair)
-                a, b = sets[pair[0]], sets[pair[1]]
-                common = len(np.intersect1d(a, b, assume_unique=True))
-                similarity = common / (len(a) + len(b) - common)
+                similarity = jaccard(sets[pair[0]], sets[pair[1]])
                 if similarity >= least:
                     yield (*pair, similarity)
+
+
+def jaccard(one: Hashes, other: Hashes) -> float:
+    """Shingles that both texts have, as a share of those that either has; 0 for two empty texts."""
+    common = len(np.intersect1d(one, other, assume_unique=True))
+    return common / max(1, len(one) + len(other) - common)
 
 
 def _meeting(keys: Hashes, texts: Sequence[int]) -> Iterator[tuple[int, int]]:
