@@ -10,6 +10,7 @@ PYTHON  ?= python3#     any Python >= 3.11; only `setup` uses it
 MODEL   ?= tiny-llama31# a file in jobs/configs
 DATA    ?=#             a folder or a file of rows, s3://…, hub:owner/name@revision; empty: the configuration's
 LIMIT   ?=#             rows per split; empty: all
+SEEDS   ?=#             how many seeds to train with, a run each; empty: 1
 SET     ?=#             overrides, "train.lr=1e-4 eval.batch_size=8"; one with a blank in it takes quotes
 RUNS    ?=#             run ids for compare; empty: the newest of each model
 ANSWERS ?=#             a file (.parquet, .jsonl, .csv) with symbol, period, prediction
@@ -36,7 +37,7 @@ DEMO_MODELS := tiny-llama31 tiny-deepseek-r1
 
 # A value is text: make must not expand it, nor a shell read it. So the raw text takes the place of each variable before
 # anything uses it, commands get it in their environment as FINGPT_ARG_<name>, and no recipe contains it.
-VALUES := PYTHON MODEL DATA LIMIT SET RUNS ANSWERS OUT ADAPTER LOCAL DRY_RUN WAIT STORE RUN NAMESPACE DEEP CONFIRM \
+VALUES := PYTHON MODEL DATA LIMIT SEEDS SET RUNS ANSWERS OUT ADAPTER LOCAL DRY_RUN WAIT STORE RUN NAMESPACE DEEP CONFIRM \
 	REGISTRY TAG PUSH PART KUEUE
 COMMANDS := tiny mirror prep train eval run compare collect score demo status logs cancel list verify doctor prune
 unknown := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(filter-out $(VALUES),$(name))))
@@ -122,7 +123,7 @@ lock: setup ## solve pyproject.toml anew into requirements/*.txt, with hashes
 ## Data and models
 
 .PHONY: sample tiny mirror
-sample: setup ## write the shipped sample anew from its seed
+sample: setup ## write the shipped sample, and the rows without a signal, anew from their seeds
 	@$(PY) -m fingpt.synthetic.rows
 tiny: setup ## make the base weights of a tiny MODEL and keep them in the store
 	@$(PY) -m jobs.submit tiny $(mode)
@@ -130,7 +131,7 @@ mirror: export FINGPT_ARG_MODEL := $(if $(model_is_named),$(MODEL))
 mirror: setup ## copy MODEL's base weights and its rows, or DATA=hub:… alone, from the hub into the store, once
 	@$(PY) -m jobs.submit mirror $(mode)
 
-## Runs (MODEL= DATA= LIMIT= SET= STORE=)
+## Runs (MODEL= DATA= LIMIT= SEEDS= SET= STORE=)
 
 .PHONY: prep train eval run
 prep: setup ## read DATA, check it for leaks and split it

@@ -25,8 +25,9 @@ from pydantic import (
 )
 
 from fingpt.errors import ConfigError, MissingInputError, nearest
-from fingpt.leaks import FAULTS
+from fingpt.leaks import checked_allowances
 from fingpt.models import LINEAR_LAYERS, spec
+from fingpt.overrides import apply_override, forget_allowed_leaks, sentence
 from fingpt.reading import Unreadable, parse_yaml
 from fingpt.record import Frozen, canonical_json, sha256_bytes
 
@@ -43,7 +44,13 @@ class PrepConfig(Frozen):
     `hub:owner/name@revision`; submit replaces it by `raw/<hash>`, under which its bytes are in the bucket.
     `split`: `published` takes the source's own train and test, `calendar` cuts all rows by week, `auto` is `published`
     where the source has both splits and `calendar` otherwise; `random` leaks labels and must be allowed with
-    `allow_leaky_split`. `limit`: rows to keep per split. `max_reject_rate`: share of unreadable rows that is tolerated.
+    `allow_leaky_split`. Blocks of whole weeks follow one another as train, embargo, validation, embargo, test;
+    `embargo_weeks` is raised to what the prompts look back or the labels look ahead where that is more. A published
+    split gets its validation weeks from the end of its train; with `validation_weeks` 0 it is taken as it is.
+    `test_weeks`: None for 10, fewer where `origins` share the weeks. Walk-forward: `origins` test blocks of
+    `test_weeks` follow one another, each tests a training on all that lies before it, and `origin` (1, the oldest, to
+    `origins`) says which one this run is; submit makes a run of each. `limit`: rows to keep per split.
+    `max_reject_rate`: share of unreadable rows that is tolerated.
     `allow_leaks`: rule of the leak linter → why its errors may pass; what they touch gets no verdict then.
     """
 
@@ -51,36 +58,18 @@ class PrepConfig(Frozen):
     limit: Positive | None = None
     split: Literal["auto", "published", "calendar", "random"] = "auto"
     allow_leaky_split: bool = False
-    embargo_weeks: Annotated[int, Field(ge=1)] = 1
-    test_weeks: Positive = 10
-    validation_weeks: Annotated[int, Field(ge=0)] = 0
+    embargo_weeks: Annotated[int, Field(ge=1)] = 4
+    test_weeks: Positive | None = None
+    validation_weeks: Annotated[int, Field(ge=0)] = 4
+    origins: Annotated[int, Field(ge=4)] | None = None
+    origin: Positive | None = None
     max_reject_rate: Fraction = 0.01
     allow_leaks: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("allow_leaks")
     @classmethod
     def _leaks_are_known_and_have_a_reason(cls, allowed: dict[str, str]) -> dict[str, str]:
-        for rule, reason in allowed.items():
-            if rule not in FAULTS:
-                raise ValueError(
-                    f"prep.allow_leaks: '{rule[:80]}' is no rule of the leak linter; "
-                    f"{nearest(rule, FAULTS)}"
-                )
-            if not reason.strip():
-                raise ValueError(
-                    f"prep.allow_leaks.{rule} needs a reason, which every report then shows"
-                )
-        return allowed
-
-    @model_serializer(mode="wrap")
-    def _as_before_where_nothing_is_allowed(
-        self, fields: SerializerFunctionWrapHandler
-    ) -> dict[str, Any]:
-        """A run that allows no leak is written, and hashed, as before any could be."""
-        plain: dict[str, Any] = fields(self)
-        if not self.allow_leaks:
-            del plain["allow_leaks"]
-        return plain
+        return checked_allowances(allowed)
 
     @model_validator(mode="after")
     def _random_split_is_allowed(self) -> Self:
@@ -90,6 +79,32 @@ class PrepConfig(Frozen):
                 "with prep.allow_leaky_split=true"
             )
         return self
+
+    @model_validator(mode="after")
+    def _origins_are_cut_by_week(self) -> Self:
+        if self.origins and self.split not in ("auto", "calendar"):
+            raise ValueError(
+                f"prep.origins cuts all rows by week several times, and prep.split={self.split} does not; "
+                "use prep.split=calendar"
+            )
+        if self.origin and self.origin > (self.origins or 0):
+            wanted = (
+                f"there are {self.origins} origins" if self.origins else "prep.origins is not set"
+            )
+            raise ValueError(
+                f"prep.origin={self.origin} names no origin: {wanted}; set prep.origin from 1 to prep.origins, "
+                "or leave it out for all of them"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run of a single split that allows no leak is hashed as before there was anything else."""
+        plain: dict[str, Any] = fields(self)
+        for name in ("origins", "origin", "allow_leaks"):
+            if not plain[name]:
+                del plain[name]
+        return plain
 
 
 class LoraConfig(Frozen):
@@ -336,9 +351,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"{path} {fault}; write plain settings, as in jobs/configs.") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold a mapping of settings at its top level.")
-    _forget_allowed_leaks(data, overrides)
+    forget_allowed_leaks(data, overrides)
     for override in overrides:
-        _apply(data, override)
+        apply_override(data, override, RunConfig)
     return parse_config(data, where=str(path))
 
 
@@ -347,85 +362,5 @@ def parse_config(data: Mapping[str, Any], where: str) -> RunConfig:
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
-        faults = "; ".join(_sentence(dict(fault)) for fault in error.errors())
+        faults = "; ".join(sentence(dict(fault), RunConfig) for fault in error.errors())
         raise ConfigError(f"{where}: {faults}.") from None
-
-
-def _forget_allowed_leaks(data: dict[str, Any], overrides: Sequence[str]) -> None:
-    """A file allows leaks of the rows that it names: other rows, named by an override, have to be judged anew."""
-    prep = data.get("prep")
-    sources = [
-        value
-        for key, _, value in (o.partition("=") for o in overrides)
-        if key.strip() == "prep.source"
-    ]
-    if isinstance(prep, dict) and sources and sources[-1] != prep.get("source"):
-        prep.pop("allow_leaks", None)
-
-
-def _apply(data: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise ConfigError(f"Override '{override}' must look like 'train.lr=1e-4'.")
-    node = data
-    for depth, part in enumerate(parts[:-1], start=1):
-        child = node.setdefault(part, {})
-        if not isinstance(child, dict):
-            raise ConfigError(
-                f"Override '{override}': '{'.'.join(parts[:depth])}' is a value, not a section."
-            )
-        node = child
-    node[parts[-1]] = text if _is_text(parts) else _scalar(text)
-
-
-def _is_text(parts: Sequence[str]) -> bool:
-    """Whether the setting of that name is plain text, such as a path, in which YAML would see comments or numbers."""
-    model: Any = RunConfig
-    for part in parts:
-        fields = getattr(model, "model_fields", {})
-        if part not in fields:
-            return bool(model == dict[str, str])
-        model = fields[part].annotation
-    return model in (str, str | None)
-
-
-def _scalar(text: str) -> Any:
-    """YAML's reading of `text`, with `1e-4` as the number people mean (YAML 1.1 wants `1.0e-4`)."""
-    try:
-        value = parse_yaml(text)
-    except Unreadable:
-        return text
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _sentence(fault: dict[str, Any]) -> str:
-    path = ".".join(str(part)[:80] for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return (
-            f"'{path}' is no setting; {nearest(fault['loc'][-1], _known_keys(fault['loc'][:-1]))}"
-        )
-    message = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
-    message = message if len(message) <= 400 else f"{message[:400]}…"
-    if fault["type"] == "missing":
-        return f"'{path}' is missing"
-    if fault["type"] == "value_error":
-        return message
-    return f"'{path}' is {_shown(fault['input'])}, but {message[0].lower()}{message[1:]}"
-
-
-def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:80]}…"
-
-
-def _known_keys(section: Sequence[int | str]) -> list[str]:
-    model: Any = RunConfig
-    for part in section:
-        model = model.model_fields[str(part)].annotation
-    return list(model.model_fields)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fingpt.errors import nearest
+
 Touched = Literal["forecast", "text"]
 """`forecast`: direction, size, probabilities and loss; `text`: likeness to the reference answers (ROUGE)."""
 
@@ -77,3 +79,17 @@ FAULTS: dict[str, Fault] = {
     "few-test-weeks": Fault(),
 }
 """Rule → its fault, for every rule that the linter has."""
+
+
+def checked_allowances(allowed: dict[str, str]) -> dict[str, str]:
+    """`allowed` (rule → reason) as it is; ValueError where a rule is none of the linter's or has no reason."""
+    for rule, reason in allowed.items():
+        if rule not in FAULTS:
+            raise ValueError(
+                f"prep.allow_leaks: '{rule[:80]}' is no rule of the leak linter; {nearest(rule, FAULTS)}"
+            )
+        if not reason.strip():
+            raise ValueError(
+                f"prep.allow_leaks.{rule} needs a reason, which every report then shows"
+            )
+    return allowed

@@ -28,7 +28,7 @@ def main(
         store, run_id = locate(run)
         frozen = load_run(store, run_id, sha256)
         if local:
-            LocalBackend(store).execute(frozen, frozen.stages)
+            LocalBackend(store).execute([frozen], frozen.stages)
             return
         from fingpt.cluster.api.cluster import Cluster
         from fingpt.cluster.drive import drive

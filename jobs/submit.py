@@ -1,5 +1,6 @@
 """Freeze a run and carry out its stages: `python -m jobs.submit prep|train|eval|run --model MODEL [--data …]`.
 
+SEEDS=3 makes three runs, which differ in their seed, and `prep.origins` a run for each origin of a walk-forward.
 `mirror` brings base weights and rows from the hub into the store, `tiny` makes the weights of a tiny model. Where: this
 machine with `--mode local`, or when the store is a folder; else the cluster of the current kube context.
 """
@@ -29,11 +30,14 @@ from fingpt.config import (
 from fingpt.errors import ConfigError
 from fingpt.models import ModelSpec, spec
 from fingpt.runs.backend import Backend, Mode
+from fingpt.runs.family import members
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.stage import guarded
 from fingpt.storage import ObjectStore, open_store
 from fingpt.weights.base import require_origin
 from jobs import CONFIGS
+
+MOST_SEEDS = 100
 
 
 class Verb(StrEnum):
@@ -49,12 +53,13 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a person asked for; `settings` are overrides, those of DATA and LIMIT among them."""
+    """What a person asked for; `settings` are overrides, those of DATA and LIMIT among them; `seeds` counts them."""
 
     verb: Verb
     model: str
     data: str
     settings: tuple[str, ...]
+    seeds: int
     mode: Mode
     environment: Environment
 
@@ -98,7 +103,10 @@ def main(
         words = [word for text in set_ or [argument("SET")] for word in split_words(text, "SET")]
         words += [f"prep.source={data}"] if data.strip() else []
         words += [f"prep.limit={limit}"] if limit.strip() else []
-        asked = Asked(verb, model.strip(), data.strip(), tuple(words), mode, environment)
+        asked = Asked(
+            *(verb, model.strip(), data.strip(), tuple(words)),
+            *(count_of(argument("SEEDS")), mode, environment),
+        )
         special = {Verb.MIRROR: mirror, Verb.TINY: make_tiny}
         printed = special.get(verb, carry_out)(asked)
         if printed:
@@ -134,22 +142,41 @@ def mirror(asked: Asked) -> str:
     return "---\n".join(filter(None, printed))
 
 
+def count_of(seeds: str) -> int:
+    """How many seeds the text asks for, one where it is blank; ConfigError when it is no count."""
+    text = seeds.strip() or "1"
+    if not text.isdecimal() or not 0 < int(text) <= MOST_SEEDS:
+        raise ConfigError(f"SEEDS={quote(text)} is no number of seeds from 1 to {MOST_SEEDS}.")
+    return int(text)
+
+
 def carry_out(asked: Asked) -> str:
-    """Freeze a run and carry out its stages; returns what is to be printed."""
+    """Freeze the runs and carry out their stages; returns what is to be printed."""
     adapter = argument("ADAPTER")
     config = asked.config(*([f"eval.adapter={adapter}"] if adapter.strip() else []))
-    _require_use(config, asked.verb)
+    _require_use(config, asked)
     backend = asked.backend()
     if config.eval.adapter and asked.mode is not Mode.DRY_RUN:
         config = freeze_adapter(open_store(asked.environment.store), config, asked.environment)
-    run = backend.freeze(config)
-    return backend.execute(run, stages_of(run, asked.verb), follow=asked.mode is Mode.WAIT)
+    runs: list[Run] = []
+    for member in members(config, asked.seeds):
+        # The first has brought the rows into the store; the others name them there.
+        prep = member.prep.model_copy(update={"source": runs[0].config.prep.source} if runs else {})
+        runs.append(backend.freeze(member.model_copy(update={"prep": prep})))
+    follow = asked.mode is Mode.WAIT
+    return backend.execute(runs, stages_of(runs[0], asked.verb), follow=follow)
 
 
-def _require_use(config: RunConfig, verb: Verb) -> None:
-    if config.eval.adapter and verb is Verb.TRAIN:
+def _require_use(config: RunConfig, asked: Asked) -> None:
+    if not config.eval.adapter:
+        return
+    if asked.verb is Verb.TRAIN:
         raise ConfigError(
             "ADAPTER names an adapter to evaluate, so there is nothing to train: make eval ADAPTER=…."
+        )
+    if asked.seeds > 1:
+        raise ConfigError(
+            "ADAPTER names one adapter, whose answers no seed changes; leave SEEDS out, or train adapters of your own."
         )
 
 

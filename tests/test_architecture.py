@@ -27,7 +27,7 @@ STAGES = {"prep", "train", "eval", "report", "cluster"}
 LAYERS = (
     {"errors", "streams"},
     {"record", "log", "reading"},
-    {"models", "leaks"},
+    {"models", "leaks", "overrides"},
     {"config"},
     {"hardware"},
     {"metrics", "parquet"},

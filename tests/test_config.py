@@ -59,6 +59,13 @@ def test_an_override_replaces_one_value_and_keeps_the_rest(tmp_path):
         ("prep.allow_leaks.market-cap-canry=known", ["did you mean 'market-cap-canary'"]),
         ("prep.allow_leaks.market-cap-canary= ", ["market-cap-canary needs a reason"]),
         ("prep.allow_leaks=true", ["prep.allow_leaks"]),
+        ("prep.origins=3", ["prep.origins", "greater than or equal to 4"]),
+        ("prep.origin=1", ["prep.origin=1", "prep.origins is not set"]),
+        ("prep={origins: 4, origin: 5}", ["prep.origin=5", "there are 4 origins"]),
+        (
+            "prep={origins: 4, split: published}",
+            ["prep.split=published", "use prep.split=calendar"],
+        ),
         ("seed=-1", ["seed"]),
     ],
 )
@@ -68,6 +75,12 @@ def test_a_wrong_setting_is_named_with_what_was_expected(tmp_path, override, wor
         load_config(path, [override])
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert caught.value.exit_code == 64
+
+
+def test_a_run_of_a_single_split_is_hashed_as_before_there_were_origins():
+    before = {"embargo_weeks": 1, "test_weeks": 10, "validation_weeks": 0}
+    config = RunConfig.model_validate({"model": "tiny-llama31", "prep": before})
+    assert config.sha256 == "5985301d1c3f8861626f6beec71128f7f49bb69c9efcbbc81fc15cc8cf016efd"
 
 
 def test_zero_one_adam_is_refused_with_one_rank_and_taken_with_two():

@@ -12,7 +12,7 @@ from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.follow import blocked, finish
 from fingpt.cluster.job import DRIVE, to_yaml
 from fingpt.config import Environment, RunConfig
-from fingpt.errors import ConfigError, Interrupted
+from fingpt.errors import ConfigError, Interrupted, StageFailedError
 from fingpt.models import ModelSpec, spec
 from fingpt.runs.backend import Backend, Mode
 from fingpt.runs.freeze import freeze
@@ -71,40 +71,66 @@ class ClusterBackend:
             drive.bring_rows(self._cluster, self._store, source, self._site, blocked)
         return ""
 
-    def execute(self, run: Run, stages: Sequence[Stage], *, follow: bool) -> str:
-        """Create the Job of one stage, or of drive for several, which is always followed.
+    def execute(self, runs: Sequence[Run], stages: Sequence[Stage], *, follow: bool) -> str:
+        """Create each run's Job of one stage, or of drive for several stages, which is always followed.
 
-        Ctrl-C while following leaves the Jobs alone and says how to come back.
+        All Jobs are created before the first is followed, so whoever leaves then leaves nothing undone: Ctrl-C while
+        following leaves them alone and says how to come back. One that fails does not keep the others from being
+        followed; the first failure is raised at the end.
         """
         if self._dry_run:
-            return self._plan(run, stages)
+            return self._plan(runs, stages)
         whole = len(stages) > 1
-        self._announce(run=run.id, stages=", ".join(stages))
-        if all(finished(self._store, run, stage) is not None for stage in stages):
-            log.event("already complete, nothing to do", run=run.id)
-            return run.id
-        drive.require_inputs(self._store, run, stages)
+        left = [run for run in runs if self._is_left(run, stages)]
+        for run in left:
+            drive.require_inputs(self._store, run, stages)
         name = DRIVE if whole else str(stages[0])
-        (job,) = drive.plan(run, [name], self._site, self._store.uri)
-        drive.start(self._cluster, job)
+        for run in left:
+            (job,) = drive.plan(run, [name], self._site, self._store.uri)
+            drive.start(self._cluster, job)
         if not follow and not whole:
-            log.event("submitted", run=run.id, next=f"make status RUN={run.id}")
-            return run.id
-        work = (
-            drive.run_work(self._store, run)
-            if whole
-            else drive.stage_work(self._store, run, stages[0])
-        )
-        with _detachable(f"{run.id} goes on", f"make status RUN={run.id} or the same command"):
-            finish(self._cluster, work, blocked)
-        return run.id
+            for run in left:
+                log.event("submitted", run=run.id, next=f"make status RUN={run.id}")
+        else:
+            self._follow(left, None if whole else stages[0])
+        return "\n".join(run.id for run in runs)
 
-    def _plan(self, run: Run, stages: Sequence[Stage]) -> str:
+    def _is_left(self, run: Run, stages: Sequence[Stage]) -> bool:
+        """Whether something of `stages` is to be done, which is logged."""
+        self._announce(run=run.id, stages=", ".join(stages))
+        done = all(finished(self._store, run, stage) is not None for stage in stages)
+        if done:
+            log.event("already complete, nothing to do", run=run.id)
+        return not done
+
+    def _follow(self, runs: Sequence[Run], stage: Stage | None) -> None:
+        """Follow the Jobs of `stage`, or of drive for None, one after the other to their ends."""
+        failures: list[StageFailedError] = []
+        names = " ".join(run.id for run in runs)
+        first = f"make status RUN={runs[0].id}" if runs else ""
+        for run in runs:
+            work = (
+                drive.stage_work(self._store, run, stage)
+                if stage
+                else drive.run_work(self._store, run)
+            )
+            with _detachable(f"{names} goes on", f"{first} or the same command"):
+                try:
+                    finish(self._cluster, work, blocked)
+                except StageFailedError as fault:
+                    failures.append(fault)
+                    if len(runs) > 1:
+                        log.warning(str(fault), run=run.id)
+        if failures:
+            raise failures[0]
+
+    def _plan(self, runs: Sequence[Run], stages: Sequence[Stage]) -> str:
         """The Jobs as YAML documents."""
-        whole, model = len(stages) > 1, spec(run.config.model)
+        whole, model = len(stages) > 1, spec(runs[0].config.model)
         names = [*map(str, stages), *([DRIVE] if whole else [])]
         jobs = [drive.plan_base(model, self._site)] if whole and model.tiny else []
-        jobs += drive.plan(run, names, self._site, self._store.uri)
+        for run in runs:
+            jobs += drive.plan(run, names, self._site, self._store.uri)
         return "---\n".join(map(to_yaml, jobs))
 
     def _require_same_store(self) -> None:

@@ -1,30 +1,47 @@
 """Which example goes to train, validation and test. Pure; everything left out is counted.
 
-`published` takes the source's splits as they are. `calendar` cuts all rows by week of their forecast, the newest weeks
-for test, and drops an embargo between blocks. `random` prints test answers inside training prompts (each prompt states
-the returns of the weeks before it), so it has to be allowed explicitly, and the data set is marked leaky.
+`calendar` cuts all rows by week: train, embargo, validation, embargo, test. `published` takes the source's test rows as
+they are, cuts validation weeks from the end of its train, and is checked as if it had been cut here. `random` prints
+test answers inside training prompts (each prompt states the returns of the weeks before it), so it has to be allowed
+explicitly, and the data set is marked leaky; so is a published split that turns out to be random.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
 
 from fingpt.config import PrepConfig
 from fingpt.errors import ConfigError, DataError
+from fingpt.prep.blocks import (
+    Shape,
+    cut,
+    cut_before,
+    fitting_shape,
+    interleaving,
+    least_embargo,
+    purged,
+    weeks_of,
+)
 from fingpt.prompts.examples import Example
 from fingpt.rows.layout import SPLITS
 
+TEST_WEEKS = 10
 _TEST_SHARE = 0.2  # of a random split, as the reference pipeline has it
+
+_INTERLEAVED = 0.1
+"""Above this share of pairs in which the train row is not older than the test row nobody has cut by date."""
 
 Rows = Mapping[str, Sequence[Example]]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Examples per split, in the order (end of week, symbol, id); `dropped` counts readable rows left out, by rule."""
+    """Examples per split, in the order (end of week, symbol, id); `dropped` counts readable rows left out, by rule.
+
+    `embargo_weeks`: the gap that was kept between blocks, 0 for none. `origin` of `origins`: the walk-forward block.
+    """
 
     rule: str
     leaky: bool
@@ -32,6 +49,9 @@ class Split:
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
     dropped: dict[str, int] = field(default_factory=dict)
+    embargo_weeks: int = 0
+    origin: int | None = None
+    origins: int | None = None
 
     def parts(self) -> dict[str, tuple[Example, ...]]:
         """The splits by name, train first."""
@@ -41,23 +61,18 @@ class Split:
 def split_rows(rows: Rows, config: PrepConfig, seed: int) -> Split:
     """Split `rows` (split name of the source → examples) by the rule of `config`, then apply its `limit`.
 
-    `seed` matters for `random` alone. Raises ConfigError when a random split was not allowed, or validation weeks
-    are asked of a published split; DataError when train or test (or a validation block asked for) is empty.
+    `seed` matters for a random split alone. Raises ConfigError when a random split was not allowed, or no origin is
+    chosen; DataError when the rows span too few weeks, or a block is empty.
     """
     rule = _rule(rows, config)
     if rule == "published":
-        split = _published(rows, config)
+        split = _published(rows, config, seed)
     elif rule == "calendar":
         split = _calendar(rows, config)
     else:
-        split = _random(rows, config, seed)
+        split = _random(_pool(rows), config, seed)
     _check_no_empty(split, config)
     return _limited(split, config.limit)
-
-
-def week_number(example: Example) -> int:
-    """Number of the calendar week, Sunday to Saturday, in which the forecast starts."""
-    return example.start.toordinal() // 7
 
 
 def order(example: Example) -> tuple[str, str, str]:
@@ -68,7 +83,8 @@ def order(example: Example) -> tuple[str, str, str]:
 def _rule(rows: Rows, config: PrepConfig) -> str:
     if config.split != "auto":
         return config.split
-    return "published" if rows.get("train") and rows.get("test") else "calendar"
+    published = rows.get("train") and rows.get("test") and not config.origins
+    return "published" if published else "calendar"
 
 
 def _pool(rows: Rows) -> list[Example]:
@@ -77,59 +93,141 @@ def _pool(rows: Rows) -> list[Example]:
     return sorted(unique.values(), key=order)
 
 
-def _published(rows: Rows, config: PrepConfig) -> Split:
-    if config.validation_weeks and not rows.get("validation"):
-        raise ConfigError(
-            "prep.validation_weeks needs prep.split=calendar: a published split is taken as it is, and this source has "
-            "no validation file."
-        )
+def _published(rows: Rows, config: PrepConfig, seed: int) -> Split:
+    """The source's own split, purged of overlaps; a random one is refused like one of ours."""
     train, validation, test = (tuple(sorted(rows.get(name, ()), key=order)) for name in SPLITS)
-    return Split("published", False, train, validation, test)
+    mixed = interleaving((*train, *validation), test)
+    if mixed > _INTERLEAVED:
+        share = f"in {100 * mixed:.0f} % of its pairs of a train and a test row the test row is not the newer one"
+        _require_leaky_allowed(config, f"The source's own split is random ({share}): it")
+        if not validation and config.validation_weeks:
+            train, validation = _drawn(train, _validation_rows(train, config), seed)
+        return Split("published, random", True, train, validation, test)
+    kept = purged(train, (*validation, *test))
+    tuned = purged(validation, test)
+    lost = len(train) - len(kept) + len(validation) - len(tuned)
+    if validation or not config.validation_weeks or not kept or not test:
+        return Split("published", False, kept, tuned, test, _counted(purge=lost))
+    least = least_embargo((*kept, *test))
+    shape = Shape(0, config.validation_weeks, max(config.embargo_weeks, least))
+    cut_off = cut_before(kept, test, shape)
+    if not cut_off.train:
+        raise DataError(_too_short_published(kept, test, shape, least))
+    return Split(
+        "published, validation cut from its train",
+        False,
+        purged(cut_off.train, cut_off.validation),
+        cut_off.validation,
+        test,
+        _counted(purge=lost, embargo=cut_off.embargoed),
+        embargo_weeks=shape.embargo,
+    )
 
 
 def _calendar(rows: Rows, config: PrepConfig) -> Split:
-    """Newest weeks to test, the embargo dropped, then validation and another embargo, the rest to train.
-
-    An embargo of k weeks keeps every earlier forecast's end at least k weeks before the block's first start.
-    """
-    rest, dropped = _pool(rows), 0
-    blocks: dict[str, tuple[Example, ...]] = {"validation": (), "test": ()}
-    for name, size in (("test", config.test_weeks), ("validation", config.validation_weeks)):
-        weeks = sorted({week_number(example) for example in rest})
-        if not size:
-            continue
-        if len(weeks) <= size:
-            raise DataError(
-                f"The rows span {len(weeks)} weeks before the {name} block of {size} is cut: nothing is left for "
-                f"training; lower prep.{name}_weeks or bring more weeks."
-            )
-        first = weeks[-size]
-        blocks[name] = tuple(example for example in rest if week_number(example) >= first)
-        start = min(example.start for example in blocks[name])
-        last_end = start - timedelta(weeks=config.embargo_weeks)
-        before = [example for example in rest if week_number(example) < first]
-        rest = [example for example in before if example.end <= last_end]
-        dropped += len(before) - len(rest)
-    return Split(
-        "calendar", leaky=False, train=tuple(rest), **blocks, dropped=_counted(embargo=dropped)
-    )
-
-
-def _random(rows: Rows, config: PrepConfig, seed: int) -> Split:
-    if not config.allow_leaky_split:
+    """Newest weeks to test, an embargo, validation, another embargo, the rest to train."""
+    if config.origins and not config.origin:
         raise ConfigError(
-            "prep.split=random prints test answers inside training prompts; use prep.split=calendar, or allow it "
-            "with prep.allow_leaky_split=true."
+            f"prep.origins={config.origins} is one run for each origin; name one: prep.origin from 1 to "
+            f"{config.origins} (make run starts all of them)."
         )
     pool = _pool(rows)
-    test = set(random.Random(seed).sample(range(len(pool)), round(_TEST_SHARE * len(pool))))
+    least = least_embargo(pool)
+    embargo = max(config.embargo_weeks, least)
+    origins = config.origins or 1
+    size = config.test_weeks or _test_weeks(pool, config.validation_weeks, embargo, origins)
+    later = size * (origins - (config.origin or 1))
+    shape = Shape(size, config.validation_weeks, embargo, later)
+    oldest = replace(shape, later=size * (origins - 1))
+    if not cut(pool, oldest).train:
+        raise DataError(_too_short(pool, oldest, origins, least))
+    blocks = cut(pool, shape)
+    tuned = purged(blocks.validation, blocks.test)
+    train = purged(blocks.train, (*blocks.validation, *blocks.test))
+    lost = len(blocks.train) - len(train) + len(blocks.validation) - len(tuned)
     return Split(
-        "random",
-        leaky=True,
-        train=tuple(example for place, example in enumerate(pool) if place not in test),
-        validation=(),
-        test=tuple(example for place, example in enumerate(pool) if place in test),
+        "calendar",
+        False,
+        train,
+        tuned,
+        blocks.test,
+        _counted(embargo=blocks.embargoed, purge=lost, later=blocks.later),
+        embargo_weeks=embargo,
+        origin=config.origin,
+        origins=config.origins,
     )
+
+
+def _test_weeks(pool: Sequence[Example], validation: int, embargo: int, origins: int) -> int:
+    """Weeks of a test block where none are set; those of origins leave half of the weeks to the oldest's train."""
+    if origins == 1:
+        return TEST_WEEKS
+    left = weeks_of(pool) - validation - embargo * (2 if validation else 1)
+    return min(TEST_WEEKS, max(1, left // 2 // origins))
+
+
+def _too_short(pool: Sequence[Example], shape: Shape, origins: int, least: int) -> str:
+    blocks = f"{shape.test} test weeks" if origins == 1 else f"{origins} × {shape.test} test weeks"
+    spent = f"{blocks}, {shape.validation} validation weeks and embargoes of {shape.embargo} weeks"
+    best = fitting_shape(pool, shape, origins, least)
+    text = f"The rows span {weeks_of(pool)} weeks, and {spent} leave none for training; "
+    if best is None:
+        return f"{text}bring more weeks."
+    ways = {"test": best.test, "validation": best.validation, "embargo": best.embargo}
+    given = {"test": shape.test, "validation": shape.validation, "embargo": shape.embargo}
+    words = [f"prep.{name}_weeks={weeks}" for name, weeks in ways.items() if weeks != given[name]]
+    return f'{text}set SET="{" ".join(words)}", or bring more weeks.'
+
+
+def _too_short_published(
+    train: Sequence[Example], test: tuple[Example, ...], shape: Shape, least: int
+) -> str:
+    shapes = [
+        Shape(0, validation, embargo)
+        for embargo in range(shape.embargo, least - 1, -1)
+        for validation in range(shape.validation, 0, -1)
+    ]
+    best = next((one for one in shapes if cut_before(train, test, one).train), None)
+    text = (
+        f"The published train rows span {weeks_of(train)} weeks, and {shape.validation} validation weeks and "
+        f"embargoes of {shape.embargo} weeks leave none for training; "
+    )
+    fewer = (
+        f'set SET="prep.validation_weeks={best.validation} prep.embargo_weeks={best.embargo}", or '
+        if best
+        else "set "
+    )
+    return f"{text}{fewer}SET=prep.validation_weeks=0 to take the published split as it is."
+
+
+def _random(pool: Sequence[Example], config: PrepConfig, seed: int) -> Split:
+    _require_leaky_allowed(config, "prep.split=random")
+    train, test = _drawn(pool, round(_TEST_SHARE * len(pool)), seed)
+    train, validation = _drawn(train, _validation_rows(train, config), seed)
+    return Split("random", True, train, validation, test)
+
+
+def _require_leaky_allowed(config: PrepConfig, what: str) -> None:
+    if not config.allow_leaky_split:
+        raise ConfigError(
+            f"{what} prints test answers inside training prompts; use prep.split=calendar, or allow it with "
+            "prep.allow_leaky_split=true."
+        )
+
+
+def _validation_rows(train: Sequence[Example], config: PrepConfig) -> int:
+    """As many rows as the validation weeks have on average; fewer where they would be half of train or more."""
+    weeks = max(1, weeks_of(train))
+    return min(round(len(train) * config.validation_weeks / weeks), len(train) // 2)
+
+
+def _drawn(
+    rows: Sequence[Example], count: int, seed: int
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """The rows that are left, and `count` rows drawn at random, both in order."""
+    chosen = set(random.Random(seed).sample(range(len(rows)), count))
+    left = tuple(one for place, one in enumerate(rows) if place not in chosen)
+    return left, tuple(one for place, one in enumerate(rows) if place in chosen)
 
 
 def _check_no_empty(split: Split, config: PrepConfig) -> None:
@@ -137,9 +235,11 @@ def _check_no_empty(split: Split, config: PrepConfig) -> None:
     for name in wanted:
         if not split.parts()[name]:
             kept = ", ".join(f"{part} {len(found)}" for part, found in split.parts().items())
+            left = ", ".join(f"{rule} {count}" for rule, count in split.dropped.items())
             raise DataError(
-                f"The {name} split is empty under the rule '{split.rule}' (rows: {kept}); bring rows for it, or set "
-                "prep.split=calendar and fitting prep.test_weeks."
+                f"The {name} split is empty under the rule '{split.rule}' (rows: {kept}"
+                f"{f'; left out: {left}' if left else ''}); bring rows for it, or set prep.split=calendar and fitting "
+                "prep.test_weeks."
             )
 
 
@@ -148,8 +248,8 @@ def _limited(split: Split, limit: int | None) -> Split:
     if limit is None:
         return split
     parts = {name: evenly_spaced(part, limit) for name, part in split.parts().items()}
-    cut = sum(len(part) for part in split.parts().values()) - sum(map(len, parts.values()))
-    return Split(split.rule, split.leaky, **parts, dropped={**split.dropped, **_counted(limit=cut)})
+    lost = sum(len(part) for part in split.parts().values()) - sum(map(len, parts.values()))
+    return replace(split, **parts, dropped={**split.dropped, **_counted(limit=lost)})
 
 
 def evenly_spaced(rows: Sequence[Example], count: int) -> tuple[Example, ...]:
@@ -163,8 +263,3 @@ def evenly_spaced(rows: Sequence[Example], count: int) -> tuple[Example, ...]:
 
 def _counted(**counts: int) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
-
-
-def weeks_of(rows: Sequence[Example]) -> int:
-    """Number of distinct forecast weeks: the effective sample, as rows of one week share the market."""
-    return len({week_number(example) for example in rows})

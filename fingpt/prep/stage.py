@@ -12,14 +12,16 @@ from importlib.metadata import version
 
 from fingpt import log
 from fingpt.leaks import FAULTS
+from fingpt.prep.blocks import weeks_of
 from fingpt.prep.charts import draw
 from fingpt.prep.importer import Imported, import_rows
 from fingpt.prep.lint import VERSION as LINT_VERSION
 from fingpt.prep.lint import lint
 from fingpt.prep.lint.allow import allowed_leaks, refuse
 from fingpt.prep.page import Page, render_page, shown_rows
+from fingpt.prep.shared import taken_over
 from fingpt.prep.source import read_rows
-from fingpt.prep.split import Split, split_rows, weeks_of
+from fingpt.prep.split import Split, split_rows
 from fingpt.prep.views import model_views
 from fingpt.prompts.examples import encode_jsonl
 from fingpt.record import FileRef, canonical_json, sha256_bytes
@@ -38,6 +40,9 @@ def body(ctx: Context) -> PrepManifest:
     Raises ConfigError, DataError (also for a leak that is not allowed), MissingInputError, StorageError,
     TransientError.
     """
+    made = taken_over(ctx)
+    if made is not None:
+        return made
     config, clock = ctx.run.config.prep, time.monotonic()
     imported = import_rows(read_rows(config.source, ctx.store, ctx.scratch), config.max_reject_rate)
     log.event("rows read", rows=imported.read, refused=len(imported.rejects), source=config.source)
@@ -74,7 +79,9 @@ def body(ctx: Context) -> PrepManifest:
 
 def _log_findings(split: Split, findings: tuple[Finding, ...]) -> None:
     counts = {name: len(part) for name, part in split.parts().items()}
-    log.event("split", rule=split.rule, **counts, **split.dropped)
+    log.event(
+        "split", rule=split.rule, embargo_weeks=split.embargo_weeks, **counts, **split.dropped
+    )
     for found in findings:
         if found.severity != "info":
             emit = log.warning if found.severity == "error" else log.event
@@ -103,6 +110,14 @@ def _describe(
         leaky=split.leaky,
         counts={name: len(part) for name, part in split.parts().items()},
         weeks={name: weeks_of(part) for name, part in split.parts().items()},
+        dates={
+            name: (min(one.start for one in part), max(one.end for one in part))
+            for name, part in split.parts().items()
+            if part
+        },
+        embargo_weeks=split.embargo_weeks,
+        origin=split.origin,
+        origins=split.origins,
         rejects=imported.reasons,
         dropped=split.dropped,
         notes=notes,

@@ -35,5 +35,5 @@ class Backend(Protocol):
     def bring_rows(self, source: str) -> str:
         """Bring rows from the hub into the store; waits for the end."""
 
-    def execute(self, run: Run, stages: Sequence[Stage], *, follow: bool) -> str:
-        """Carry out `stages` of `run` in order; `follow` waits for a single stage too."""
+    def execute(self, runs: Sequence[Run], stages: Sequence[Stage], *, follow: bool) -> str:
+        """Carry out `stages` of every one of `runs`, of each in order; `follow` waits for a single stage too."""

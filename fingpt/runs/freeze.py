@@ -28,9 +28,14 @@ from fingpt.storage import ObjectStore, open_store
 from fingpt.storage.files import translate_os_errors
 
 SAMPLE = Path(__file__).parent.parent / "synthetic" / "sample"
-"""Folder of the synthetic rows that the source `sample` names."""
+"""Folder of the synthetic rows that the source `sample` names: news tell the next week's direction."""
 
-WAYS = f"a folder with {LAYOUTS}, or such a file; s3://bucket/prefix; hub:owner/name@revision; or 'sample'"
+NOISE = SAMPLE.parent / "noise"
+"""Folder of the synthetic rows that the source `noise` names: nothing in them tells anything."""
+
+_SHIPPED = {"sample": SAMPLE, "noise": NOISE}
+
+WAYS = f"a folder with {LAYOUTS}, or such a file; s3://bucket/prefix; hub:owner/name@revision; 'sample' or 'noise'"
 
 _MAX_FILES = 10_000
 
@@ -88,13 +93,13 @@ class Gathered:
 
 
 def gather(source: str, scratch: Path, beside: Path | None = None) -> Gathered:
-    """The files of a folder, a file, an s3:// prefix or object, or `sample`, copied to `scratch`.
+    """The files of a folder, a file, an s3:// prefix or object, or a shipped set, copied to `scratch`.
 
     `beside` is a file in the folder that is known to be no source. Raises what `freeze_source` does.
     """
     if source.startswith("s3://"):
         return _gather_remote(source, scratch)
-    path = SAMPLE if source == "sample" else local_path(source)
+    path = _SHIPPED.get(source) or local_path(source)
     if path.is_file():
         return Gathered(single_file(path.name), _copier(path.parent, scratch), "")
     if not path.is_dir():

@@ -42,11 +42,22 @@ class LocalBackend:
         self._process("mirror", "--data", source)
         return ""
 
-    def execute(self, run: Run, stages: Sequence[Stage], *, follow: bool = True) -> str:  # noqa: ARG002
-        """Run `stages` in order, always to their end; stops at the first that fails, with its exit code.
+    def execute(
+        self,
+        runs: Sequence[Run],
+        stages: Sequence[Stage],
+        *,
+        follow: bool = True,  # noqa: ARG002
+    ) -> str:
+        """Run `stages` in order, one run after the other; stops at the first that fails, with its exit code.
 
         A tiny model's base weights are made when they are missing and more than one stage is asked for.
         """
+        for run in runs:
+            self._carry_out(run, stages)
+        return "\n".join(run.id for run in runs)
+
+    def _carry_out(self, run: Run, stages: Sequence[Stage]) -> None:
         log.event("running on this machine", run=run.id, stages=", ".join(stages))
         model = spec(run.config.model)
         missing = not self._store.exists(base_manifest_key(model.base_prefix))
@@ -56,7 +67,6 @@ class LocalBackend:
             self._process(
                 stage, "--run", f"{self._store.uri}/{run_key(run.id)}", "--sha256", run.sha256
             )
-        return run.id
 
     def _process(self, name: str, *arguments: str) -> None:
         """`python -m jobs.<name>`, which gets our SIGTERM and SIGINT, and whose exit code becomes ours.

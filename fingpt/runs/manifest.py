@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationError
@@ -61,7 +62,10 @@ class DatasetManifest(Frozen):
     """A data set under `datasets/<id>/`; `id` is the sha256 of its files' hashes and rules, shortened to 16 digits.
 
     `counts`: rows kept per split. `rejects`: rows refused by reason. `dropped`: readable rows left out (embargo,
-    limit). `leaky`: the split was random, and every report must say so first. `weeks`: distinct weeks per split.
+    purge, limit). `leaky`: the split was random, its own or that of foreign files, and every report must say so first.
+    `weeks`: distinct weeks per split. `dates`: per split that has rows, the first as-of date and the last end of a
+    forecast. `embargo_weeks`: least gap between blocks, 0 where none was kept (or recorded). `origin` of `origins`:
+    the walk-forward block that is tested, None for a single split.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -71,6 +75,10 @@ class DatasetManifest(Frozen):
     leaky: bool = False
     counts: dict[str, int]
     weeks: dict[str, int]
+    dates: dict[str, tuple[date, date]] = Field(default_factory=dict)
+    embargo_weeks: int = 0
+    origin: int | None = None
+    origins: int | None = None
     rejects: dict[str, int] = Field(default_factory=dict)
     dropped: dict[str, int] = Field(default_factory=dict)
     notes: dict[str, int] = Field(default_factory=dict)

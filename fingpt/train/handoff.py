@@ -17,6 +17,9 @@ from fingpt.record import Frozen, canonical_json
 from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.run import Run
 
+TRAINING_SPLITS = ("train", "validation")
+"""What a training may see of a data set: rows to learn from, and rows for the held-out loss. Never the test rows."""
+
 # `errors` that a trainer may end with; the code alone says which class the supervisor raises.
 _BY_CODE: dict[int, type[FingptError]] = {
     kind.exit_code: kind

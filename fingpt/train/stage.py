@@ -13,7 +13,6 @@ from fingpt.errors import DataError
 from fingpt.models import spec
 from fingpt.prompts.families import template_sha256
 from fingpt.record import FileRef, canonical_json
-from fingpt.rows.layout import SPLITS
 from fingpt.runs.manifest import (
     BaseManifest,
     DatasetManifest,
@@ -30,7 +29,7 @@ from fingpt.runs.run import (
 )
 from fingpt.runs.stage import Context
 from fingpt.storage import download_tree, upload_tree
-from fingpt.train.handoff import TrainTask
+from fingpt.train.handoff import TRAINING_SPLITS, TrainTask
 from fingpt.train.launch import run_trainer
 from fingpt.weights.contents import open_base
 
@@ -72,7 +71,7 @@ def prepare(ctx: Context) -> TrainTask:
     folder = ctx.scratch / "train"
     folder.mkdir()
     data = ctx.scratch / "data"
-    wanted = {f"{split}.jsonl" for split in SPLITS}
+    wanted = {f"{split}.jsonl" for split in TRAINING_SPLITS}
     splits = tuple(file for file in dataset.files if file.name in wanted)
     download_tree(ctx.store, dataset_prefix(dataset.id), splits, data)
     base_folder = open_base(ctx.store, model, ctx.environment.cache)

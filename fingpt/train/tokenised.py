@@ -10,6 +10,7 @@ from fingpt.models import ModelSpec
 from fingpt.prompts.chat import load_tokenizer, pad_id, render
 from fingpt.prompts.examples import decode_jsonl
 from fingpt.train.batching import Row
+from fingpt.train.handoff import TRAINING_SPLITS
 
 _MOST_SUPERVISED = 0.6
 """Above this share of trained tokens in all rows together, prompts were lost or masks are wrong."""
@@ -17,7 +18,7 @@ _MOST_SUPERVISED = 0.6
 
 @dataclass(frozen=True)
 class Tokenised:
-    """Rows of both splits; `eval_split` names where the evaluation rows came from (`none`: there are none)."""
+    """Rows of both splits; `eval_split` is `validation`, or `none` where the data set has no validation rows."""
 
     train: tuple[Row, ...]
     evaluation: tuple[Row, ...]
@@ -27,7 +28,7 @@ class Tokenised:
 
 
 def tokenise(spec: ModelSpec, base: Path, data: Path, max_tokens: int) -> Tokenised:
-    """Render every example of the train split and of validation (or of test, where there is no validation).
+    """Render every example of the train and the validation split; test rows are never read.
 
     DataError when the train split is empty or a row breaks what chat promises.
     """
@@ -44,15 +45,12 @@ def tokenise(spec: ModelSpec, base: Path, data: Path, max_tokens: int) -> Tokeni
             rows.append(Row(example.id, rendered.prompt_ids, rendered.answer_ids))
         return tuple(rows)
 
-    train = read("train")
+    train, evaluation = (read(split) for split in TRAINING_SPLITS)
     check_rows(train)
-    eval_split, evaluation = "validation", read("validation")
-    if not evaluation:
-        eval_split, evaluation = "test", read("test")
     return Tokenised(
         train=train,
         evaluation=evaluation,
-        eval_split=eval_split if evaluation else "none",
+        eval_split="validation" if evaluation else "none",
         pad_id=pad_id(spec, tokenizer),
         dropped_news=dropped,
     )

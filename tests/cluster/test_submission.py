@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from fingpt.cluster import drive, follow
+from fingpt.cluster import drive, follow, submission
 from fingpt.cluster.api import stream
 from fingpt.cluster.api.cluster import Cluster
 from fingpt.cluster.job import MIRROR, job_name, rows_instance
@@ -102,7 +102,7 @@ def test_a_dry_freeze_writes_nothing(bucket, cluster):
 
 
 def test_a_run_is_frozen_before_its_job_is_made_and_not_waited_for(api, backend, bucket, run):
-    backend.execute(run, [Stage.PREP], follow=False)
+    backend.execute([run], [Stage.PREP], follow=False)
     assert created(api) == [f"{run.id}-prep"]
     assert bucket.exists(run_key(run.id))
     assert api.asked("list pods") == 0
@@ -119,7 +119,7 @@ def test_a_run_is_frozen_before_its_job_is_made_and_not_waited_for(api, backend,
 def test_what_is_missing_is_said_before_any_job(api, backend, model, stages, words):
     frozen = backend.freeze(RunConfig(model=model))
     with pytest.raises(MissingInputError, match=words):
-        backend.execute(frozen, stages, follow=False)
+        backend.execute([frozen], stages, follow=False)
     assert created(api) == []
 
 
@@ -128,9 +128,59 @@ def test_ctrl_c_leaves_the_drive_job_alone_and_says_how_to_come_back(
 ):
     monkeypatch.setattr(follow.time, "sleep", ctrl_c)
     with pytest.raises(Interrupted, match=f"make status RUN={run.id} or the same command"):
-        backend.execute(run, list(Stage), follow=True)
+        backend.execute([run], list(Stage), follow=True)
     assert created(api) == [f"{run.id}-drive"]
     assert api.asked("delete jobs") == 0
+
+
+@pytest.fixture
+def seeds(backend):
+    """Three runs that differ in their seed."""
+    return [backend.freeze(RunConfig(model="tiny-llama31", seed=seed)) for seed in (1, 2, 3)]
+
+
+def test_all_runs_are_started_before_the_first_is_followed(api, backend, seeds, monkeypatch):
+    monkeypatch.setattr(follow.time, "sleep", ctrl_c)
+    names = " ".join(run.id for run in seeds)
+    with pytest.raises(Interrupted, match=f"{names} goes on"):
+        backend.execute(seeds, list(Stage), follow=True)
+    assert created(api) == [f"{run.id}-drive" for run in seeds]
+
+
+def test_a_run_that_fails_does_not_keep_the_others_from_being_followed(
+    api, backend, seeds, monkeypatch
+):
+    followed = []
+
+    def finish(_, work, __):
+        followed.append(work.instance)
+        if work.instance != seeds[1].id:
+            raise StageFailedError(f"{work.instance} diverged.", 70)
+
+    monkeypatch.setattr(submission, "finish", finish)
+    with pytest.raises(StageFailedError, match=seeds[0].id) as caught:
+        backend.execute(seeds, list(Stage), follow=True)
+    assert caught.value.exit_code == 70
+    assert followed == [run.id for run in seeds]
+
+
+def test_runs_that_are_complete_are_left_out_of_a_repeated_command(
+    api, backend, seeds, monkeypatch
+):
+    done = {seeds[0].id}
+    monkeypatch.setattr(submission, "finished", lambda _, run, __: run.id in done or None)
+    printed = backend.execute(seeds, [Stage.PREP], follow=False)
+    assert created(api) == [f"{run.id}-prep" for run in seeds[1:]]
+    assert printed.splitlines() == [run.id for run in seeds]
+    done.update(run.id for run in seeds)
+    backend.execute(seeds, list(Stage), follow=True)
+    assert len(created(api)) == 2
+
+
+def test_what_one_of_several_runs_lacks_is_said_before_any_job(api, backend, seeds):
+    with pytest.raises(MissingInputError, match=f"Stage prep of {seeds[0].id}"):
+        backend.execute(seeds, [Stage.TRAIN], follow=False)
+    assert created(api) == []
 
 
 def test_base_weights_that_are_there_need_neither_job_nor_following(api, backend, bucket):
@@ -204,16 +254,20 @@ def test_a_dry_run_prints_every_job_that_there_would_be(bucket, cluster):
     def names(text):
         return [job["metadata"]["name"] for job in yaml.safe_load_all(text)]
 
-    whole = backend.execute(run, list(Stage), follow=False)
+    whole = backend.execute([run], list(Stage), follow=False)
     parts = ("prep", "train", "eval", "drive")
     assert names(whole) == ["mirror-tiny-llama31", *(f"{run.id}-{part}" for part in parts)]
-    assert names(backend.execute(run, [Stage.TRAIN], follow=False)) == [f"{run.id}-train"]
+    assert names(backend.execute([run], [Stage.TRAIN], follow=False)) == [f"{run.id}-train"]
     assert names(backend.bring_base(LARGE)) == ["mirror-llama31"]
+    other = backend.freeze(RunConfig(model="tiny-llama31", seed=43))
+    both = names(backend.execute([run, other], list(Stage), follow=False))
+    ids = (run.id, other.id)
+    assert both == ["mirror-tiny-llama31", *(f"{one}-{part}" for one in ids for part in parts)]
     assert list(bucket.keys()) == []
 
 
 def test_the_site_is_read_once_per_command(api, backend, bucket, run):
-    backend.execute(run, [Stage.PREP], follow=False)
+    backend.execute([run], [Stage.PREP], follow=False)
     assert api.asked("get configmaps") == 1
 
 

@@ -11,6 +11,7 @@ from fingpt.errors import DataError, Interrupted, MissingInputError, StorageErro
 from fingpt.eval import model, stage, variant
 from fingpt.eval.stage import body
 from fingpt.record import sha256_bytes
+from fingpt.runs import openings
 from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage, complete_key, stage_prefix
 
@@ -67,6 +68,7 @@ def test_an_evaluation_that_was_interrupted_ends_with_the_same_bytes(world, monk
     again = body(world.context(run, "third"))
     assert again.files == manifest.files
     assert len(calls) == 6
+    assert openings.count(world.store, manifest.dataset) == 1
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,12 @@ from fingpt.weights.base import publish_base
 ROOT = Path(__file__).parent.parent.parent
 
 
-def submit(tmp_path, *arguments, store=None):
+def submit(tmp_path, *arguments, store=None, **variables):
     environment = {
         "FINGPT_STORE": store or (tmp_path / "store").as_uri(),
         "FINGPT_CACHE": str(tmp_path / "cache"),
         "PATH": "/usr/bin:/bin",
+        **variables,
     }
     return subprocess.run(
         [sys.executable, "-m", "jobs.submit", *arguments],
@@ -68,6 +69,21 @@ def test_a_typo_is_one_sentence_with_its_exit_code_and_writes_nothing(
     (line,) = done.stderr.strip().splitlines()
     assert words in json.loads(line)["event"]
     assert not (tmp_path / "store" / "runs").exists()
+
+
+@pytest.mark.parametrize("seeds", ["three", "0", "-1", "1.5", "101", "2 3"])
+def test_seeds_that_are_no_count_are_refused(tmp_path, seeds):
+    done = submit(tmp_path, "prep", "--model", "tiny-llama31", FINGPT_ARG_SEEDS=seeds)
+    assert done.returncode == ConfigError.exit_code
+    (line,) = done.stderr.strip().splitlines()
+    assert "is no number of seeds from 1 to 100" in json.loads(line)["event"]
+
+
+def test_seeds_of_a_foreign_adapter_are_refused(tmp_path):
+    words = ["eval", "--model", "tiny-llama31", "--set", "eval.adapter=x"]
+    done = submit(tmp_path, *words, FINGPT_ARG_SEEDS="3")
+    assert done.returncode == ConfigError.exit_code
+    assert "leave SEEDS out" in done.stderr
 
 
 def test_another_specification_under_the_run_s_id_is_refused(tmp_path):

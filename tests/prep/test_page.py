@@ -2,9 +2,9 @@ import re
 
 import pytest
 
+from fingpt.prep.blocks import weeks_of
 from fingpt.prep.lint import lint
 from fingpt.prep.page import SHOWN, Page, render_page, shown_rows
-from fingpt.prep.split import weeks_of
 from fingpt.prep.views import ModelView, RowView, Token
 from fingpt.rows.raw_rows import Reason, Reject
 from fingpt.runs.manifest import DatasetManifest

@@ -19,6 +19,7 @@ from fingpt.runs.remedy import CONFIGS
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.stage import Context
 from fingpt.storage import ObjectStore
+from tests.prep.conftest import week
 
 NAMES = {"train.jsonl", "validation.jsonl", "test.jsonl", "rejects.jsonl", "data.html"}
 
@@ -54,8 +55,8 @@ def file_of(store: ObjectStore, manifest: DatasetManifest, name: str) -> bytes:
 
 @pytest.fixture
 def source(row, write_parquet, tmp_path) -> Path:
-    write_parquet([row(s, n) for n in range(12) for s in ("AAA", "BBB")], "src/train.parquet")
-    write_parquet([row(s, n) for n in range(13, 16) for s in ("AAA", "BBB")], "src/test.parquet")
+    write_parquet([row(s, n) for n in range(24) for s in ("AAA", "BBB")], "src/train.parquet")
+    write_parquet([row(s, n) for n in range(25, 28) for s in ("AAA", "BBB")], "src/test.parquet")
     return tmp_path / "src"
 
 
@@ -65,9 +66,16 @@ def test_the_manifest_names_every_file_by_its_hash(prepare, source, store):
     for file in manifest.files:
         data = file_of(store, manifest, file.name)
         assert file == FileRef(name=file.name, size=len(data), sha256=sha256_bytes(data))
-    assert manifest.counts == {"train": 24, "validation": 0, "test": 6}
-    assert manifest.weeks == {"train": 12, "validation": 0, "test": 3}
-    assert len(decode_jsonl(file_of(store, manifest, "train.jsonl"))) == 24
+    assert manifest.counts == {"train": 26, "validation": 8, "test": 6}
+    assert manifest.weeks == {"train": 13, "validation": 4, "test": 3}
+    assert manifest.dropped == {"embargo": 14}
+    assert (manifest.embargo_weeks, manifest.origin, manifest.origins) == (4, None, None)
+    assert manifest.dates == {
+        "train": (week(0)[0], week(12)[1]),
+        "validation": (week(17)[0], week(20)[1]),
+        "test": (week(25)[0], week(27)[1]),
+    }
+    assert len(decode_jsonl(file_of(store, manifest, "train.jsonl"))) == 26
     assert stage.stage == "prep"
 
 
@@ -84,9 +92,20 @@ def test_other_rules_are_another_data_set(prepare, source):
         prepare(source)[1].id,
         prepare(source, limit=4)[1].id,
         prepare(source, split="calendar", test_weeks=4)[1].id,
+        prepare(source, validation_weeks=3)[1].id,
+        prepare(source, origins=4, origin=1, test_weeks=2)[1].id,
+        prepare(source, origins=4, origin=2, test_weeks=2)[1].id,
         prepare(source, split="random", allow_leaky_split=True)[1].id,
     }
-    assert len(ids) == 4
+    assert len(ids) == 7
+
+
+def test_a_walk_forward_block_says_which_it_is(prepare, source, store):
+    _, manifest = prepare(source, origins=4, origin=3, test_weeks=2)
+    assert (manifest.origin, manifest.origins, manifest.split_rule) == (3, 4, "calendar")
+    assert manifest.dropped == {"embargo": 16, "later": 4}
+    page = file_of(store, manifest, "data.html").decode()
+    assert "origin 3 of 4, at least 4 weeks between two blocks" in page
 
 
 def test_a_leaky_split_is_flagged_for_every_later_report(prepare, source):
@@ -168,8 +187,11 @@ def test_an_empty_split_leaves_nothing(prepare, row, write_parquet, store, tmp_p
     with pytest.raises(DataError, match="test split is empty"):
         prepare(tmp_path / "src", split="published")
     write_parquet([row("AAA", 9)], "src/test.parquet")
-    with pytest.raises(ConfigError, match="validation_weeks"):
-        prepare(tmp_path / "src", validation_weeks=1)
+    with pytest.raises(DataError, match=r"SET=prep\.validation_weeks=0"):
+        prepare(tmp_path / "src")
+    write_parquet([row("AAA", 2)], "src/test.parquet")
+    with pytest.raises(ConfigError, match="allow_leaky_split"):
+        prepare(tmp_path / "src")
     assert no_data_set(store)
 
 
@@ -255,19 +277,20 @@ def test_the_same_rows_in_another_order_are_judged_by_their_own(prepare, row, wr
         return [row(symbol, number, label[symbol], prices=(100.0,)) for symbol in sorted(label)]
 
     weeks = [made(number) for number in range(12)]
-    prepare(write_parquet([each for week in weeks for each in week]), test_weeks=4)
+    cut = {"test_weeks": 4, "validation_weeks": 0, "embargo_weeks": 1}
+    prepare(write_parquet([each for week in weeks for each in week]), **cut)
     sorted_rows = [each for week in weeks for each in sorted(week, key=lambda r: r["label"])]
     with pytest.raises(DataError, match="order-tells-label"):
-        prepare(write_parquet(sorted_rows, "sorted.parquet"), test_weeks=4)
+        prepare(write_parquet(sorted_rows, "sorted.parquet"), **cut)
 
 
 def test_published_rows_make_a_data_set(prepare, real_data, store):
     stage, manifest = prepare(real_data, allow_leaks=KNOWN)
     assert {found.rule for found in manifest.findings if found.severity == "error"} == set(KNOWN)
-    assert manifest.counts == {"train": 244, "validation": 0, "test": 300}
+    assert manifest.counts == {"train": 187, "validation": 18, "test": 300}
     assert manifest.rejects == {}
     assert manifest.notes == {"prediction-line-restored": 4}
-    assert manifest.split_rule == "published"
+    assert manifest.split_rule == "published, validation cut from its train"
     page = file_of(store, manifest, "data.html").decode()
     assert "market cap canary" in page
     assert len(page) < 1_000_000

@@ -84,7 +84,9 @@ def test_a_second_model_gets_a_page_of_its_own_beside_the_first(
     store, place_base, row, write_parquet, tmp_path
 ):
     rows = [row(s, n) for n in range(14) for s in ("AAA", "BBB")]
-    prep = PrepConfig(source=str(write_parquet(rows, "rows.parquet")), test_weeks=4)
+    prep = PrepConfig(
+        source=str(write_parquet(rows, "rows.parquet")), test_weeks=3, embargo_weeks=1
+    )
     prep = freeze_source(store, RunConfig(model="tiny-llama31", prep=prep)).prep
     site = Environment.model_construct(store=store.uri, cache=tmp_path / "cache")
 

@@ -22,7 +22,7 @@ def started(monkeypatch):
 def test_the_first_failing_stage_stops_the_chain_with_its_own_code(store, capfd):
     never_submitted = Run.of(RunConfig(model="llama31"), {})
     with pytest.raises(StageFailedError) as caught:
-        LocalBackend(store).execute(never_submitted, [Stage.PREP, Stage.EVAL])
+        LocalBackend(store).execute([never_submitted], [Stage.PREP, Stage.EVAL])
     assert caught.value.exit_code == 66
     said = capfd.readouterr().err
     assert said.count('"level": "error"') == 1
@@ -39,13 +39,29 @@ def test_a_run_is_frozen_with_the_digest_of_the_code(store, monkeypatch):
 
 def test_a_whole_run_makes_the_base_of_a_tiny_model_that_is_missing(store, started):
     run = Run.of(RunConfig(model="tiny-llama31"), {})
-    assert LocalBackend(store).execute(run, list(Stage)) == run.id
+    assert LocalBackend(store).execute([run], list(Stage)) == run.id
     assert started == ["tiny", "prep", "train", "eval"]
     started.clear()
-    LocalBackend(store).execute(run, [Stage.TRAIN])
+    LocalBackend(store).execute([run], [Stage.TRAIN])
     publish_base(store, spec("tiny-llama31"), [])
-    LocalBackend(store).execute(run, list(Stage))
+    LocalBackend(store).execute([run], list(Stage))
     assert started == ["train", "prep", "train", "eval"]
+
+
+def test_several_runs_are_carried_out_one_after_the_other_with_one_base(store, monkeypatch):
+    started = []
+
+    def note(_, name, *words):
+        started.append((str(name), words[1].split("/")[-2] if name != "tiny" else ""))
+        if name == "tiny":
+            publish_base(store, spec("tiny-llama31"), [])
+
+    monkeypatch.setattr(LocalBackend, "_process", note)
+    runs = [Run.of(RunConfig(model="tiny-llama31", seed=seed), {}) for seed in (1, 2)]
+    printed = LocalBackend(store).execute(runs, list(Stage))
+    assert printed.splitlines() == [run.id for run in runs]
+    stages = [(str(stage), run.id) for run in runs for stage in Stage]
+    assert started == [("tiny", ""), *stages]
 
 
 def test_base_weights_are_made_or_mirrored_by_the_model_s_kind(store, started):
@@ -79,7 +95,7 @@ def test_the_hub_s_token_reaches_the_mirror_and_no_other_process(store, monkeypa
     backend = LocalBackend(store)
     backend.bring_base(spec("llama31"))
     backend.bring_base(spec("tiny-llama31"))
-    backend.execute(Run.of(RunConfig(model="llama31"), {}), list(Stage))
+    backend.execute([Run.of(RunConfig(model="llama31"), {})], list(Stage))
     assert seen.pop("jobs.mirror") == {"HF_TOKEN": "hf_x", "HF_TOKEN_PATH": "/x"}
     assert set(seen) == {"jobs.tiny", "jobs.prep", "jobs.train", "jobs.eval"}
     assert all(each == {"HF_TOKEN": None, "HF_TOKEN_PATH": None} for each in seen.values())

@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from fingpt.config import RunConfig, TrainConfig, read_environment
 from fingpt.models import ModelSpec, spec
 from fingpt.prompts.examples import Example, encode_jsonl
-from fingpt.record import sha256_bytes
+from fingpt.record import FileRef, sha256_bytes
 from fingpt.runs.attempt import Attempt
 from fingpt.runs.manifest import BaseManifest, DatasetManifest, PrepManifest, encode
 from fingpt.runs.run import (
@@ -208,7 +208,10 @@ def world(tmp_path: Path, base_folder: Path) -> World:
 def make_world(
     folder: Path, base_folder: Path, rows: int = 16, store: ObjectStore | None = None
 ) -> World:
-    """A store, below `folder` if none is given, with everything that train needs."""
+    """A store, below `folder` if none is given, with everything that train needs.
+
+    Its data set has test rows, too, but their bytes are nowhere: a training that reads them fails.
+    """
     store = store or LocalStore(folder / "store")
     model = spec("tiny-llama31")
     files = upload_tree(store, base_folder, model.base_prefix)
@@ -217,14 +220,15 @@ def make_world(
     data = folder / "data"
     data.mkdir()
     (data / "train.jsonl").write_bytes(encode_jsonl(invented(rows)))
-    (data / "test.jsonl").write_bytes(encode_jsonl(invented(4, offset=rows)))
+    (data / "validation.jsonl").write_bytes(encode_jsonl(invented(4, offset=rows)))
+    test = FileRef(name="test.jsonl", size=9, sha256="0" * 64)
     manifest = DatasetManifest(
         id="invented",
         source="tests",
         split_rule="published",
-        counts={"train": rows, "test": 4},
+        counts={"train": rows, "validation": 4, "test": 4},
         weeks={},
-        files=upload_tree(store, data, dataset_prefix("invented")),
+        files=(*upload_tree(store, data, dataset_prefix("invented")), test),
     )
     store.create(dataset_manifest_key("invented"), encode(manifest))
     return World(store, folder, model)

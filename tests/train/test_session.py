@@ -144,9 +144,15 @@ def test_training_lowers_the_loss_and_every_step_is_recorded(attempt):
     assert records[3].epoch == 1
     assert sum(record.tokens for record in records) == summary.tokens
     assert summary.answer_tokens < summary.tokens
-    assert summary.eval_split == "test"
+    assert summary.eval_split == "validation"
     assert 0 < summary.padding_share < 0.2
     assert all(r.tokens_per_second > 0 and r.peak_memory_bytes > 1 << 20 for r in records)
+
+
+def test_a_training_fetches_train_and_validation_rows_alone(attempt):
+    attempt(max_steps=1)
+    fetched = {path.name for path in attempt.task.data.iterdir()}
+    assert fetched == {"train.jsonl", "validation.jsonl"}
 
 
 def test_the_schedule_warms_up_and_falls(attempt):
@@ -163,7 +169,7 @@ def test_nothing_is_pickled_into_the_store(attempt):
     assert kinds == {"safetensors", "json", "jsonl"}
 
 
-@pytest.mark.parametrize(("eval_every", "split"), [(1.0, "train"), (0.01, "test")])
+@pytest.mark.parametrize(("eval_every", "split"), [(1.0, "train"), (0.01, "validation")])
 def test_nan_ends_the_run_and_names_the_examples(tmp_path, invent, base_folder, eval_every, split):
     model, tokenizer = invent.llama(), invent.tokenizer()
     with torch.no_grad():  # rows with a 7 are poisoned, one of each split

@@ -30,16 +30,14 @@ def test_validation_rows_are_evaluated_where_there_are_any(data, base_folder):
     assert (rows.eval_split, len(rows.evaluation)) == ("validation", 2)
 
 
-def test_test_rows_are_evaluated_where_there_is_no_validation(data, base_folder):
-    (data / "validation.jsonl").write_bytes(b"")
+@pytest.mark.parametrize("validation", [b"", None])
+def test_test_rows_are_never_read_even_where_there_is_no_validation(data, base_folder, validation):
+    (data / "test.jsonl").write_bytes(b"this is no row\n")
+    (data / "validation.jsonl").unlink()
+    if validation is not None:
+        (data / "validation.jsonl").write_bytes(validation)
     rows = tokenise(SPEC, base_folder, data, 512)
-    assert (rows.eval_split, len(rows.evaluation)) == ("test", 3)
-
-
-def test_training_needs_no_evaluation_rows(data, base_folder):
-    for split in ("validation", "test"):
-        (data / f"{split}.jsonl").unlink()
-    assert tokenise(SPEC, base_folder, data, 512).eval_split == "none"
+    assert (rows.eval_split, rows.evaluation, len(rows.train)) == ("none", (), 5)
 
 
 def test_an_empty_train_split_is_refused(data, base_folder):

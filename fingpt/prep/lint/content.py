@@ -6,10 +6,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from fingpt.prep.blocks import week_number
 from fingpt.prep.facts import Case
 from fingpt.prep.importer import DISAGREES, OUTSIDE_GRAMMAR, RESTORED
 from fingpt.prep.lint.cases import Cases, all_cases, finding, scored
-from fingpt.prep.split import week_number
 from fingpt.runs.manifest import Finding
 
 FEW_WEEKS = 26

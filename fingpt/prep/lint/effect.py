@@ -16,8 +16,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from fingpt.prep.blocks import week_number
 from fingpt.prep.facts import Case
-from fingpt.prep.split import week_number
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

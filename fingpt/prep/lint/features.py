@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fingpt.prep.blocks import week_number
 from fingpt.prep.facts import Case
 from fingpt.prep.lint.effect import Floats, Ints
 from fingpt.prep.lint.sections import Sections, dates_of, numbers_of
-from fingpt.prep.split import week_number
 
 LAST = "last price"
 
@@ -105,13 +105,13 @@ def period_features(rows: Sequence[Case]) -> list[Feature]:
 
 
 def length_features(rows: Sequence[Case], parts: Sequence[Sections]) -> list[Feature]:
-    """Lengths and counts of the prompt, and how often each mark stands in it."""
-    texts = [case.example.user for case in rows]
+    """Lengths and counts of the prompt outside news, and how often each mark stands there: news may differ honestly."""
+    texts = ["\n".join((p.prose, *p.heads, *(f"{k}: {v}" for k, v in p.figures))) for p in parts]
     marks = [Counter(re.findall(r"[^\w\s]", text)) for text in texts]
     common = Counter(mark for each in marks for mark in each)
     named: dict[str, list[float]] = {
-        "characters of the prompt": [len(text) for text in texts],
-        "lines of the prompt": [text.count("\n") for text in texts],
+        "characters outside news": [len(text) for text in texts],
+        "lines of the prompt": [case.example.user.count("\n") for case in rows],
         "blanks in a row or at the end of a line": [
             len(re.findall(r"  | (?=\n)|\t| $", text)) for text in texts
         ],
