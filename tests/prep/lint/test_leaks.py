@@ -118,17 +118,20 @@ def test_dealt_labels_raise_no_alarm(honest):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_dealt_labels_alarm_in_no_more_than_one_of_twenty(honest):
     rows = {split: world.examples(part) for split, part in honest().items()}
     assert alarms(rows, 200, known_cap=False) <= 10
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_dealt_labels_of_published_rows_alarm_in_no_more_than_one_of_twenty(real):
     assert alarms(real.rows, 200, known_cap=False) <= 10
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_fewer_than_one_of_twenty_honest_worlds_has_an_error():
     bad = Counter(
         each.rule for seed in range(200) for each in errors(world.findings(world.honest_rows(seed)))
@@ -206,7 +209,7 @@ def made_rows(count):
         return " ".join(draw.choices(words, k=number))
 
     rows = []
-    for seed in range(1 + count // (12 * 25)):
+    for seed in range(1 + count // (12 * (world.TRAIN_WEEKS + world.TEST_WEEKS))):
         for part in world.honest_rows(seed + 50).values():
             for row in part:
                 news = "\n\n".join(
@@ -230,6 +233,7 @@ def made_rows(count):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_1530_rows_take_less_than_20_seconds_of_one_core_and_four_times_as_many_are_linear():
     def seconds(rows):
         start = time.process_time()
