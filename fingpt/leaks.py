@@ -41,6 +41,10 @@ FAULTS: dict[str, Fault] = {
     "period-tells-label": Fault(
         FORECAST, "Give every row of a week the same period, whatever came of it."
     ),
+    "length-tells-label": Fault(
+        FORECAST,
+        "Build all prompts alike, whatever came of the week: same parts, same marks, same number of items.",
+    ),
     "news-after-as-of": Fault(
         FORECAST, "Keep only the news published before the day that the forecast was due."
     ),

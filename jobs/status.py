@@ -1,4 +1,5 @@
-"""Show how a run is doing: `python -m jobs.status [--run ID] [--json]`; the newest run where none is named.
+"""Show how a run is doing: `python -m jobs.status [--run ID] [--json]`; the newest run where none is named, and beside
+it where the other seeds and origins of the same configuration are.
 
 Works from the bucket alone; a cluster adds why something does not start.
 """
@@ -13,10 +14,12 @@ import typer
 from rich.console import Console
 
 from fingpt import log
+from fingpt.cluster import listing
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.status import render, status
 from fingpt.config import Environment, read_environment
 from fingpt.errors import FingptError
+from fingpt.runs.family import family
 from fingpt.runs.ledger import newest_run, read_run
 from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
@@ -42,12 +45,17 @@ def main(
         where = ""
         if not bucket_only and not store.uri.startswith("file:"):
             cluster, where = _connect(environment)
-        found = status(record, store.uri, datetime.now(UTC), cluster, where)
+        now = datetime.now(UTC)
+        found = status(record, store.uri, now, cluster, where)
         if as_json:
             typer.echo(log.to_json(found.as_json(), indent=1))
             return
         terminal = sys.stdout.isatty()
-        Console(width=None if terminal else _WIDE, soft_wrap=not terminal).print(render(found))
+        console = Console(width=None if terminal else _WIDE, soft_wrap=not terminal)
+        console.print(render(found))
+        relatives = [] if run.strip() else listing.list_runs(store, now, family(record.run))
+        if len(relatives) > 1:
+            console.print(listing.render(relatives))
 
     sys.exit(guarded(action, debug=environment.debug))
 

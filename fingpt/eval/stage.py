@@ -17,6 +17,7 @@ from fingpt.eval.model import Variant
 from fingpt.eval.scores_parquet import ScoredAnswer, encode_scores
 from fingpt.eval.variant import Evaluation
 from fingpt.record import FileRef
+from fingpt.runs import openings
 from fingpt.runs.manifest import EvalManifest, VariantScores
 from fingpt.runs.run import Stage, stage_prefix
 from fingpt.runs.stage import Context
@@ -36,6 +37,7 @@ _LIBRARIES = (
 def body(ctx: Context) -> EvalManifest:
     """Evaluate the run's adapter on its test split, and its base beside it unless `eval.include_base` is off."""
     inputs = read_inputs(ctx)
+    openings.record(ctx.store, inputs.dataset.id, ctx.run)
     start = time.perf_counter()
     evaluation = Evaluation(ctx, inputs)
     load_seconds = time.perf_counter() - start

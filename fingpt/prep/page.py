@@ -14,8 +14,9 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from fingpt.leaks import FAULTS
 from fingpt.prep.facts import facts
-from fingpt.prep.lint import RULES, VERSION
+from fingpt.prep.lint import VERSION
 from fingpt.prep.split import evenly_spaced
 from fingpt.prep.views import ModelView
 from fingpt.prompts.examples import Example
@@ -79,7 +80,8 @@ def render_page(page: Page) -> str:
         refused=len(page.rejects),
         charts={name: Markup(svg) for name, svg in page.charts.items()},  # noqa: S704 - drawn from counts alone
         lint_version=VERSION,
-        rule_count=len(RULES),
+        rule_count=len(FAULTS),
+        advice=FAULTS,
     )
 
 

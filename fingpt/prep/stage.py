@@ -11,12 +11,15 @@ import time
 from importlib.metadata import version
 
 from fingpt import log
+from fingpt.leaks import FAULTS
 from fingpt.prep.blocks import weeks_of
 from fingpt.prep.charts import draw
 from fingpt.prep.importer import Imported, import_rows
 from fingpt.prep.lint import VERSION as LINT_VERSION
 from fingpt.prep.lint import lint
+from fingpt.prep.lint.allow import allowed_leaks, refuse
 from fingpt.prep.page import Page, render_page, shown_rows
+from fingpt.prep.shared import taken_over
 from fingpt.prep.source import read_rows
 from fingpt.prep.split import Split, split_rows
 from fingpt.prep.views import model_views
@@ -34,9 +37,12 @@ PAGE = "data.html"
 def body(ctx: Context) -> PrepManifest:
     """Store the data set of `ctx.run` and return the stage's manifest.
 
-    Raises ConfigError, DataError, MissingInputError, StorageError,
+    Raises ConfigError, DataError (also for a leak that is not allowed), MissingInputError, StorageError,
     TransientError.
     """
+    made = taken_over(ctx)
+    if made is not None:
+        return made
     config, clock = ctx.run.config.prep, time.monotonic()
     imported = import_rows(read_rows(config.source, ctx.store, ctx.scratch), config.max_reject_rate)
     log.event("rows read", rows=imported.read, refused=len(imported.rejects), source=config.source)
@@ -44,9 +50,10 @@ def body(ctx: Context) -> PrepManifest:
 
     clock = time.monotonic()
     split = split_rows(imported.rows, config, ctx.run.config.seed)
-    findings = lint(split.parts())
+    findings = lint(split.parts(), imported.rows, allowed_leaks(config))
     seconds["split_and_lint"] = time.monotonic() - clock
     _log_findings(split, findings)
+    refuse(findings)
 
     clock = time.monotonic()
     files = {f"{name}.jsonl": encode_jsonl(list(part)) for name, part in split.parts().items()}
@@ -79,6 +86,8 @@ def _log_findings(split: Split, findings: tuple[Finding, ...]) -> None:
         if found.severity != "info":
             emit = log.warning if found.severity == "error" else log.event
             emit(f"{found.rule} ({found.split})", rows=f"{found.count} of {found.of}")
+            if found.severity == "error" and not found.allowed:
+                log.warning(f"{found.text} {FAULTS[found.rule].advice}")
 
 
 def _describe(
@@ -175,6 +184,7 @@ def _page(ctx: Context, draft: DatasetManifest, split: Split, imported: Imported
 def _warnings(split: Split, findings: tuple[Finding, ...]) -> tuple[str, ...]:
     texts = [
         f"{found.rule} ({found.split}): {found.text}"
+        + (f" Allowed: {found.allowed}" if found.allowed else "")
         for found in findings
         if found.severity == "error"
     ]

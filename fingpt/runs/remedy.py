@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from fingpt.config import RunConfig, load_config, split_words
+from fingpt.errors import ConfigError
 from fingpt.models import spec
 from fingpt.runs.run import Run
 
@@ -54,7 +55,11 @@ def _word(name: str, value: str) -> str:
 
 def _setting(override: str) -> str:
     """One word of SET, in quotes where `config.split_words` would read it as anything else."""
-    return override if split_words(override, "SET") == [override] else shlex.quote(override)
+    try:
+        plain = split_words(override, "SET") == [override]
+    except ConfigError:  # a quote that nothing closes, as an apostrophe is
+        plain = False
+    return override if plain else shlex.quote(override)
 
 
 def _store(uri: str) -> list[str]:

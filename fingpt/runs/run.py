@@ -109,6 +109,11 @@ def dataset_manifest_key(dataset_id: str) -> str:
     return f"{dataset_prefix(dataset_id)}/manifest.json"
 
 
+def shared_prep_key(digest: str) -> str:
+    """Which run came first with a prep; `digest` hashes all that decides its data set."""
+    return f"prep/{digest}.json"
+
+
 def opening_key(dataset_id: str, run_id: str) -> str:
     """The record that a run's eval has opened the test split of a data set."""
     return f"openings/{dataset_id}/{run_id}-eval.json"

@@ -1,10 +1,11 @@
 """The two shipped sets of rows: invented companies, weekly prices and news, in the published schema.
 
-In `sample` the news of most weeks hold a raised or cut outlook and the next week's price follows it, so that a model
-can learn to forecast; in `noise` the outlooks are as frequent and tell nothing, so that none can. Pure functions of a
-seed; `write_sample` alone touches the disk (`make sample` runs `python -m fingpt.synthetic.rows`). None of the faults
-that the leak linter looks for is planted: no market capitalisation, fundamentals at least 60 days old, an embargo
-between train and test. What a label says follows from the rounded prices that the next prompts show.
+In `sample` the news of most weeks are all good with a raised outlook, or all bad with a cut one, and the next week's
+price follows them, so that even a tiny model can learn to forecast; in `noise` such weeks are as frequent and tell
+nothing, so that none can. Pure functions of a seed; `write_sample` alone touches the disk (`make sample` runs
+`python -m fingpt.synthetic.rows`). None of the faults that the leak linter looks for is planted: no market
+capitalisation, fundamentals at least 60 days old, an embargo between train and test. What a label says follows from the
+rounded prices that the next prompts show.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ SAMPLE_SEED, NOISE_SEED = 20310105, 20310106
 TRAIN_WEEKS, TEST_WEEKS, EMBARGO_WEEKS = 28, 10, 4
 COLUMNS = ("prompt", "answer", "period", "label", "symbol")
 
-_PAST_WEEKS = 2
 _SIGNALS = (*(-1,) * 9, 0, 0, *(1,) * 9)
 _REPORTING_LAG = timedelta(days=60)
 _WEEK = timedelta(days=7)
@@ -107,13 +107,17 @@ def _news(rng: random.Random, company: Company, event: Event) -> News:
 def _events(rng: random.Random, signal: int, before: list[Event]) -> list[Event]:
     """Two or three events of a week, none of them in `before`, the week before.
 
-    With a signal of ±1 one of them is from the outlook family of that sign.
+    With a signal of ±1 all have that sign and one of them is from the outlook family; else none is, and signs mix.
     """
     fresh = [event for event in EVENTS if event not in before]
-    events = rng.sample([event for event in fresh if not event.telling], rng.choice((2, 3)))
-    if signal:
-        family = [event for event in fresh if event.telling and event.sign == signal]
-        events[rng.randrange(len(events))] = rng.choice(family)
+    count = rng.choice((2, 3))
+    plain = [event for event in fresh if not event.telling]
+    if not signal:
+        return rng.sample(plain, count)
+    fitting = [event for event in plain if event.sign == signal]
+    events = rng.sample(fitting, min(count - 1, len(fitting)))
+    telling = rng.choice([event for event in fresh if event.telling and event.sign == signal])
+    events.insert(rng.randrange(len(events) + 1), telling)
     return events
 
 
@@ -206,7 +210,7 @@ def _analysis(rng: random.Random, label: str, points: tuple[str, str]) -> str:
 def _company_rows(
     company: Company, seed: int, first: date, markets: list[float], telling: bool
 ) -> list[Row]:
-    """One row per target week of a company; `markets` holds each week's market move, past weeks included."""
+    """One row per target week of a company; `markets` holds each week's market move, from the week before the first."""
     rng = random.Random(f"{seed}/{company.symbol}")
     signals = [rng.choice(_SIGNALS) for _ in markets]
     prices = [Decimal(f"{rng.uniform(20, 180):.2f}")]
@@ -218,20 +222,14 @@ def _company_rows(
     told = signals[1:] if telling else [rng.choice(_SIGNALS) for _ in signals[1:]]
     news = _news_by_week(rng, company, told)
     rows = []
-    for target in range(_PAST_WEEKS, len(markets)):
-        start = first + target * _WEEK
-        past = range(target - rng.randint(1, _PAST_WEEKS), target)
-        seen = [item for week in past for item in news[week]]
+    for target in range(1, len(markets)):
+        start, past = first + target * _WEEK, target - 1
+        seen = list(news[past])
         positives, concerns = _points(rng, seen, 1), _points(rng, seen, -1)
         label = label_of(prices[target], prices[target + 1])
         user = (
             _introduction(company)
-            + "".join(
-                _past_week(
-                    company, first + week * _WEEK, (prices[week], prices[week + 1]), news[week]
-                )
-                for week in past
-            )
+            + _past_week(company, start - _WEEK, (prices[past], prices[target]), news[past])
             + _financials(company, seed, start)
             + _closing(company, start)
         )
@@ -248,9 +246,8 @@ def rows_by_company(
     With `telling` off the news say nothing about the next week: text to learn words from, and no skill.
     """
     rng = random.Random(f"{seed}/market")
-    markets = [rng.gauss(0.0, 0.7) for _ in range(_PAST_WEEKS + weeks)]
-    earliest = first - _PAST_WEEKS * _WEEK
-    return [_company_rows(company, seed, earliest, markets, telling) for company in companies]
+    markets = [rng.gauss(0.0, 0.7) for _ in range(1 + weeks)]
+    return [_company_rows(company, seed, first - _WEEK, markets, telling) for company in companies]
 
 
 def sample_rows(seed: int = SAMPLE_SEED, *, telling: bool = True) -> dict[str, list[Row]]:

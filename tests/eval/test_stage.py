@@ -18,6 +18,7 @@ from fingpt.metrics import fit_temperature
 from fingpt.models import Cutoff
 from fingpt.prompts.examples import LABELS
 from fingpt.record import sha256_bytes
+from fingpt.runs import openings
 from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage, complete_key, stage_prefix
 from tests.eval.invented import MODEL, example
@@ -75,6 +76,7 @@ def test_an_evaluation_that_was_interrupted_ends_with_the_same_bytes(world, monk
     again = body(world.context(run, "third"))
     assert again.files == manifest.files
     assert len(calls) == 6
+    assert openings.count(world.store, manifest.dataset) == 1
 
 
 def stored_labels(world, run, name):

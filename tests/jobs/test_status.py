@@ -26,6 +26,17 @@ def test_the_newest_run_is_shown_where_none_is_named(made, tmp_path):
     assert "SIGTERM honoured" in done.stdout
 
 
+def test_the_other_seeds_of_the_newest_run_stand_beside_it(made, store, tmp_path):
+    made.prep()
+    other = MadeRun(store, tmp_path / "scratch", seed=43)
+    stranger = MadeRun(store, tmp_path / "scratch", rows="others")
+    shown = command(tmp_path, "status").stdout
+    assert made.id in shown
+    assert other.id in shown
+    assert stranger.id not in shown
+    assert other.id not in command(tmp_path, "status", "--run", made.id).stdout
+
+
 def test_json_is_one_object_on_stdout(made, tmp_path):
     made.prep()
     data = json.loads(command(tmp_path, "status", "--run", made.id, "--json").stdout)

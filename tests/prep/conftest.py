@@ -32,13 +32,17 @@ def published_row(
     *,
     news: str = "[Headline]: Orders grew\n[Summary]: By 12%.",
     prices: Sequence[float] = (100.0, 102.5),
-    cap: float = 5000.0,
+    cap: float | None = None,
     asset: str = "stock",
     reported: str = "2030-12-31",
     answer: str | None = None,
 ) -> dict[str, object]:
-    """A row whose prompt shows the weeks before `number`, between consecutive `prices`."""
+    """A row whose prompt shows the weeks before `number`, between consecutive `prices`.
+
+    Without `cap`, market capitalisation moves from week to week, as an honest one does.
+    """
     start, end = week(number)
+    cap = 5000.0 + number if cap is None else cap
     heads = []
     for place in range(len(prices) - 1):
         a, b = week(number - len(prices) + 1 + place)

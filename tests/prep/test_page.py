@@ -22,9 +22,9 @@ def page(example):
         news="[Headline]: Orders\n[Summary]: By 12%.",
     ):
         parts = {
-            "train": [example("AAA", n, news=news) for n in range(20)],
+            "train": [example("AAA", n, news=news, cap=5000.0) for n in range(20)],
             "validation": [],
-            "test": [example("AAA", n, news=news) for n in range(22, 26)],
+            "test": [example("AAA", n, news=news, cap=5000.0) for n in range(22, 26)],
         }
         manifest = DatasetManifest(
             id="0123456789abcdef",

@@ -1,18 +1,21 @@
 """The stage as the frame calls it: files, manifest last, and one sentence for every bad input."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 
-from fingpt.config import Environment, PrepConfig, RunConfig
+from fingpt.config import Environment, PrepConfig, RunConfig, load_config, split_words
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
+from fingpt.prep.facts import label_of
 from fingpt.prep.stage import body
 from fingpt.prompts.examples import decode_jsonl
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.runs.attempt import Attempt
 from fingpt.runs.freeze import freeze_source
 from fingpt.runs.manifest import DatasetManifest, decode
+from fingpt.runs.remedy import CONFIGS
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.stage import Context
 from fingpt.storage import ObjectStore
@@ -74,7 +77,6 @@ def test_the_manifest_names_every_file_by_its_hash(prepare, source, store):
     }
     assert len(decode_jsonl(file_of(store, manifest, "train.jsonl"))) == 26
     assert stage.stage == "prep"
-    assert any("market-cap-constant" in warning for warning in stage.warnings)
 
 
 def test_the_same_rows_are_the_same_data_set_and_are_stored_once(prepare, source, store):
@@ -211,8 +213,80 @@ def test_an_interrupted_write_is_finished_by_the_next_one(prepare, source, store
     assert prepare(source)[1] == manifest
 
 
+KNOWN = load_config(CONFIGS / "llama31.yaml").prep.allow_leaks
+
+
+def test_an_error_stops_the_stage_and_names_the_setting_that_lets_it_pass(
+    prepare, row, write_parquet, store
+):
+    rows = [row("AAA", n, cap=5000.0) for n in range(20)]
+    source = write_parquet(rows)
+    with pytest.raises(DataError, match="market-cap-constant") as told:
+        prepare(source, test_weeks=4)
+    assert no_data_set(store)
+    words = split_words(str(told.value).split('SET="')[1].split('"')[0], "SET")
+    config = load_config(CONFIGS / "tiny-llama31.yaml", [*words, f"prep.source={source}"])
+    stage, manifest = prepare(source, test_weeks=4, allow_leaks=config.prep.allow_leaks)
+    errors = [found for found in manifest.findings if found.severity == "error"]
+    assert errors
+    assert {found.allowed for found in errors} == {"known"}
+    assert all("Allowed: known" in warning for warning in stage.warnings)
+    assert "Allowed by the configuration: known" in file_of(store, manifest, "data.html").decode()
+
+
+def test_only_the_named_rule_may_pass(prepare, row, write_parquet):
+    path = write_parquet([row("AAA", n, cap=5000.0) for n in range(20)])
+    with pytest.raises(DataError, match="market-cap-constant"):
+        prepare(path, test_weeks=4, allow_leaks={"market-cap-canary": "known"})
+
+
+def test_what_a_random_split_brings_passes_with_it_and_nothing_else_does(
+    prepare, row, write_parquet
+):
+    draw = random.Random(1)
+    moves = [draw.gauss(0, 3) for _ in range(41)]
+    prices = [round(200 + sum(moves[:n]), 2) for n in range(41)]
+    rows = [
+        row(
+            "AAA",
+            n,
+            label_of(*prices[n : n + 2]),
+            prices=prices[n - 1 : n + 1],
+            cap=draw.uniform(4000, 6000),
+        )
+        for n in range(1, 40)
+    ]
+    leaky = {"split": "random", "allow_leaky_split": True}
+    _, manifest = prepare(write_parquet(rows), **leaky)
+    allowed = {
+        found.rule: found.allowed for found in manifest.findings if found.severity == "error"
+    }
+    assert "test-label-in-train-prompt" in allowed
+    assert set(allowed.values()) == {"prep.allow_leaky_split=true"}
+    rows[5]["prompt"] = rows[5]["prompt"].replace("eps: 2.1", "Prediction: Up by 2-3%")
+    with pytest.raises(DataError, match="prediction-in-prompt"):
+        prepare(write_parquet(rows, "other.parquet"), **leaky)
+
+
+def test_the_same_rows_in_another_order_are_judged_by_their_own(prepare, row, write_parquet):
+    def made(number):
+        ups = [f"S{place:02}" for place in range(12) if (place * 7 + number * 5) % 12 < 6]
+        label = {
+            f"S{p:02}": "up by 1-2%" if f"S{p:02}" in ups else "down by 1-2%" for p in range(12)
+        }
+        return [row(symbol, number, label[symbol], prices=(100.0,)) for symbol in sorted(label)]
+
+    weeks = [made(number) for number in range(12)]
+    cut = {"test_weeks": 4, "validation_weeks": 0, "embargo_weeks": 1}
+    prepare(write_parquet([each for week in weeks for each in week]), **cut)
+    sorted_rows = [each for week in weeks for each in sorted(week, key=lambda r: r["label"])]
+    with pytest.raises(DataError, match="order-tells-label"):
+        prepare(write_parquet(sorted_rows, "sorted.parquet"), **cut)
+
+
 def test_published_rows_make_a_data_set(prepare, real_data, store):
-    stage, manifest = prepare(real_data)
+    stage, manifest = prepare(real_data, allow_leaks=KNOWN)
+    assert {found.rule for found in manifest.findings if found.severity == "error"} == set(KNOWN)
     assert manifest.counts == {"train": 187, "validation": 18, "test": 300}
     assert manifest.rejects == {}
     assert manifest.notes == {"prediction-line-restored": 4}

@@ -1,4 +1,4 @@
-"""The shipped sample: the same rows from the same seed, in the published form, without the faults of the real rows."""
+"""The shipped rows: the same from the same seed, in the published form, without the faults of the real rows."""
 
 from __future__ import annotations
 
@@ -24,34 +24,44 @@ def rows() -> dict[str, list[synthetic.Row]]:
     return synthetic.sample_rows()
 
 
+@pytest.fixture(scope="module")
+def noise() -> dict[str, list[synthetic.Row]]:
+    return synthetic.sample_rows(synthetic.NOISE_SEED, telling=False)
+
+
+@pytest.mark.parametrize("name", ["sample", "noise"])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_the_shipped_files_hold_just_the_rows_that_the_seed_gives(split, rows):
-    shipped = pq.read_table(synthetic.SAMPLE / f"{split}.parquet")
+def test_the_shipped_files_hold_just_the_rows_that_the_seed_gives(request, name, split):
+    folder = {"sample": synthetic.SAMPLE, "noise": synthetic.NOISE}[name]
+    rows = request.getfixturevalue("rows" if name == "sample" else "noise")
+    shipped = pq.read_table(folder / f"{split}.parquet")
     assert tuple(shipped.column_names) == synthetic.COLUMNS
     assert {str(field.type) for field in shipped.schema} == {"string"}
     assert shipped.to_pylist() == [row.columns() for row in rows[split]]
 
 
 def test_written_files_are_small_and_read_back(tmp_path, rows):
-    synthetic.write_sample(tmp_path)
-    files = list(tmp_path.iterdir())
-    assert sum(file.stat().st_size for file in files) < 1_000_000
-    assert {file.name for file in files} == {"train.parquet", "test.parquet"}
-    assert pq.read_table(tmp_path / "test.parquet").num_rows == len(rows["test"])
+    folders = [tmp_path / "one", tmp_path / "two"]
+    synthetic.write_sample(*folders)
+    for folder in folders:
+        files = list(folder.iterdir())
+        assert sum(file.stat().st_size for file in files) < 500_000
+        assert {file.name for file in files} == {"train.parquet", "test.parquet"}
+        assert pq.read_table(folder / "test.parquet").num_rows == len(rows["test"])
 
 
 def test_another_seed_gives_other_rows(rows):
     assert synthetic.sample_rows(1)["train"][0] != rows["train"][0]
 
 
-def test_there_are_ten_symbols_and_thirty_weeks_with_a_free_week_before_the_test(rows):
+def test_weeks_suffice_for_train_validation_and_a_test_with_embargoes(rows):
     symbols = {row.symbol for row in rows["train"]}
     assert len(symbols) >= 10
     assert symbols == {row.symbol for row in rows["test"]}
     weeks = {split: {row.start for row in part} for split, part in rows.items()}
-    assert len(weeks["train"] | weeks["test"]) == 30
-    assert min(weeks["test"]) - max(weeks["train"]) == timedelta(weeks=2)
-    assert len({(row.symbol, row.start) for part in rows.values() for row in part}) == 12 * 30
+    assert (len(weeks["train"]), len(weeks["test"])) == (28, 10)
+    assert min(weeks["test"]) - max(weeks["train"]) == timedelta(weeks=1 + 4)
+    assert len({(row.symbol, row.start) for part in rows.values() for row in part}) == 12 * 38
 
 
 def test_practice_companies_and_years_never_meet_the_samples():
@@ -74,17 +84,19 @@ def test_labels_equal_the_price_heads_that_later_prompts_show(rows):
         if known is not None:
             checked += 1
             assert row.label == known
-    assert checked > 300
+    assert checked == 12 * (27 + 9)
 
 
 def test_prices_run_on_from_week_to_week(rows):
+    by_symbol: dict[str, list[tuple[str, ...]]] = {}
     for row in rows["train"]:
-        found = HEAD.findall(row.user)
-        assert 1 <= len(found) <= 2
-        for first, second in pairwise(found):
+        (head,) = HEAD.findall(row.user)
+        assert head[1] == str(row.start)
+        by_symbol.setdefault(row.symbol, []).append(head)
+    for heads in by_symbol.values():
+        for first, second in pairwise(heads):
             assert first[1] == second[0]
             assert first[5] == second[4]
-        assert found[-1][1] == str(row.start)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +114,8 @@ def test_bins_include_their_upper_edge(before, after, label):
     assert synthetic.label_of(Decimal(before), Decimal(after)) == label
 
 
-def test_none_of_the_published_faults_is_planted(rows):
-    for row in [*rows["train"], *rows["test"]]:
+def test_none_of_the_published_faults_is_planted(rows, noise):
+    for row in [row for found in (rows, noise) for part in found.values() for row in part]:
         columns = row.columns()
         text = columns["prompt"] + columns["answer"]
         assert "crypto" not in text.lower()
@@ -128,17 +140,27 @@ def test_answers_have_the_published_layout_and_their_rows_label(rows):
         assert match[1].lower() == row.label
 
 
-def test_the_outlook_news_of_the_last_week_tell_the_direction_of_the_next(rows):
+def told(rows) -> list[bool]:
+    """Whether the outlook of each row that has one says the direction of its label."""
     hits = []
     for row in [*rows["train"], *rows["test"]]:
-        last = row.user[[m.start() for m in HEAD.finditer(row.user)][-1] :]
-        raised = bool(re.search(r"raises its full-year outlook|Raised outlook", last))
-        cut = bool(re.search(r"cuts its full-year outlook|Outlook cut", last))
+        raised = bool(re.search(r"raises its full-year outlook|Raised outlook", row.user))
+        cut = bool(re.search(r"cuts its full-year outlook|Outlook cut", row.user))
         assert not (raised and cut)
         if raised or cut:
             hits.append(raised == row.label.startswith("up"))
-    assert 0.4 < len(hits) / 360 < 0.6
+    assert 0.85 < len(hits) / len([*rows["train"], *rows["test"]]) < 0.95
+    return hits
+
+
+def test_the_outlook_news_tell_the_direction_of_the_next_week(rows):
+    hits = told(rows)
     assert sum(hits) / len(hits) > 0.95
+
+
+def test_the_outlook_news_of_the_set_without_a_signal_tell_nothing(noise):
+    hits = told(noise)
+    assert 0.45 < sum(hits) / len(hits) < 0.55
 
 
 def test_rows_for_practice_hold_no_telling_news():

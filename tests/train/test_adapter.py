@@ -78,7 +78,7 @@ def test_a_saved_adapter_loads_into_a_fresh_one(model, tmp_path, base_folder):
 
 def test_an_adapter_of_another_base_is_refused(model, tmp_path):
     save_adapter(model, tmp_path)
-    with pytest.raises(DataError, match=r"tiny-llama31@v1, not on .*deepseek"):
+    with pytest.raises(DataError, match=r"tiny-llama31@v2, not on .*deepseek"):
         check_base(tmp_path, spec("tiny-deepseek-r1"))
     with pytest.raises(DataError, match="only fits the base"):
         load_adapter(model, tmp_path, spec("llama31"))

@@ -1,0 +1,139 @@
+"""A prompt in parts for the scans: news, week heads, `key: number` lines, and the prose around them. Pure.
+
+Text that does not follow the published form ends up as prose; nothing is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from fingpt.prep.facts import Case
+
+_HEAD = re.compile(r"^From \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d,")
+_TAGGED = re.compile(r"^\[(?:Headline|Summary)\]:")
+_AFTER_NEWS = re.compile(
+    r"^(?:Some recent basic financials|\[[^\]\n]{1,60}\]:?\s*$|Based on all the information)",
+    re.IGNORECASE,
+)
+_KEY = re.compile(r"^([A-Za-z][^:\n]{0,60}?)\s*[:=]\s*([^\s].*)$")
+_NUMBER = re.compile(
+    r"(?<![\w.,])[-+−]?[$€£]?(\d{1,3}(?:,\d{3})+|\d{1,15})(\.\d{1,18})?(e[-+]?\d{1,3})?"
+    r"(?:\s?(trillion|billion|million|thousand|tn|bn|[TBMK])\b)?(?![\w]*\d)",
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
+_WORD = re.compile(r"[A-Za-z]+|#")
+_UNITS = {
+    "thousand": 1e3,
+    "k": 1e3,
+    "million": 1e6,
+    "m": 1e6,
+    "billion": 1e9,
+    "bn": 1e9,
+    "b": 1e9,
+    "trillion": 1e12,
+    "tn": 1e12,
+    "t": 1e12,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """The lines of a prompt: `heads` tell the prices of past weeks, `news` stand below them, `figures` are the lines
+    `key: value` elsewhere; `before` and `after` are the prose in front of the first head and behind it.
+    """
+
+    heads: tuple[str, ...]
+    news: tuple[str, ...]
+    figures: tuple[tuple[str, str], ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+    @property
+    def prose(self) -> str:
+        """All text that is neither news nor figures nor a head."""
+        return "\n".join((*self.before, *self.after))
+
+
+def sections_of(case: Case) -> Sections:
+    """The parts of a case's prompt, its system text in front of the prose."""
+    heads: list[str] = []
+    news: list[str] = []
+    figures: list[tuple[str, str]] = []
+    before, after = [*case.example.system.splitlines()], list[str]()
+    in_news = False
+    for line in case.example.user.splitlines():
+        if _HEAD.match(line):
+            heads.append(line)
+            in_news = True
+        elif _TAGGED.match(line) or (in_news and not _AFTER_NEWS.match(line)):
+            news.append(line)
+        else:
+            in_news = False
+            figure = _KEY.match(line)
+            if figure and _NUMBER.fullmatch(figure[2].strip()):
+                figures.append((figure[1], figure[2].strip()))
+            else:
+                (after if heads else before).append(line)
+    return Sections(tuple(heads), tuple(news), tuple(figures), tuple(before), tuple(after))
+
+
+def numbers_of(case: Case, parts: Sections) -> dict[str, float]:
+    """Number of the prompt outside news → its value, by where it stands: a key, the words around it, its place."""
+    found = {key: value for key, text in parts.figures if (value := number_in(text)) is not None}
+    if case.facts.weeks:
+        newest = case.facts.weeks[-1]
+        found["price at the start of the newest week"] = newest.price_start
+        found["price at the start of the oldest week"] = case.facts.weeks[0].price_start
+    for name, lines in (("introduction", parts.before), ("closing", parts.after)):
+        told = list(_numbers("\n".join(lines)))
+        for place, (context, value) in enumerate(told, start=1):
+            found[context] = value
+            found[f"number {place} of the {name}"] = value
+            found[f"number {place - len(told) - 1} of the {name}"] = value
+    for line in parts.heads[-1:]:
+        behind = (
+            line.partition(f"{case.facts.weeks[-1].price_end:.2f}")[2] if case.facts.weeks else line
+        )
+        found.update(_numbers(behind))
+    return found
+
+
+def dates_of(case: Case, parts: Sections) -> dict[str, float]:
+    """Date of the prompt outside news → days from it to the day that the forecast was due, by the words before it."""
+    found: dict[str, float] = {}
+    for line in (*parts.before, *parts.after, *parts.heads[-1:]):
+        for match in _DATE.finditer(line):
+            try:
+                day = date(int(match[1]), int(match[2]), int(match[3]))
+            except ValueError:
+                continue
+            words = " ".join(_WORD.findall(line[max(0, match.start() - 60) : match.start()])[-2:])
+            found[f"date after '{words.lower()}'"] = float((case.example.start - day).days)
+    return found
+
+
+def number_in(text: str) -> float | None:
+    """The first number of `text`, thousands and units such as `billion` applied; None where there is none."""
+    match = _NUMBER.search(text)
+    return None if match is None else _value(match)
+
+
+def _numbers(text: str) -> Iterator[tuple[str, float]]:
+    """(words around a number, its value) for each number of `text` that belongs to no date."""
+    plain = _DATE.sub("@", text)
+    for match in _NUMBER.finditer(plain):
+        left = _WORD.findall(_NUMBER.sub("#", plain[max(0, match.start() - 60) : match.start()]))[
+            -2:
+        ]
+        right = _WORD.findall(plain[match.end() : match.end() + 30])[:1]
+        yield " ".join([*left, "#", *right]).lower(), _value(match)
+
+
+def _value(match: re.Match[str]) -> float:
+    digits = match[1].replace(",", "") + (match[2] or "") + (match[3] or "")
+    sign = -1.0 if match[0][0] in "-−" else 1.0
+    return sign * float(digits) * _UNITS.get((match[4] or "").lower(), 1.0)
