@@ -2,6 +2,7 @@
 
 Answers (columns symbol, period, prediction) are matched to the test rows of SOURCE, which may be anything that a run's
 DATA may be, and go through the same parsers and metrics as the eval stage; scores.json appears whole or not at all.
+What a report would say of them (intervals, trivial forecasts, skill, leaks, power) is printed, and in verdicts.json.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,6 +21,10 @@ from fingpt.config import local_path, read_environment
 from fingpt.errors import ConfigError
 from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
+
+if TYPE_CHECKING:
+    from fingpt.eval.external import Matched
+    from fingpt.report.alone import Alone
 
 
 def score(
@@ -46,16 +51,48 @@ def score(
             raise ConfigError(
                 "Scoring needs all three: make score ANSWERS=file.parquet DATA=folder OUT=folder."
             )
-        from fingpt.eval.external import read_pairs, score_pairs, write_scores
+        from fingpt.eval.external import read_matched, score_pairs, write_scores
 
         with tempfile.TemporaryDirectory(prefix="fingpt-") as scratch:
             store = open_store(read_environment().store)
-            pairs = read_pairs(local_path(answers), data, store, Path(scratch))
-            scores = score_pairs(pairs, Path(scratch))
+            matched = read_matched(local_path(answers), data, store, Path(scratch))
+            scores = score_pairs([one.pair for one in matched], Path(scratch))
+        judged = judge(matched)
+        if judged is not None:
+            write_scores(judged.model_dump(mode="json"), local_path(out), "verdicts.json")
         path = write_scores(scores, local_path(out))
         _show(scores, path)
+        _tell(judged)
 
     sys.exit(guarded(act, debug=read_environment().debug))
+
+
+def judge(matched: list[Matched]) -> Alone | None:
+    """What a report would say of the answers; None where a row is none of the published schema."""
+    from fingpt.eval.external import forecasts
+    from fingpt.prep.importer import normalize
+    from fingpt.prep.lint import lint
+    from fingpt.report.alone import alone
+    from fingpt.rows.raw_rows import RawRow, Reject
+
+    rows = [
+        normalize(RawRow("test", "test", line, {"prompt": "", **one.values}))
+        for line, one in enumerate(matched, start=1)
+    ]
+    examples = [row for row in rows if not isinstance(row, Reject)]
+    if len(examples) < len(rows):
+        return None
+    return alone(
+        examples, *forecasts([one.pair for one in matched]), findings=lint({"test": examples})
+    )
+
+
+def _tell(judged: Alone | None) -> None:
+    from fingpt.report.alone import told
+
+    lines = ["no verdicts: they need the prompts and the periods of the published schema"]
+    for line in lines if judged is None else told(judged):
+        typer.echo(log.printable(line))
 
 
 def _show(scores: dict[str, dict[str, Any]], path: Path) -> None:

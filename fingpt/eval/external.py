@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fingpt import log
 from fingpt.errors import DataError, MissingInputError
-from fingpt.eval.forecast import SECTIONS
+from fingpt.eval.forecast import SECTIONS, Forecast
 from fingpt.eval.metric_modules import MetricModules
+from fingpt.eval.robust import robust
 from fingpt.eval.score import Pair, ParsedPair, score_robust, score_strict, summarise
 from fingpt.parquet import MAX_TABLE_BYTES
 from fingpt.prompts.examples import plain_label, plain_period
@@ -33,8 +35,21 @@ Key = tuple[str, str]
 Row = dict[str, str | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A test row with its answer; `values` are the row's own columns, with `prompt` where the source has prompts."""
+
+    values: Row
+    pair: Pair
+
+
 def read_pairs(answers: Path, source: str, store: ObjectStore, scratch: Path) -> list[Pair]:
-    """One Pair per test row of `source`, which may be anything that a run's DATA may be, in its order.
+    """The pairs of `read_matched`."""
+    return [one.pair for one in read_matched(answers, source, store, scratch)]
+
+
+def read_matched(answers: Path, source: str, store: ObjectStore, scratch: Path) -> list[Matched]:
+    """One match per test row of `source`, which may be anything that a run's DATA may be, in its order.
 
     Every test row needs exactly one answer and every answer a test row. Raises MissingInputError for a missing file
     and DataError for an unreadable one, a missing column, a missing value, an empty file, a duplicate or an unmatched
@@ -48,15 +63,27 @@ def read_pairs(answers: Path, source: str, store: ObjectStore, scratch: Path) ->
         set(truth) - set(found), f"the test rows of {source}", f"no answer in {answers}"
     )
     _refuse_unmatched(set(found) - set(truth), f"{answers}", f"no test row in {source}")
-    pairs = []
+    matched = []
     for (symbol, period), row in truth.items():
         try:
             label = plain_label(row["label"] or "")
         except DataError as fault:
             raise DataError(f"Test row {symbol} {period} of {source}: {fault}") from None
         prediction = found[symbol, period]["prediction"] or ""
-        pairs.append(Pair(prediction, row["answer"] or "", label))
-    return pairs
+        values = {**row, "symbol": symbol, "period": period, "label": label}
+        matched.append(Matched(values, Pair(prediction, row["answer"] or "", label)))
+    return matched
+
+
+def forecasts(pairs: Sequence[Pair]) -> tuple[list[float], list[float]]:
+    """Direction and size (percentage points) of each answer under `robust`, NaN where it states none."""
+    read = [robust(pair.prediction) for pair in pairs]
+    nan = float("nan")
+    directions = [float(one.direction) if isinstance(one, Forecast) else nan for one in read]
+    sizes = [
+        nan if not isinstance(one, Forecast) or one.margin is None else one.margin for one in read
+    ]
+    return directions, sizes
 
 
 def _test_rows(source: str, store: ObjectStore, scratch: Path, answers: Path) -> list[Row]:
@@ -81,7 +108,12 @@ def _test_rows(source: str, store: ObjectStore, scratch: Path, answers: Path) ->
         raise MissingInputError(
             f"{source} holds no test rows, only {seen}; name a folder with test.parquet, or the file of the test rows."
         )
-    return [row for name, path in wanted for row in _read(path, name, _TEST_COLUMNS)]
+    try:
+        return [r for name, path in wanted for r in _read(path, name, (*_TEST_COLUMNS, "prompt"))]
+    except (
+        DataError
+    ):  # rows without prompts can be scored all the same; any other fault is met again
+        return [row for name, path in wanted for row in _read(path, name, _TEST_COLUMNS)]
 
 
 def score_pairs(pairs: Sequence[Pair], scratch: Path) -> dict[str, dict[str, Any]]:
@@ -102,11 +134,11 @@ def score_pairs(pairs: Sequence[Pair], scratch: Path) -> dict[str, dict[str, Any
     }
 
 
-def write_scores(scores: dict[str, dict[str, Any]], folder: Path) -> Path:
-    """Write `folder`/scores.json aside and rename it, replacing an earlier one."""
+def write_scores(scores: Mapping[str, Any], folder: Path, name: str = "scores.json") -> Path:
+    """Write `folder`/`name` aside and rename it, replacing an earlier one."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "scores.json"
-    aside = folder / f".scores.json.{os.getpid()}"
+    path = folder / name
+    aside = folder / f".{name}.{os.getpid()}"
     try:
         aside.write_text(json.dumps(scores, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         aside.replace(path)

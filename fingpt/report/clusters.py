@@ -86,5 +86,5 @@ class Weeks:
         if rho * math.sqrt(len(gaps)) <= _CORRELATION:
             return self.block
         rho = min(rho, 0.9)
-        wanted = 1.1447 * (len(gaps) * 4 * rho**2 / (1 - rho**2) ** 2) ** (1 / 3)
+        wanted: float = 1.1447 * (len(gaps) * 4 * rho**2 / (1 - rho**2) ** 2) ** (1 / 3)
         return max(2, self.block, math.ceil(wanted))

@@ -130,10 +130,12 @@ def _signs(count: int) -> Floats:
     """Patterns of signs, the first all +1: every one for few blocks, else seeded random ones."""
     if count <= _ALL_UP_TO:
         bits = (np.arange(2 ** (count - 1))[:, None] >> np.arange(count)) & 1
-        return 1.0 - 2.0 * bits
+        every: Floats = (1 - 2 * bits).astype(np.float64)
+        return every
     drawn = np.random.default_rng(count).integers(0, 2, size=(FLIPS, count))
     drawn[0] = 1
-    return 2.0 * drawn - 1.0
+    some: Floats = (2 * drawn - 1).astype(np.float64)
+    return some
 
 
 def _moments(signs: Floats, weekly: Floats, share: Floats) -> tuple[Floats, Floats, Floats]:

@@ -106,10 +106,12 @@ def _drawn_weeks(weeks: int, block: int, seed: int, draws: int) -> Floats:
     rng = np.random.default_rng(seed)
     if block <= 1:
         share = np.full(weeks, 1 / weeks) if weeks else np.ones(1)
-        return rng.multinomial(weeks, share, size=draws)[:, :weeks].astype(np.float64)
+        alone: Floats = rng.multinomial(weeks, share, size=draws)[:, :weeks].astype(np.float64)
+        return alone
     starts = rng.multinomial(-(-weeks // block), np.full(weeks, 1 / weeks), size=draws)
     shifted = [np.roll(starts, shift, axis=1) for shift in range(block)]
-    return np.sum(shifted, axis=0).astype(np.float64)
+    together: Floats = np.sum(shifted, axis=0).astype(np.float64)
+    return together
 
 
 def per_row(values: Floats) -> Columns:

@@ -44,6 +44,8 @@ def test_a_score_is_written_and_a_bad_one_leaves_nothing(tmp_path):
     scores = json.loads((tmp_path / "good" / "scores.json").read_text())
     assert scores["strict"]["binary_accuracy"] == scores["robust"]["binary_accuracy"] == 1.0
     assert "analysis rougeL" in good.stdout
+    assert "no verdicts: they need the prompts" in good.stdout
+    assert not (tmp_path / "good" / "verdicts.json").exists()
     bad = score("--answers", str(tmp_path / "bad.parquet"), *places, str(tmp_path / "bad"))
     assert bad.returncode == 65
     assert bad.stderr.count('"level": "error"') == 1
