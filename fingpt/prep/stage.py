@@ -80,7 +80,11 @@ def body(ctx: Context) -> PrepManifest:
 def _log_findings(split: Split, findings: tuple[Finding, ...]) -> None:
     counts = {name: len(part) for name, part in split.parts().items()}
     log.event(
-        "split", rule=split.rule, embargo_weeks=split.embargo_weeks, **counts, **split.dropped
+        "split",
+        rule=split.rule,
+        embargo_weeks=split.embargo_weeks,
+        **counts,
+        left_out=sum(split.dropped.values()),
     )
     for found in findings:
         if found.severity != "info":

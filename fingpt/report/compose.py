@@ -110,7 +110,7 @@ def compose(
         parsers=parser_lines(sides),
         **_plotted(sides),
         memory={
-            side.title: found for side in sides if (found := memory(side.model, side.tuned, train))
+            side.title: told for side in sides if (told := memory(side.model, side.tuned, train))
         },
         cutoffs=cutoff_map([side.model for side in sides], {"train": train, "test": test}),
         rules_version=rules.version,

@@ -76,7 +76,7 @@ def rows_csv(entries: Sequence[RowEntry], titles: Sequence[str]) -> bytes:
         ]
     )
     for entry in entries:
-        cells = [entry.week, entry.symbol, entry.happened]
+        cells: list[object] = [entry.week, entry.symbol, entry.happened]
         for model in entry.models:
             right = "" if model.right is None else int(model.right)
             error = "" if math.isnan(model.error) else model.error

@@ -11,9 +11,9 @@ from datetime import date
 from enum import StrEnum
 
 from fingpt.record import Frozen
+from fingpt.report.clusters import MIN_CLUSTERS
 from fingpt.report.leaks import above_chance
 from fingpt.report.sides import LEAST_READ, Side
-from fingpt.report.stats import MIN_WEEKS
 
 _ENOUGH_SEEDS = 3
 _ENOUGH_EMBARGO = 4
@@ -145,11 +145,11 @@ def _first_test_day(sides: Sequence[Side]) -> date | None:
 def _weeks(sides: Sequence[Side]) -> Check:
     weeks = sides[0].dataset.weeks.get("test", 0)
     rows = f"{sides[0].tuned.n} rows of {weeks} weeks"
-    if weeks < MIN_WEEKS:
+    if weeks < MIN_CLUSTERS:
         return Check(
             name="Weeks",
             state=State.BROKEN,
-            text=f"{rows}: an interval needs {MIN_WEEKS} weeks, so there is none.",
+            text=f"{rows}: an interval needs {MIN_CLUSTERS} weeks, so there is none.",
         )
     return Check(
         name="Weeks",
