@@ -1,10 +1,19 @@
 """Manifests are sealed: any changed byte is seen."""
 
+from datetime import date
+
 import pytest
 
 from fingpt.errors import StorageError
-from fingpt.record import FileRef, sha256_bytes
-from fingpt.runs.manifest import BaseManifest, Commit, TrainManifest, decode, encode
+from fingpt.record import FileRef, canonical_json, sha256_bytes
+from fingpt.runs.manifest import (
+    BaseManifest,
+    Commit,
+    DatasetManifest,
+    TrainManifest,
+    decode,
+    encode,
+)
 
 MANIFEST = BaseManifest(
     base="owner/name", revision="v1", files=(FileRef(name="a.json", size=3, sha256="00"),)
@@ -68,3 +77,25 @@ def test_the_bytes_of_a_stored_training_never_change():
     data = encode(manifest)
     assert sha256_bytes(data) == "4df6231ff66a0aaa09ba650fc89acf1eac8356beb105f9ec117ea44e66768b07"
     assert decode(TrainManifest, data, "key") == manifest
+
+
+def test_a_data_set_from_before_dates_and_origins_still_loads():
+    fields = {
+        "schema_version": 1,
+        "id": "d",
+        "source": "raw/1",
+        "split_rule": "published",
+        "leaky": False,
+        "counts": {"train": 1},
+        "weeks": {"train": 1},
+        "rejects": {},
+        "dropped": {},
+        "notes": {},
+        "findings": [],
+        "files": [],
+    }
+    data = canonical_json({**fields, "seal": sha256_bytes(canonical_json(fields))})
+    old = decode(DatasetManifest, data, "key")
+    assert (old.embargo_weeks, old.origin, old.origins, old.dates) == (0, None, None, {})
+    new = old.model_copy(update={"dates": {"test": (date(2031, 1, 5), date(2031, 1, 12))}})
+    assert decode(DatasetManifest, encode(new), "key") == new
