@@ -1,5 +1,7 @@
 """Manifests are sealed: any changed byte is seen."""
 
+from datetime import date
+
 import pytest
 
 from fingpt.errors import StorageError
@@ -7,6 +9,7 @@ from fingpt.record import FileRef, canonical_json, sha256_bytes
 from fingpt.runs.manifest import (
     BaseManifest,
     Commit,
+    DatasetManifest,
     ParserScores,
     TrainManifest,
     VariantScores,
@@ -95,3 +98,25 @@ def test_scores_from_before_labels_were_scored_load_without_them():
     stored = canonical_json({**body, "seal": sha256_bytes(canonical_json(body))})
     found = decode(VariantScores, stored, "key")
     assert (found.label_temperature, found.label_prior) == (None, None)
+
+
+def test_a_data_set_from_before_dates_and_origins_still_loads():
+    fields = {
+        "schema_version": 1,
+        "id": "d",
+        "source": "raw/1",
+        "split_rule": "published",
+        "leaky": False,
+        "counts": {"train": 1},
+        "weeks": {"train": 1},
+        "rejects": {},
+        "dropped": {},
+        "notes": {},
+        "findings": [],
+        "files": [],
+    }
+    data = canonical_json({**fields, "seal": sha256_bytes(canonical_json(fields))})
+    old = decode(DatasetManifest, data, "key")
+    assert (old.embargo_weeks, old.origin, old.origins, old.dates) == (0, None, None, {})
+    new = old.model_copy(update={"dates": {"test": (date(2031, 1, 5), date(2031, 1, 12))}})
+    assert decode(DatasetManifest, encode(new), "key") == new
