@@ -122,8 +122,8 @@ def differences(report: Report) -> Chart:
                 (_name(line), pair, shown, spread(line, gap, signed=True), comparison.phrase)
             )
     if not rows:
-        nothing = {"label": "nothing is comparable", "series": "", "value": 0.0}
-        rows = [{**nothing, "low": None, "high": None}]
+        label = "nothing is comparable"
+        rows = [{"label": label, "series": "", "value": 0.0, "low": None, "high": None}]
     others = titles[1] if len(titles) == 2 else "the model named first"
     return Chart(
         key="differences",

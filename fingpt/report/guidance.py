@@ -205,7 +205,7 @@ def _advise(application: Application, known: Facts) -> Guidance:
         if all(Condition.parse(text).holds(known) for text in rule.when)
     )
     winner, leak = (str(known.get(name) or "") for name in ("size.winner", "leak.forecast"))
-    shown = {
+    shown: dict[str, Fact] = {
         name: fact
         for name, fact in known.items()
         if fact is not None and name.split(" of ")[0] in application.facts

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from fingpt.metrics import Floats, mean
+from fingpt.report.clusters import MIN_CLUSTERS
 from fingpt.report.flips import Difference
-from fingpt.report.stats import LEVEL, MIN_WEEKS, Columns, Estimate, Statistic
+from fingpt.report.stats import LEVEL, Columns, Estimate, Statistic
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,7 @@ def seeded(side: Parts, codes: NDArray[np.intp], counted: Floats, block: int) ->
     )
     weeks = int((rows > 0).sum())
     blocks = weeks // block
-    if blocks < MIN_WEEKS:
+    if blocks < MIN_CLUSTERS:
         return Estimate(value=side.value, n=n, weeks=weeks)
     edges = np.arange(0, side.weekly.shape[1] - block + 1, block)
     summed = np.add.reduceat(side.weekly.mean(axis=0), edges)

@@ -19,7 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from fingpt.metrics import Floats
 from fingpt.record import Frozen
-from fingpt.report.clusters import MIN_CLUSTERS as MIN_WEEKS
+from fingpt.report.clusters import MIN_CLUSTERS
 
 Columns = Mapping[str, Floats]
 """What each row contributes to a metric, by name: one entry per row."""
@@ -63,7 +63,7 @@ class WeekBootstrap:
         self.n = len(weeks)
         self._counts = _drawn_weeks(self.weeks, min(block, max(self.weeks, 1)), seed, draws)
         blocks = self.weeks // block
-        if blocks >= MIN_WEEKS:
+        if blocks >= MIN_CLUSTERS:
             reach = math.sqrt(blocks / (blocks - 1)) * stdtrit(blocks - 1, (1 + LEVEL) / 2)
             self._tail: float | None = float(ndtr(-reach))
         else:

@@ -9,8 +9,8 @@ from scipy.stats import ttest_1samp
 from sklearn.metrics import balanced_accuracy_score, matthews_corrcoef
 
 from fingpt.metrics import mean
+from fingpt.report.clusters import MIN_CLUSTERS
 from fingpt.report.stats import (
-    MIN_WEEKS,
     WeekBootstrap,
     diebold_mariano_p,
     mcnemar_p,
@@ -54,8 +54,8 @@ def test_a_ratio_is_of_sums_not_a_mean_of_ratios():
 
 
 def test_few_weeks_and_empty_denominators_give_no_interval():
-    values = np.ones(MIN_WEEKS - 1)
-    assert WeekBootstrap(weeks(MIN_WEEKS - 1, 1)).estimate(mean, per_row(values)).low is None
+    values = np.ones(MIN_CLUSTERS - 1)
+    assert WeekBootstrap(weeks(MIN_CLUSTERS - 1, 1)).estimate(mean, per_row(values)).low is None
     nothing = WeekBootstrap(weeks(10, 1)).estimate(
         mean, {"total": np.zeros(10), "count": np.zeros(10)}
     )
