@@ -82,7 +82,7 @@ $(VENV)/ready: requirements/dev.txt requirements/cuda.txt requirements/torch-cpu
 	@requirements/install $(PY) dev
 	@touch $@
 
-.PHONY: test fuzz test-slow lint types bench-stats chart scan e2e merges lock
+.PHONY: test fuzz test-slow lint types bench-stats bench-lint chart scan e2e merges lock
 test: setup ## run the unit tests on two cores
 	@$(PY) -m pytest -n 2
 fuzz: setup ## read 10,000 mutated inputs with every reader
@@ -97,6 +97,8 @@ types: setup ## check types
 	@$(PY) -m mypy
 bench-stats: setup ## draw 1,000 invented worlds of each kind and count how often the report is right (minutes)
 	@$(PY) -m tests.report.bench_stats
+bench-lint: setup ## time the leak linter on as many rows as the published set has
+	@$(PY) -m tests.prep.bench_lint
 
 chart: setup ## lint the chart and test what it renders; needs helm, 3 or 4
 	@for values in minimal full; do \

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fingpt.prompts.examples import LABELS, Example
-from fingpt.report.baselines import baselines, score
+from fingpt.report.baselines import Baseline, baselines, score
 from fingpt.report.clusters import Weeks
 from fingpt.report.document import (
     NO_CHANGE,
@@ -45,7 +45,7 @@ from fingpt.report.power import (
 from fingpt.report.provenance import method, parser_lines, provenance
 from fingpt.report.reliability import reliability
 from fingpt.report.sides import Side, phases
-from fingpt.report.skill import skills
+from fingpt.report.skill import Skill, skills
 from fingpt.report.stats import WeekBootstrap, mcnemar_p
 from fingpt.report.table import Tables, tables
 from fingpt.report.validity import validity
@@ -73,15 +73,7 @@ def compose(
     found = baselines([known[name] for name in sides[0].tuned.example], train)
     bootstrap = WeekBootstrap(weeks.codes(sides[0].tuned.week), block=weeks.block)
     comparable = [side for side in sides if side.tuned.example == sides[0].tuned.example]
-    judged = [
-        (
-            side.title,
-            Variant.of(side.seeds("tuned"), weeks),
-            side.leaks().get("forecast", ""),
-        )
-        for side in comparable
-    ]
-    measured = skills(judged, found)
+    measured = _skills(comparable, weeks, found)
     power = measure_power(comparable, weeks, train)
     rules = load_rules()
     asked = _asked(made, sides, openings)
@@ -121,6 +113,18 @@ def compose(
         finished_at=max(side.evaluation.finished_at for side in sides),
         inputs=inputs,
     )
+
+
+def _skills(sides: Sequence[Side], weeks: Weeks, rivals: Sequence[Baseline]) -> tuple[Skill, ...]:
+    judged = [
+        (
+            side.title,
+            Variant.of(side.seeds("tuned"), weeks),
+            side.leaks().get("forecast", ""),
+        )
+        for side in sides
+    ]
+    return skills(judged, rivals)
 
 
 def _plotted(sides: Sequence[Side]) -> dict[str, Any]:

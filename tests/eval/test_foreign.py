@@ -339,7 +339,8 @@ def test_an_adapter_from_the_hub_is_the_one_of_its_commit(store, adapter):
 
 
 def test_a_run_without_one_is_written_and_hashed_as_before():
-    config = RunConfig(model="llama31")
+    before = {"embargo_weeks": 1, "test_weeks": 10, "validation_weeks": 0}
+    config = RunConfig.model_validate({"model": "llama31", "prep": before})
     assert "adapter" not in config.model_dump(mode="json")["eval"]
     assert config.sha256 == "7d105c4a6d26ae78f135c769872206d12f8b586f21c4ad29953cd30927f7c6e8"
     assert Run.of(config, {}).stages == tuple(Stage)

@@ -25,16 +25,24 @@ def run(monkeypatch, tmp_path):
 def test_the_runs_and_the_folder_are_handed_on_and_the_page_is_printed(run, monkeypatch, tmp_path):
     seen = []
 
-    def compare(store, runs, out):
-        seen.append((store.uri, runs, out))
+    def compare(store, runs, out, texts):
+        seen.append((store.uri, runs, out, texts))
         return tmp_path / "report.html"
 
     monkeypatch.setattr("fingpt.report.compare.compare", compare)
-    result = run("--runs", "run-a  run-b", "--out", "there")
+    result = run("--runs", "run-a  run-b", "--out", "there", "--texts", "without-news")
     assert result.exit_code == 0
     assert result.stdout.strip() == str(tmp_path / "report.html")
-    (uri, runs, out), *_ = seen
+    (uri, runs, out, texts), *_ = seen
+    assert texts == "without-news"
     assert (uri, runs, str(out)) == ((tmp_path / "store").as_uri(), ["run-a", "run-b"], "there")
+
+
+def test_other_texts_than_there_are_end_with_64_and_the_nearest(run):
+    result = run("--texts", "without-new")
+    assert result.exit_code == 64
+    assert "all, without-news, none" in result.stderr
+    assert "did you mean 'without-news'" in result.stderr
 
 
 def test_without_a_finished_run_the_code_is_66(run):

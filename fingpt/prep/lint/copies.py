@@ -28,6 +28,12 @@ SAME_PROMPT, ALSO_PROMPT, SAME_ANSWER = 0.65, 0.35, 0.25
 while their answers reach the third. In the published rows neighbouring weeks share up to .52 of their prompts, and no
 two answers more than .07."""
 
+NEARLY_WHOLE = 0.8
+"""The same of prompts and of answers where there are fewer rows than TEMPLATE_ROWS: what few rows share may be the
+template's, which only many rows tell."""
+
+TEMPLATE_ROWS = 100
+
 FEW = 3
 
 _LEAST = 12  # shingles, of a text and in common: shorter texts are alike by chance
@@ -154,13 +160,15 @@ def _nearly_the_same(rows: Sequence[Case]) -> Iterator[tuple[int, int, float]]:
     most = max(6, len(rows) // 100)
     prompts = shingles([case.example.user for case in rows], _PROMPT_WORDS).rare(most)
     answers = shingles([case.example.answer for case in rows], _PROMPT_WORDS).rare(most).sets()
+    known = len(rows) >= TEMPLATE_ROWS
+    prompt_is, answer_is = (SAME_PROMPT, SAME_ANSWER) if known else (NEARLY_WHOLE, NEARLY_WHOLE)
     for one, other, similarity in alike(prompts, ALSO_PROMPT, _LEAST_ROW):
         a, b = rows[one].example, rows[other].example
         if (a.symbol, a.period) == (b.symbol, b.period):
             continue  # duplicate-question tells of these
         told = answers[one], answers[other]
-        same_answer = min(map(len, told)) >= _LEAST_ROW and jaccard(*told) >= SAME_ANSWER
-        if similarity >= SAME_PROMPT or same_answer:
+        same_answer = min(map(len, told)) >= _LEAST_ROW and jaccard(*told) >= answer_is
+        if similarity >= prompt_is or same_answer:
             yield one, other, similarity
 
 

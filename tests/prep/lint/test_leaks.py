@@ -5,21 +5,22 @@ import importlib.util
 import random
 import re
 import sys
-import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from fingpt.config import PrepConfig
 from fingpt.leaks import FAULTS
 from fingpt.prep.facts import Case, facts
 from fingpt.prep.importer import import_rows
 from fingpt.prep.lint import lint
 from fingpt.prep.lint.copies import near_duplicates
 from fingpt.prep.lint.scan import by_effect
+from fingpt.prep.split import split_rows
 from fingpt.rows.readers import read_file
-from fingpt.runs.freeze import SAMPLE
+from fingpt.runs.freeze import NOISE, SAMPLE
 
 
 def beside(name):
@@ -118,6 +119,7 @@ def test_dealt_labels_raise_no_alarm(honest):
 
 
 @pytest.mark.slow
+@pytest.mark.part1
 @pytest.mark.timeout(1800)
 def test_dealt_labels_alarm_in_no_more_than_one_of_twenty(honest):
     rows = {split: world.examples(part) for split, part in honest().items()}
@@ -125,18 +127,38 @@ def test_dealt_labels_alarm_in_no_more_than_one_of_twenty(honest):
 
 
 @pytest.mark.slow
+@pytest.mark.part2
 @pytest.mark.timeout(1800)
 def test_dealt_labels_of_published_rows_alarm_in_no_more_than_one_of_twenty(real):
     assert alarms(real.rows, 200, known_cap=False) <= 10
 
 
 @pytest.mark.slow
+@pytest.mark.part3
 @pytest.mark.timeout(1800)
 def test_fewer_than_one_of_twenty_honest_worlds_has_an_error():
     bad = Counter(
         each.rule for seed in range(200) for each in errors(world.findings(world.honest_rows(seed)))
     )
     assert sum(bad.values()) <= 10, bad
+
+
+@pytest.mark.parametrize("source", [SAMPLE, NOISE], ids=lambda path: path.name)
+@pytest.mark.parametrize("limit", [1, 3, 4, 5, 8, 20])
+def test_a_few_of_the_shipped_rows_are_no_copies_of_one_another(source, limit):
+    files = (
+        row for name in ("train", "test") for row in read_file(source / f"{name}.parquet", name)
+    )
+    split = split_rows(import_rows(files, 0.0).rows, PrepConfig(limit=limit), 42)
+    assert errors(lint(split.parts())) == []
+
+
+def test_among_few_rows_a_copy_is_still_found():
+    rows = world.honest_rows()
+    few = {"train": rows["train"][:20], "test": rows["test"][:5]}
+    copied = {**few["train"][3], "period": few["test"][0]["period"]}
+    found = world.findings({**few, "test": [*few["test"], copied]})
+    assert "near-duplicate-in-train" in {each.rule for each in errors(found)}
 
 
 def test_the_shipped_sample_has_no_error_and_its_news_are_said_to_tell():
@@ -230,21 +252,3 @@ def made_rows(count):
         "train": world.examples(rows[: count * 4 // 5]),
         "test": world.examples(rows[count * 4 // 5 : count]),
     }
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_1530_rows_take_less_than_20_seconds_of_one_core_and_four_times_as_many_are_linear():
-    def seconds(rows):
-        start = time.process_time()
-        lint(rows)
-        return time.process_time() - start
-
-    small, large = made_rows(1530), made_rows(6120)
-    assert sum(map(len, small.values())) == 1530
-    assert sum(map(len, large.values())) == 6120
-    once = seconds(small)
-    four = seconds(large)
-    print(f"{once:.1f} s for 1,530 rows, {four:.1f} s for 6,120")
-    assert once < 20
-    assert four < 6 * once
