@@ -104,6 +104,10 @@ def test_majority_and_mean_come_from_train_and_the_oracle_is_no_rival(examples):
     assert "down by 2-3%" in found["train-majority"].title
     truth = np.array([row.margin for row in examples])
     assert found["train-mean"].squared_error == pytest.approx((truth + 1.75) ** 2)
+    often = {"down by 2-3%": 4 / 16, "up by 0-1%": 2 / 16}  # one added to each of twelve counts
+    wanted = [-np.log(often.get(row.label, 1 / 16)) for row in examples]
+    assert found["train-mean"].log_loss == pytest.approx(wanted)
+    assert found["uniform"].log_loss == pytest.approx(np.log(12))
     assert [key for key, b in found.items() if not b.trivial] == ["oracle-market"]
     rivals = [b.correct.mean() for b in found.values() if b.trivial and b.correct is not None]
     assert found["oracle-market"].correct.mean() > max(rivals)
