@@ -90,7 +90,13 @@ def baselines(test: Sequence[Example], train: Sequence[Example]) -> tuple[Baseli
             "persistence-sign", "last week's direction, ±0.5", truth, np.sign(last) * 0.5, weeks
         ),
         _told_apart("persistence-bin", "last week's move", truth, last, weeks),
-        _told_apart("reversal-sign", "against last week, ±0.5", truth, np.sign(last) * -0.5, weeks),
+        _told_apart(
+            "reversal-sign",
+            "last week's direction reversed, ±0.5",
+            truth,
+            np.sign(last) * -0.5,
+            weeks,
+        ),
         _told_apart("reversal-bin", "last week's move, reversed", truth, -last, weeks),
         _draw(truth),
         replace(

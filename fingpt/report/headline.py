@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fingpt.report.clusters import MIN_CLUSTERS
 from fingpt.report.document import Asked, Sentence
-from fingpt.report.formatting import interval, listed, number, p_value, percent, spread, unit, value
+from fingpt.report.formatting import interval, listed, number, percent, spread, unit, value
 from fingpt.report.lines import Comparison, Line
 from fingpt.report.power import Power, statement
 from fingpt.report.sides import Side
@@ -257,7 +257,7 @@ def _trivial(skills: Sequence[Skill]) -> Sentence:
     return Sentence(
         question="Skill",
         verdict=Verdict.BETTER if winners else Verdict.NO_SKILL,
-        text=f"{start}. {'; '.join(parts)}.",
+        text=f"{start}. {'; '.join(parts)}. Intervals hold at {percent(skills[0].level, 1)} each.",
     )
 
 
@@ -266,10 +266,9 @@ def _lead(its: Skill) -> str:
         its.question, (100.0, 1, "points")
     )
     gain = None if its.gain.value is None else its.gain.value * scale
-    worse = "" if its.spa is None else f", no trivial forecast is better: {p_value(its.spa)}"
     return (
-        f"{its.model}, {SKILLS[its.question]}: {number(gain, digits, signed=True)} {units} against {its.rival} "
-        f"({percent(its.level, 1)} interval {interval(its.gain, digits, scale, signed=True)}){worse}"
+        f"{its.model}, {SKILLS[its.question]}: {number(gain, digits, signed=True)} {units} on {its.rival} "
+        f"({interval(its.gain, digits, scale, signed=True)})"
     )
 
 
