@@ -20,10 +20,15 @@ BOTH: tuple[Touched, ...] = ("forecast", "text")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a fault of the rows spoils (nothing: it is context), and `advice`: what to do about it, as a sentence."""
+    """What a fault of the rows spoils (nothing: it is context), and `advice`: what to do about it, as a sentence.
+
+    `canary`: a forecast from this alone is no forecast, so being right above chance spoils the rows at any severity.
+    Words of the news are none: they may tell what happens next, which is what a forecaster reads them for.
+    """
 
     touches: tuple[Touched, ...] = ()
     advice: str = ""
+    canary: bool = False
 
 
 _REBUILD = "Build the prompts anew from what was known on the day that the forecast was due."
@@ -31,15 +36,23 @@ _SPLIT = "Split by calendar with an embargo: prep.split=calendar."
 
 FAULTS: dict[str, Fault] = {
     "market-cap-constant": Fault(FORECAST, f"Take the sentence out of the prompts. {_REBUILD}"),
-    "market-cap-canary": Fault(FORECAST, f"Take the sentence out of the prompts. {_REBUILD}"),
-    "number-tells-label": Fault(FORECAST, f"Take the number out of the prompts. {_REBUILD}"),
-    "ratio-tells-label": Fault(FORECAST, f"Take one of the two numbers out. {_REBUILD}"),
+    "market-cap-canary": Fault(
+        FORECAST, f"Take the sentence out of the prompts. {_REBUILD}", canary=True
+    ),
+    "number-tells-label": Fault(
+        FORECAST, f"Take the number out of the prompts. {_REBUILD}", canary=True
+    ),
+    "ratio-tells-label": Fault(
+        FORECAST, f"Take one of the two numbers out. {_REBUILD}", canary=True
+    ),
     "words-tell-label": Fault(FORECAST, f"Take the words out of the prompts. {_REBUILD}"),
     "order-tells-label": Fault(
-        FORECAST, "Write the rows in an order that knows no outcome, such as week and symbol."
+        FORECAST,
+        "Write the rows in an order that knows no outcome, such as week and symbol.",
+        canary=True,
     ),
     "period-tells-label": Fault(
-        FORECAST, "Give every row of a week the same period, whatever came of it."
+        FORECAST, "Give every row of a week the same period, whatever came of it.", canary=True
     ),
     "length-tells-label": Fault(
         FORECAST,
@@ -63,7 +76,7 @@ FAULTS: dict[str, Fault] = {
     "fundamentals-maybe-ahead": Fault(
         FORECAST, "Date fundamentals by the day that they were filed, not by the period's end."
     ),
-    "label-in-later-prompt": Fault(FORECAST, _SPLIT),
+    "label-in-later-prompt": Fault(advice=_SPLIT),
     "label-contradicts-prices": Fault(FORECAST, "Build the labels anew from the prices."),
     "test-label-in-train-prompt": Fault(FORECAST, _SPLIT),
     "weeks-overlap": Fault(FORECAST, _SPLIT),

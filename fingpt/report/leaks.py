@@ -1,14 +1,14 @@
 """What the leaks of a data set forbid to be said, as far as a report goes. Pure.
 
-The linter finds leaks (fingpt/prep/lint.py) and says what each touches (fingpt/leaks.py). A report goes by effect as
-well: whatever the severity of a finding, what alone forecasts better than chance is a leak.
+The linter finds leaks (fingpt/prep/lint) and fingpt/leaks.py says what each touches. A report goes by effect as well:
+whatever the severity of a finding, a canary that alone forecasts better than chance is a leak.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fingpt.leaks import BOTH, FORECAST, Touched
+from fingpt.leaks import BOTH, FAULTS, FORECAST, Touched
 from fingpt.report.score_arrays import ScoreArrays
 from fingpt.report.stats import wilson
 from fingpt.runs.manifest import DatasetManifest, Finding
@@ -34,8 +34,9 @@ def _spoilt(finding: Finding, scores: ScoreArrays) -> tuple[Touched, ...]:
 
 
 def above_chance(finding: Finding, scores: ScoreArrays) -> bool:
-    """Whether the leak alone is right more often than the commoner direction is, its interval taken into account."""
-    if finding.score is None or not finding.count or not scores.n:
+    """Whether a canary alone is right more often than the commoner direction is, its interval taken into account."""
+    fault = FAULTS.get(finding.rule)
+    if finding.score is None or not finding.count or not scores.n or not (fault and fault.canary):
         return False
     up = float((scores.truth > 0).mean())
     interval = wilson(round(finding.score * finding.count), finding.count)

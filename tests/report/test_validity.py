@@ -54,11 +54,15 @@ def test_an_allowed_leak_stays_one_and_shows_its_reason(pair, states):
     assert "known <fault>" in check.text
 
 
-def test_a_finding_that_forecasts_above_chance_is_a_leak_whatever_its_severity(pair, states):
+def test_a_canary_above_chance_is_a_leak_whatever_its_severity_and_telling_news_are_none(
+    pair, states
+):
     finding = Finding(
-        rule="words", severity="warning", count=300, of=300, text="t", score=0.9, touches=("forecast",)
+        rule="number-tells-label", severity="warning", count=300, of=300, text="t", score=0.9, touches=("forecast",)
     )  # fmt: skip
     assert states(pair, findings=(finding,))["Leaks"].state is State.BROKEN
+    news = finding.model_copy(update={"rule": "words-tell-label"})
+    assert states(pair, findings=(news,))["Leaks"].state is State.CAUTION
     weak = finding.model_copy(update={"score": 0.5})
     assert states(pair, findings=(weak,))["Leaks"].state is State.CAUTION
     assert states(pair)["Leaks"].state is State.GOOD

@@ -31,8 +31,8 @@ def recoverable_labels(cases: Cases) -> Iterator[Finding]:
                 f"its bin ({lined} of them with a published prediction line). A random split would print answers in "
                 "training prompts; a calendar split does not."
             )
-            found = finding("label-in-later-prompt", "warning", split, agree, len(part), text)
-            yield scored(found, [_same_way(case, week) for case, week, _ in told])
+            # No score: a later prompt helps nobody who is asked one row at a time and was trained on earlier weeks.
+            yield finding("label-in-later-prompt", "warning", split, agree, len(part), text)
         wrong = [c for c, week, _ in told if c.example.label not in _labels(week, _CENT)]
         if wrong:
             text = f"A later prompt's prices contradict the label in {len(wrong)} of {len(told)} checkable rows."
