@@ -232,3 +232,17 @@ def test_embedding_and_cells_escape_what_would_be_obeyed():
     assert json.loads(embeddable('{"a":"</script>&\u2028"}')) == {"a": "</script>&\u2028"}
     assert "<" not in embeddable("<!-- <script>")
     assert cell("a|b\n<i>") == "a\\|b \\<i\\>"
+
+
+def test_a_group_of_lines_that_differ_says_of_each_line_which_way_is_better(pair):
+    made = compose(pair.sides, pair.test, pair.train, pair.inputs)
+    loss, *rest = made.table
+    turned = loss.model_copy(
+        update={"key": "other", "title": "turned", "higher_is_better": not loss.higher_is_better}
+    )
+    text = render(made.model_copy(update={"table": (loss, turned, *rest)}))["report.html"].decode()
+    rows = re.findall(r'<th [^>]*scope="(?:row|colgroup)"[^>]*>(.*?)</th>', text)
+    named = [re.sub(r"<[^>]+>", "", row) for row in rows]
+    assert "Loss" in named
+    assert any("turned" in name and "(higher is better)" in name for name in named)
+    assert any("loss on test answers" in name and "(lower is better)" in name for name in named)
