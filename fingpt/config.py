@@ -298,8 +298,15 @@ def store_uri(text: str) -> str:
 def local_path(text: str) -> Path:
     """The file or folder that a person names: only a `~` in front means something else than is written.
 
-    Shells leave it alone in quotes, so it is expanded here. ConfigError where there is no such home.
+    Shells leave it alone in quotes, so it is expanded here. ConfigError where there is no such home, and for a web
+    address, which is not shown: it may hold a password or a signature.
     """
+    scheme, mark, _ = text.strip().partition("://")
+    if mark and scheme.isalnum():
+        raise ConfigError(
+            f"A path is expected, not an address that begins with {scheme[:20]}://; download what it names, and give "
+            "the file or folder."
+        )
     try:
         return Path(text).expanduser() if text.startswith("~") else Path(text)
     except RuntimeError:

@@ -56,6 +56,8 @@ def read_sentence(text: str) -> Sentence:
     told = direction is not None or undecided or reading.denied
     if size is None or told or not (size.signed or not size.middle):
         return Sentence(text, direction, undecided, size, mixed=reading.mixed)
+    if reading.mixed and not size.middle:  # "volatile, -3% to +3%"
+        return Sentence(text, None, True, size, mixed=True)
     signed = int(math.copysign(1, size.middle)) if size.middle else 0
     return Sentence(text, signed, undecided, size, by_sign=True)
 
@@ -69,11 +71,11 @@ def _signal(reading: Reading, direction: int) -> None:
     if signals is None:
         return
     strength = WEAK if reading.weak else reading.strength
-    if reading.past:
-        reading.was = Signal(direction, strength)
-        return
     if reading.negated:
         reading.denied += 1
+        return
+    if reading.past:
+        reading.was = Signal(direction, strength)
         return
     if reading.alternative and any(one.direction != direction for one in signals):
         reading.undecided = True
@@ -197,11 +199,12 @@ def _unlikely(reading: Reading, match: re.Match[str]) -> None:
 
 
 def _undone(reading: Reading) -> None:
-    """`The downward trend will reverse`: what stands before holds no more."""
+    """`The downward trend will reverse`, `gains will be erased`: what stands before holds no more."""
     signals = reading.signals()
     if signals and not reading.negated:
         reading.denied += len(signals) - reading.since
         del signals[reading.since :]
+        reading.alternative = False
 
 
 def _block(reading: Reading) -> None:

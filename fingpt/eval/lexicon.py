@@ -88,23 +88,33 @@ _OPPOSED = _any(
     """
 )
 
+_SIDE = "(?:upside|downside|upward|downward|gains?|losses|declines?)"
+# "The probability of an increase is only 30%", "a 30% chance of a decline": what is less likely than not.
+_CHANCE = "(?:probability|chances?|likelihood|odds)"
+_ODDS_OF = r"(?:of|for) (?:an? |any |the )?(?:[a-z-]{1,14} ){1,4}?"
+_FEW = r"(?:low|small|slim|minimal|remote|(?:(?:below|under|less than) )?[0-4]?\d(?:\.\d{1,2})?(?=\s?%))"
+
 _PHRASES = {
     "other": rf"""
         up to date | up-to-date | upcoming | leading up to | set up | giv(?:e|es|ing) up
         (?:shut|slow|write|wind)(?:s|ing)?[\s-]?downs?
         (?:hold|ramp|catch|follow|build|back|open|wrap|speed|sum|prop|scale|step|clean|pent)(?:s|ed|ing|ped)?[\s-]up
         break(?:s|ing)? down | fall(?:s|ing)? short | no doubt | not only | (?:no|not) more than | shed(?:s|ding)? light
-        los(?:e|es|ing) momentum | eas(?:e|es|ing) (?:of|concerns|fears|worries|pressure|inflation|tensions?|supply)
+        los(?:e|es|ing) control | eas(?:e|es|ing) (?:of|concerns|fears|worries|pressure|inflation|tensions?|supply)
         market correction | such as | as (?:well|much|high|low|little|many) as | as of | rang(?:e|es|ing) from
         (?:interest )?rate (?:cut|hike|rise)s? | (?:lower|higher) (?:than )?(?:\w{{1,14}} )?{_BUSINESS}
         (?:increase|decrease|rise|drop|decline|fall|surge|jump|gain|recovery)s? in (?:\w{{1,14}} ){{0,2}}{_BUSINESS}
         {_NOUN}(?: {_AUXILIARY}){{1,4}} (?:limited|capped|tempered|restricted|contained|muted|curbed)
         hover(?:s|ing)? (?:around|near|at|between) (?:the |about )?[$€£]?\d
-        limited (?:upside|downside|upward|downward|gains?)(?: (?:movement|potential))?
+        (?:limited|minimal|negligible) {_SIDE}(?: (?:movement|potential|risk))?(?: (?:or|and) {_SIDE})?
+        (?:less|more|fewer|smaller|bigger) {_SIDE} than \w{{1,14}}
+        {_CHANCE} {_ODDS_OF}(?:is|are|at|stands at|remains|seems|looks) (?:only |just |about |around |roughly )?{_FEW}
+        {_FEW}\s?%? {_CHANCE} (?:of|for) (?:an? |any |the )?(?:[a-z-]{{1,14}} )?[a-z-]{{1,14}}
         """,
     "either": rf"""
         (?:flat|neutral|stable|sideways|unchanged|mixed) to {_DEGREES}{_OPPOSED}
         (?:around|at|near) or (?:slightly|just|somewhat|modestly) (?:above|below)
+        (?:as|equally|no less) likely
         initially | (?:initial|early) {_DEGREES}(?:(?:up|down)ward|gains?|rise|increase|decline|drop|dip|rally|rebound)
         """,
     "lean_up": rf"""
@@ -158,13 +168,28 @@ _PHRASES = {
         room (?:for|to) | scope for | opportunit(?:y|ies) (?:for|to)
         """,
     "unlikely": "unlikely",
-    "undone": r"revers(?:e|es|ing)(?=\s*(?:$|[.,;]))",
-    "block": """
+    "undone": r"""
+        (?:revers(?:e|es|ing)|break(?:s|ing)?|(?:be|is|get|gets) filled)(?=\s*(?:$|[.,;]))
+        (?:fad|wan|dissipat|evaporat|fizzl)(?:e|es|ing) | stall(?:s|ing)?
+        (?:peter|run)(?:s|ing)? out | (?:runs?|has run|have run) (?:its|their) course
+        los(?:e|es|ing) (?:steam|momentum|traction) | out of steam
+        exhausted | exhaustion | overdone | doomed | priced in | overblown | unsustainable | short-lived
+        (?:is|are|be|look|looks|seems) over
+        (?:be )?(?:erased|wiped out|recouped|reversed|recovered|unwound|pared|sold(?: into)?|bought(?: up)?|faded)
+        com(?:e|es|ing) to an end | (?:will|to) end(?=\s*(?:$|[.,;]|and\b))
+        """,
+    "block": r"""
         (?:prevent|avoid|escape|limit|cap|temper|offset|curb|revers|halt|stem|mitigat)(?:e|es|s|ed|ing|ping)?
+        shak(?:e|es|ing) off | (?:hard|difficult|tough) to (?:see|imagine|envision|justify)
+        (?:recoup|surrender|forfeit|reclaim|trim)(?:s|ing|ming)? | (?:eras|par)(?:e|es|ing) | wip(?:e|es|ing) out
+        giv(?:e|es|ing) back
+        (?:snap|break|end)(?:s|ping|ing)? (?:its|the|a|their)(?= (?:\S{1,14} ){0,3}?(?:streak|slide|slump|rally|rout))
         (?:dampen|restrict|counter(?:act|balanc)|cushion|resist|rul|outweigh|hinder|absorb|stop)(?:e|es|s|ed|ing|ping)?
         """,
     "negation": r"""
-        not | cannot | no | never | neither | nor | without | hardly | fail(?:s|ed|ing)? to | (?:lack|absence) of
+        not | cannot | no | never | neither | nor | without | hardly | (?:fail(?:s|ed|ing)?|struggl(?:e|es|ing)) to
+        (?<!more )(?<!less )(?<!greater )(?<!larger )(?<!bigger )than(?= (?:to|an?|on an?|on)\s)
+        (?:lack|absence) of
         rather than | instead of | far from | \w{2,6}n't | improbable
         doubt(?:ful|s)?
         """,
@@ -211,7 +236,7 @@ SUBJECT = re.compile(
 # A sentence that names its prediction so, one that sums up, and one that looks beyond the week.
 _EXPLICIT = r"""
     (?:i|we)(?: (?:would|therefore|will|am|are)){0,2} predict(?:ing)? | (?:is|are) (?:therefore )?predicted
-    predicted (?:movement|direction|change|trend|to) | (?:my|the|our) prediction
+    predicted (?:movement|direction|change|trend|to) | (?:my|the|our) (?:prediction|best guess|base case)
     i (?:expect|forecast|anticipate|think)
     prediction (?:for|is|of) | balanced view suggests
     """
@@ -225,7 +250,7 @@ _BEYOND = """
     """
 _PREDICTING = r"""
     (?:i|we)(?: (?:would|therefore|will|am|are)){0,2} predict(?:ing)? | (?:is|are) (?:therefore )?predicted
-    i (?:expect|forecast|anticipate|think) | (?:my|our|the) prediction\b[^.\n]{0,100} is
+    i (?:expect|forecast|anticipate|think) | (?:my|our|the) (?:prediction|best guess|base case)\b[^.\n]{0,100} is
     """
 EXPLICIT = re.compile(rf"\b{_any(_EXPLICIT)}\b")
 PREDICTING = re.compile(rf"\b{_any(_PREDICTING)}\b")  # in text without a label, and so stricter
@@ -248,5 +273,6 @@ CHINESE = (
     ("下跌", " down "), ("下降", " down "), ("走低", " down "), ("回落", " down "), ("跌", " down "),
     ("持平", " flat "), ("不变", " flat "), ("超过", " more than "), ("至", " to "), ("到", " to "),
     ("由于", " due to "), ("因为", " because "), ("尽管", " despite "), ("但", " but "), ("可能", " may "),
+    ("大约", " about "), ("约", " about "),
     ("。", ". "), ("，", ", "), ("、", ", "),
 )  # fmt: skip

@@ -54,7 +54,12 @@ _CHANCE = (
     r"confiden(?:ce|t)|probabilit(?:y|ies)|chances?|likelihood|certain(?:ty)?|odds|sure|conviction"
 )
 _CHANCE_AFTER = re.compile(rf"[\s-]{{0,2}}(?:\w{{1,12}}\s)?(?:{_CHANCE})\b")
-_CHANCE_BEFORE = re.compile(rf"\b(?:{_CHANCE})(?:\s+(?:level|score|of|at|is|about|around))*\W*$")
+_CHANCE_BEFORE = re.compile(
+    rf"\b(?:{_CHANCE})(?:\s+(?:level|score|of|at|is|about|around))*\W*$"
+    rf"|\b(?:{_CHANCE})\s(?:of|for|that)\s[^.;,%\d]{{0,60}}\b(?:is|are|at|remains)"
+    r"(?:\s(?:only|just|about|around|roughly|approximately|below|under|above|over|less than|more than|at least))*\s?$"
+)
+_NEAR_CHANCE = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ def _is_chance(text: str, match: re.Match[str]) -> bool:
     """`70% confidence`, `probability of 60%`: how sure, not how far."""
     return bool(
         _CHANCE_AFTER.match(text, match.end())
-        or _CHANCE_BEFORE.search(text[max(0, match.start() - _NEAR) : match.start("low")])
+        or _CHANCE_BEFORE.search(text[max(0, match.start() - _NEAR_CHANCE) : match.start("low")])
     )
 
 

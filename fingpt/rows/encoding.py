@@ -73,6 +73,8 @@ def check_encoding(path: Path, kind: str, name: str = "") -> None:
         )
     if not kind.endswith(".gz") and (what := _is(head, name)):
         raise DataError(f"{name} is no text{what}")
+    if kind.endswith(".gz"):
+        _refuse_packed(path, name)
     _require_utf8(path, kind, name)
     if kind.startswith("jsonl"):
         _require_lines(path, kind, name)
@@ -107,6 +109,28 @@ def may_hold_rows(path: Path, kind: str) -> bool:
     return b"answer" in schema or not all(column in schema for column in _ANSWER_COLUMNS)
 
 
+def _refuse_packed(path: Path, name: str) -> None:
+    """DataError for gzip of what is no text; damage is found by whoever reads all of it."""
+    try:
+        with gzip.open(path, "rb") as file:
+            head = file.read(4096)
+    except (OSError, EOFError, zlib.error):
+        return
+    if head.startswith(_GZIP):
+        raise DataError(
+            f"{name} is packed twice; unpack it once: gunzip < {quote(name)} > unpacked, and give that its name."
+        )
+    if what := _is(head, name):
+        raise DataError(f"{name} packs no text{what}")
+
+
+def _convert(command: str, name: str, kind: str, output: str) -> str:
+    """The shell command that sends a text file of that `kind` through `command`."""
+    if kind.endswith(".gz"):
+        return f"gunzip < {quote(name)} | {command} > {output}"
+    return f"{command} {quote(name)} > {output}"
+
+
 def _is(head: bytes, name: str) -> str:
     """What the first bytes say the file is, with what to do; empty where they say nothing."""
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
@@ -130,7 +154,7 @@ def _require_utf8(path: Path, kind: str, name: str) -> None:
             while True:
                 chunk = file.read(_CHUNK_BYTES)
                 if size == 0:
-                    _refuse_wide(chunk, name)
+                    _refuse_wide(chunk, name, kind)
                 size += len(chunk)
                 if size > MAX_TEXT_BYTES:
                     raise DataError(
@@ -140,7 +164,7 @@ def _require_utf8(path: Path, kind: str, name: str) -> None:
                     decoder.decode(chunk, final=not chunk)
                 except UnicodeDecodeError as fault:
                     line += fault.object[: fault.start].count(b"\n")
-                    raise _not_utf8(fault.object[fault.start], line, name) from None
+                    raise _not_utf8(fault.object[fault.start], line, name, kind) from None
                 if not chunk:
                     return
                 line += chunk.count(b"\n")
@@ -148,16 +172,17 @@ def _require_utf8(path: Path, kind: str, name: str) -> None:
         raise DataError(f"{name} is damaged gzip ({fault}); copy it again.") from None
 
 
-def _refuse_wide(head: bytes, name: str) -> None:
+def _refuse_wide(head: bytes, name: str, kind: str) -> None:
     """DataError for UTF-16 and UTF-32, which Windows' `>` and some editors write, with or without their mark."""
     found = next((what for mark, what in _WIDE.items() if head.startswith(mark)), "")
-    sample = head[:4096]
+    sample, order = head[:4096], ""  # iconv knows the order of the bytes by the mark
     if not found and sample.count(0) > len(sample) // 5:
         found = "UTF-16" if sample.count(0) <= len(sample) * 3 // 5 else "UTF-32"
+        order = "LE" if sample[1::2].count(0) > sample[::2].count(0) else "BE"
     if found:
+        command = _convert(f"iconv -f {found}{order} -t UTF-8", name, kind, "converted")
         raise DataError(
-            f"{name} is {found}, UTF-8 is expected; convert it: iconv -f {found} -t UTF-8 {quote(name)} > converted, "
-            "or save it again as UTF-8."
+            f"{name} is {found}, UTF-8 is expected; convert it: {command}, or save it again as UTF-8."
         )
 
 
@@ -179,7 +204,8 @@ def _require_lines(path: Path, kind: str, name: str) -> None:
     else:
         return
     raise DataError(
-        f"{name} is {what}, one object per line is expected; convert it: jq -c {how} {quote(name)} > rows.jsonl."
+        f"{name} is {what}, one object per line is expected; convert it: "
+        f"{_convert(f'jq -c {how}', name, kind, 'rows.jsonl')}."
     )
 
 
@@ -198,8 +224,9 @@ def _is_by_columns(line: bytes) -> bool:
     )
 
 
-def _not_utf8(byte: int, line: int, name: str) -> DataError:
+def _not_utf8(byte: int, line: int, name: str, kind: str) -> DataError:
+    command = _convert("iconv -f WINDOWS-1252 -t UTF-8", name, kind, "converted")
     return DataError(
         f"{name} is not UTF-8: byte 0x{byte:02X} in line {line}. If it was saved as Latin-1 or Windows-1252, convert "
-        f"it: iconv -f WINDOWS-1252 -t UTF-8 {quote(name)} > converted; otherwise it is damaged, copy it again."
+        f"it: {command}; otherwise it is damaged, copy it again."
     )

@@ -46,7 +46,7 @@ _UNREAD = tuple(
 # What lies beside rows and bears their names: programs that made them, logs, hashes, settings.
 _NO_DATA = tuple(
     ".py .ipynb .sh .bat .ps1 .r .jl .sql .md .rst .html .pdf .png .svg .log .out .err .yaml .yml .toml .cfg .ini "
-    ".lock .md5 .sha1 .sha256 .sha512 .sig .asc".split()
+    ".lock .md5 .sha1 .sha256 .sha512 .sig .asc .dvc".split()
 )
 # What tools write beside the rows.
 _BESIDE = {
@@ -59,7 +59,7 @@ _BESIDE = {
 # What `datasets` keeps beside a saved data set that was worked with; `load_from_disk` does not read it either.
 _CACHE = re.compile(r"(.*/)?(cache-[0-9a-f]{8,}(_\d+_of_\d+)?\.arrow|tmp\w{6,})")
 _PARTITION = re.compile(r"(?:.*/)?(\w+)=[^/]*/[^/]+")
-_SHARD = re.compile(r"(.*?)[-_.]?(\d+)[-_]of[-_](\d+)(.*)")
+_SHARD = re.compile(r"(.*?)[-_.]?(\d{1,9})[-_]of[-_](\d{1,9})(?!\d)(.*)")
 _PART = re.compile(r"part-(\d+)\b.*")
 _NUMBER = re.compile(r"\d+")
 _STEM = re.compile(rf"({'|'.join(_NAMES)})([-_.]?\d+([-_]of[-_]\d+)?)?(\..*)?")
@@ -112,6 +112,7 @@ def find_layout(
     if not readable:
         shown = ", ".join(seen[:8]) or "nothing"
         raise MissingInputError(f"Source {where} holds no rows, only {shown}; give {LAYOUTS}.")
+    _refuse_contradictions(readable, where)
     by_split: dict[str, list[str]] = {}
     for name in readable:
         by_split.setdefault(_split_named(name), []).append(name)
@@ -174,16 +175,34 @@ def _refuse_partitions(names: Iterable[str], where: str) -> None:
             )
 
 
+def _refuse_contradictions(names: Iterable[str], where: str) -> None:
+    """DataError for a file whose folder speaks of another split than its own name, such as `eval/train.csv`."""
+    for name in names:
+        folder, own = _split_of_folders(name), _split_of_own(name)
+        if folder and own and folder != own:
+            raise DataError(
+                f"Source {where} holds {name}, whose folder says {folder} and whose name says {own}; rename one of "
+                "them, or name the folder itself that holds the rows."
+            )
+
+
 def _split_named(name: str) -> str:
     """The split that a file's folders, else its own name, speak of; empty where none or several do."""
-    *folders, own = name.split("/")
-    for folder in reversed(folders):
+    return _split_of_folders(name) or _split_of_own(name)
+
+
+def _split_of_folders(name: str) -> str:
+    for folder in reversed(name.split("/")[:-1]):
         stem = folder.lower()
         for suffix in _READ:
             stem = stem.removesuffix(suffix)
         if stem in _NAMES:
             return _NAMES[stem]
-    words = re.split(r"[^a-z]+", own.lower())
+    return ""
+
+
+def _split_of_own(name: str) -> str:
+    words = re.split(r"[^a-z]+", name.rpartition("/")[2].lower())
     found = {_NAMES[word] for word in words if word in _NAMES}
     return found.pop() if len(found) == 1 else ""
 
@@ -241,6 +260,11 @@ def _require_complete(names: Sequence[str], where: str) -> None:
     there = {
         int(found[2]) for name in names if (found := _SHARD.fullmatch(name.rpartition("/")[2]))
     }
+    if len(names) > len(there):
+        raise DataError(
+            f"Source {where} holds {len(names)} files for {len(there)} shards, {_some(names)}: their numbers repeat; "
+            "keep one of each."
+        )
     if len(there) != total or there not in (set(range(total)), set(range(1, total + 1))):
         raise DataError(
             f"Source {where} holds {len(there)} of the {total} shards that {names[0]} speaks of; fetch the others, or "
@@ -250,7 +274,7 @@ def _require_complete(names: Sequence[str], where: str) -> None:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Sort key under which 10 follows 9."""
-    parts = re.split(r"(\d+)", name)
+    parts = re.split(r"(\d{1,18})", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 

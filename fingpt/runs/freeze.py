@@ -37,6 +37,7 @@ _SHIPPED = {"sample": SAMPLE, "noise": NOISE}
 WAYS = f"a folder with {LAYOUTS}, or such a file; s3://bucket/prefix; hub:owner/name@commit; 'sample' or 'noise'"
 
 _MAX_FILES = 10_000
+_DEEPEST = 50  # folders
 
 
 def freeze(store: ObjectStore, config: RunConfig, images: Mapping[str, str]) -> Run:
@@ -150,6 +151,10 @@ def _names_below(folder: Path) -> Iterable[str]:
             below.clear()
             continue
         seen.add(real)
+        if len(Path(place).relative_to(folder).parts) > _DEEPEST:
+            raise DataError(
+                f"Source {folder} holds folders more than {_DEEPEST} deep; name the folder of the rows."
+            )
         yield from (Path(place, name).relative_to(folder).as_posix() for name in names)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
+from fingpt import log
 from fingpt.errors import ConfigError, FingptError, MissingInputError
 from fingpt.runs.attempt import Claim, Ending, Heartbeat, read_note
 from fingpt.runs.progress import Progress, progress
@@ -112,11 +113,15 @@ def require_run(store: ObjectStore, run_id: str) -> None:
 
 
 def run_ids(store: ObjectStore) -> Iterator[str]:
-    """Every run in the store, by listing it."""
+    """Every run in the store, by listing it; what lies under a name that no run has is passed over with a warning."""
     for key in store.keys("runs/"):
         parts = key.split("/")
-        if len(parts) == 3 and parts[2] == "run.json":
+        if len(parts) != 3 or parts[2] != "run.json":
+            continue
+        if is_key(key):
             yield parts[1]
+        else:
+            log.warning("no run has such a name; it is passed over", key=key, store=store.uri)
 
 
 def report_keys(store: ObjectStore, run_id: str = "") -> Iterator[str]:

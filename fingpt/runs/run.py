@@ -66,8 +66,8 @@ class Run(Frozen):
         return {**self.model_dump(mode="json"), "config_sha256": self.config.sha256}
 
     @classmethod
-    def decode(cls, data: bytes) -> Run:
-        """Read run.json and verify that its content has the hashes and the id it claims; DataError otherwise.
+    def decode(cls, data: bytes, where: str = "run.json") -> Run:
+        """Read run.json and verify that its content has the hashes and the id it claims; DataError naming `where`.
 
         A run.json from before it held the whole hash is read, too: that hash follows from the rest.
         """
@@ -77,12 +77,12 @@ class Run(Frozen):
             run = cls.model_validate(fields)
         except (ValueError, ValidationError, KeyError):
             raise DataError(
-                "run.json is not a run of this version; submit the run again."
+                f"{where} is not a run of this version; submit the run again."
             ) from None
         sound = run.config.sha256 == claimed and whole in (None, run.sha256)
         if not sound or cls.of(run.config, run.images).id != run.id:
             raise DataError(
-                f"run.json of {run.id[:60]} does not match its own hashes: configuration {run.config.sha256[:8]}, "
+                f"{where} of {run.id[:60]} does not match its own hashes: configuration {run.config.sha256[:8]}, "
                 f"claimed {str(claimed)[:8]}; the object was changed, submit the run again."
             )
         return run

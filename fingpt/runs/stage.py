@@ -171,7 +171,7 @@ def locate(uri: str) -> tuple[ObjectStore, str]:
 
 def load_run(store: ObjectStore, run_id: str, sha256: str = "") -> Run:
     """Read and verify a frozen run; RunConflictError unless it is the one with the whole hash `sha256`, where given."""
-    run = Run.decode(store.read(run_key(run_id)))
+    run = Run.decode(store.read(run_key(run_id)), f"{store.uri}/{run_key(run_id)}")
     if sha256 and run.sha256 != sha256:
         raise RunConflictError(
             f"{run_key(run_id)} holds another run of the same short id (sha256 {run.sha256[:16]}…) than the one that "

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 from fingpt.errors import StorageError
-from fingpt.storage.files import translate_os_errors
+from fingpt.storage.files import files_below, translate_os_errors
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.protocol import ObjectStore
 
@@ -68,14 +68,12 @@ class LocalDeleter:
         with translate_os_errors(start):
             if self._is_reached_by_a_link(start):
                 return
-            for folder, below, names in os.walk(start, followlinks=False):
-                below.sort()
-                for path in (Path(folder, name) for name in sorted(names)):
-                    key = path.relative_to(self._root).as_posix()
-                    about = path.lstat()
-                    if key.startswith(prefix) and stat.S_ISREG(about.st_mode):
-                        age = max(time.time() - about.st_mtime, 0.0)
-                        yield ObjectInfo(key, about.st_size, age)
+            for path in files_below(start):
+                key = path.relative_to(self._root).as_posix()
+                about = path.lstat()
+                if key.startswith(prefix) and stat.S_ISREG(about.st_mode):
+                    age = max(time.time() - about.st_mtime, 0.0)
+                    yield ObjectInfo(key, about.st_size, age)
 
     def delete(self, key: str) -> None:
         """Delete an object; StorageError when a symbolic link leads to it."""

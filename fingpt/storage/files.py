@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from uuid import uuid4
 
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, StorageError
 from fingpt.record import FileRef, sha256_file
+from fingpt.storage.keys import MAX_KEY_BYTES
 
 TRIES = 3
 
@@ -79,6 +81,19 @@ def require_space(path: Path, needed: int) -> None:
     """StorageError when fewer than `needed` bytes are free for `path`: checked before writing."""
     if free_bytes(path) < needed:
         raise _no_space(path, needed)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """What is below a folder of a store and is no folder, in the order of names; links to folders are not followed.
+
+    Deeper than a key can be long nothing is looked at: no object lies there, and a walk would exhaust the stack.
+    """
+    start = len(os.fsencode(folder))
+    for place, below, names in os.walk(folder):
+        below.sort()
+        if len(os.fsencode(place)) - start > MAX_KEY_BYTES:
+            below.clear()
+        yield from (Path(place, name) for name in sorted(names))
 
 
 def file_ref(path: Path, key: str) -> FileRef:

@@ -12,7 +12,7 @@ from fingpt.errors import DataError
 ASIDE = ".aside"
 
 _MAX_SEGMENT_BYTES = 255  # ext4, XFS, APFS
-_MAX_KEY_BYTES = 900  # S3 takes 1024 in all; the rest is left to the store's own prefix
+MAX_KEY_BYTES = 900  # S3 takes 1024 in all; the rest is left to the store's own prefix
 
 
 def check_key(key: str) -> str:
@@ -47,6 +47,6 @@ def _fault(key: str) -> str:
         return f"has a segment '.', '..' or starts with '{ASIDE}'"
     if max(len(segment.encode()) for segment in segments) > _MAX_SEGMENT_BYTES:
         return f"has a segment longer than {_MAX_SEGMENT_BYTES} bytes"
-    if len(key.encode()) > _MAX_KEY_BYTES:
-        return f"is longer than {_MAX_KEY_BYTES} bytes"
+    if len(key.encode()) > MAX_KEY_BYTES:
+        return f"is longer than {MAX_KEY_BYTES} bytes"
     return ""

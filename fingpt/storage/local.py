@@ -25,6 +25,7 @@ from fingpt.storage.files import (
     conflict,
     fetch_verified,
     file_ref,
+    files_below,
     require_space,
     too_large,
     translate_os_errors,
@@ -79,7 +80,7 @@ class LocalStore:
         """Keys that start with `prefix`, sorted."""
         start = self._root / check_prefix(prefix).rpartition("/")[0]
         with translate_os_errors(start):
-            files = sorted(path for path in start.rglob("*") if path.is_file())
+            files = sorted(path for path in files_below(start) if path.is_file())
         for path in files:
             key = path.relative_to(self._root).as_posix()
             if key.startswith(prefix) and not key.startswith(f"{ASIDE}/"):
@@ -179,6 +180,10 @@ def _is_object(path: Path) -> bool:
     if stat.S_ISDIR(mode):
         raise StorageError(
             f"{path} is a folder, so no object can have that key; a store on disk cannot hold both 'a' and 'a/b'."
+        )
+    if not stat.S_ISREG(mode):  # to open a pipe waits for ever, and a device need not end
+        raise StorageError(
+            f"{path} is a pipe, a socket or a device, which no object is; find out who made it, and remove it."
         )
     return True
 

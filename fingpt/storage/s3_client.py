@@ -128,9 +128,10 @@ def _recognise_foreign_answers(client: S3Client) -> None:
     def no_page(http_response: Any, parsed: dict[str, Any], **_: object) -> None:
         # S3 servers number their answers or give an ETag; moto calls all of its answers HTML.
         own = "ETag" in parsed or parsed.get("ResponseMetadata", {}).get("RequestId")
-        success = http_response.status_code < 300
-        if success and not own and is_page(http_response.headers.get("content-type", "")):
-            raise PageInsteadOfAnswer(status=http_response.status_code)
+        # The client says 500 of a success that is no XML, as most pages are; the connection knows what was sent.
+        status = int(getattr(http_response.raw, "status", http_response.status_code))
+        if status < 300 and not own and is_page(http_response.headers.get("content-type", "")):
+            raise PageInsteadOfAnswer(status=status)
 
     def no_region(request: Any, **_: object) -> AWSResponse:
         return AWSResponse(request.url, 404, _NOTHING, _NO_BODY)

@@ -14,6 +14,8 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     CredentialRetrievalError,
     EndpointConnectionError,
+    EndpointProviderError,
+    HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
@@ -22,6 +24,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+from urllib3.exceptions import LocationValueError
 
 from fingpt.errors import (
     ConfigError,
@@ -164,6 +167,11 @@ def from_s3_error(error: BaseException, action: str, where: str, endpoint: str) 
             f"{start}: the endpoint {endpoint} cannot be reached ({_brief(error)}); check AWS_ENDPOINT_URL and the "
             f"network, then {_AGAIN}."
         )
+    if _is_no_address(error):  # not quoted: what cannot be parsed cannot be masked
+        return SetupError(
+            f"{start}: an address is none that can be asked; check AWS_ENDPOINT_URL (http:// or https://, a host, a "
+            "port up to 65535), and HTTPS_PROXY and HTTP_PROXY."
+        )
     if isinstance(error, SSLError):
         return SetupError(
             f"{start}: no trusted TLS connection to {endpoint} ({_brief(error)}); set AWS_CA_BUNDLE to its "
@@ -174,6 +182,12 @@ def from_s3_error(error: BaseException, action: str, where: str, endpoint: str) 
     return TransientError(
         f"{start}: the connection to {endpoint} failed ({_brief(error)}); {_AGAIN}."
     )
+
+
+def _is_no_address(error: BaseException) -> bool:
+    """Whether the endpoint's or the proxy's address cannot be parsed, so that no later try can succeed."""
+    cause = error.kwargs.get("error") if isinstance(error, HTTPClientError) else None
+    return isinstance(error, EndpointProviderError) or isinstance(cause, LocationValueError)
 
 
 def _from_answer(error: ClientError, start: str) -> FingptError:

@@ -340,3 +340,69 @@ def test_any_line_is_read_without_an_error_and_within_bounds(line):
     elif move.margin is not None:
         assert abs(move.margin) <= 5.5
         assert move.direction == (move.margin > 0) - (move.margin < 0)
+
+
+_ENDS = [
+    "{gain}s will be {undone} next week",
+    "The recent {rally} looks exhausted",
+    "The {rally} will fade",
+    "The {rally} has run its course",
+    "Expect the {rally} to stall",
+    "The {rally} is over",
+    "The {rally} will likely prove short-lived",
+    "The stock will {shed_off} its {gain}s",
+    "The stock will give back its {gain}s",
+    "It is hard to see a {gain} from here",
+    "The stock will struggle to extend its {rally}",
+    "The stock will end its {rally} streak",
+    "The {rally} is doomed",
+    "{side} is priced in",
+    "The gap {way} will be filled",
+    "The {way}trend is likely to break",
+    "Less {side} than feared",
+    "The probability of a {gain} is only 30%",
+    "A 35% chance of a {gain}",
+    "The chance of a {gain} is low",
+]
+_WAYS = {
+    way: dict(
+        zip(("gain", "undone", "rally", "shed_off", "side", "way"), (*words, way), strict=True)
+    )
+    for way, words in {
+        "up": ("gain", "erased", "rally", "surrender", "upside"),
+        "down": ("decline", "recouped", "decline", "shake off", "downside"),
+    }.items()
+}
+
+
+@pytest.mark.parametrize("way", _WAYS)
+@pytest.mark.parametrize("line", _ENDS)
+def test_a_move_that_ends_is_undone_or_hardly_likely_is_never_predicted(line, way):
+    text = line.format(**_WAYS[way])
+    assert reading(text) == "no direction"
+    other = "down" if way == "up" else "up"
+    assert (
+        reading(f"{text}. Overall, {other} by 2-3%") == {"up": (1, 2.5), "down": (-1, -2.5)}[other]
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Giving back last week's gains, the stock should fall by 1-2%", (-1, -1.5)),
+        ("Up 4-5%, the 10% decline last month looks overdone", (1, 4.5)),
+        ("Flat, with minimal upside or downside", (0, 0.0)),
+        ("The probability of a decline is 70%", (-1, None)),
+        ("The stock should rise 1-2% as selling pressure fades", (1, 1.5)),
+        ("The bounce will be sold into, leading to a 2-3% drop", (-1, -2.5)),
+        ("My best guess is a pullback of 1-2%", (-1, -1.5)),
+        ("可能下跌约1-2%", (-1, -1.5)),
+        ("The stock is more likely to fall than to rise", (-1, None)),
+        ("Bet on a 2-3% rise, rather than on a decline", (1, 2.5)),
+        ("A gain of more than 5% is likely", (1, 5.5)),
+        ("A rise is as likely as a fall", "undecided direction"),
+        ("Volatile, between -3% and +3%", "undecided direction"),
+    ],
+)
+def test_what_stands_beside_an_ending_keeps_its_direction(line, expected):
+    assert reading(line) == expected

@@ -19,6 +19,8 @@ COMMANDS = [
     ("submit", "run", "--model", "tiny-llama31", "--mode", "local"),
     ("mirror", "--model", "llama31"),
 ]
+SIGNED = "https://ann:PLANTED-9@host/rows.csv?X-Amz-Signature=PLANTED-9"
+
 # Settings that show a secret once they are used, and settings that hold one as they should.
 PLANTED = {
     "plain": {},
@@ -80,3 +82,24 @@ def show_nothing(tmp_path, plant, words) -> None:
     assert done.returncode not in (0, 1), done.stderr
     assert "PLANTED" not in done.stdout + done.stderr
     assert "bug" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        (("submit", "prep", "--model", "tiny-llama31", "--data", SIGNED), {}),
+        (("submit", "prep", "--model", "tiny-llama31", "--set", f"prep.source={SIGNED}"), {}),
+        (("submit", "eval", "--model", "tiny-llama31"), {"FINGPT_ARG_ADAPTER": SIGNED}),
+        (("doctor", "--model", "tiny-llama31", "--data", SIGNED), {}),
+        (("score", "--answers", SIGNED, "--data", "sample", "--out", "out"), {}),
+        (("score", "--answers", "a.csv", "--data", SIGNED, "--out", "out"), {}),
+        (("collect", "--run", "tiny-llama31-00000000", "--out", SIGNED), {}),
+        (("compare", "--out", SIGNED), {}),
+    ],
+)
+def test_a_web_address_in_a_path_s_place_is_refused_and_never_shown(tmp_path, words, arguments):
+    done = command(tmp_path, *words, **arguments)
+    said = done.stdout + done.stderr
+    assert done.returncode == 64, said
+    assert "PLANTED" not in said
+    assert "address that begins with https://" in said

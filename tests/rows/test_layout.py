@@ -24,6 +24,8 @@ def layout(*names):
         (["train/AAPL.jsonl", "train/MSFT.jsonl"], {"train": 2}),
         (["train.jsonl", "README.md", "LICENSE", "notes.txt", "logo.png"], {"train": 1}),
         (["train.jsonl", "train.py", "test.ipynb", "train.log", "test.jsonl.sha256"], {"train": 1}),
+        (["train.parquet", "train.parquet.dvc", "data.dvc"], {"train": 1}),
+        ([f"train_{'9' * 5000}.csv", "train_2.csv"], {"train": 2}),
     ],
 )
 def test_each_name_has_its_split(names, wanted):
@@ -76,6 +78,27 @@ def test_a_source_that_is_partitioned_by_folders_names_the_column_that_no_file_h
 def test_a_file_that_a_split_names_is_data_whatever_its_ending(name):
     with pytest.raises(DataError, match=f"would not be read: {name}"):
         layout("train.jsonl", name)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "own"),
+    [
+        ("eval/train.csv", "test", "train"),
+        ("train/AAPL-val.jsonl", "train", "validation"),
+        ("train.parquet/test-00000-of-00001.parquet", "train", "test"),
+    ],
+)
+def test_a_file_whose_folder_says_another_split_than_its_name_is_refused(name, folder, own):
+    with pytest.raises(
+        DataError, match=f"holds {name}, whose folder says {folder} and whose name says {own}"
+    ):
+        layout(name, "test.csv")
+
+
+def test_shards_whose_numbers_repeat_are_refused():
+    names = ["train-0-of-2.csv", "train-00-of-2.csv", "train-1-of-2.csv"]
+    with pytest.raises(DataError, match=r"3 files for 2 shards, train-0-of-2\.csv, train-00-of-2"):
+        layout(*names)
 
 
 _PARTS = st.sampled_from(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fingpt.errors import MissingInputError
+from fingpt import log
+from fingpt.errors import DataError, MissingInputError
 from fingpt.runs.attempt import ProcessIdentity
-from fingpt.runs.ledger import read_run, run_ids, seconds_since
-from fingpt.runs.run import Stage, claim_key, commit_key, complete_key
+from fingpt.runs.ledger import newest_run, read_run, run_ids, seconds_since
+from fingpt.runs.run import Stage, claim_key, commit_key, complete_key, run_key
 from tests.made_run import MadeRun
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
@@ -133,3 +137,26 @@ def test_runs_are_found_by_their_run_json(made, store, tmp_path):
 @pytest.mark.parametrize("text", ["", "yesterday", "2030-01-01T12:00:00"])
 def test_a_time_that_is_none_has_no_age(text):
     assert seconds_since(text, NOW) is None
+
+
+def test_a_folder_with_a_name_that_no_run_has_is_passed_over_with_a_warning(
+    made, store, tmp_path, capsys
+):
+    log.setup()
+    for name in (b"evil\x1b[31m", b"new\nline", b"no-utf\xff", "rtl\u202eabc".encode()):
+        folder = tmp_path / "store" / "runs" / os.fsdecode(name)
+        folder.mkdir()
+        shutil.copy(tmp_path / "store" / run_key(made.id), folder)
+    assert list(run_ids(store)) == [made.id]
+    assert newest_run(store) == made.id
+    said = capsys.readouterr().err
+    assert said.count("no run has such a name") == 8
+    assert "\x1b" not in said
+
+
+def test_a_run_json_that_cannot_be_read_is_named_with_its_place(made, store):
+    store.create("runs/other/run.json", b"[]")
+    with pytest.raises(
+        DataError, match=rf"^{re.escape(store.uri)}/runs/other/run\.json is not a run"
+    ):
+        read_run(store, "other")

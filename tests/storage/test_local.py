@@ -20,6 +20,7 @@ from fingpt.errors import MissingInputError, PermissionDeniedError, StorageError
 from fingpt.record import sha256_bytes
 from fingpt.storage import LocalStore, upload_tree
 from fingpt.storage import local as module
+from fingpt.storage.deleting import LocalDeleter
 
 NOBODY = 65534
 
@@ -266,3 +267,37 @@ def test_what_cannot_be_made_is_not_said_to_be_unreadable(tmp_path, monkeypatch)
             use()
     with pytest.raises(MissingInputError, match="has no object a"):
         store.read("a")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_is_no_object_and_is_never_opened(local, tmp_path, make):
+    local.create("runs/a/run.json", b"{}")
+    make(tmp_path / "store" / "runs" / "a" / "pipe")
+    assert objects(local) == ["runs/a/run.json"]
+    for act in (
+        lambda: local.exists("runs/a/pipe"),
+        lambda: local.read("runs/a/pipe"),
+        lambda: local.copy("runs/a/pipe", tmp_path / "copy", 1 << 20),
+        lambda: local.download("runs/a/pipe", tmp_path / "copy", sha256_bytes(b"")),
+        lambda: local.create("runs/a/pipe", b"x"),
+    ):
+        with pytest.raises(StorageError, match="runs/a/pipe is a pipe, a socket or a device"):
+            act()
+
+
+@pytest.mark.parametrize("name", ["d", "d" * 200])
+def test_folders_deeper_than_any_key_are_not_walked(local, tmp_path, name):
+    local.create("runs/a/run.json", b"{}")
+    local.create("runs/d/x", b"1")
+    descriptor = os.open(tmp_path / "store" / "runs" / "d", os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir(name, dir_fd=descriptor)
+        inner = os.open(name, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(os.open("below", os.O_CREAT, dir_fd=descriptor))
+    os.close(descriptor)
+    assert objects(local) == ["runs/a/run.json", "runs/d/x"]
+    deleter = LocalDeleter(tmp_path / "store")
+    assert [each.key for each in deleter.objects("runs/")] == ["runs/a/run.json", "runs/d/x"]
+    subprocess.run(["rm", "-rf", tmp_path / "store"], check=True)

@@ -14,6 +14,9 @@ from fingpt.storage import open_store, s3_retry
 from fingpt.storage.proxies import from_answer, from_tunnel, masked
 
 PAGE = b"<!DOCTYPE html><html><head><title>Access denied</title></head><body>No.</body></html>"
+BROKEN = (
+    b"<html><head><meta charset=utf-8><title>Sign in</title><body>Please<br>sign in &copy; 2031"
+)
 HTML, XML = "text/html; charset=windows-1252", "application/xml"
 
 USES = {
@@ -67,7 +70,9 @@ ANSWERS = [
     (407, XML, b"", PermissionDeniedError, "proxy in between asks for a login"),
     (511, HTML, PAGE, PermissionDeniedError, "HTML page.*proxy"),
     (200, HTML, PAGE, SetupError, "HTML page.*proxy"),
+    (200, HTML, BROKEN, SetupError, "HTML page.*proxy"),
     (302, HTML, PAGE, SetupError, "HTML page.*proxy"),
+    (403, HTML, BROKEN, PermissionDeniedError, "HTML page.*proxy"),
     (302, XML, b"", SetupError, "AWS_ENDPOINT_URL"),
     (400, HTML, PAGE, SetupError, "HTML page.*proxy"),
     (404, HTML, PAGE, SetupError, "HTML page.*proxy"),

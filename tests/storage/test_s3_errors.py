@@ -17,7 +17,7 @@ from fingpt.errors import (
     StorageError,
     TransientError,
 )
-from fingpt.storage import open_store, s3
+from fingpt.storage import open_store, s3, s3_retry
 from fingpt.storage.s3_client import is_amazon, make_client
 
 
@@ -53,6 +53,27 @@ def test_an_endpoint_where_nothing_listens_is_named_at_once(aws_settings, tmp_pa
     words = f"endpoint {endpoint} cannot be reached"
     assert_every_use_raises(store, tmp_path, TransientError, words)
     assert time.monotonic() - start < 15
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "proxy"),
+    [
+        ("ftp://s3.example.test", ""),
+        ("http://127.0.0.1:99999", ""),
+        ("http://s3.example.test", "ann:PLANTED@127.0.0.1:x"),
+    ],
+)
+def test_an_address_that_is_none_is_said_at_once_and_not_shown(
+    aws_settings, monkeypatch, tmp_path, endpoint, proxy
+):
+    monkeypatch.setattr(s3_retry, "_LONGEST_PAUSE_SECONDS", 0.01)
+    aws_settings(endpoint)
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    store = open_store("s3://bucket/prefix")
+    store._retry._seconds = 1.0  # type: ignore[attr-defined]
+    with pytest.raises(SetupError, match=r"check AWS_ENDPOINT_URL.*HTTP_PROXY") as caught:
+        store.read("a")
+    assert "PLANTED" not in str(caught.value)
 
 
 @pytest.mark.slow  # three attempts to connect of four seconds each
