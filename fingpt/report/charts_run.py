@@ -30,11 +30,13 @@ def loss_curves(report: Report) -> Chart:
         x=alt.X("step:Q", title="optimizer step", axis=alt.Axis(tickMinStep=1, tickCount=6)),
         y=alt.Y("loss:Q", title="loss, nats per answer token", scale=alt.Scale(zero=False)),
         color=colour,
+        detail="member:N",
     )
     training = base.transform_filter("datum.kind == 'training'")
     held_out = base.transform_filter("datum.kind == 'held out'")
+    several = any(point.member for point in report.curves)
     layers = [
-        training.mark_line(strokeWidth=1.2, opacity=0.75),
+        training.mark_line(strokeWidth=0.7 if several else 1.2, opacity=0.75),
         held_out.mark_line(strokeWidth=1.5, strokeDash=[5, 3]),
         held_out.mark_point(filled=True, size=60, opacity=1).encode(shape=shape),
     ]
@@ -54,7 +56,9 @@ def loss_curves(report: Report) -> Chart:
     for title in titles:
         for kind in ("training", "held out"):
             points = [
-                point for point in report.curves if (point.model, point.kind) == (title, kind)
+                point
+                for point in report.curves
+                if (point.model, point.kind, point.member) == (title, kind, 0)
             ]
             if points:
                 first, last = points[0], points[-1]
@@ -63,11 +67,15 @@ def loss_curves(report: Report) -> Chart:
                 )
     return Chart(
         key="loss",
-        title="Loss while training (line) and on held-out rows (dashed, with marks), nats per answer token",
+        title="Loss while training (line) and on held-out rows (dashed, with marks), nats per answer token"
+        + ("; a line for each run" if several else ""),
         alt="; ".join(ends) + "." if ends else "No training step was logged.",
         svg=draw(alt.layer(*layers).properties(width=WIDTH - 60, height=240), rows=rows, **names),
-        header=("model", "kind", "step", "loss"),
-        rows=tuple((p.model, p.kind, str(p.step), number(p.loss, 4)) for p in report.curves),
+        header=("model", "run", "kind", "step", "loss"),
+        rows=tuple(
+            (p.model, str(p.member + 1), p.kind, str(p.step), number(p.loss, 4))
+            for p in report.curves
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -231,19 +232,16 @@ def _speeds(side: Side) -> list[Speed]:
 
 
 def _curve(side: Side) -> list[CurvePoint]:
-    """Training losses, thinned to a few hundred points by leaving out steps, and every held-out loss."""
-    stride = max(1, math.ceil(len(side.curve) / _CURVE_POINTS))
-    last = len(side.curve) - 1
+    """Training losses of all runs, thinned to a few hundred points by leaving out steps, and every held-out loss."""
     points = []
-    for index, step in enumerate(side.curve):
-        if step.loss is not None and (index % stride == 0 or index == last):
-            points.append(
-                CurvePoint(model=side.title, kind="training", step=step.step, loss=step.loss)
-            )
-        if step.eval_loss is not None:
-            points.append(
-                CurvePoint(model=side.title, kind="held out", step=step.step, loss=step.eval_loss)
-            )
+    for member, curve in enumerate((side.curve, *side.other_curves)):
+        one = partial(CurvePoint, model=side.title, member=member)
+        stride = max(1, math.ceil(len(curve) / _CURVE_POINTS))
+        for index, step in enumerate(curve):
+            if step.loss is not None and (index % stride == 0 or index == len(curve) - 1):
+                points.append(one(kind="training", step=step.step, loss=step.loss))
+            if step.eval_loss is not None:
+                points.append(one(kind="held out", step=step.step, loss=step.eval_loss))
     return points
 
 

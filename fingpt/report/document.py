@@ -80,10 +80,11 @@ class ParserLine(Frozen):
 
 
 class CurvePoint(Frozen):
-    """One point of a loss curve; `kind` is `training` or `held out`."""
+    """One point of a loss curve; `kind` is `training` or `held out`, `member` counts a model's runs from 0."""
 
     model: str
     kind: str
+    member: int = 0
     step: int
     loss: float
 

@@ -48,6 +48,7 @@ def pooled(members: Sequence[Side], runs: Sequence[Run]) -> Side:
         runs=tuple(run.id for run in runs),
         arrays=arrays[0],
         others=tuple(arrays[1:]),
+        other_curves=tuple(side.curve for each in by_seed for side in each)[1:],
         datasets=tuple(side.dataset for side in first),
         origin=np.concatenate(numbers)[order] if len(origins) > 1 else None,
     )

@@ -44,7 +44,7 @@ class Side:
 
     A walk-forward has a run for each origin, and its answers are pooled: `datasets` are those of all origins, `origin`
     says which each row is of. `others`: the scored answers of the same model's other training seeds, over the same
-    rows. Everything else, timings among it, is of the first run.
+    rows. `other_curves`: loss curves of the runs after the first. Everything else, timings among it, is of the first.
     """
 
     runs: tuple[str, ...]
@@ -58,6 +58,7 @@ class Side:
     curve: tuple[Step, ...]
     compare: CompareConfig = field(default_factory=CompareConfig)
     others: tuple[Mapping[str, ScoreArrays], ...] = ()
+    other_curves: tuple[tuple[Step, ...], ...] = ()
     datasets: tuple[DatasetManifest, ...] = ()
     origin: NDArray[np.int64] | None = None
 

@@ -246,3 +246,17 @@ def test_a_group_of_lines_that_differ_says_of_each_line_which_way_is_better(pair
     assert "Loss" in named
     assert any("turned" in name and "(higher is better)" in name for name in named)
     assert any("loss on test answers" in name and "(lower is better)" in name for name in named)
+
+
+def test_every_seed_has_its_own_line_among_the_loss_curves(world, plan):
+    ids = [world.add("llama31", plan(run_seed=seed, seed=seed)) for seed in (1, 2, 3)]
+    reading = read_runs(world.store, ids)
+    made = compose(reading.sides, reading.test, reading.train, reading.inputs)
+    steps = {point.member: 0 for point in made.curves}
+    for point in made.curves:
+        steps[point.member] += point.kind == "training"
+    assert steps == {0: 60, 1: 60, 2: 60}
+    page = render(made)["report.html"].decode()
+    (figure,) = re.findall(r'<figure id="chart-loss">.*?</figure>', page, re.DOTALL)
+    assert "a line for each run" in figure
+    assert "<td>3</td><td>training</td><td>60</td>" in figure
