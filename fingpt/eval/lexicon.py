@@ -144,7 +144,11 @@ _PHRASES = {
         """,
     "lead": "lead(?:s|ing)? to | result(?:s|ing)? in | followed by | which should (?:push|send|lift)",
     "from": "from",
-    "reason": "because(?! of) | as | since | which",
+    # Where the market goes is no forecast of the stock.
+    "reason": r"""
+        because(?! of) | as | since | which
+        (?:markets?|sector|index|indices|peers|rivals|competitors) (?:may|might|could|will|should|is likely|are likely)
+        """,
     "cause": r"""
         due to | because of | based on | given | considering | despite | in spite of | notwithstanding
         regardless of | amid(?:st)? | thanks to | owing to | in light of | in response to | on the back of | indicating

@@ -28,6 +28,11 @@ _ANALYSIS_INLINE = re.compile(
     r"[*_]{0,4}(?:\banalysis|分析)[ \t*_]{0,4}[:：][ \t*_]{0,4}", re.IGNORECASE
 )
 _BULLET = re.compile(r"[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]")
+_DETAIL = re.compile(
+    r"[ \t]*[*_]{0,2}(?:expected |estimated |price |percentage )?"
+    r"(?:magnitude|size|range|move|movement|change|percentage)\b[^\n:：]{0,20}[:：]",
+    re.IGNORECASE,
+)
 _BLANK = re.compile(r"[\W_]*")  # also a placeholder: "..."
 _SENTENCE = re.compile(r"[^\n.!?]{0,400}(?:[.!?](?=\S)[^\n.!?]{0,400}){0,8}")
 _SENTENCE_ENDS = (". ", "\n", "! ", "? ")
@@ -146,7 +151,8 @@ def _statement(body: str) -> Move | _Reason:
         line, rest = line[: inline.start()], ""
     lines = rest.split("\n")
     reason: _Reason = "empty prediction"
-    for piece in ("\n".join([line, *takewhile(_BULLET.match, lines)]), *_paragraphs(lines)):
+    details = takewhile(lambda each: _BULLET.match(each) or _DETAIL.match(each), lines)
+    for piece in ("\n".join([line, *details]), *_paragraphs(lines)):
         if _BLANK.fullmatch(piece):
             continue
         found = read_statement(piece)

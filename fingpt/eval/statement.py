@@ -37,7 +37,8 @@ Undecided = Literal["no direction", "undecided direction"]
 
 _DASHES = {ord(dash): "-" for dash in "‐‑‒–—―−﹣－"}
 _MARKUP = {0xFE0F: None, 0x20E3: None, ord("’"): "'"}
-_MARKUP |= {ord(mark): None for mark in "*`\\"} | {ord(mark): " " for mark in "_{}•|#>"}
+_MARKUP |= {ord(mark): None for mark in "*`\\"} | {ord(mark): " " for mark in "_{}•|#"}
+_QUOTED = re.compile(r"^[\s>]*>[ \t]*(?!\d)", re.MULTILINE)  # Markdown's, where ">5%" is none
 _BIN = re.compile(r"\W{0,3}([ud])([1-5])(\+)?\W{0,3}")
 _END = re.compile(r"[.!?](?=\s|$)|;|\n")
 _ABBREVIATION = re.compile(
@@ -71,7 +72,8 @@ def read_statement(text: str, *, prose: bool = False) -> Move | Undecided:
 
 def normal(text: str) -> str:
     """Lower case, one kind of dash, no markup, Chinese words and bins such as `U3` written out, numbers plain."""
-    text = unicodedata.normalize("NFKC", text[:READ_CHARACTERS].translate(_MARKUP))
+    text = _QUOTED.sub("", text[:READ_CHARACTERS])
+    text = unicodedata.normalize("NFKC", text.translate(_MARKUP))
     text = text.translate(_DASHES).lower().replace("boxed", " ")
     for word, plain in CHINESE:
         text = text.replace(word, plain)

@@ -77,13 +77,13 @@ class Run(Frozen):
             run = cls.model_validate(fields)
         except (ValueError, ValidationError, KeyError):
             raise DataError(
-                f"{where} is not a run of this version; submit the run again."
+                f"{where} is not a run of this version; remove it and submit the run again."
             ) from None
         sound = run.config.sha256 == claimed and whole in (None, run.sha256)
         if not sound or cls.of(run.config, run.images).id != run.id:
             raise DataError(
                 f"{where} of {run.id[:60]} does not match its own hashes: configuration {run.config.sha256[:8]}, "
-                f"claimed {str(claimed)[:8]}; the object was changed, submit the run again."
+                f"claimed {str(claimed)[:8]}; the object was changed, remove it and submit the run again."
             )
         return run
 

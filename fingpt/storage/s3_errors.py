@@ -24,7 +24,6 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
-from urllib3.exceptions import LocationValueError
 
 from fingpt.errors import (
     ConfigError,
@@ -187,7 +186,7 @@ def from_s3_error(error: BaseException, action: str, where: str, endpoint: str) 
 def _is_no_address(error: BaseException) -> bool:
     """Whether the endpoint's or the proxy's address cannot be parsed, so that no later try can succeed."""
     cause = error.kwargs.get("error") if isinstance(error, HTTPClientError) else None
-    return isinstance(error, EndpointProviderError) or isinstance(cause, LocationValueError)
+    return isinstance(error, EndpointProviderError) or isinstance(cause, ValueError)
 
 
 def _from_answer(error: ClientError, start: str) -> FingptError:

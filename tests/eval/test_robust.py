@@ -348,3 +348,9 @@ def test_time_grows_with_length_and_not_with_its_square(parser, piece):
 @pytest.mark.parametrize("parser", [robust, strict])
 def test_a_long_hostile_line_of_digits_takes_no_time(parser):
     assert _seconds(parser, ANSWER.replace("2-3%", "9" * 300_000)) < 1.0
+
+
+@pytest.mark.parametrize("line", ["Magnitude: **3-4%**", "**Expected change**: 3 to 4 percent"])
+def test_a_size_on_a_line_of_its_own_belongs_to_the_label_above(line):
+    found = read(f"Prediction: **Increase**\n{line}\n\nAnalysis: Fears of a decline by 1-2%.")
+    assert (found.direction, found.margin) == (1, 3.5)

@@ -401,6 +401,10 @@ def test_a_move_that_ends_is_undone_or_hardly_likely_is_never_predicted(line, wa
         ("Bet on a 2-3% rise, rather than on a decline", (1, 2.5)),
         ("A gain of more than 5% is likely", (1, 5.5)),
         ("A rise is as likely as a fall", "undecided direction"),
+        ("The market may fall, but the stock should rise 1-2%", (1, 1.5)),
+        ("The sector will rise, yet this stock should drop 1-2%", (-1, -1.5)),
+        ("The market may fall", "no direction"),
+        ("> Strong upside: >5% rally", (1, 5.5)),
         ("Volatile, between -3% and +3%", "undecided direction"),
     ],
 )

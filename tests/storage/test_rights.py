@@ -97,7 +97,7 @@ def test_the_policy_for_stages_lets_them_do_all_and_delete_nothing(
 
 
 def test_the_policy_for_clean_lets_it_look_and_delete_and_write_nothing(as_granted):
-    lab, store = as_granted("Clean")
+    lab, store = as_granted("Prune")
     lab.store.create("runs/a/run.json", b"{}")
     assert store.read("runs/a/run.json") == b"{}"
     assert not store.exists("runs/b/run.json")
@@ -109,7 +109,7 @@ def test_the_policy_for_clean_lets_it_look_and_delete_and_write_nothing(as_grant
     assert not lab.store.exists("runs/a/run.json")
 
 
-@pytest.mark.parametrize("rights", ["Stages, people and doctor", "Clean"])
+@pytest.mark.parametrize("rights", ["Stages, people and doctor", "Prune"])
 def test_each_policy_ends_at_the_store_s_prefix(as_granted, rights):
     lab, store = as_granted(rights)
     lab.client.put_object(Bucket=lab.bucket, Key="some/other/run.json", Body=b"{}")
@@ -126,7 +126,7 @@ def test_each_policy_ends_at_the_store_s_prefix(as_granted, rights):
     assert store.read("runs/a/run.json") == b"{}"
 
 
-@pytest.mark.parametrize("rights", ["Stages, people and doctor", "Clean"])
+@pytest.mark.parametrize("rights", ["Stages, people and doctor", "Prune"])
 def test_no_statement_of_a_policy_reaches_beyond_the_store(rights):
     listing, lookup, objects = policy(rights, "bucket")["Statement"]
     assert listing["Action"] == lookup["Action"] == ["s3:ListBucket"]
