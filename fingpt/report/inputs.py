@@ -6,8 +6,10 @@ Listing the store serves only to find runs when none are named; what a run holds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
+
+import numpy as np
 
 from fingpt.errors import ConfigError, DataError, MissingInputError
 from fingpt.models import MODELS, spec
@@ -15,11 +17,17 @@ from fingpt.prompts.examples import Example, decode_jsonl
 from fingpt.reading import LINE_BYTES, parse_object
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.report.members import pooled
-from fingpt.report.score_arrays import read_scores
+from fingpt.report.score_arrays import ScoreArrays, read_scores
 from fingpt.report.sides import Side, Step
 from fingpt.runs.family import families, family
 from fingpt.runs.ledger import require_run
-from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, decode
+from fingpt.runs.manifest import (
+    DatasetManifest,
+    EvalManifest,
+    TrainManifest,
+    VariantScores,
+    decode,
+)
 from fingpt.runs.openings import count
 from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import (
@@ -144,6 +152,7 @@ def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
         raise DataError(
             f"{scores_key} does not hold the variants that its manifest names; run eval again."
         )
+    arrays = {name: _with_temperature(one, evaluation.scores[name]) for name, one in arrays.items()}
     return Side(
         runs=(run.id,),
         title=title,
@@ -156,6 +165,12 @@ def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
         arrays=arrays,
         curve=read_curve(read_verified(store, curve_key, curve_ref.sha256), curve_key),
     )
+
+
+def _with_temperature(scores: ScoreArrays, own: VariantScores) -> ScoreArrays:
+    if own.label_temperature is None:
+        return scores
+    return replace(scores, temperature=np.full(scores.n, own.label_temperature))
 
 
 def read_curve(data: bytes, where: str) -> tuple[Step, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fingpt.metrics import Floats
 from fingpt.report.lines import Metric
-from fingpt.report.probabilities import LABEL_LOG_LOSS, METRICS
+from fingpt.report.probabilities import CALIBRATED_LOG_LOSS, LABEL_LOG_LOSS, METRICS
 from fingpt.report.score_arrays import ROUGES, SECTIONS, ScoreArrays
 from fingpt.report.stats import Columns, per_row
 from fingpt.report.text import FAITHFULNESS, TEXT_METRICS
@@ -120,9 +120,11 @@ TEXT = tuple(
     for metric in TEXT_METRICS
 )
 """Length and truncation are context: no length is better than another."""
-PROBABILITIES = tuple(
-    replace(metric, group="Probability", rows="scored", needs="") for metric in METRICS
+CALIBRATED, *_rest = (
+    replace(metric, group="Probability", rows="scored", needs="")
+    for metric in (CALIBRATED_LOG_LOSS, *METRICS)
 )
+PROBABILITIES = tuple(_rest)
 """Metrics of label probabilities, which every row has, whatever its prose."""
 LOG_LOSS = next(metric for metric in PROBABILITIES if metric.key == LABEL_LOG_LOSS.key)
 
@@ -139,13 +141,14 @@ OWN = (
 """What a tuned model is compared in with its own base."""
 
 PRIMARIES = {
-    "direction": (LOG_LOSS, ACCURACY, ACCURACY_READ),
+    "direction": (CALIBRATED, LOG_LOSS, ACCURACY, ACCURACY_READ),
     "loss": (LOSS,),
     "size": (MSE, MSE_READ),
 }
 """Primary question → its metrics; the first that all models have and that can be compared answers it."""
 
 MARGINS = {
+    "label_log_loss_calibrated": 0.02,
     "label_log_loss": 0.02,
     "accuracy": 0.05,
     "accuracy_read": 0.05,
@@ -155,5 +158,5 @@ MARGINS = {
 }
 """Gaps that count as none where the configuration names no margin of its own."""
 
-MEASURES = {metric.key: metric for metric in (LOSS, *PROBABILITIES, *TEXT, *SCORED)}
+MEASURES = {metric.key: metric for metric in (LOSS, CALIBRATED, *PROBABILITIES, *TEXT, *SCORED)}
 """Key → metric of the main table."""

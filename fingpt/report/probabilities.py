@@ -147,6 +147,12 @@ def log_losses(scores: ScoreArrays) -> Floats:
     return log_loss(log_probabilities(scores.label_logp), outcome(scores))
 
 
+def calibrated(scores: ScoreArrays) -> ScoreArrays:
+    """The same scores with the temperature of the validation weeks, where eval has fitted one."""
+    heat = scores.temperature
+    return scores if heat is None else _changed(scores, lambda logp: logp / heat[:, np.newaxis])
+
+
 def _log_loss_columns(scores: ScoreArrays) -> Columns:
     return per_row(log_losses(scores))
 
@@ -228,6 +234,14 @@ LABEL_LOG_LOSS = _metric(
     higher_is_better=False,
     columns=_log_loss_columns,
 )
+CALIBRATED_LOG_LOSS = _metric(
+    key="label_log_loss_calibrated",
+    title="log-loss of the twelve labels, temperature from validation",
+    unit="nats",
+    higher_is_better=False,
+    columns=lambda scores: per_row(log_losses(calibrated(scores))),
+)
+"""What the probabilities know, apart from how sure they are: models that know nothing are alike here."""
 LABEL_ACCURACY = _metric(
     key="label_accuracy",
     title="direction, by probability",

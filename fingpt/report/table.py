@@ -16,6 +16,7 @@ from fingpt.report.flips import PRIMARY_ALPHA, SECONDARY_ALPHA, Difference, Inte
 from fingpt.report.formatting import p_value
 from fingpt.report.lines import Comparison, Draft, Line, Metric, Variant, draft
 from fingpt.report.measures import (
+    CALIBRATED,
     LOG_LOSS,
     LOSS,
     MARGINS,
@@ -56,7 +57,7 @@ def tables(sides: Sequence[Side], weeks: Weeks | None = None) -> Tables:
         for pair in combinations(range(len(sides)), 2)
     }
     variants = [Variant.of(side.seeds("tuned"), weeks) for side in sides]
-    labels = PROBABILITIES if all(map(_has_labels, variants)) else ()
+    labels = _label_metrics(variants)
     text = TEXT if all(map(_has_text, variants)) else ()
     main = [_draft(metric, variants, found, weeks) for metric in (LOSS, *labels, *text, *SCORED)]
     own = [_own_drafts(side, weeks) for side in sides]
@@ -105,6 +106,14 @@ def _own_drafts(side: Side, weeks: Weeks) -> list[Draft]:
     labels = (LOG_LOSS,) if all(map(_has_labels, variants)) else ()
     found = {(0, 1): own_obstacles(side)}
     return [_draft(metric, variants, found, weeks) for metric in (*labels, *OWN)]
+
+
+def _label_metrics(variants: Sequence[Variant]) -> tuple[Metric, ...]:
+    """The metrics of label probabilities that all variants have, the one with fitted temperatures first."""
+    if not all(map(_has_labels, variants)):
+        return ()
+    fitted = all(one.temperature is not None for each in variants for one in each.seeds)
+    return (CALIBRATED, *PROBABILITIES) if fitted else PROBABILITIES
 
 
 def _has_text(variant: Variant) -> bool:

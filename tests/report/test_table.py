@@ -315,3 +315,21 @@ def test_how_long_answers_are_and_whether_they_were_cut_off_names_no_winner(worl
     found = verdicts(table([telling(first, 200.0, 5.0), telling(second, 300.0, 9.0)]))
     assert (found["answer_words"], found["truncated"]) == (Verdict.NOTE, Verdict.NOTE)
     assert found["faithfulness"] == Verdict.BETTER
+
+
+def test_probabilities_that_know_nothing_are_alike_however_sure_they_are(pair):
+    """One model shouts noise and one whispers it: as scored they differ, with their own temperatures they do not."""
+    rng = np.random.default_rng(4)
+    sides = []
+    for side, loud, heat in zip(pair.sides, (0.3, 3.0), (10.0, 100.0), strict=True):
+        logp = loud * rng.normal(size=(side.tuned.n, 12))
+        one = replace(side.tuned, label_logp=logp, temperature=np.full(side.tuned.n, heat))
+        sides.append(replace(side, arrays={"tuned": one}))
+    made = tables(sides)
+    lines = {line.key: line for line in made.lines}
+    assert made.primary == "label_log_loss_calibrated"
+    assert lines["label_log_loss"].comparisons[0].verdict is Verdict.WORSE
+    calibrated = lines["label_log_loss_calibrated"]
+    assert calibrated.primary
+    assert not calibrated.comparisons[0].verdict.decisive
+    assert calibrated.values[1].value == pytest.approx(np.log(12), abs=0.05)
