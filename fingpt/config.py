@@ -212,10 +212,10 @@ class EvalConfig(Section):
 class CompareConfig(Frozen):
     """The question that a report on this run answers first, written down before anything is trained.
 
-    `primary`: `direction` (log-loss of the label probabilities where both models have them, with the temperatures of
-    the validation weeks; else share of right directions), `loss` (nats per answer token) or `size` (squared error of the forecast move). `margin`: gaps below it
-    count as none, in the primary's unit; None for the report's own. `least_gap`: the largest detectable gap in
-    accuracy, as a share, with which a run may still start.
+    `primary`: `direction` (log-loss of the label probabilities, on top of the training labels' shares, where all models
+    have them; else share of right directions), `loss` (nats per answer token) or `size` (squared error of the forecast
+    move). `margin`: gaps below it count as none, in the primary's unit; None for the report's own. `least_gap`: the
+    largest detectable gap in accuracy, as a share, with which a run may still start.
     """
 
     primary: Literal["direction", "loss", "size"] = "direction"

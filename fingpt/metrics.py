@@ -157,8 +157,17 @@ def risk_coverage(confidence: Floats, right: Floats) -> tuple[Floats, Floats]:
     return kept / max(len(right), 1), wrong / kept
 
 
-def fit_temperature(logp: Floats, outcome: Floats) -> float | None:
-    """The temperature that minimises the log-loss of `logp` (n, k) over these rows.
+def anchored(logp: Floats, shares: Floats, temperature: float, prior: Floats) -> Floats:
+    """Logarithms of the probabilities shares × exp((logp − prior) / temperature), which sum to 1 over the last axis.
+
+    `shares` are those of the outcomes among the training rows, `prior` what a model says after a prompt without
+    content. So a model adds to the shares what the prompt told it, and one that was told nothing says the shares.
+    """
+    return log_probabilities(np.log(shares) + (logp - prior) / temperature)
+
+
+def fit_temperature(logp: Floats, outcome: Floats, shares: Floats | None = None) -> float | None:
+    """The temperature that minimises the log-loss of `logp` (n, k) over these rows, anchored at `shares` where given.
 
     The log-loss is convex in 1/temperature, so the root of its derivative is found by halving an interval between 1/100
     and 100; at an end of it where the minimum lies beyond. None without rows.
@@ -166,8 +175,10 @@ def fit_temperature(logp: Floats, outcome: Floats) -> float | None:
     if not len(logp):
         return None
 
+    start = 0.0 if shares is None else np.log(shares)
+
     def slope(inverse: float) -> float:
-        own = log_probabilities(logp, 1 / inverse)
+        own = log_probabilities(start + logp * inverse)
         return float(((np.exp(own) * logp).sum(axis=1) + log_loss(logp, outcome)).mean())
 
     low, high = math.log(1e-2), math.log(1e2)

@@ -19,6 +19,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 from fingpt.metrics import (
     accuracy,
+    anchored,
     balanced_accuracy,
     brier,
     calibration,
@@ -217,3 +218,25 @@ def test_the_t_of_a_series_allows_for_neighbours_that_correlate():
     assert abs(newey_west_t(list(moving))) < abs(plain)
     assert newey_west_t([0.1] * 7) is None
     assert newey_west_t([0.1] * 9) is None
+
+
+def test_anchored_probabilities_are_the_shares_where_the_prompt_told_nothing():
+    shares, prior = np.arange(1, 13) / 78, np.random.default_rng(1).normal(size=12)
+    told_nothing = anchored(np.tile(prior, (5, 1)), shares, 1.0, prior)
+    assert np.exp(told_nothing) == pytest.approx(np.tile(shares, (5, 1)))
+    doubled = prior + np.where(np.arange(12) == 3, np.log(2), 0.0)
+    odds = np.exp(anchored(doubled[np.newaxis], shares, 1.0, prior))[0]
+    assert odds == pytest.approx(np.where(np.arange(12) == 3, 2, 1) * shares / (1 + shares[3]))
+
+
+def test_a_temperature_that_is_anchored_lets_noise_say_the_shares_and_news_speak():
+    rng = np.random.default_rng(2)
+    shares = np.arange(1, 13) / 78
+    outcomes = rng.choice(12, size=4000, p=shares)
+    noise = rng.normal(size=(4000, 12))
+    heat = fit_temperature(noise, outcomes.astype(float), shares)
+    assert heat > 10
+    loss = log_loss(anchored(noise, shares, heat, np.zeros(12)), outcomes.astype(float)).mean()
+    assert loss == pytest.approx(-(shares * np.log(shares)).sum(), abs=0.03)
+    telling = 2.0 * np.eye(12)[outcomes] + noise
+    assert fit_temperature(telling, outcomes.astype(float), shares) < 3

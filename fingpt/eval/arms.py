@@ -8,6 +8,7 @@ base's training data: `anonymous`, the test prompts without names and dates, and
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -54,6 +55,15 @@ class Labels:
         found = self._arrays("validation", validation)
         return fit_temperature(*found) if found else None
 
+    def anchor_temperature(
+        self, validation: Sequence[Example], shares: Sequence[float]
+    ) -> float | None:
+        """The same for probabilities that are anchored at the training labels' shares (`metrics.anchored`)."""
+        found = self._arrays("validation", validation)
+        if found is None:
+            return None
+        return fit_temperature(found[0] - np.array(self.prior), found[1], np.array(shares))
+
     def of(self, arm: Arm, example: Example) -> tuple[float, ...] | None:
         """Log-likelihoods of one row, None where the arm was not measured."""
         return self.logp.get(arm, {}).get(example.id)
@@ -68,6 +78,12 @@ class Labels:
             return None
         logp = np.array([self.logp[arm][example.id] for example in examples])
         return logp, np.array([LABELS.index(example.label) for example in examples], dtype=float)
+
+
+def label_shares(train: Sequence[Example]) -> tuple[float, ...]:
+    """Shares of the twelve labels among the training rows, one added to each count: no label is impossible."""
+    counts = Counter(example.label for example in train)
+    return tuple((counts[label] + 1) / (len(train) + len(LABELS)) for label in LABELS)
 
 
 @dataclass(frozen=True)

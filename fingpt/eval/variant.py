@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from fingpt import hardware, log
-from fingpt.eval.arms import Arms, Labels, Place, by_heart, label_tree, without_content
+from fingpt.eval.arms import (
+    Arms,
+    Labels,
+    Place,
+    by_heart,
+    label_shares,
+    label_tree,
+    without_content,
+)
 from fingpt.eval.chunks import Chunk, Losses, chunk, context_of, losses
 from fingpt.eval.generate import Answer, Decoding, generate_batch
 from fingpt.eval.inputs import Inputs, fetch_adapter, read_split, read_validation
@@ -69,6 +77,7 @@ class Evaluation:
         self.train = self._prompts(
             [train[index] for index in evenly_spaced(len(train), TRAIN_LOSS_ROWS)]
         )
+        self.shares = label_shares(train)
         validation = read_validation(ctx, inputs.dataset)
         self.validation = self._prompts(validation)
         # What a week did is printed in the prompts of later weeks.
@@ -157,6 +166,10 @@ class Evaluation:
             robust=robust,
             label_temperature=labels.temperature([one.example for one in self.validation]),
             label_prior=labels.prior,
+            label_shares=self.shares,
+            label_anchor_temperature=labels.anchor_temperature(
+                [one.example for one in self.validation], self.shares
+            ),
         )
         log.event(
             f"labels {variant}",

@@ -21,7 +21,7 @@ from fingpt.report.verdict import Verdict
 
 _SMALL_GAP = 0.10
 _NOUNS = {
-    "label_log_loss_calibrated": "direction",
+    "label_log_loss_anchored": "direction",
     "label_log_loss": "direction",
     "accuracy": "direction",
     "accuracy_read": "direction",
@@ -30,7 +30,7 @@ _NOUNS = {
     "mse_read": "size",
 }
 _QUESTIONS = (
-    ("Direction", ("label_log_loss_calibrated", "label_log_loss", "accuracy", "accuracy_read")),
+    ("Direction", ("label_log_loss_anchored", "label_log_loss", "accuracy", "accuracy_read")),
     ("Magnitude", ("mse", "mse_read")),
     ("Loss", ("loss",)),
 )

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from fingpt.errors import ConfigError, DataError, MissingInputError
+from fingpt.metrics import anchored
 from fingpt.models import MODELS, spec
 from fingpt.prompts.examples import Example, decode_jsonl
 from fingpt.reading import LINE_BYTES, parse_object
@@ -152,7 +153,7 @@ def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
         raise DataError(
             f"{scores_key} does not hold the variants that its manifest names; run eval again."
         )
-    arrays = {name: _with_temperature(one, evaluation.scores[name]) for name, one in arrays.items()}
+    arrays = {name: _calibrated(one, evaluation.scores[name]) for name, one in arrays.items()}
     return Side(
         runs=(run.id,),
         title=title,
@@ -167,10 +168,16 @@ def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
     )
 
 
-def _with_temperature(scores: ScoreArrays, own: VariantScores) -> ScoreArrays:
-    if own.label_temperature is None:
+def _calibrated(scores: ScoreArrays, own: VariantScores) -> ScoreArrays:
+    """The scores with what eval fitted on validation rows."""
+    if scores.label_logp is None or own.label_temperature is None:
         return scores
-    return replace(scores, temperature=np.full(scores.n, own.label_temperature))
+    found = replace(scores, calibrated_logp=scores.label_logp / own.label_temperature)
+    if own.label_prior and own.label_shares and own.label_anchor_temperature is not None:
+        shares, prior = np.array(own.label_shares), np.array(own.label_prior)
+        logp = anchored(scores.label_logp, shares, own.label_anchor_temperature, prior)
+        found = replace(found, anchored_logp=logp)
+    return found
 
 
 def read_curve(data: bytes, where: str) -> tuple[Step, ...]:

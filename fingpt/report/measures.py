@@ -12,7 +12,12 @@ import numpy as np
 
 from fingpt.metrics import Floats
 from fingpt.report.lines import Metric
-from fingpt.report.probabilities import CALIBRATED_LOG_LOSS, LABEL_LOG_LOSS, METRICS
+from fingpt.report.probabilities import (
+    ANCHORED_LOG_LOSS,
+    CALIBRATED_LOG_LOSS,
+    LABEL_LOG_LOSS,
+    METRICS,
+)
 from fingpt.report.score_arrays import ROUGES, SECTIONS, ScoreArrays
 from fingpt.report.stats import Columns, per_row
 from fingpt.report.text import FAITHFULNESS, TEXT_METRICS
@@ -120,9 +125,9 @@ TEXT = tuple(
     for metric in TEXT_METRICS
 )
 """Length and truncation are context: no length is better than another."""
-CALIBRATED, *_rest = (
+ANCHORED, CALIBRATED, *_rest = (
     replace(metric, group="Probability", rows="scored", needs="")
-    for metric in (CALIBRATED_LOG_LOSS, *METRICS)
+    for metric in (ANCHORED_LOG_LOSS, CALIBRATED_LOG_LOSS, *METRICS)
 )
 PROBABILITIES = tuple(_rest)
 """Metrics of label probabilities, which every row has, whatever its prose."""
@@ -141,14 +146,14 @@ OWN = (
 """What a tuned model is compared in with its own base."""
 
 PRIMARIES = {
-    "direction": (CALIBRATED, LOG_LOSS, ACCURACY, ACCURACY_READ),
+    "direction": (ANCHORED, LOG_LOSS, ACCURACY, ACCURACY_READ),
     "loss": (LOSS,),
     "size": (MSE, MSE_READ),
 }
 """Primary question → its metrics; the first that all models have and that can be compared answers it."""
 
 MARGINS = {
-    "label_log_loss_calibrated": 0.02,
+    "label_log_loss_anchored": 0.02,
     "label_log_loss": 0.02,
     "accuracy": 0.05,
     "accuracy_read": 0.05,
@@ -158,5 +163,7 @@ MARGINS = {
 }
 """Gaps that count as none where the configuration names no margin of its own."""
 
-MEASURES = {metric.key: metric for metric in (LOSS, CALIBRATED, *PROBABILITIES, *TEXT, *SCORED)}
+MEASURES = {
+    metric.key: metric for metric in (LOSS, ANCHORED, CALIBRATED, *PROBABILITIES, *TEXT, *SCORED)
+}
 """Key → metric of the main table."""

@@ -149,8 +149,16 @@ def log_losses(scores: ScoreArrays) -> Floats:
 
 def calibrated(scores: ScoreArrays) -> ScoreArrays:
     """The same scores with the temperature of the validation weeks, where eval has fitted one."""
-    heat = scores.temperature
-    return scores if heat is None else _changed(scores, lambda logp: logp / heat[:, np.newaxis])
+    return _read_as(scores, scores.calibrated_logp)
+
+
+def added(scores: ScoreArrays) -> ScoreArrays:
+    """The scores of what the model adds to the training labels' shares; where eval has not fitted it, as scored."""
+    return _read_as(scores, scores.anchored_logp)
+
+
+def _read_as(scores: ScoreArrays, logp: Floats | None) -> ScoreArrays:
+    return scores if logp is None else replace(scores, label_logp=logp)
 
 
 def _log_loss_columns(scores: ScoreArrays) -> Columns:
@@ -229,19 +237,26 @@ _BINNED = ("count", "forecast", "happened")
 
 LABEL_LOG_LOSS = _metric(
     key="label_log_loss",
-    title="log-loss of the twelve labels",
+    title="log-loss of the twelve labels as scored",
     unit="nats",
     higher_is_better=False,
     columns=_log_loss_columns,
 )
+ANCHORED_LOG_LOSS = _metric(
+    key="label_log_loss_anchored",
+    title="log-loss of the twelve labels, on top of the training labels' shares",
+    unit="nats",
+    higher_is_better=False,
+    columns=lambda scores: per_row(log_losses(added(scores))),
+)
+"""What a model's probabilities know of a week beyond how common each label is: models that know nothing are alike."""
 CALIBRATED_LOG_LOSS = _metric(
     key="label_log_loss_calibrated",
-    title="log-loss of the twelve labels, temperature from validation",
+    title="— with the temperature of the validation weeks",
     unit="nats",
     higher_is_better=False,
     columns=lambda scores: per_row(log_losses(calibrated(scores))),
 )
-"""What the probabilities know, apart from how sure they are: models that know nothing are alike here."""
 LABEL_ACCURACY = _metric(
     key="label_accuracy",
     title="direction, by probability",

@@ -51,8 +51,8 @@ class ScoreArrays:
     dates shifted; `recall_logp`: after a question that gives nothing but symbol and dates. `realised`: the return of
     the week in percent, NaN where no prompt states it. Of the answer: `truncated` (1: it was cut off), `answer_words`,
     `numbers` and how many of them the prompt has (`numbers_in_prompt`). None where the table lacks the column.
-    `temperature`: by which `label_logp` is divided for probabilities as sure as the model may be, fitted by eval on
-    validation rows; None without such rows. It comes from the manifest.
+    `calibrated_logp`: `label_logp` as sure as the model may be; `anchored_logp`: what it adds to the training labels'
+    shares (`metrics.anchored`). Both with temperatures of validation rows, None without such rows.
     """
 
     example: tuple[str, ...]
@@ -75,7 +75,8 @@ class ScoreArrays:
     answer_words: Floats | None = None
     numbers: Floats | None = None
     numbers_in_prompt: Floats | None = None
-    temperature: Floats | None = None
+    calibrated_logp: Floats | None = None
+    anchored_logp: Floats | None = None
 
     @property
     def asked(self) -> Floats:

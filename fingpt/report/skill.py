@@ -21,7 +21,7 @@ from fingpt.report.flips import Difference, intervals
 from fingpt.report.lines import Variant
 from fingpt.report.measures import relative_direction
 from fingpt.report.paired import paired, parts
-from fingpt.report.probabilities import calibrated, log_losses
+from fingpt.report.probabilities import added, log_losses
 from fingpt.report.score_arrays import ScoreArrays
 from fingpt.report.stats import Estimate, per_row
 from fingpt.report.verdict import Verdict
@@ -56,7 +56,7 @@ _MODEL: dict[Question, Callable[[ScoreArrays], Floats]] = {
     "direction": lambda scores: scores.correct,
     "relative": lambda scores: relative_direction(scores.margin, scores.truth, scores.week),
     "size": lambda scores: -scores.squared_error,
-    "probability": lambda scores: -log_losses(calibrated(scores)),
+    "probability": lambda scores: -log_losses(added(scores)),
 }
 _RIVAL: dict[Question, Callable[[Baseline], Floats | None]] = {
     "direction": lambda baseline: baseline.correct,

@@ -16,6 +16,7 @@ from fingpt.report.flips import PRIMARY_ALPHA, SECONDARY_ALPHA, Difference, Inte
 from fingpt.report.formatting import p_value
 from fingpt.report.lines import Comparison, Draft, Line, Metric, Variant, draft
 from fingpt.report.measures import (
+    ANCHORED,
     CALIBRATED,
     LOG_LOSS,
     LOSS,
@@ -109,11 +110,11 @@ def _own_drafts(side: Side, weeks: Weeks) -> list[Draft]:
 
 
 def _label_metrics(variants: Sequence[Variant]) -> tuple[Metric, ...]:
-    """The metrics of label probabilities that all variants have, the one with fitted temperatures first."""
+    """The metrics of label probabilities that all variants have, those that were fitted first."""
     if not all(map(_has_labels, variants)):
         return ()
-    fitted = all(one.temperature is not None for each in variants for one in each.seeds)
-    return (CALIBRATED, *PROBABILITIES) if fitted else PROBABILITIES
+    fitted = all(one.anchored_logp is not None for each in variants for one in each.seeds)
+    return (ANCHORED, LOG_LOSS, CALIBRATED, *PROBABILITIES[1:]) if fitted else PROBABILITIES
 
 
 def _has_text(variant: Variant) -> bool:

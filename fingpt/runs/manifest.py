@@ -219,7 +219,9 @@ class VariantScores(Frozen):
     `n`: test rows; how many of them were answered in prose is `n` of the parsers' scores.
     `label_temperature` divides label log-likelihoods before they become probabilities; it is fitted on validation rows
     alone, None without any. `label_prior`: log-likelihoods of the twelve labels, in the order of
-    `fingpt.prompts.examples.LABELS`, after a prompt without content. Both None where labels were not scored.
+    `fingpt.prompts.examples.LABELS`, after a prompt without content. `label_shares`: of the labels among the training
+    rows; `label_anchor_temperature` is fitted for probabilities anchored there (`fingpt.metrics.anchored`). None where
+    labels were not scored.
     """
 
     n: int
@@ -233,6 +235,8 @@ class VariantScores(Frozen):
     robust: ParserScores
     label_temperature: float | None = None
     label_prior: tuple[float, ...] | None = None
+    label_shares: tuple[float, ...] | None = None
+    label_anchor_temperature: float | None = None
 
 
 class EvalManifest(StageManifest):

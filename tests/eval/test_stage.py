@@ -103,6 +103,11 @@ def test_labels_of_base_and_tuned_are_in_the_table_and_the_temperature_is_of_val
             np.array([LABELS.index(examples[one].label) for one in validation], dtype=float),
         )
         assert scores.label_temperature == pytest.approx(wanted)
+        told = np.array(list(validation.values())) - np.array(scores.label_prior)
+        outcomes = np.array([LABELS.index(examples[one].label) for one in validation], dtype=float)
+        fitted = fit_temperature(told, outcomes, np.array(scores.label_shares))
+        assert scores.label_anchor_temperature == pytest.approx(fitted)
+        assert sum(scores.label_shares) == pytest.approx(1)
         assert [list(scores.label_prior)] == list(
             stored_labels(world, run, f"{name}/prior").values()
         )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fingpt.config import CompareConfig
+from fingpt.metrics import anchored
 from fingpt.prompts.examples import LABELS
 from fingpt.report.clusters import Weeks
 from fingpt.report.inputs import read_runs
@@ -318,18 +319,27 @@ def test_how_long_answers_are_and_whether_they_were_cut_off_names_no_winner(worl
 
 
 def test_probabilities_that_know_nothing_are_alike_however_sure_they_are(pair):
-    """One model shouts noise and one whispers it: as scored they differ, with their own temperatures they do not."""
+    """One model shouts noise, one knows how common labels are: on top of the shares neither adds anything."""
     rng = np.random.default_rng(4)
+    outcomes = outcome(pair.sides[0].tuned).astype(int)
+    shares = (np.bincount(outcomes, minlength=12) + 1) / (len(outcomes) + 12)
     sides = []
-    for side, loud, heat in zip(pair.sides, (0.3, 3.0), (10.0, 100.0), strict=True):
-        logp = loud * rng.normal(size=(side.tuned.n, 12))
-        one = replace(side.tuned, label_logp=logp, temperature=np.full(side.tuned.n, heat))
+    for side, loud, habit, heat in zip(
+        pair.sides, (3.0, 0.1), (np.zeros(12), np.log(shares)), (100.0, 100.0), strict=True
+    ):
+        logp = habit + loud * rng.normal(size=(side.tuned.n, 12))
+        one = replace(
+            side.tuned,
+            label_logp=logp,
+            calibrated_logp=logp / heat,
+            anchored_logp=anchored(logp, shares, heat, habit),
+        )
         sides.append(replace(side, arrays={"tuned": one}))
     made = tables(sides)
     lines = {line.key: line for line in made.lines}
-    assert made.primary == "label_log_loss_calibrated"
-    assert lines["label_log_loss"].comparisons[0].verdict is Verdict.WORSE
-    calibrated = lines["label_log_loss_calibrated"]
-    assert calibrated.primary
-    assert not calibrated.comparisons[0].verdict.decisive
-    assert calibrated.values[1].value == pytest.approx(np.log(12), abs=0.05)
+    assert made.primary == "label_log_loss_anchored"
+    assert lines["label_log_loss"].comparisons[0].verdict is Verdict.BETTER
+    added = lines["label_log_loss_anchored"]
+    assert added.primary
+    assert not added.comparisons[0].verdict.decisive
+    assert lines["label_log_loss_calibrated"].values[0].value == pytest.approx(np.log(12), abs=0.05)
