@@ -157,7 +157,7 @@ def _moments(signs: Floats, weekly: Floats, share: Floats) -> tuple[Floats, Floa
     error = squares - 2 * totals * crossed + totals**2 * (share**2).sum(axis=0)
     # Weeks that differ alike have an error of 0 but for rounding; a floor keeps their statistic a finite number.
     error = np.where(error > 1e-10 * squares, error, 1e-14 * squares)
-    error *= used / np.maximum(used - 1, 1)
+    error = error * used / np.maximum(used - 1, 1)
     return totals, squares, error
 
 
