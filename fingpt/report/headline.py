@@ -18,6 +18,7 @@ from fingpt.report.skill import Skill
 from fingpt.report.stats import Estimate
 from fingpt.report.table import Tables
 from fingpt.report.verdict import Verdict
+from fingpt.runs.freeze import invented
 
 _SMALL_GAP = 0.10
 _NOUNS = {
@@ -88,10 +89,8 @@ def warnings(sides: Sequence[Side], power: Power) -> tuple[str, ...]:
         found.append(
             "Tiny stand-in models: their scores try out the pipeline and say nothing about the 8B models."
         )
-    if all(side.dataset.source == "sample" for side in sides):
-        found.append(
-            "Synthetic sample rows of invented companies, some with planted signal: no score here is about markets."
-        )
+    if any(side.dataset.source in invented() for side in sides):
+        found.append("Invented rows of invented companies: no score here is about markets.")
     for side in sides:
         found += [
             f"{side.title}: {text}" for text in (*side.adapter.warnings, *side.evaluation.warnings)

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from fingpt.config import PrepConfig, RunConfig
 from fingpt.report.clusters import Weeks
 from fingpt.report.compose import compose, forecast_label
 from fingpt.report.document import Report
@@ -18,6 +19,7 @@ from fingpt.report.lines import Variant, draft
 from fingpt.report.measures import MEASURES
 from fingpt.report.render import cell, embeddable, render, report_id
 from fingpt.report.verdict import Verdict
+from fingpt.runs.freeze import freeze_source
 
 
 def report_of(world, *plans, models=("llama31", "deepseek-r1", "tiny-llama31")):
@@ -170,6 +172,22 @@ def test_a_single_run_of_three_weeks_says_what_it_cannot_say(make_world, plan):
     assert "Tiny stand-in" in report.warnings[1]
     assert "scores of one run" in text
     assert "base was not evaluated" in text
+
+
+@pytest.mark.parametrize("source", ["sample", "noise"])
+def test_rows_that_were_invented_are_told_to_be_so(pair, store, source):
+    frozen = freeze_source(store, RunConfig(model="tiny-llama31", prep=PrepConfig(source=source)))
+
+    def warned(name):
+        sides = [
+            replace(side, dataset=side.dataset.model_copy(update={"source": name}))
+            for side in pair.sides
+        ]
+        warnings = compose(sides, pair.test, pair.train, {}).warnings
+        return any("invented companies" in text for text in warnings)
+
+    assert warned(frozen.prep.source)
+    assert not warned("raw/0123456789abcdef")
 
 
 def test_three_models_are_compared_pair_by_pair(world, plan):
