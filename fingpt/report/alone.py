@@ -11,9 +11,10 @@ from fingpt.record import Frozen
 from fingpt.report.baselines import BaselineScore, baselines, score
 from fingpt.report.clusters import Weeks
 from fingpt.report.formatting import interval, number, p_value
+from fingpt.report.headline import SKILLS
 from fingpt.report.leaks import leaks
 from fingpt.report.lines import Variant, measured
-from fingpt.report.measures import ACCURACY, ACCURACY_EXCESS, MSE, PARSED
+from fingpt.report.measures import ACCURACY, ACCURACY_EXCESS, BOTH, MSE, PARSED
 from fingpt.report.power import planned, statement, window_days
 from fingpt.report.score_arrays import ScoreArrays
 from fingpt.report.skill import Skill, skills
@@ -75,17 +76,22 @@ def told(its: Alone) -> list[str]:
         value = its.values[metric.key]
         figure = None if value.value is None else value.value * metric.scale
         spread = interval(value, metric.digits, metric.scale)
+        title = metric.title.replace(BOTH, "answers that can be read")
         lines.append(
-            f"{metric.group}, {metric.title}: {number(figure, metric.digits)} {metric.unit}, "
+            f"{metric.group}, {title}: {number(figure, metric.digits)} {metric.unit}, "
             f"95 % interval {spread}, n = {value.n}"
         )
     for skill in its.skills:
         small = skill.question == "size"
         scale, digits, unit = (1.0, 2, "pp²") if small else (100.0, 1, "points")
         gain = number((skill.gain.value or 0.0) * scale, digits, signed=True)
-        worse = "" if skill.spa is None else f"; that none is better: {p_value(skill.spa)}"
+        worse = (
+            ""
+            if skill.spa is None
+            else f"; that no trivial forecast is better: {p_value(skill.spa)}"
+        )
         lines.append(
-            f"skill in {skill.question}: {skill.verdict.label}{': ' if skill.why else ''}{skill.why} "
+            f"skill in {SKILLS[skill.question]}: {skill.verdict.label}{': ' if skill.why else ''}{skill.why} "
             f"({gain} {unit} against {skill.rival}, {interval(skill.gain, digits, scale, signed=True)}{worse})"
         )
     lines += [

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ from fingpt.report.power import (
 )
 from fingpt.report.provenance import method, parser_lines, provenance
 from fingpt.report.reliability import reliability
+from fingpt.report.score_arrays import ScoreArrays
 from fingpt.report.sides import Side, phases
 from fingpt.report.skill import Skill, skills
 from fingpt.report.stats import WeekBootstrap, mcnemar_p
@@ -84,13 +86,13 @@ def compose(
         title=" ".join(filter(None, [mark and f"{mark}:", title(sides, made)])),
         models=tuple(_entry(side) for side in sides),
         texts=texts,
-        validity=validity(sides, openings),
+        validity=validity(sides, openings, power.weeks),
         asked=asked,
         warnings=warnings(sides, power),
         headline=sentences(sides, made, measured, asked, power),
         power=power,
         mcnemar_p=mcnemar_p(comparable[0].tuned.correct, comparable[1].tuned.correct)
-        if len(comparable) > 1
+        if len(comparable) == len(sides) == 2
         else None,
         table=made.lines,
         by_origin=_by_origin(comparable, made.primary),
@@ -108,7 +110,7 @@ def compose(
         cutoffs=cutoff_map([side.model for side in sides], {"train": train, "test": test}),
         rules_version=rules.version,
         guidance=advise(rules, facts(sides, made.lines, measured)),
-        findings=sides[0].dataset.findings,
+        findings=tuple(dict.fromkeys(finding for side in sides for finding in side.findings)),
         provenance=provenance(sides),
         method=method(asked),
         finished_at=max(side.evaluation.finished_at for side in sides),
@@ -173,7 +175,7 @@ def weeks_of(sides: Sequence[Side], test: Sequence[Example]) -> Weeks:
 
 
 def measure_power(sides: Sequence[Side], weeks: Weeks, train: Sequence[Example]) -> Power:
-    """What the rows can show between the first two sides, of whose forecasts discordance and lean are taken.
+    """What the rows can show between any two sides: of the pair whose forecasts, by discordance and lean, show least.
 
     The market's part comes from the training weeks' labels, since a few test weeks tell it badly.
     """
@@ -183,16 +185,22 @@ def measure_power(sides: Sequence[Side], weeks: Weeks, train: Sequence[Example])
     spread = label_spread(train, weeks.days)
     if len(sides) == 1:
         return plan(first.n, count, spread)
-    second = sides[1].tuned
+    found = [
+        _pair_power(one.tuned, two.tuned, count, spread) for one, two in combinations(sides, 2)
+    ]
+    return max(found, key=lambda power: math.inf if power.gap is None else power.gap)
+
+
+def _pair_power(first: ScoreArrays, second: ScoreArrays, weeks: int, spread: float) -> Power:
     discordance = max(float((first.correct != second.correct).mean()), _LEAST_DISCORDANCE)
     lean = float((first.direction > 0).mean() - (second.direction > 0).mean())
-    effect = design_effect(spread, first.n / max(count, 1), lean, discordance)
+    effect = design_effect(spread, first.n / max(weeks, 1), lean, discordance)
     return Power(
         n=first.n,
-        weeks=count,
+        weeks=weeks,
         discordance=discordance,
         design_effect=effect,
-        gap=detectable_gap(first.n, count, discordance, effect),
+        gap=detectable_gap(first.n, weeks, discordance, effect),
     )
 
 

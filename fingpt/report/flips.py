@@ -29,6 +29,7 @@ EQUIVALENCE_ALPHA = 0.1
 """Two one-sided tests at 5 % each: the interval that must lie within the margin is a 90 % one."""
 
 FLIPS = 2000
+_ROUNDING = 1e-9
 _ALL_UP_TO = 11
 """Blocks whose signs are all tried: 2^10 patterns, the mirrored ones left out."""
 
@@ -99,10 +100,19 @@ def intervals(
             )
             for level in (alpha, EQUIVALENCE_ALPHA)
         )
-        found[index] = Interval(
-            one.value - outer, one.value + outer, one.value - narrow, one.value + narrow
-        )
+        found[index] = Interval(*_around(one.value, outer), *_around(one.value, narrow))
     return found
+
+
+def _around(value: float, reach: float) -> tuple[float, float]:
+    """Both ends, exactly 0 where they are 0 but for rounding: a flip as extreme as what was observed is no rejection.
+
+    With few weeks the critical value often is the observed statistic itself, and the last bit must name no winner.
+    """
+    low, high = (
+        0.0 if abs(end) <= _ROUNDING * reach else end for end in (value - reach, value + reach)
+    )
+    return low, high
 
 
 def _reach(critical: float, variance: float, one: Difference, df: int, level: float) -> float:
@@ -145,7 +155,9 @@ def _moments(signs: Floats, weekly: Floats, share: Floats) -> tuple[Floats, Floa
     crossed = signs @ (weekly * share)
     used = (share > 0).sum(axis=0)
     error = squares - 2 * totals * crossed + totals**2 * (share**2).sum(axis=0)
-    error = np.where(error > 1e-10 * squares, error, 0.0) * used / np.maximum(used - 1, 1)
+    # Weeks that differ alike have an error of 0 but for rounding; a floor keeps their statistic a finite number.
+    error = np.where(error > 1e-10 * squares, error, 1e-14 * squares)
+    error = error * used / np.maximum(used - 1, 1)
     return totals, squares, error
 
 

@@ -121,7 +121,8 @@ def facts(sides: Sequence[Side], lines: Sequence[Line], skills: Sequence[Skill])
     `models.`: count, tiny (yes, no: any of them), skilled (how many beat every trivial forecast of size), judged (for
     how many that could be said), fastest_seconds (per answer), most_read (share of answers, of the best), train_gap
     (longest over shortest training − 1; missing where there is nothing to compare). `size.winner`: the one model that
-    is better in squared error than each other; `size.winner_skilled` (yes, no). `leak.spoils_forecast` (yes, no);
+    is better in squared error than each other; `size.winner_skilled` (yes, no). `size.compared` (yes, no: any two of
+    the models). `leak.spoils_forecast` (yes, no);
     `leak.forecast`, `leak.text`: the leak that spoils it. Then per model, as `mse of <title>` and so on, to be shown.
     """
     skilled = {its.model: its.verdict for its in skills if its.question == "size"}
@@ -140,6 +141,7 @@ def facts(sides: Sequence[Side], lines: Sequence[Line], skills: Sequence[Skill])
         "models.train_gap": _train_gap(lines),
         "size.winner": winner,
         "size.winner_skilled": "yes" if skilled.get(winner or "") is Verdict.BETTER else "no",
+        "size.compared": "yes" if _compared(lines) else "no",
         "leak.spoils_forecast": "yes" if "forecast" in blocked else "no",
         "leak.forecast": blocked.get("forecast"),
         "leak.text": blocked.get("text"),
@@ -179,6 +181,16 @@ def _winner(sides: Sequence[Side], lines: Sequence[Line]) -> str | None:
             ahead[its.second if its.verdict is Verdict.BETTER else its.first] += 1
     best = [place for place, wins in ahead.items() if wins == len(sides) - 1]
     return sides[best[0]].title if best else None
+
+
+def _compared(lines: Sequence[Line]) -> bool:
+    """Whether any two models were compared in squared error."""
+    return any(
+        comparison.verdict is not Verdict.NOT_COMPARABLE
+        for line in lines
+        if line.key in ("mse", "mse_read")
+        for comparison in line.comparisons
+    )
 
 
 def _train_gap(lines: Sequence[Line]) -> float | None:

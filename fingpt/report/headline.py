@@ -18,6 +18,7 @@ from fingpt.report.skill import Skill
 from fingpt.report.stats import Estimate
 from fingpt.report.table import Tables
 from fingpt.report.verdict import Verdict
+from fingpt.runs.freeze import invented
 
 _SMALL_GAP = 0.10
 _NOUNS = {
@@ -42,6 +43,14 @@ SKILLS = {
     "probability": "label probabilities",
 }
 """What a model may have skill in → as it is told."""
+_SKILL_OF = {
+    "label_log_loss": "probability",
+    "accuracy": "direction",
+    "accuracy_read": "direction",
+    "mse": "size",
+    "mse_read": "size",
+}
+"""Line → the question of skill that is asked of the same scores."""
 
 
 def watermark(sides: Sequence[Side]) -> str:
@@ -81,10 +90,8 @@ def warnings(sides: Sequence[Side], power: Power) -> tuple[str, ...]:
         found.append(
             "Tiny stand-in models: their scores try out the pipeline and say nothing about the 8B models."
         )
-    if all(side.dataset.source == "sample" for side in sides):
-        found.append(
-            "Synthetic sample rows of invented companies, some with planted signal: no score here is about markets."
-        )
+    if any(side.dataset.source in invented() for side in sides):
+        found.append("Invented rows of invented companies: no score here is about markets.")
     for side in sides:
         found += [
             f"{side.title}: {text}" for text in (*side.adapter.warnings, *side.evaluation.warnings)
@@ -106,7 +113,7 @@ def sentences(
     for index in pairs:
         for question, keys in _QUESTIONS:
             shown = _shown([lines[key] for key in keys if key in lines], index)
-            found.append(_scored(question, sides, shown, index))
+            found.append(_scored(question, sides, shown, index, skills))
         found.append(_text(sides, made.lines, index))
         for question, key in (("Speed", "samples_per_second"), ("Cost", "train_seconds")):
             found.append(_timed(question, sides, lines[key], index))
@@ -144,7 +151,7 @@ def _leak(side: Side) -> str:
 
 
 def _faults(side: Side) -> list[str]:
-    faults = [finding for finding in side.dataset.findings if finding.severity == "error"]
+    faults = [finding for finding in side.findings if finding.severity == "error"]
     if not faults:
         return []
     named = listed([f"{f.rule} ({f.count} of {f.of} {f.split} rows)" for f in faults])
@@ -183,7 +190,9 @@ def _turned(estimate: Estimate) -> Estimate:
     )
 
 
-def _scored(question: str, sides: Sequence[Side], line: Line, index: int) -> Sentence:
+def _scored(
+    question: str, sides: Sequence[Side], line: Line, index: int, skills: Sequence[Skill]
+) -> Sentence:
     comparison = line.comparisons[index]
     ahead, behind, word = _ordered(sides, comparison)
     against = f"{ahead} against {behind}"
@@ -199,7 +208,17 @@ def _scored(question: str, sides: Sequence[Side], line: Line, index: int) -> Sen
     )
     if comparison.note:
         text += f", {comparison.note}"
-    return Sentence(question=name, verdict=word, text=f"{text}.")
+    unskilled = _unskilled(ahead, line, skills) if word.decisive else ""
+    return Sentence(question=name, verdict=word, text=f"{text}.{unskilled}")
+
+
+def _unskilled(winner: str, line: Line, skills: Sequence[Skill]) -> str:
+    """That the better of two models is no good forecaster for that; empty where it beats every trivial forecast."""
+    asked = (winner, _SKILL_OF.get(line.key), Verdict.NO_SKILL)
+    for its in skills:
+        if (its.model, its.question, its.verdict) == asked:
+            return f" Yet {winner} does not beat every trivial forecast in {SKILLS[its.question]}."
+    return ""
 
 
 def _text(sides: Sequence[Side], lines: Sequence[Line], index: int) -> Sentence:

@@ -113,7 +113,7 @@ def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
         title = name if alone else f"{name} ({runs[0].id[-8:]})"
         reading.sides.append(pooled([_side(store, run, title, reading) for run in runs], runs))
     first = reading.sides[0]
-    for number, data in enumerate(first.datasets or (first.dataset,)):
+    for number, data in enumerate(first.every_dataset):
         # Of a walk-forward the first origin's training rows: what was known before any of its tests.
         for split, into in (("test", reading.test), ("train", [] if number else reading.train)):
             ref = _file(data.files, f"{split}.jsonl", data.id)

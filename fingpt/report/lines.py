@@ -197,8 +197,8 @@ def draft(
             if why
             else paired(found[first][1], found[second][1], variants[first].codes, masks[first])
         )
-        nothing = (
-            "undefined for one of the two" if masks[first].any() else "no answer could be read"
-        )
+        lacking = [found[place][1] is None for place in (first, second)]
+        undefined = f"undefined for {'both' if all(lacking) else 'one of the two'}"
+        nothing = undefined if masks[first].any() else "no answer could be read"
         differences.append(why if why else gap if gap is not None else nothing)
     return Draft(metric, tuple(value for value, _ in found), pairs, tuple(differences))

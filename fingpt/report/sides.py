@@ -17,7 +17,13 @@ from fingpt.leaks import Touched
 from fingpt.models import ModelSpec
 from fingpt.report.leaks import leaks
 from fingpt.report.score_arrays import ScoreArrays
-from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, VariantScores
+from fingpt.runs.manifest import (
+    DatasetManifest,
+    EvalManifest,
+    Finding,
+    TrainManifest,
+    VariantScores,
+)
 
 _MODELS_OWN = frozenset({"stop_ids", "pad_id"})
 """Decoding settings that differ because the tokenizers do."""
@@ -62,9 +68,19 @@ class Side:
     datasets: tuple[DatasetManifest, ...] = ()
     origin: NDArray[np.int64] | None = None
 
+    @property
+    def every_dataset(self) -> tuple[DatasetManifest, ...]:
+        """The data sets of all origins; one where there is no walk-forward."""
+        return self.datasets or (self.dataset,)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the linter found in any of them, each once."""
+        return tuple(dict.fromkeys(f for data in self.every_dataset for f in data.findings))
+
     def leaks(self) -> dict[Touched, str]:
         """What leaks of the data spoil → why, as a verdict prints it."""
-        return leaks(self.datasets or (self.dataset,), self.tuned)
+        return leaks(self.every_dataset, self.tuned)
 
     def seeds(self, variant: str) -> tuple[ScoreArrays, ...]:
         """The scored answers of every training seed; a base has no seeds, and one copy."""
@@ -180,13 +196,14 @@ def own_obstacles(side: Side) -> Obstacles:
 
 def unread(first: Sequence[ScoreArrays], second: Sequence[ScoreArrays]) -> str:
     """Why scores that count an unread answer as a wrong one say nothing of skill; empty where nearly all were read."""
-    one, two = (_read_share(side) for side in (first, second))
+    one, two = (read_share(side) for side in (first, second))
     if abs(one - two) <= UNREAD_GAP and min(one, two) >= LEAST_READ:
         return ""
     return f"{one * 100:.1f} % and {two * 100:.1f} % of the answers can be read"
 
 
-def _read_share(seeds: Sequence[ScoreArrays]) -> float:
+def read_share(seeds: Sequence[ScoreArrays]) -> float:
+    """Share of the answers that were asked for, of all seeds, that can be read."""
     asked = sum(float(scores.asked.sum()) for scores in seeds)
     read = sum(float((scores.valid * scores.asked).sum()) for scores in seeds)
     return read / asked if asked else 1.0
@@ -195,7 +212,7 @@ def _read_share(seeds: Sequence[ScoreArrays]) -> float:
 def _rows(first: Side, second: Side) -> str:
     if first.tuned.n != second.tuned.n:
         return f"{first.tuned.n} and {second.tuned.n} test rows"
-    one, two = ([data.id for data in side.datasets or (side.dataset,)] for side in (first, second))
+    one, two = ([data.id for data in side.every_dataset] for side in (first, second))
     if one != two:
         return f"different data sets ({first.dataset.id[:8]} and {second.dataset.id[:8]})"
     if first.tuned.example != second.tuned.example:

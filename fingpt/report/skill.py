@@ -54,7 +54,9 @@ class Skill(Frozen):
 
 _MODEL: dict[Question, Callable[[ScoreArrays], Floats]] = {
     "direction": lambda scores: scores.correct,
-    "relative": lambda scores: relative_direction(scores.margin, scores.truth, scores.week),
+    "relative": lambda scores: (
+        scores.valid * relative_direction(scores.margin, scores.truth, scores.week)
+    ),
     "size": lambda scores: -scores.squared_error,
     "probability": lambda scores: -log_losses(added(scores)),
 }

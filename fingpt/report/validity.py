@@ -13,7 +13,7 @@ from enum import StrEnum
 from fingpt.record import Frozen
 from fingpt.report.clusters import MIN_CLUSTERS
 from fingpt.report.leaks import above_chance
-from fingpt.report.sides import LEAST_READ, Side
+from fingpt.report.sides import LEAST_READ, Side, read_share
 
 _ENOUGH_SEEDS = 3
 _ENOUGH_EMBARGO = 4
@@ -41,14 +41,17 @@ class Check(Frozen):
     text: str
 
 
-def validity(sides: Sequence[Side], openings: int | None) -> tuple[Check, ...]:
-    """All checks of a report on `sides`; `openings`: how many runs opened the test split, None where nobody counted."""
+def validity(sides: Sequence[Side], openings: int | None, weeks: int) -> tuple[Check, ...]:
+    """All checks of a report on `sides`, whose test rows count as so many `weeks`.
+
+    `openings`: how many runs opened the first side's test rows, None where nobody counted.
+    """
     return (
         _split(sides),
         _embargo(sides),
         _leaks(sides),
         _memory(sides),
-        _weeks(sides),
+        _weeks(sides, weeks),
         _read(sides),
         _seeds(sides),
         _openings(sides, openings),
@@ -58,7 +61,7 @@ def validity(sides: Sequence[Side], openings: int | None) -> tuple[Check, ...]:
 
 def _split(sides: Sequence[Side]) -> Check:
     data = sides[0].dataset
-    if any(one.leaky for side in sides for one in side.datasets or (side.dataset,)):
+    if any(one.leaky for side in sides for one in side.every_dataset):
         return Check(
             name="Split",
             state=State.BROKEN,
@@ -89,23 +92,23 @@ def _embargo(sides: Sequence[Side]) -> Check:
 
 
 def _leaks(sides: Sequence[Side]) -> Check:
-    found = {finding.rule: finding for side in sides for finding in side.dataset.findings}
-    errors = [one for one in found.values() if one.severity == "error"]
-    strong = [one for one in found.values() if above_chance(one, sides[0].tuned)]
+    found = [(finding, side) for side in sides for finding in side.findings]
+    errors = [one for one, _ in found if one.severity == "error"]
+    strong = [one for one, side in found if above_chance(one, side.tuned)]
     if errors or strong:
         named = ", ".join(dict.fromkeys(one.rule for one in [*errors, *strong]))
-        reasons = "; ".join(one.allowed for one in errors if one.allowed)
+        reasons = "; ".join(dict.fromkeys(one.allowed for one in errors if one.allowed))
         return Check(
             name="Leaks",
             state=State.BROKEN,
             text=f"The linter found {named}; what they touch has no verdict."
             + (f" Allowed: {reasons}." if reasons else ""),
         )
-    others = sum(one.severity == "warning" for one in found.values())
+    others = len({one.rule for one, _ in found if one.severity == "warning"})
     return Check(
         name="Leaks",
         state=State.CAUTION if others else State.GOOD,
-        text=f"No leak that forecasts above chance; {others} warnings."
+        text=f"No leak that forecasts above chance; {others} kinds of warnings."
         if others
         else "None was found.",
     )
@@ -142,8 +145,7 @@ def _first_test_day(sides: Sequence[Side]) -> date | None:
     return min(days, default=None)
 
 
-def _weeks(sides: Sequence[Side]) -> Check:
-    weeks = sides[0].dataset.weeks.get("test", 0)
+def _weeks(sides: Sequence[Side], weeks: int) -> Check:
     rows = f"{sides[0].tuned.n} rows of {weeks} weeks"
     if weeks < MIN_CLUSTERS:
         return Check(
@@ -159,7 +161,7 @@ def _weeks(sides: Sequence[Side]) -> Check:
 
 
 def _read(sides: Sequence[Side]) -> Check:
-    shares = {side.title: float(side.tuned.valid.mean()) for side in sides if side.tuned.n}
+    shares = {side.title: read_share(side.seeds("tuned")) for side in sides}
     named = ", ".join(f"{title} {share * 100:.1f} %" for title, share in shares.items())
     good = min(shares.values(), default=0.0) >= LEAST_READ
     return Check(
@@ -189,7 +191,8 @@ def _openings(sides: Sequence[Side], openings: int | None) -> Check:
     name = "Test rows opened"
     if openings is None:
         return Check(name=name, state=State.CAUTION, text="Nobody counted how often.")
-    own = sum(len(side.runs) for side in sides)
+    first = sides[0].every_dataset
+    own = sum(len(side.runs) for side in sides if side.every_dataset == first)
     if openings <= own:
         return Check(
             name=name, state=State.GOOD, text=f"By the {openings} runs of this report alone."

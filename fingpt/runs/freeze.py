@@ -11,18 +11,19 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
 from fingpt import log
 from fingpt.config import RunConfig, local_path
 from fingpt.errors import DataError, MissingInputError, RunConflictError
-from fingpt.record import sha256_bytes
+from fingpt.record import sha256_bytes, sha256_file, tree_sha256
 from fingpt.rows.encoding import MAX_TEXT_BYTES, check_encoding, may_hold_rows
 from fingpt.rows.layout import LAYOUTS, Layout, find_layout, kind_of, single_file
 from fingpt.runs.raw import read_raw_manifest, store_raw, stored_hub_rows
 from fingpt.runs.remedy import mirror_command
-from fingpt.runs.run import Run, run_key
+from fingpt.runs.run import Run, raw_prefix, run_key
 from fingpt.storage import ObjectStore, TooLargeError, open_store
 from fingpt.storage.files import translate_os_errors
 
@@ -90,6 +91,16 @@ class Gathered:
         self.files = [(frozen, fetch(name)) for frozen, name in layout.frozen_names()]
         for (_, name), (_, path) in zip(layout.frozen_names(), self.files, strict=True):
             check_encoding(path, kind_of(name), f"{where}/{name}" if where else name)
+
+
+@cache
+def invented() -> frozenset[str]:
+    """`raw/<id>` of the shipped sets, as `freeze_source` names their bytes: rows of companies that do not exist."""
+    names = ("train.parquet", "test.parquet")
+    return frozenset(
+        raw_prefix(tree_sha256((name, sha256_file(folder / name)) for name in names)[:16])
+        for folder in _SHIPPED.values()
+    )
 
 
 def gather(source: str, scratch: Path, beside: Path | None = None) -> Gathered:

@@ -29,7 +29,10 @@ def test_values_are_those_of_a_report_with_intervals(examples, plan, rows_of, fo
     assert judged.values["accuracy"].low == pytest.approx(wanted.low)
     assert judged.values["parsed"].value < 1
     assert [score.key for score in judged.baselines][:3] == ["always-down", "always-up", "zero"]
-    assert "300 test rows of 10 weeks show gaps of" in told(judged)[-1]
+    lines = told(judged)
+    assert "300 test rows of 10 weeks show gaps of" in lines[-1]
+    assert any("against the week's mean, answers that can be read:" in line for line in lines)
+    assert any(line.startswith("skill in direction against the week's mean:") for line in lines)
 
 
 def test_skill_is_judged_and_a_leak_takes_the_verdict_and_keeps_the_numbers(examples, forecasts):

@@ -45,6 +45,24 @@ def test_an_interval_leaves_out_zero_where_the_p_value_by_brute_force_says_so():
         assert (found.low > 0 or found.high < 0) == (p <= 0.05), seed
 
 
+def test_no_difference_is_rejected_by_the_last_bit():
+    """At 8 weeks and 0.6 % no pattern of signs is rare enough, be the observed one the largest of all."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        found = intervals([difference(rng.integers(-3, 9, 8) / 40)], 0.006, 1)[0]
+        assert found.low <= 0 <= found.high
+
+
+@pytest.mark.parametrize("weeks", [8, 10, 20])
+@pytest.mark.parametrize("alpha", [0.04, 0.006, 0.001])
+def test_weeks_that_differ_alike_have_a_finite_interval(weeks, alpha):
+    found = intervals([difference(np.full(weeks, 1 / weeks)), noise(1, weeks)], alpha, 1)
+    for one in found:
+        assert np.isfinite([one.low, one.high, one.inner_low, one.inner_high]).all()
+    rare = int(alpha * (2 ** (weeks - 1) if weeks < 12 else 2000)) > 0
+    assert (found[0].low > 0) == rare
+
+
 def test_a_family_has_wider_intervals_and_copies_of_a_line_cost_nothing():
     alone = intervals([noise(1)], 0.05, 1)[0]
     family = intervals([noise(1), *(noise(seed) for seed in range(2, 12))], 0.05, 1)[0]

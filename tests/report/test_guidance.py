@@ -127,6 +127,24 @@ def test_every_rule_names_known_facts_and_ends_with_an_answer_for_all(pair):
         assert set(application.facts) <= {name.split(" of ")[0] for name in known}, application.key
 
 
+def test_skilled_models_that_nothing_compared_are_not_called_alike():
+    known = {
+        "models.count": 2.0, "models.judged": 2.0, "models.skilled": 2.0, "models.tiny": "no",
+        "models.most_read": 1.0, "size.winner_skilled": "no", "size.compared": "no",
+    }  # fmt: skip
+    assert advise(load_rules(), known)[0].answer == "not measured"
+    assert advise(load_rules(), {**known, "size.compared": "yes"})[0].answer == "either"
+
+
+def test_whether_sizes_were_compared_is_a_fact_of_the_table(pair):
+    report = compose(pair.sides, pair.test, pair.train, {})
+    assert facts(pair.sides, report.table, report.skills)["size.compared"] == "yes"
+    first, second = pair.sides
+    other = replace(second, dataset=second.dataset.model_copy(update={"id": "f" * 16}))
+    report = compose([first, other], pair.test, pair.train, {})
+    assert facts([first, other], report.table, report.skills)["size.compared"] == "no"
+
+
 def test_one_model_alone_gets_guidance_without_a_rival():
     known = {"models.count": 1.0, "models.judged": 1.0, "models.skilled": 0.0, "models.tiny": "no"}
     guidance = advise(load_rules(), {**known, "models.most_read": 1.0})

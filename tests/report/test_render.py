@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from fingpt.config import PrepConfig, RunConfig
+from fingpt.report.clusters import Weeks
 from fingpt.report.compose import compose, forecast_label
 from fingpt.report.document import Report
 from fingpt.report.inputs import read_runs
+from fingpt.report.lines import Variant, draft
+from fingpt.report.measures import MEASURES
 from fingpt.report.render import cell, embeddable, render, report_id
 from fingpt.report.verdict import Verdict
+from fingpt.runs.freeze import freeze_source
 
 
 def report_of(world, *plans, models=("llama31", "deepseek-r1", "tiny-llama31")):
@@ -168,11 +174,77 @@ def test_a_single_run_of_three_weeks_says_what_it_cannot_say(make_world, plan):
     assert "base was not evaluated" in text
 
 
+@pytest.mark.parametrize("source", ["sample", "noise"])
+def test_rows_that_were_invented_are_told_to_be_so(pair, store, source):
+    frozen = freeze_source(store, RunConfig(model="tiny-llama31", prep=PrepConfig(source=source)))
+
+    def warned(name):
+        sides = [
+            replace(side, dataset=side.dataset.model_copy(update={"source": name}))
+            for side in pair.sides
+        ]
+        warnings = compose(sides, pair.test, pair.train, {}).warnings
+        return any("invented companies" in text for text in warnings)
+
+    assert warned(frozen.prep.source)
+    assert not warned("raw/0123456789abcdef")
+
+
 def test_three_models_are_compared_pair_by_pair(world, plan):
     report = report_of(world, plan(), plan(seed=2), plan(seed=3, right=0.9))
     assert {len(line.comparisons) for line in report.table} == {3}
     assert "tiny Llama-3.1 is better than DeepSeek-R1-Distill-Llama-8B in direction" in report.title
     assert b"chart-bins-3" in render(report)["report.html"]
+
+
+def test_the_order_of_three_models_changes_neither_power_nor_what_is_told_of_it(world, plan):
+    ids = [
+        world.add(model, plan(seed=seed, right=right))
+        for model, seed, right in (
+            ("llama31", 1, 0.5),
+            ("deepseek-r1", 2, 0.9),
+            ("tiny-llama31", 3, 0.95),
+        )
+    ]
+    found = []
+    for order in (ids, ids[::-1], ids[1:] + ids[:1]):
+        reading = read_runs(world.store, order)
+        report = compose(reading.sides, reading.test, reading.train, reading.inputs)
+        assert report.mcnemar_p is None  # of which two?
+        found.append((report.power, sorted(report.title.split(". ")), sorted(report.warnings)))
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_winner_that_does_not_beat_a_trivial_forecast_is_told_so(world, plan):
+    """Right in half of the cases is better than in a fifth, and no skill; right in nearly all is one."""
+    poor, fair, good = (
+        world.add(model, plan(seed=seed, right=right, unread=0.0))
+        for model, seed, right in (
+            ("llama31", 1, 0.2),
+            ("deepseek-r1", 2, 0.5),
+            ("tiny-llama31", 3, 0.95),
+        )
+    )
+    for winner, unskilled in ((fair, True), (good, False)):
+        reading = read_runs(world.store, [poor, winner])
+        report = compose(reading.sides, reading.test, reading.train, reading.inputs)
+        assert report.headline[0].verdict is Verdict.BETTER
+        told = "does not beat every trivial forecast in direction" in report.headline[0].text
+        assert told == unskilled
+
+
+def test_what_neither_model_has_is_undefined_for_both(world, plan):
+    reading = read_runs(
+        world.store, [world.add("llama31", plan()), world.add("deepseek-r1", plan(seed=2))]
+    )
+    metric = next(m for m in MEASURES.values() if "Matthews" in m.title)
+    weeks = Weeks.of(reading.sides[0].tuned.week)
+    logp = np.log(np.full((reading.sides[0].tuned.n, 12), 1 / 12))
+    logp[:, -1] += 1  # "up", always
+    always = Variant.of([replace(reading.sides[0].tuned, label_logp=logp)], weeks)
+    assert draft(metric, [always, always], weeks.count, lambda i, j: "").differences == (
+        "undefined for both",
+    )
 
 
 def test_nothing_was_read_still_makes_a_report(world, plan):

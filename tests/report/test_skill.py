@@ -52,6 +52,20 @@ def test_the_rival_that_is_hardest_to_beat_decides(examples, plan, rows_of, riva
     assert (found.verdict, found.rival, found.gain.value) == (Verdict.NO_SKILL, "always up", 0)
 
 
+@pytest.mark.parametrize("question", ["direction", "relative"])
+def test_who_answers_only_what_is_sure_shows_no_skill(examples, plan, rows_of, rivals, question):
+    """A silent row is a wrong one, also against the week's mean, where a tie would count half."""
+    rows = rows_of(examples, plan(right=1.0, unread=0.0))
+    said = np.arange(rows.n) % 2 == 0
+    quiet = replace(
+        rows,
+        valid=said.astype(float),
+        direction=np.where(said, rows.direction, np.nan),
+        margin=np.where(said, rows.margin, np.nan),
+    )
+    assert judged(question, quiet, rivals).verdict == Verdict.NO_SKILL
+
+
 def test_a_model_that_a_trivial_forecast_beats_is_told_so(examples, plan, rows_of, rivals):
     rows = rows_of(examples, plan())
     wild = replace(rows, margin=rows.margin * 4)

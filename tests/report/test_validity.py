@@ -18,12 +18,12 @@ from fingpt.runs.manifest import Finding
 def states():
     """What a change of every side's data set, or of the sides themselves, makes of the checks, by name."""
 
-    def told(pair, openings=None, side=lambda one: one, **changes):
+    def told(pair, openings=None, side=lambda one: one, drawn=10, **changes):
         sides = [
             side(dataclasses.replace(one, dataset=one.dataset.model_copy(update=changes)))
             for one in pair.sides
         ]
-        return {check.name: check for check in validity(sides, openings)}
+        return {check.name: check for check in validity(sides, openings, drawn)}
 
     return told
 
@@ -31,7 +31,7 @@ def states():
 def test_a_random_split_is_broken_and_says_so(world_in, plan, tmp_path):
     world = world_in(tmp_path, leaky=True)
     reading = read_runs(world.store, [world.add("tiny-llama31", plan())])
-    found = {check.name: check for check in validity(reading.sides, 1)}
+    found = {check.name: check for check in validity(reading.sides, 1, 10)}
     assert found["Split"].state is State.BROKEN
     assert "at random" in found["Split"].text
     assert found["Leaks"].state is State.BROKEN
@@ -89,7 +89,9 @@ def test_a_base_that_read_nothing_of_the_world_remembers_nothing(pair, states):
 
 @pytest.mark.parametrize(("weeks", "state"), [(7, State.BROKEN), (8, State.GOOD)])
 def test_fewer_than_eight_weeks_give_no_interval(pair, states, weeks, state):
-    assert states(pair, weeks={"test": weeks})["Weeks"].state is state
+    check = states(pair, drawn=weeks)["Weeks"]
+    assert check.state is state
+    assert f"of {weeks} weeks" in check.text
 
 
 def test_silence_is_named_with_its_share(pair, states):
@@ -102,6 +104,40 @@ def test_silence_is_named_with_its_share(pair, states):
     check = states(pair, side=silent)["Answers that can be read"]
     assert check.state is State.CAUTION
     assert "80.0 %" in check.text
+
+
+def test_a_row_that_was_asked_for_no_prose_is_no_silence_and_every_seed_counts(pair, states):
+    def sampled(one):
+        rows = np.arange(one.tuned.n) % 5 == 0
+        some = dataclasses.replace(
+            one.tuned,
+            valid=rows.astype(float),
+            new_tokens=np.where(rows, one.tuned.new_tokens, np.nan),
+        )
+        return dataclasses.replace(one, arrays={"tuned": some}, others=())
+
+    assert states(pair, side=sampled)["Answers that can be read"].state is State.GOOD
+
+    def second_seed_silent(one):
+        full = dataclasses.replace(one.tuned, valid=np.ones(one.tuned.n))
+        mute = dataclasses.replace(full, valid=np.zeros(one.tuned.n))
+        return dataclasses.replace(one, arrays={"tuned": full}, others=({"tuned": mute},))
+
+    check = states(pair, side=second_seed_silent)["Answers that can be read"]
+    assert check.state is State.CAUTION
+    assert "50.0 %" in check.text
+
+
+def test_a_leak_of_any_origin_or_split_is_told_whatever_is_found_after_it(pair, states):
+    error = Finding(rule="market-cap-canary", severity="error", count=9, of=9, text="t")
+    mild = error.model_copy(update={"severity": "warning", "split": "test"})
+    assert states(pair, findings=(error, mild))["Leaks"].state is State.BROKEN
+
+    def walked(one):
+        later = one.dataset.model_copy(update={"id": "e" * 16, "findings": (error,)})
+        return dataclasses.replace(one, datasets=(one.dataset, later))
+
+    assert states(pair, side=walked)["Leaks"].state is State.BROKEN
 
 
 def test_one_seed_speaks_about_adapters_and_three_about_models(pair, states):
@@ -122,6 +158,8 @@ def test_openings_beyond_this_report_are_counted(pair, states, openings, state):
 def test_models_that_saw_different_rows_are_not_the_same_data(pair):
     first, second = pair.sides
     other = dataclasses.replace(second, dataset=second.dataset.model_copy(update={"id": "f" * 16}))
-    found = {check.name: check.state for check in validity([first, other], 2)}
+    found = {check.name: check.state for check in validity([first, other], 2, 10)}
     assert found["Same data"] is State.BROKEN
-    assert {c.name: c.state for c in validity([first, second], 2)}["Same data"] is State.GOOD
+    assert {c.name: c.state for c in validity([first, second], 2, 10)}["Same data"] is State.GOOD
+    # Two runs opened the first side's rows, and only one of them is here.
+    assert found["Test rows opened"] is State.CAUTION
