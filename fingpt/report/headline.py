@@ -44,6 +44,7 @@ SKILLS = {
 }
 """What a model may have skill in → as it is told."""
 _SKILL_OF = {
+    "label_log_loss_anchored": "probability",
     "label_log_loss": "probability",
     "accuracy": "direction",
     "accuracy_read": "direction",
@@ -269,15 +270,19 @@ def _trivial(skills: Sequence[Skill]) -> Sentence:
             verdict=Verdict.NOT_COMPARABLE,
             text=f"Nothing is said about skill: {blocked[0].why}.",
         )
-    parts = [_lead(its) for its in skills]
-    start = "No model beats all trivial forecasts"
+    level = percent(skills[0].level, 1)
     if winners:
-        told = [f"{its.model} in {SKILLS[its.question]}" for its in winners]
-        start = f"All trivial forecasts are beaten by {listed(told)}"
+        parts = "; ".join(map(_lead, winners))
+        start = (
+            f"All trivial forecasts are beaten, even the one that is hardest to beat, by {parts}"
+        )
+    else:
+        parts = "; ".join(_lead(its) for its in skills if its.question == "direction")
+        start = f"No model beats all trivial forecasts; {parts}"
     return Sentence(
         question="Skill",
         verdict=Verdict.BETTER if winners else Verdict.NO_SKILL,
-        text=f"{start}. {'; '.join(parts)}. Intervals hold at {percent(skills[0].level, 1)} each.",
+        text=f"{start}. Intervals hold at {level}; the table below has every question.",
     )
 
 
