@@ -32,13 +32,15 @@ def score(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow  # two processes that import evaluate, and with it torch
 def test_a_score_is_written_and_a_bad_one_leaves_nothing(tmp_path):
+    rows = tmp_path / "rows"
+    rows.mkdir()
     pq.write_table(
         pa.Table.from_pylist([ROW | {"answer": TEXT, "label": "up by 2-3%"}]),
-        tmp_path / "test.parquet",
+        rows / "test.parquet",
     )
     pq.write_table(pa.Table.from_pylist([ROW | {"prediction": TEXT}]), tmp_path / "good.parquet")
     pq.write_table(pa.Table.from_pylist([ROW]), tmp_path / "bad.parquet")
-    places = ("--data", str(tmp_path), "--out")
+    places = ("--data", str(rows), "--out")
     good = score("--answers", str(tmp_path / "good.parquet"), *places, str(tmp_path / "good"))
     assert good.returncode == 0, good.stderr
     scores = json.loads((tmp_path / "good" / "scores.json").read_text())

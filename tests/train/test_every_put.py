@@ -82,6 +82,8 @@ class Lab:
         adapter = f"{stage_prefix(run.id, Stage.TRAIN)}/adapter/adapter_model.safetensors"
         assert self.store.read(adapter) == wanted
         links = verify(self.store, run.id, deep=True)
+        # The bytes of the test rows are nowhere, so that a training that reads them fails.
+        links = [link for link in links if not link.key.endswith("/test.jsonl")]
         faults = [x for x in links if x.status in (LinkStatus.DAMAGED, LinkStatus.MISSING)]
         assert [x.key for x in faults] == [complete_key(run.id, Stage.EVAL)], faults
         commits = [key for key in self.store.keys(run_prefix(run.id)) if "/commits/" in key]
