@@ -63,7 +63,8 @@ def watermark(sides: Sequence[Side]) -> str:
 def title(sides: Sequence[Side], made: Tables) -> str:
     """The report's first line: the answer to the primary question, for every pair of models."""
     if len(sides) == 1:
-        return f"{sides[0].title}: scores of one run"
+        runs = len(sides[0].runs)
+        return f"{sides[0].title}: scores of {'one run' if runs == 1 else f'{runs} runs'}"
     line = next(line for line in made.lines if line.primary)
     noun = _NOUNS.get(line.key, line.title)
     parts = []

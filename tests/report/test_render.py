@@ -328,6 +328,7 @@ def test_every_seed_has_its_own_line_among_the_loss_curves(world, plan):
     for point in made.curves:
         steps[point.member] += point.kind == "training"
     assert steps == {0: 60, 1: 60, 2: 60}
+    assert made.title == "Llama-3.1-8B: scores of 3 runs"
     page = render(made)["report.html"].decode()
     (figure,) = re.findall(r'<figure id="chart-loss">.*?</figure>', page, re.DOTALL)
     assert "a line for each run" in figure
