@@ -26,7 +26,6 @@ from tests.hub_server import HubServer
 
 GATED, OPEN = spec("llama31"), spec("deepseek-r1")
 ROWS = load_config(CONFIGS / f"{GATED.key}.yaml").prep.source
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 _SMALL = {
     "num_hidden_layers": 2,
@@ -39,15 +38,18 @@ _SMALL = {
 
 def hub(address: str) -> HubServer:
     """What to serve at `address`: the rows, the gated model and the open one; FileNotFoundError without the merges."""
-    name, branch = parse_hub(ROWS)
+    name, revision = parse_hub(ROWS)
+    commit, _, folder = revision.partition("/")
     rows = {
-        f"data/{split}-00000-of-00001.parquet": (SAMPLE / f"{split}.parquet").read_bytes()
+        f"{folder or 'data'}/{split}-00000-of-00001.parquet": (
+            SAMPLE / f"{split}.parquet"
+        ).read_bytes()
         for split in ("train", "test")
     }
     gated = HubServer(GATED.base, GATED.revision, _files(GATED), gated=True)
     beside = [gated, HubServer(OPEN.base, OPEN.revision, _files(OPEN))]
-    kind = {"kind": "datasets", "branch": branch, "address": address}
-    return HubServer(name, COMMIT, rows, beside=beside, **kind)
+    kind = {"kind": "datasets", "address": address}
+    return HubServer(name, commit, rows, beside=beside, **kind)
 
 
 def _files(model: ModelSpec) -> dict[str, bytes]:

@@ -20,7 +20,7 @@ from fingpt.storage import open_store
 from fingpt.storage.deleting import open_deleter
 from tests import llama3_bpe
 from tests.e2e.chart_lab import kubectl
-from tests.e2e.invented_hub import COMMIT, GATED, OPEN, ROWS
+from tests.e2e.invented_hub import GATED, OPEN, ROWS
 from tests.e2e.quant_lab import GPU, PERSON, QuantLab, lines, named_command, opened, target
 from tests.hub_server import TOKEN
 
@@ -155,7 +155,7 @@ def forget(quant: QuantLab) -> None:
         store = open_store(quant.environment["FINGPT_STORE"])
         deleter = open_deleter(store)
         keys = [base_manifest_key(model.base_prefix) for model in (GATED, OPEN)]
-        keys += [hub_key(*parse_hub(ROWS)), hub_key(parse_hub(ROWS)[0], COMMIT)]
+        keys.append(hub_key(*parse_hub(ROWS)))
         for key in keys:
             if store.exists(key):
                 deleter.delete(key)
