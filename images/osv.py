@@ -80,6 +80,8 @@ def read_archive(path: Path) -> Iterator[Advisory]:
                 with archive.open(member) as content:
                     data = content.read(_RECORD_BYTES + 1)
                 yield from parse_record(data, f"{member.filename} in {path}")
+    # What zipfile raises, in this order, for an archive that is none, damaged, cut off, packed in a way that it does
+    # not know, or encrypted (it has no class for that).
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as fault:
         raise DataError(f"{path} cannot be read whole, fetch it anew: {fault}") from None
 

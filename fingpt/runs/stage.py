@@ -133,7 +133,8 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
     except OSError as fault:
         known = from_os_error(fault, Path(str(fault.filename or tempfile.gettempdir())))
         return _end(str(known), known.exit_code)
-    # The one place: here alone anything becomes a sentence and an exit code.
+    # The one place where anything becomes a sentence and an exit code. Nothing is hidden: what is no known fault ends
+    # as a bug, with 1, its place, and the way to its traceback.
     except Exception as fault:
         if type(fault) is LookupError and str(fault).startswith("unknown encoding"):
             summary = f"Something is written in a code page that is not known here: {fault}."

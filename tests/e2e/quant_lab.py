@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -181,6 +180,9 @@ def _checkout(folder: Path) -> Path:
 
 def named_command(said: str, start: str) -> str:
     """The command of an error's message that begins with `start`, as a person copies it."""
-    found = re.findall(rf'({re.escape(start)}[^"]*)"', said)
+    lines = [line for line in said.splitlines() if line.startswith("{")]
+    # A log line is JSON: its quotes and backslashes are written twice, those of the message are not.
+    events = [str(json.loads(line)["event"]) for line in lines]
+    found = [event[event.rindex(start) :] for event in events if start in event]
     assert found, said
-    return str(found[-1])
+    return found[-1]
