@@ -1,4 +1,4 @@
-"""What the report promises of invented worlds: 200 draws each as slow tests, a handful here; see `make bench-stats`."""
+"""What the report promises of invented worlds: 400 draws each as slow tests, a handful here; see `make bench-stats`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.report.bench_stats import (
 )
 from tests.report.draws import Draw, drawn, primary, words
 
-DRAWS = 200
+DRAWS = 400
 CHANCE = 0.001
 """A true promise is called broken once in so many runs of a test."""
 
