@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from fingpt.config import load_config
 from fingpt.models import ModelSpec, spec
 from fingpt.runs.freeze import SAMPLE
-from fingpt.runs.raw import parse_hub
+from fingpt.runs.raw import parse_hub, split_revision
 from fingpt.runs.remedy import CONFIGS
 from tests import llama3_bpe
 from tests.gpu.random_base import LLAMA_31_8B
@@ -38,18 +38,19 @@ _SMALL = {
 
 def hub(address: str) -> HubServer:
     """What to serve at `address`: the rows, the gated model and the open one; FileNotFoundError without the merges."""
+    gated = HubServer(GATED.base, GATED.revision, _files(GATED), gated=True)
+    return published(address, gated, HubServer(OPEN.base, OPEN.revision, _files(OPEN)))
+
+
+def published(address: str, *beside: HubServer) -> HubServer:
+    """Invented rows under the name and at the commit of the configurations' rows, and more repositories `beside`."""
     name, revision = parse_hub(ROWS)
-    commit, _, folder = revision.partition("/")
+    commit, folder = split_revision(revision)
     rows = {
-        f"{folder or 'data'}/{split}-00000-of-00001.parquet": (
-            SAMPLE / f"{split}.parquet"
-        ).read_bytes()
+        f"{folder}/{split}-00000-of-00001.parquet": (SAMPLE / f"{split}.parquet").read_bytes()
         for split in ("train", "test")
     }
-    gated = HubServer(GATED.base, GATED.revision, _files(GATED), gated=True)
-    beside = [gated, HubServer(OPEN.base, OPEN.revision, _files(OPEN))]
-    kind = {"kind": "datasets", "address": address}
-    return HubServer(name, commit, rows, beside=beside, **kind)
+    return HubServer(name, commit, rows, beside=[*beside], kind="datasets", address=address)
 
 
 def _files(model: ModelSpec) -> dict[str, bytes]:

@@ -16,34 +16,27 @@ import pytest
 
 from fingpt.cluster import drive
 from fingpt.cluster.api.cluster import Cluster
-from fingpt.config import load_config
 from fingpt.models import spec
-from fingpt.runs.freeze import SAMPLE
 from fingpt.runs.ledger import run_ids
-from fingpt.runs.raw import parse_hub
-from fingpt.runs.remedy import CONFIGS
 from fingpt.runs.run import Stage, complete_key
 from fingpt.storage import open_store
 from fingpt.storage.deleting import open_deleter
 from fingpt.weights.base import read_base_manifest
 from tests.e2e.chart_lab import address_towards_nodes, apply, kubectl
+from tests.e2e.invented_hub import published
 from tests.e2e.run_lab import RunLab
 from tests.hub_server import OTHER_TOKEN, TOKEN, HubServer, repository, serving
 
 pytestmark = pytest.mark.e2e
 
 MODEL, MADE = spec("llama31"), spec("tiny-deepseek-r1")
-ROOT, SPLITS = Path(__file__).parents[2], ("train", "test")
-ROWS = load_config(CONFIGS / f"{MODEL.key}.yaml").prep.source
+ROOT = Path(__file__).parents[2]
 
 
 def gated_hub() -> HubServer:
     """The gated model and the rows of its configuration, which `make mirror` brings with it."""
     gated = HubServer(MODEL.base, MODEL.revision, repository(), gated=True)
-    rows = {f"{split}.parquet": (SAMPLE / f"{split}.parquet").read_bytes() for split in SPLITS}
-    name, branch = parse_hub(ROWS)
-    where = {"address": address_towards_nodes(), "kind": "datasets", "branch": branch}
-    return HubServer(name, "0" * 40, rows, beside=[gated], **where)
+    return published(address_towards_nodes(), gated)
 
 
 def give_token(lab: RunLab, token: str) -> None:
