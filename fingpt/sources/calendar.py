@@ -7,10 +7,11 @@ calendar is the exchange's rule book as the installed library knows it, from 198
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from fingpt.errors import ConfigError, DataError, nearest
@@ -68,8 +69,8 @@ def exchange(calendar: str = DEFAULT) -> Exchange:
     if calendar not in known:
         raise ConfigError(f"There is no exchange calendar '{calendar}'; {nearest(calendar, known)}")
     kind = type(library.get_calendar(calendar))
-    first = max(_FIRST, *(day.date() for day in [kind.bound_min()] if day))
-    last = min(_LAST, *(day.date() for day in [kind.bound_max()] if day))
+    first = max([_FIRST, *(day.date() for day in [kind.bound_min()] if day)])
+    last = min([_LAST, *(day.date() for day in [kind.bound_max()] if day)])
     found = library.get_calendar(calendar, start=first.isoformat(), end=last.isoformat())
     return Exchange(
         name=calendar,
@@ -80,12 +81,9 @@ def exchange(calendar: str = DEFAULT) -> Exchange:
     )
 
 
-def _moments(series: object) -> list[datetime]:
-    """A column of moments as datetimes of the standard library, in UTC."""
-    from pandas import Series
-
-    assert isinstance(series, Series)
-    return [datetime.fromtimestamp(stamp.timestamp(), UTC) for stamp in series]
+def _moments(column: Iterable[Any]) -> list[datetime]:
+    """A column of pandas' moments as datetimes of the standard library, in UTC."""
+    return [datetime.fromtimestamp(stamp.timestamp(), UTC) for stamp in column]
 
 
 def sessions(start: date, end: date, calendar: str = DEFAULT) -> list[date]:
