@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from pydantic import JsonValue
+
 from fingpt.errors import DataError
 from fingpt.record import canonical_json, sha256_bytes
-from fingpt.sources.calendar import DEFAULT, exchange
+from fingpt.sources.calendar import Exchange, exchange
 from fingpt.sources.checks import Bar, Note, Split, by_part, merged, price_notes, unseen_split
 from fingpt.sources.protocol import Source
 from fingpt.sources.raw_store import Kept, RawStore
@@ -20,7 +22,10 @@ from fingpt.sources.snapshot import Snapshot
 
 
 class StoredSnapshot(Snapshot):
-    """What one source said in `kept` retrievals; `failed` are its parts that could not be fetched, with the reason."""
+    """What one source said in `kept` retrievals; `failed` are its parts that could not be fetched, with the reason.
+
+    `settings` are those that the source was made with: with others it may read the same answers otherwise.
+    """
 
     def __init__(
         self,
@@ -28,14 +33,20 @@ class StoredSnapshot(Snapshot):
         source: Source,
         kept: Iterable[Kept],
         failed: Mapping[str, str] | None = None,
-        calendar: str = DEFAULT,
+        settings: Mapping[str, JsonValue] | None = None,
     ) -> None:
         super().__init__()
         self._raw, self._source = raw, source
         self.kept = tuple(sorted(kept, key=lambda each: each.key))
         self.failed = dict(sorted((failed or {}).items()))
         self.digest = sha256_bytes(
-            canonical_json([[(one.key, one.sha256) for one in self.kept], self.failed])
+            canonical_json(
+                [
+                    [(one.key, one.sha256) for one in self.kept],
+                    self.failed,
+                    dict(settings or {}),
+                ]
+            )
         )
         self.policy = source.policy
         self._parts: dict[tuple[Kind, str], list[Kept]] = {}
@@ -43,7 +54,7 @@ class StoredSnapshot(Snapshot):
             about = one.retrieval
             self._parts.setdefault((about.kind, about.symbol), []).append(one)
         self.dropped = {}
-        self.degraded = merged([self.failed, by_part(source.name, self._notes(calendar))])
+        self.degraded = merged([self.failed, by_part(source.name, self._notes(exchange()))])
 
     def symbols(self) -> tuple[str, ...]:
         """Symbols of which it has prices, sorted."""
@@ -72,9 +83,9 @@ class StoredSnapshot(Snapshot):
                         seen.add(same)
                         yield record
 
-    def _notes(self, calendar: str) -> Iterator[Note]:
+    def _notes(self, found: Exchange) -> Iterator[Note]:
         """What looks wrong with the prices of each symbol; DataError when they are not what was traded."""
-        every = {symbol: self._bars(symbol, calendar) for symbol in self.symbols()}
+        every = {symbol: self._bars(symbol, found) for symbol in self.symbols()}
         last = max((bars[-1].at for bars in every.values() if bars), default=None)
         for symbol, bars in every.items():
             splits = [
@@ -89,10 +100,9 @@ class StoredSnapshot(Snapshot):
                     f"but its price went from {before.close:g} to {after.open:g} over it: these prices are adjusted "
                     "already, and forecasts need them as they were traded; take another source of prices."
                 )
-            yield from price_notes(symbol, bars, sorted(splits), exchange(calendar), last)
+            yield from price_notes(symbol, bars, sorted(splits), found, last)
 
-    def _bars(self, symbol: str, calendar: str) -> Sequence[Bar]:
-        closes = exchange(calendar)
+    def _bars(self, symbol: str, found: Exchange) -> Sequence[Bar]:
         bars = sorted(
             Bar(
                 record.event_time,
@@ -108,5 +118,5 @@ class StoredSnapshot(Snapshot):
                     "wrong: take another source of prices."
                 )
         for bar in bars:
-            closes.closing(bar.at)
+            found.closing(bar.at)
         return bars
