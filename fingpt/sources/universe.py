@@ -84,23 +84,24 @@ def warnings(symbols: Iterable[str], start: date, today: date) -> list[str]:
     if today - start < _GRACE:
         return []
     chosen = set(symbols)
-    found = [
+    text = (
         f"Survivorship: the list of symbols ({len(chosen)}) was chosen with what is known on {today} and is used from "
         f"{start} on. Companies that failed, merged or fell out of favour since then are not in it, so results look "
         "better than anybody could have had them."
-    ]
+    )
     of_the_dow = chosen & {each.symbol for each in dow30()}
     if start < dow30()[0].start or len(of_the_dow) <= len(chosen) / 2:
-        return found
+        return [text]
     if joined := _joined_later(chosen, start):
-        found[0] += f" Of the Dow 30 in it, {', '.join(joined)} had not joined on {start}."
+        text += f" Of the Dow 30 in it, {', '.join(joined)} had not joined on {start}."
     if left := sorted(set(members(start)) - set(members(today)) - chosen):
-        found[0] += f" Members of that day that have left are not in it: {', '.join(left)}."
-    if today > CHECKED_UNTIL:
-        found.append(
-            f"The table of the Dow 30 was checked until {CHECKED_UNTIL}; a later change is not in it."
-        )
-    return found
+        text += f" Members of that day that have left are not in it: {', '.join(left)}."
+    if today <= CHECKED_UNTIL:
+        return [text]
+    checked = (
+        f"The table of the Dow 30 was checked until {CHECKED_UNTIL}; a later change is not in it."
+    )
+    return [text, checked]
 
 
 def _joined_later(symbols: Iterable[str], start: date) -> list[str]:
