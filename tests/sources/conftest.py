@@ -1,4 +1,4 @@
-"""Folders of files and an invented source, for every test of this room."""
+"""Folders of files for the tests of this room."""
 
 from __future__ import annotations
 
