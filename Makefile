@@ -30,6 +30,14 @@ TAG     ?=#             of the images; empty: their content's hash
 PUSH    ?=#             1: push the images
 PART    ?=#             core, 1, 2 or 3 of the end-to-end tests; 1, 2 or 3 of the slow ones; empty: all
 KUEUE   ?=#             Kueue's manifest, a file or an address
+SYMBOLS ?=#             of build and forecast, "AAPL MSFT"; SYMBOL is one of them
+SYMBOL  ?=#             of forecast: one
+WATCHLIST ?=#           of forecast: a file with a symbol a line
+FROM    ?=#             of build: the first day, 2025-01-01
+TO      ?=#             of build: the last day
+DATE    ?=#             of forecast: the day whose close is the last that may be known
+SOURCES ?=#             a YAML file: which sources, which features; empty: the folder DATA alone
+LEDGER  ?=#             of ledger and verify: its name; empty: the only one
 OSV     ?=#             known vulnerabilities: an all.zip of osv.dev, or a folder of them
 
 VENV := .venv
@@ -40,8 +48,10 @@ DEMO_MODELS := tiny-llama31 tiny-deepseek-r1
 # A value is text: make must not expand it, nor a shell read it. So the raw text takes the place of each variable before
 # anything uses it, commands get it in their environment as FINGPT_ARG_<name>, and no recipe contains it.
 VALUES := PYTHON MODEL DATA LIMIT SEEDS SET RUNS ANSWERS TEXTS OUT ADAPTER LOCAL DRY_RUN WAIT STORE RUN NAMESPACE DEEP \
-	CONFIRM REGISTRY TAG PUSH PART KUEUE OSV
-COMMANDS := tiny mirror prep train eval run compare collect score demo status logs cancel list verify doctor prune cves
+	CONFIRM REGISTRY TAG PUSH PART KUEUE \
+	SYMBOLS SYMBOL WATCHLIST FROM TO DATE SOURCES LEDGER OSV
+COMMANDS := tiny mirror prep train eval run compare collect score demo build forecast ledger demo-ledger status logs \
+	cancel list verify doctor prune cves
 unknown := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(filter-out $(VALUES),$(name))))
 ifneq ($(strip $(unknown)),)
 $(error There is no variable $(strip $(unknown)); the variables are $(VALUES))

@@ -33,9 +33,12 @@ LAYERS = (
     {"metrics", "parquet"},
     {"storage", "prompts"},
     {"rows"},
-    {"runs"},
+    {"sources"},
+    {"features", "runs"},
     {"weights"},
     {*STAGES, "synthetic"},
+    {"forecast"},
+    {"ledger"},
     {"doctor"},
     {"jobs"},
 )
@@ -45,7 +48,7 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 SKIPPED = {"store", "build", "dist", "node_modules", "__pycache__"}
 
 # Templates are applied for training and generation; prep shows what the models will see.
-CHAT_USERS = {"prep", "train", "eval", "synthetic"}
+CHAT_USERS = {"prep", "train", "eval", "forecast", "synthetic"}
 
 # Rooms beside the stages that need a stage's libraries once they are called.
 EXTRAS_OF = {
@@ -53,7 +56,11 @@ EXTRAS_OF = {
     "metrics": ("report",),
     "parquet": ("prep",),
     "prompts": ("train",),
+    "features": ("sources",),
+    "forecast": ("eval", "sources"),
+    "ledger": ("report", "sources"),
     "rows": ("prep",),
+    "sources": ("sources", "yahoo"),
     "synthetic": ("train", "prep"),
     "weights": ("prep",),
 }
