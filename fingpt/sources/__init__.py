@@ -1,1 +1,1 @@
-"""Point-in-time sources: dated records of prices, news, filings and figures, each with the time it could first be known."""
+"""Point-in-time sources: dated records of prices, news, filings and figures, each with when it could first be known."""

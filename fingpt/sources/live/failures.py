@@ -25,7 +25,7 @@ from fingpt.sources.live.keys import Key
 from fingpt.storage.proxies import from_answer, from_tunnel, is_page, masked
 
 _BUSY = {408, 425, 429, 500, 502, 503, 504}
-_SECONDS = re.compile(r"\d{1,9}")
+_SECONDS = re.compile(r"\d{1,11}")
 
 
 class Kinds(NamedTuple):

@@ -109,7 +109,7 @@ def serve(vendor: Vendor) -> Iterator[Vendor]:
                 self.rfile.read(length),
             )
             said = vendor.answer(asked)
-            self.send_response(said.status)
+            self.send_response_only(said.status)
             head = {
                 "Content-Type": said.kind,
                 "Content-Length": str(len(said.data)),
