@@ -6,10 +6,11 @@ Opening a source asks nobody and needs no key: what was fetched before is read w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from fingpt.errors import ConfigError, nearest
 from fingpt.reading import first_fault
@@ -45,11 +46,8 @@ _SOURCES = {
     ),
 }
 
-NAMES = tuple(_SOURCES)
-"""The names by which live sources are chosen."""
 
-
-def open_live(name: str, settings: Mapping[str, object], clock: Clock | None = None) -> Source:
+def open_live(name: str, settings: Mapping[str, JsonValue], clock: Clock | None = None) -> Source:
     """The source `name` with these settings; ConfigError naming what is wrong or lacking in them."""
     entry = _SOURCES.get(name)
     if entry is None:
@@ -69,3 +67,9 @@ def open_live(name: str, settings: Mapping[str, object], clock: Clock | None = N
         raise ConfigError(
             f"The settings of the source {name} are not right ({first_fault(fault)}){needs}."
         ) from None
+
+
+LIVE: Mapping[str, Callable[[Mapping[str, JsonValue]], Source]] = {
+    name: partial(open_live, name) for name in _SOURCES
+}
+"""All of them, for an Opener (opening.py)."""

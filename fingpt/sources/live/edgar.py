@@ -12,7 +12,7 @@ fetches them; edgartools reads the figures (figures.py) and knows the names of i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Annotated, NamedTuple
 
@@ -59,7 +59,7 @@ _TICKERS = TypeAdapter(dict[str, _Ticker])
 
 class _Figures(NamedTuple):
     sha256: str
-    reports: dict[str, Report]
+    reports: Mapping[str, Report]
 
 
 class Edgar:
@@ -174,7 +174,7 @@ class Edgar:
         }
         yield record(answer, moment, moment, payload)
 
-    def _reports(self, answer: Answer) -> dict[str, Report]:
+    def _reports(self, answer: Answer) -> Mapping[str, Report]:
         """Figures by accession number; the last answer's are kept, since its other months are read next."""
         if self._figures.sha256 != answer.sha256:
             self._figures = _Figures(answer.sha256, read_figures(_texts(answer)[-1], where(answer)))

@@ -90,7 +90,7 @@ class Finnhub:
                 yield kept(self, kind, symbol, month, reply)
             return
         if month.first < self._earliest():
-            raise MissingInputError(
+            raise DataError(
                 f"Finnhub's news of {symbol} in {month} are older than {self._settings.years_back} year(s), which the "
                 "plan does not reach; set years_back of finnhub to what yours does, or begin later."
             )

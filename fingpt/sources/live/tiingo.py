@@ -107,10 +107,12 @@ class Tiingo:
     def fetch(self, kind: Kind, symbol: str, month: Month) -> Iterator[Answer]:
         """One answer, with the five years that the month lies in; DataError when days of the month are missing.
 
-        MissingInputError for a symbol that is unknown, not listed yet, or listed no more.
+        None before it was listed, MissingInputError when it is unknown or listed no more.
         """
         meta = self._meta(symbol)
-        _check_listed(symbol, month, meta)
+        start = _first_day(symbol, month, meta)
+        if month.last < start:  # not listed yet, and it has said so
+            return
         answer = kept(self, kind, symbol, month, self._block(symbol, month))
         self._check_whole(answer, meta)
         yield answer
@@ -146,7 +148,7 @@ class Tiingo:
     def _check_whole(self, answer: Answer, meta: _Meta) -> None:
         """DataError for a session without a price, or a newest price that is too old."""
         now, symbol, month = self._clock.now(), answer.symbol, answer.month
-        assert meta.endDate is not None  # _check_listed has seen to it
+        assert meta.endDate is not None  # _first_day has seen to it
         wanted = [day for day in wanted_sessions(month, now, meta.startDate) if day <= meta.endDate]
         missing = sorted(set(wanted) - {day.date for day in self._days(answer)})
         if missing:
@@ -197,17 +199,15 @@ def _explain(status: int, text: str) -> FingptError | None:
     return None
 
 
-def _check_listed(symbol: str, month: Month, meta: _Meta) -> None:
+def _first_day(symbol: str, month: Month, meta: _Meta) -> date:
+    """The first day with a price; MissingInputError where there is none, or none any more."""
     if meta.startDate is None or meta.endDate is None:
         raise MissingInputError(f"Tiingo knows {symbol}, but has no price of it; check the symbol.")
     if month.first > meta.endDate:
         raise MissingInputError(
             f"Tiingo has no price of {symbol} after {meta.endDate}, so none in {month}: delisted or renamed."
         )
-    if month.last < meta.startDate:
-        raise MissingInputError(
-            f"Tiingo has no price of {symbol} before {meta.startDate}, so none in {month}: not listed yet."
-        )
+    return meta.startDate
 
 
 def _price(day: _Day) -> dict[str, object]:

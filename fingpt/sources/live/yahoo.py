@@ -270,11 +270,18 @@ def _as_traded(rows: list[_Row]) -> list[_Day]:
     """Rows, ordered, with the splits after each day undone: prices and dividends times them, volumes divided."""
     days, factor = [], 1.0
     for row in sorted(rows, key=lambda each: each.day, reverse=True):
-        prices = (
-            round(price * factor, _DECIMALS) for price in (row.open, row.high, row.low, row.close)
-        )
         volume = None if row.volume is None else round(row.volume / factor)
-        dividend = round(row.dividend * factor, _DECIMALS)
-        days.append(_Day(row.day, *prices, volume, dividend, row.split))
+        days.append(
+            _Day(
+                day=row.day,
+                open=round(row.open * factor, _DECIMALS),
+                high=round(row.high * factor, _DECIMALS),
+                low=round(row.low * factor, _DECIMALS),
+                close=round(row.close * factor, _DECIMALS),
+                volume=volume,
+                dividend=round(row.dividend * factor, _DECIMALS),
+                split=row.split,
+            )
+        )
         factor *= row.split or 1.0
     return days[::-1]

@@ -100,7 +100,7 @@ def test_no_news_of_a_known_symbol_is_an_answer_and_of_an_unknown_one_a_failure(
 
 
 def test_news_beyond_the_plan_are_a_failure_and_no_empty_list(source):
-    with pytest.raises(MissingInputError, match=r"older than 1 year.*set years_back"):
+    with pytest.raises(DataError, match=r"older than 1 year.*set years_back"):
         list(source.fetch(Kind.NEWS, "IVW", Month(2025, 10)))
     assert source.capabilities().earliest == date(2025, 11, 1)
 
