@@ -132,7 +132,7 @@ class Edgar:
         said = "; ".join(titles(filing.items)) or "no items named"
         name = filings.name_on(about, filing.filed)
         moment = _accepted(filing, answer)
-        folder = f"{int(about.cik)}/{filing.accession.replace('-', '')}"
+        folder = f"{about.cik}/{filing.accession.replace('-', '')}"
         payload: dict[str, object] = {
             "headline": f"{name} files {filing.form}: {said}",
             "summary": "",

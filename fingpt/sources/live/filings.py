@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from fingpt.errors import DataError
 from fingpt.sources.live.answers import Shape, parse
@@ -60,7 +60,7 @@ class _Addresses(Shape):
 class Submissions(Shape):
     """A company: what it is called and was called, where it is, and its filings."""
 
-    cik: str | int
+    cik: Annotated[int, Field(gt=0, lt=10**10)]
     name: str
     entityType: str = ""  # noqa: N815
     sicDescription: str = ""  # noqa: N815

@@ -16,7 +16,7 @@ from fingpt.errors import DataError, MissingInputError
 from fingpt.record import Frozen
 from fingpt.sources.live.answers import Shape, kept, parse, record, where
 from fingpt.sources.live.client import Client, Service
-from fingpt.sources.live.failures import JSON
+from fingpt.sources.live.failures import JSON, excerpt
 from fingpt.sources.live.keys import require_key
 from fingpt.sources.live.pace import Clock, Limit, SystemClock
 from fingpt.sources.month import Month
@@ -180,6 +180,6 @@ def _check_profile(found: _Profile, symbol: str) -> None:
         )
     if found.ticker and found.ticker != symbol:
         raise DataError(
-            f"Finnhub answers for {found.ticker} when it is asked for {symbol}, so the symbol was renamed; use the new "
+            f"Finnhub answers for {excerpt(found.ticker)[:20]} when it is asked for {symbol}, so the symbol was renamed; use the new "
             "one for the time after, and another source for the time before."
         )
