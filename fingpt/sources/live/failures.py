@@ -74,7 +74,7 @@ def from_status(
     """The error for an answer that is no success: Passing, or what ends the request."""
     status, kind = answer.status_code, answer.headers.get("content-type", "")
     foreign = from_answer(start, status, kind, text)
-    if foreign is not None and not (status in (401, 403) and key):
+    if foreign is not None:
         return foreign
     said = "" if is_page(kind, text) or not text.strip() else f" and says '{excerpt(text)}'"
     if status in (401, 403):

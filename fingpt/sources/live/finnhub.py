@@ -180,6 +180,6 @@ def _check_profile(found: _Profile, symbol: str) -> None:
         )
     if found.ticker and found.ticker != symbol:
         raise DataError(
-            f"Finnhub answers for {excerpt(found.ticker)[:20]} when it is asked for {symbol}, so the symbol was renamed; use the new "
-            "one for the time after, and another source for the time before."
+            f"Finnhub answers for {excerpt(found.ticker)[:20]} when it is asked for {symbol}, so it was renamed; "
+            "use the new one for the time after, and another source for the time before."
         )

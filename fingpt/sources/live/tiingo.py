@@ -37,6 +37,9 @@ from fingpt.sources.protocol import Answer, Capabilities
 from fingpt.sources.records import Kind, Record
 
 _BLOCK_YEARS = 5
+_BLOCKS_KEPT = (
+    128  # some 300 kB each; prices and actions of a symbol are asked for one after the other
+)
 _Price = Annotated[float, Field(gt=0)]
 
 
@@ -177,7 +180,9 @@ class Tiingo:
             span = {"startDate": f"{first}-01-01", "endDate": end.isoformat()}
             fixed = {"format": "json", "resampleFreq": "daily"}
             path = f"/tiingo/daily/{_ticker(symbol)}/prices"
-            self._blocks = {key: self._asking().get(path, {**span, **fixed}, JSON)}
+            if len(self._blocks) >= _BLOCKS_KEPT:
+                del self._blocks[next(iter(self._blocks))]
+            self._blocks[key] = self._asking().get(path, {**span, **fixed}, JSON)
         return self._blocks[key]
 
     def _asking(self) -> Client:

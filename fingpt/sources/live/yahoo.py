@@ -42,6 +42,9 @@ TERMS = (
     "source"
 )
 _BLOCK_YEARS = 5
+_BLOCKS_KEPT = (
+    128  # some 150 kB each; prices and actions of a symbol are asked for one after the other
+)
 _DECIMALS = 6
 # What yfinance raises when Yahoo answers something else than it knows.
 _CHANGED = (ValueError, LookupError, TypeError, AttributeError)
@@ -187,7 +190,9 @@ class Yahoo:
             request = (
                 f"yfinance history {symbol} {first}-01-01 {end} auto_adjust=False actions=True"
             )
-            self._blocks = {key: Reply(request, body, self._clock.now())}
+            if len(self._blocks) >= _BLOCKS_KEPT:
+                del self._blocks[next(iter(self._blocks))]
+            self._blocks[key] = Reply(request, body, self._clock.now())
         return self._blocks[key]
 
     def _ask(self, symbol: str, start: str, end: str) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fingpt import log
 from tests.sources.live.vendor import HandClock, Vendor, serve
 
 KEY = "planted-key-0123456789"
@@ -31,3 +32,11 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for source in ("FINNHUB", "TIINGO", "BLS", "ALFRED", "SIGNALS"):
         monkeypatch.delenv(f"FINGPT_{source}_KEY", raising=False)
         monkeypatch.delenv(f"FINGPT_{source}_KEY_FILE", raising=False)
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, object]]]:
+    """Names and fields of what is warned of, however logging is set up by now."""
+    said: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(log, "warning", lambda name, **fields: said.append((name, fields)))
+    return said

@@ -97,6 +97,18 @@ def profile(asked) -> Said:
     return Said({"error": "Invalid API key"}, 401) if refused else Said(test_finnhub.PROFILE)
 
 
+@pytest.fixture
+def as_a_command(capsys):
+    """Events go to stderr, as JSON lines; what was set up before is so again afterwards."""
+    ours = [logging.getLogger(name) for name in ("fingpt", *log._QUIET)]
+    before = [(each, each.level, each.propagate, list(each.handlers)) for each in ours]
+    log.setup(command="test")
+    yield
+    for each, level, propagate, handlers in before:
+        each.setLevel(level)
+        each.propagate, each.handlers = propagate, handlers
+
+
 def everything(folder) -> bytes:
     return b"\n".join(
         str(path).encode() + path.read_bytes() for path in folder.rglob("*") if path.is_file()
@@ -105,14 +117,12 @@ def everything(folder) -> bytes:
 
 @pytest.mark.parametrize("revoked", [False, True], ids=["accepted", "revoked"])
 def test_a_key_is_in_nothing_that_is_written_or_said(
-    services, vendor, clock, store, tmp_path, monkeypatch, capsys, caplog, revoked
+    services, vendor, clock, store, tmp_path, monkeypatch, capsys, caplog, as_a_command, revoked
 ):
     key = KEY[::-1] if revoked else KEY
     for name in KEYED:
         monkeypatch.setenv(f"FINGPT_{name.upper()}_KEY", key)
-    log.setup(command="test")
     caplog.set_level(logging.DEBUG)
-    logging.getLogger("fingpt").addHandler(caplog.handler)
     raw, said = RawStore(store), []
     for name, kinds in KEYED.items():
         source = open_live(name, services[name], clock)

@@ -309,14 +309,15 @@ def test_a_vintage_is_known_from_the_day_after_it_and_what_held_before_from_the_
     assert vendor.asked[0].query["realtime_end"] == "2026-11-20"
 
 
-def test_alfred_is_off_unless_its_terms_were_accepted_and_says_them(vendor, alfred, capsys, caplog):
+def test_alfred_is_off_unless_its_terms_were_accepted_and_says_them(vendor, alfred, warnings):
     for settings in ({}, {"accept_terms": False}):
         with pytest.raises(
             ConfigError, match=r"accept_terms: true .*bar storing its data and training models"
         ):
             open_live("alfred", settings)
     records(alfred, NOVEMBER)
-    assert "source.terms" in caplog.text
+    ((name, fields),) = warnings
+    assert (name, "terms" in fields) == ("source.terms", True)
     assert not alfred.policy.allows(Use.PERSISTENT_STORAGE)
     assert not alfred.policy.allows(Use.MODEL_PROCESSING)
 

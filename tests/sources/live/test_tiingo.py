@@ -87,13 +87,15 @@ def test_a_month_has_its_sessions_at_their_closes_as_they_were_traded(source, li
 
 
 def test_five_years_are_one_request_and_the_ticker_s_dates_another(source, listing, vendor):
-    for number in range(1, 12):
-        for kind in (Kind.PRICE, Kind.ACTION):
-            records(source, kind, Month(2026, number))
-    assert [asked.path for asked in vendor.asked] == [
-        "/tiingo/daily/IVW-B",
-        "/tiingo/daily/IVW-B/prices",
+    vendor.routes |= {path.replace("IVW-B", "OTH"): route for path, route in vendor.routes.items()}
+    for kind in (Kind.ACTION, Kind.PRICE):
+        for symbol in ("IVW.B", "OTH"):
+            for number in range(1, 12):
+                list(source.fetch(kind, symbol, Month(2026, number)))
+    paths = [
+        f"/tiingo/daily/{ticker}{rest}" for ticker in ("IVW-B", "OTH") for rest in ("", "/prices")
     ]
+    assert [asked.path for asked in vendor.asked] == paths
     assert vendor.asked[1].query["startDate"] == "2025-01-01"
     assert vendor.asked[1].query["endDate"] == "2026-11-20"
 

@@ -180,9 +180,10 @@ def test_what_yfinance_cannot_read_is_a_failure_and_no_empty_table(source, vendo
         records(source, Kind.PRICE, NOVEMBER)
 
 
-def test_yahoo_is_off_unless_its_terms_were_accepted_and_says_them(source, caplog):
+def test_yahoo_is_off_unless_its_terms_were_accepted_and_says_them(source, warnings):
     with pytest.raises(ConfigError, match=r"accept_terms: true \(Yahoo allows personal use only"):
         open_live("yahoo", {})
     records(source, Kind.PRICE, NOVEMBER)
-    assert "source.terms" in caplog.text
+    ((name, fields),) = warnings
+    assert (name, "terms" in fields) == ("source.terms", True)
     assert not source.policy.allows(Use.REDISTRIBUTION)
