@@ -176,7 +176,6 @@ class Client:
 
     def _client(self) -> httpx2.Client:
         if self._http is None:
-            require_certificates()
             proxy = _proxy(httpx2.URL(self._service.base))
             wire = httpx2.HTTPTransport(verify=_trust(), proxy=proxy)
             self._http = httpx2.Client(
@@ -221,6 +220,7 @@ def _check_base(service: Service) -> None:
 @cache
 def _trust() -> ssl.SSLContext:
     """The certificate authorities of this machine, or of SSL_CERT_FILE; loading them takes a while."""
+    require_certificates()
     return httpx2.create_ssl_context()
 
 

@@ -16,7 +16,7 @@ from fingpt.errors import (
     SetupError,
     TransientError,
 )
-from fingpt.sources.live.client import Client, Service
+from fingpt.sources.live.client import Client, Service, _trust
 from fingpt.sources.live.failures import JSON
 from fingpt.sources.live.keys import find_key, require_key
 from fingpt.sources.live.pace import Limit
@@ -281,6 +281,16 @@ def test_what_no_key_can_be_is_refused_without_showing_it(monkeypatch, key):
     ) as caught:
         require_key("tiingo", "header", "x")
     assert key not in str(caught.value)
+
+
+def test_a_certificate_file_that_is_missing_is_named_before_anything_is_asked(
+    vendor, clock, monkeypatch, tmp_path
+):
+    _trust.cache_clear()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
+    error = failure(vendor, clock)
+    assert (error.exit_code, vendor.asked) == (78, [])
+    assert "SSL_CERT_FILE names" in str(error)
 
 
 def test_a_proxy_of_the_environment_is_used_and_no_proxy_is_honoured(vendor, clock, monkeypatch):

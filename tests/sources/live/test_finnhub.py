@@ -122,7 +122,7 @@ def test_a_profile_is_of_today_and_has_no_figure_that_changes(source, clock):
 def test_a_renamed_symbol_is_named_with_the_new_one(source, vendor):
     vendor.routes["/api/v1/stock/profile2"] = Said(PROFILE)
     with pytest.raises(
-        DataError, match="answers for IVW when it is asked for OLD, so the symbol was renamed"
+        DataError, match="answers for IVW when it is asked for OLD, so it was renamed"
     ):
         list(source.fetch(Kind.PROFILE, "OLD", NOVEMBER))
 
