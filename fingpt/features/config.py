@@ -1,0 +1,68 @@
+"""FeatureConfig: which facts a prompt states, from how far back. It is hashed into the identity of what is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from fingpt.errors import ConfigError, nearest
+from fingpt.record import Frozen
+from fingpt.sources.calendar import DEFAULT
+
+
+class Family(StrEnum):
+    """A family of features, which can be switched off as a whole; prices of past weeks are always there."""
+
+    INDICATORS = "indicators"
+    MACRO = "macro"
+    FUNDAMENTALS = "fundamentals"
+    NEWS = "news"
+    SIGNALS = "signals"
+
+
+class FeatureConfig(Frozen):
+    """What a prompt states.
+
+    A family that is off leaves no trace in a prompt, so a configuration per arm is an ablation. `weeks`: past weeks
+    with their prices and news. `news_per_week`: items of a week at most, drawn with `seed` from those that are no
+    reprint.
+    `horizon_days`: calendar days that a forecast looks ahead. `calendar`: the exchange, by its ISO 10383 code.
+    `benchmark`: the symbol that excess returns are measured against; empty for the mean of the universe.
+    """
+
+    indicators: bool = True
+    macro: bool = True
+    fundamentals: bool = True
+    news: bool = True
+    signals: bool = True
+    weeks: Annotated[int, Field(ge=1, le=12)] = 3
+    news_per_week: Annotated[int, Field(ge=1, le=20)] = 5
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    horizon_days: Annotated[int, Field(ge=1, le=28)] = 7
+    calendar: str = DEFAULT
+    benchmark: str = ""
+
+    def has(self, family: Family) -> bool:
+        """Whether prompts state this family."""
+        return bool(getattr(self, family.value))
+
+
+def parse_features(data: Mapping[str, Any], where: str) -> FeatureConfig:
+    """Validate the section `features` of a file of settings; ConfigError with one sentence per fault."""
+    try:
+        return FeatureConfig.model_validate(data)
+    except ValidationError as error:
+        faults = "; ".join(_sentence(dict(fault)) for fault in error.errors())
+        raise ConfigError(
+            f"{where}: {faults.rstrip('.?')}{'?' if faults[-1] == '?' else '.'}"
+        ) from None
+
+
+def _sentence(fault: dict[str, Any]) -> str:
+    name = ".".join(str(part)[:40] for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"'features.{name}' is no setting; {nearest(name, FeatureConfig.model_fields)}"
+    return f"features.{name}={str(fault['input'])[:40]!r}: {fault['msg'].lower()}"
