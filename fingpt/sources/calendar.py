@@ -55,9 +55,12 @@ class Exchange:
             )
         return bisect_right(self.days, day) - 1
 
-    def local(self, moment: datetime) -> datetime:
-        """`moment` on the exchange's clock."""
-        return moment.astimezone(self.zone)
+    def closing(self, moment: datetime) -> int:
+        """The position of the session that closes at `moment`; DataError when none does."""
+        at = bisect_left(self.closes, moment)
+        if at < len(self.closes) and self.closes[at] == moment:
+            return at
+        raise DataError(f"{moment} is the close of no session of {self.name}.")
 
 
 @cache

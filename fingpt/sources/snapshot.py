@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import pairwise
 
 from fingpt.record import canonical_json, sha256_bytes, tree_sha256
 from fingpt.sources.policy import UsagePolicy, restrict
@@ -41,7 +42,7 @@ class _Series:
             ordered,
             [record.event_time for record in ordered],
             available,
-            all(one <= two for one, two in zip(available, available[1:], strict=False)),
+            all(one <= two for one, two in pairwise(available)),
         )
 
     def cut(self, before: datetime, since: datetime | None) -> list[Record]:

@@ -28,7 +28,7 @@ _TRADES = tuple((one.industry, one.thing) for one in SAMPLE_COMPANIES)
 _WEEKLY_SD, _DAILY_SD, _MARKET_SD = 0.012, 0.011, 0.007
 _LEAN = 0.024
 """Mean size of the weekly move that leaning news come before."""
-_SPLIT_ABOVE = 200.0
+_SPLIT_ABOVE, _SPLIT_RATE = 60.0, 1 / 300
 _REPRINTED = 0.15
 _ALWAYS = datetime(1980, 1, 1, tzinfo=UTC)
 """From when a profile is known that says nothing else, as files have it."""
@@ -171,7 +171,7 @@ def _company(symbol: str, rng: random.Random) -> Company:
 def _prices(
     symbol: str, world: _World, rng: random.Random, leans: dict[int, int]
 ) -> Iterator[Record]:
-    """Sessions with splits of 2:1 when a share has become dear, and dividends four times a year."""
+    """Sessions with splits of 2:1 now and then where a share is dear, and dividends four times a year."""
     price, exposure = rng.uniform(30, 190), rng.uniform(0.6, 1.4)
     drifts = {
         week: lean * abs(rng.gauss(_LEAN, _LEAN / 3)) / 5 + rng.gauss(0, _WEEKLY_SD) / 5
@@ -180,7 +180,7 @@ def _prices(
     payday = rng.randrange(63)
     for number, (day, week) in enumerate(zip(world.days, world.weeks, strict=True)):
         opened, closed = open_of(day), close_of(day)
-        if price > _SPLIT_ABOVE:
+        if price > _SPLIT_ABOVE and rng.random() < _SPLIT_RATE:
             price /= 2
             yield _record(Kind.ACTION, symbol, opened, opened, {"type": "split", "ratio": 2.0})
         if number % 63 == payday:

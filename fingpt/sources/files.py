@@ -1,0 +1,171 @@
+"""The door without a key: a folder of prices, news, filings and figures as a Snapshot, with every row checked.
+
+A fault in a row is a DataError that names file, line, column, what was found and what was expected; what is wrong
+with a series although its rows are right is named in `degraded` (checks.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fingpt.config import local_path
+from fingpt.errors import DataError
+from fingpt.log import printable
+from fingpt.record import FileRef, tree_sha256
+from fingpt.rows.layout import kind_of
+from fingpt.sources.calendar import exchange
+from fingpt.sources.cells import Clock
+from fingpt.sources.checks import by_part, price_notes, refuse_adjusted, unpriced_notes
+from fingpt.sources.folder import Folder, look
+from fingpt.sources.grouped import Series, group
+from fingpt.sources.records import Kind, Record
+from fingpt.sources.schema import TABLES, BadRow, Entry, Table, payload, read_entry
+from fingpt.sources.snapshot import Snapshot
+from fingpt.sources.table import BadLine, Header, read_rows, where
+
+NAME = "files"
+"""The source's name in records and in `degraded`."""
+
+_SHOWN = 60
+
+
+def open_files(folder: str) -> Snapshot:
+    """The snapshot of a folder of files, as a person names it.
+
+    Raises MissingInputError when it is no folder or holds no prices, ConfigError when its folder.yaml is wrong, and
+    DataError naming file, line and column of the first row that is wrong, and how many more are.
+    """
+    return read_folder(look(local_path(folder)), now=datetime.now(UTC))
+
+
+def read_folder(folder: Folder, *, now: datetime) -> FilesSnapshot:
+    """As `open_files`; a row that speaks of what comes after `now` is wrong."""
+    reader = _Reader(folder, folder.settings.clock(now))
+    series = {table.kind: reader.series(table) for table in TABLES.values()}
+    prices, actions = series[Kind.PRICE], series[Kind.ACTION]
+    if not prices:
+        raise DataError(f"{folder.path}: its prices have no row; fill the file.")
+    refuse_adjusted(prices, actions, reader.place)
+    rest = {kind: found for kind, found in series.items() if kind not in (Kind.PRICE, Kind.MACRO)}
+    degraded = {
+        **by_part(NAME, price_notes(prices, actions, exchange(folder.settings.calendar))),
+        **by_part(NAME, unpriced_notes(prices, rest)),
+    }
+    return FilesSnapshot(folder, series, degraded, reader.dropped)
+
+
+class FilesSnapshot(Snapshot):
+    """The rows of a folder; records are made of them when they are asked for."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        series: dict[Kind, Series],
+        degraded: dict[str, str],
+        dropped: dict[str, int],
+    ) -> None:
+        super().__init__()
+        self.files = folder.refs()
+        self.digest = tree_sha256((file.name, file.sha256) for file in self.files)
+        self.policy = folder.settings.policy
+        self.degraded, self.dropped = degraded, dropped
+        self._series = series
+        by_name = {file.name: file for file in self.files}
+        self._origins = [
+            (by_name[name], _changed_at(folder.path / name)) for name, _ in folder.tables
+        ]
+
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols of which it has prices, sorted."""
+        return tuple(sorted(self._series[Kind.PRICE]))
+
+    def load(self, kind: Kind, symbol: str) -> Iterator[Record]:
+        """All records of one kind and symbol."""
+        table = next(each for each in TABLES.values() if each.kind is kind)
+        for entry in self._series[kind].get(symbol, []):
+            file, changed = self._origins[entry.file]
+            yield _record(table, entry, file, changed)
+
+
+def _record(table: Table, entry: Entry, file: FileRef, changed: datetime) -> Record:
+    return Record(
+        symbol=entry.symbol,
+        event_time=entry.event_time,
+        available_at=entry.available_at,
+        kind=table.kind,
+        payload=payload(table, entry),
+        source=NAME,
+        retrieved_at=changed,
+        sha256=file.sha256,
+    )
+
+
+def _changed_at(path: Path) -> datetime:
+    """When a file was last changed: the nearest that is known to when it was retrieved."""
+    return datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
+
+
+class _Reader:
+    """Reads the tables of one folder, one after the other."""
+
+    def __init__(self, folder: Folder, clock: Clock) -> None:
+        self._folder, self._clock = folder, clock
+        self.dropped: dict[str, int] = {}
+
+    def place(self, entry: Entry) -> str:
+        """Where an entry stands, for messages."""
+        name = self._folder.tables[entry.file][0]
+        return f"{name}, {where(kind_of(name))} {entry.line}"
+
+    def series(self, table: Table) -> Series:
+        """The series of one table, empty when the folder has none; currencies are filled in."""
+        series, dropped = group(table, self._entries(table), self.place)
+        if dropped:
+            self.dropped[f"{table.name}: the same headline at the same moment"] = dropped
+        return series
+
+    def _entries(self, table: Table) -> Iterator[Entry]:
+        columns = table.columns
+        header = Header(
+            required=tuple(column.name for column in columns if column.required),
+            optional=tuple(column.name for column in columns if not column.required),
+        )
+        for number, (name, found) in enumerate(self._folder.tables):
+            if found == table.name:
+                yield from self._file(table, header, number, name)
+
+    def _file(self, table: Table, header: Header, number: int, name: str) -> Iterator[Entry]:
+        first, faults = "", 0
+        rows = read_rows(self._folder.path / name, kind_of(name), name, header)
+        for line, cells in rows:
+            try:
+                if isinstance(cells, BadLine):
+                    raise BadRow("", cells.expected)
+                entry = read_entry(
+                    table, dict(zip(header.columns, cells, strict=True)), self._clock
+                )
+            except BadRow as fault:
+                faults += 1
+                first = first or _sentence(header, (name, line), cells, fault)
+                continue
+            if table.kind is Kind.PRICE and entry.values[-1] is None:
+                entry.values = (*entry.values[:-1], self._folder.settings.currency)
+            entry.file, entry.line = number, line
+            yield entry
+        if faults:
+            more = f" {faults - 1} more rows of it are wrong." if faults > 1 else ""
+            raise DataError(f"{first}; correct it.{more}")
+
+
+def _sentence(
+    header: Header, place: tuple[str, int], cells: Iterable[object] | BadLine, fault: BadRow
+) -> str:
+    name, line = place
+    at = f"{name}, {where(kind_of(name))} {line}"
+    if isinstance(cells, BadLine):
+        return f"{at}: found {printable(cells.found)}, expected {cells.expected}"
+    cell = dict(zip(header.columns, cells, strict=True)).get(fault.column)
+    found = "nothing" if cell is None or cell == "" else printable(repr(cell)[:_SHOWN])
+    return f"{at}, column '{fault.column}': found {found}, expected {fault}"

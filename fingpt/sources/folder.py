@@ -1,0 +1,147 @@
+"""What lies in a folder of files: which file is which table, and what its folder.yaml says of all of them.
+
+Known are `<table>.csv`, `.jsonl`, `.parquet` (texts also gzipped) and folders `<table>/` of such files. No data file
+is passed over: one that belongs to no table is refused by its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from fingpt.errors import ConfigError, DataError, MissingInputError, nearest
+from fingpt.reading import Unreadable, first_fault, parse_yaml
+from fingpt.record import FileRef, Frozen, sha256_file
+from fingpt.rows.layout import kind_of
+from fingpt.sources import table
+from fingpt.sources.calendar import DEFAULT, exchange
+from fingpt.sources.cells import Clock
+from fingpt.sources.policy import UsagePolicy, Use
+from fingpt.sources.schema import TABLES
+from fingpt.storage.files import files_below, translate_os_errors
+
+SETTINGS = "folder.yaml"
+TEMPLATES = Path(__file__).parent / "templates"
+"""A folder with one small file of each table, which is itself a folder of files that can be read."""
+
+_UNREAD = tuple(
+    ".feather .tsv .xls .xlsx .ods .orc .avro .pkl .pickle .h5 .db .sqlite .zip .gz .bz2 .xz .zst .7z".split()
+)
+
+OWN_FILES = UsagePolicy.allowing(
+    Use.RESEARCH,
+    Use.LOCAL_CACHE,
+    Use.PERSISTENT_STORAGE,
+    Use.PRIVATE_DISPLAY,
+    Use.MODEL_PROCESSING,
+    terms="files: whoever brings them vouches that they may be used so",
+)
+"""What files are used for unless folder.yaml says otherwise: private work, nothing that others see."""
+
+
+class FolderSettings(Frozen):
+    """What folder.yaml may say; without the file the defaults hold."""
+
+    calendar: str = DEFAULT
+    """The exchange whose sessions the prices are of, by its code in exchange-calendars."""
+    currency: str = "USD"
+    """Of prices that name none."""
+    times: Literal["offset", "exchange"] = "offset"
+    """`exchange`: a time without an offset is on the exchange's clock; `offset`: it is refused."""
+    policy: UsagePolicy = OWN_FILES
+
+    def clock(self, now: datetime) -> Clock:
+        """How times are read; ConfigError when there is no such calendar."""
+        zone = exchange(self.calendar).zone
+        return Clock(self.calendar, zone if self.times == "exchange" else None, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The files of a folder, by table, with names relative to it."""
+
+    path: Path
+    settings: FolderSettings
+    tables: tuple[tuple[str, str], ...]
+    """(name of the file, table), sorted."""
+
+    def names(self) -> list[str]:
+        """Every file that says something, the settings included."""
+        settings = [SETTINGS] if (self.path / SETTINGS).is_file() else []
+        return settings + [name for name, _ in self.tables]
+
+    def refs(self) -> tuple[FileRef, ...]:
+        """Names, sizes and hashes of these files."""
+        return tuple(_ref(self.path, name) for name in self.names())
+
+
+def look(path: Path) -> Folder:
+    """What lies in the folder `path`.
+
+    Raises MissingInputError when it is no folder or holds no prices, DataError for a data file that would not be read,
+    ConfigError when folder.yaml is wrong.
+    """
+    if not path.is_dir():
+        raise MissingInputError(
+            f"{path} is no folder; name the folder that holds prices.csv (templates: {TEMPLATES})."
+        )
+    with translate_os_errors(path):
+        files = sorted(file.relative_to(path).as_posix() for file in files_below(path))
+    tables = tuple((name, found) for name in files if (found := _table_of(name, path)))
+    if not any(found == "prices" for _, found in tables):
+        shown = ", ".join(files[:8]) or "nothing"
+        raise MissingInputError(
+            f"{path} holds no prices.csv, .jsonl or .parquet, only {shown}; templates of all tables are in {TEMPLATES}."
+        )
+    return Folder(path, read_settings(path / SETTINGS), tables)
+
+
+def read_settings(path: Path) -> FolderSettings:
+    """The settings of a folder; the defaults when there is no such file. ConfigError names the first fault."""
+    if not path.is_file():
+        return FolderSettings()
+    try:
+        values = parse_yaml(path.read_text("utf-8"))
+        return FolderSettings.model_validate(values if values is not None else {})
+    except UnicodeDecodeError:
+        reason = "is not UTF-8"
+    except Unreadable as fault:
+        reason = str(fault)
+    except ValidationError as fault:
+        reason = f"is wrong ({first_fault(fault)})"
+    known = ", ".join(FolderSettings.model_fields)
+    raise ConfigError(f"{path} {reason}; it may set {known}.")
+
+
+def _table_of(name: str, path: Path) -> str:
+    """The table that a file belongs to; empty for what is no data (read-me files, scripts, hidden files)."""
+    parts = name.split("/")
+    lower = parts[-1].lower()
+    if name == SETTINGS or any(part.startswith((".", "_")) for part in parts):
+        return ""
+    kind = kind_of(lower)
+    stem = parts[0] if len(parts) == 2 else lower.partition(".")[0]
+    if kind in table.KINDS and len(parts) <= 2 and stem in TABLES:
+        return stem
+    if not kind and not lower.endswith(_UNREAD):
+        return ""
+    if kind in table.KINDS and len(parts) == 1:
+        raise DataError(
+            f"{path} holds {name}, which is no table: {nearest(stem, TABLES).rstrip('.')}; rename it, or move it "
+            "elsewhere."
+        )
+    raise DataError(
+        f"{path} holds {name}, which would not be read; tables are {', '.join(TABLES)}, each as a .csv, .jsonl or "
+        ".parquet file or a folder of such files: convert it, or move it elsewhere."
+    )
+
+
+def _ref(path: Path, name: str) -> FileRef:
+    with translate_os_errors(path / name):
+        return FileRef(
+            name=name, size=(path / name).stat().st_size, sha256=sha256_file(path / name)
+        )
