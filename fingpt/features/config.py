@@ -30,6 +30,7 @@ class FeatureConfig(Frozen):
     with their prices and news. `news_per_week`: items of a week at most, drawn with `seed` from those that are no
     reprint.
     `horizon_days`: calendar days that a forecast looks ahead. `calendar`: the exchange, by its ISO 10383 code.
+    `allow_degraded`: also build on parts of the sources that failed or look wrong; such rows are marked.
     `benchmark`: the symbol that excess returns are measured against; empty for the mean of the universe.
     """
 
@@ -43,6 +44,7 @@ class FeatureConfig(Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     horizon_days: Annotated[int, Field(ge=1, le=28)] = 7
     calendar: str = DEFAULT
+    allow_degraded: bool = False
     benchmark: str = ""
 
     def has(self, family: Family) -> bool:
