@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from fingpt.errors import ConfigError, nearest
 from fingpt.record import Frozen
@@ -23,6 +23,37 @@ class Family(StrEnum):
     SIGNALS = "signals"
 
 
+class AnswerConfig(Frozen):
+    """Where a row's answer comes from; its prediction line is the outcome's label in any case.
+
+    `none`: reasons by rules from the facts (rationale.py). `import`: the user's own, from `file` with the columns
+    symbol, as_of and answer. `teacher`: a model behind an OpenAI-compatible `endpoint` (its base address, ending in
+    /v1 mostly), asked `attempts` times at most; it does not see the outcome unless `hindsight`, which is recorded.
+    """
+
+    mode: Literal["none", "import", "teacher"] = "none"
+    file: str = ""
+    endpoint: str = ""
+    model: str = ""
+    hindsight: bool = False
+    attempts: Annotated[int, Field(ge=1, le=10)] = 2
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    max_tokens: Annotated[int, Field(ge=64, le=8192)] = 1024
+    parallel: Annotated[int, Field(ge=1, le=64)] = 4
+
+    @model_validator(mode="after")
+    def _mode_has_what_it_needs(self) -> Self:
+        if self.mode == "import" and not self.file.strip():
+            raise ValueError(
+                "mode import needs file: a table with the columns symbol, as_of, answer"
+            )
+        if self.mode == "teacher" and not (self.endpoint.strip() and self.model.strip()):
+            raise ValueError("mode teacher needs endpoint and model")
+        if self.hindsight and self.mode != "teacher":
+            raise ValueError("hindsight is for mode teacher: no other answer is asked for")
+        return self
+
+
 class FeatureConfig(Frozen):
     """What a prompt states.
 
@@ -32,6 +63,7 @@ class FeatureConfig(Frozen):
     `horizon_days`: calendar days that a forecast looks ahead. `calendar`: the exchange, by its ISO 10383 code.
     `allow_degraded`: also build on parts of the sources that failed or look wrong; such rows are marked.
     `benchmark`: the symbol that excess returns are measured against; empty for the mean of the universe.
+    `answers`: of rows; a forecast has none.
     """
 
     indicators: bool = True
@@ -46,6 +78,7 @@ class FeatureConfig(Frozen):
     calendar: str = DEFAULT
     allow_degraded: bool = False
     benchmark: str = ""
+    answers: AnswerConfig = AnswerConfig()
 
     def has(self, family: Family) -> bool:
         """Whether prompts state this family."""
@@ -66,5 +99,11 @@ def parse_features(data: Mapping[str, Any], where: str) -> FeatureConfig:
 def _sentence(fault: dict[str, Any]) -> str:
     name = ".".join(str(part)[:40] for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return f"'features.{name}' is no setting; {nearest(name, FeatureConfig.model_fields)}"
-    return f"features.{name}={str(fault['input'])[:40]!r}: {fault['msg'].lower()}"
+        model = AnswerConfig if len(fault["loc"]) > 1 else FeatureConfig
+        return (
+            f"'features.{name}' is no setting; {nearest(str(fault['loc'][-1]), model.model_fields)}"
+        )
+    what = str(fault["msg"]).removeprefix("Value error, ")
+    if isinstance(fault["input"], dict):
+        return f"features.{name}: {what}"
+    return f"features.{name}={str(fault['input'])[:40]!r}: {what[:1].lower()}{what[1:]}"

@@ -142,7 +142,8 @@ def _weeks(
         )
     whole: list[tuple[datetime, datetime]] = []
     for start, end in zip(ends[-2::-1], ends[:0:-1], strict=True):
-        if not any(start - timedelta(days=7) < moment <= start for moment in known.moments):
+        before = known.last_at(start)
+        if before is None or before[0] <= start - timedelta(days=7):
             break
         whole.insert(0, (start, end))
     if not whole:
@@ -287,3 +288,15 @@ def _degraded(
         for words, part, why in parts
         if words[-1] in spoken and not concerned.isdisjoint(words[1:2])
     }
+
+
+def kinds_of(config: FeatureConfig) -> frozenset[Kind]:
+    """The kinds of records that facts of `config` are made of."""
+    by_family = {
+        Family.MACRO: Kind.MACRO,
+        Family.FUNDAMENTALS: Kind.FUNDAMENTALS,
+        Family.NEWS: Kind.NEWS,
+        Family.SIGNALS: Kind.SIGNAL,
+    }
+    chosen = {kind for family, kind in by_family.items() if config.has(family)}
+    return frozenset({Kind.PRICE, Kind.ACTION, Kind.PROFILE} | chosen)

@@ -13,6 +13,8 @@ MAX_HEADLINE, MAX_SUMMARY, MAX_NAME = 300, 1000, 80
 
 def one_line(text: str, limit: int) -> str:
     """`text` on one line, of visible characters and at most `limit` of them; cut at a word, which `…` then shows."""
+    if len(text) <= limit and text.isprintable() and "  " not in text and text == text.strip():
+        return text
     plain = "".join(c if c.isprintable() or c.isspace() else " " for c in text)
     line = " ".join(plain.split())
     if len(line) <= limit:

@@ -1,22 +1,19 @@
-"""What is wrong with a series although each of its rows is right: the silent failures of price files.
+"""What is wrong with a series although each of its rows is right: the silent failures of price sources.
 
-Prices adjusted twice are an error, since every return over the split would be wrong. All else can be true (a halt, a
-crash, a delisting) and is named: a row is built on such a part only where its configuration allows it.
+Prices that a named split does not show are an error, since every return over it would be wrong. All else can be true (a
+halt, a crash, a delisting) and is named: a row is built on such a part only where its configuration allows it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby, pairwise
+from typing import NamedTuple
 
-from fingpt.errors import DataError
 from fingpt.sources.calendar import Exchange
-from fingpt.sources.grouped import Place, Series
 from fingpt.sources.month import Month
-from fingpt.sources.records import Kind
-from fingpt.sources.schema import Entry
 
 STALE_SESSIONS = 5
 """So many sessions with the same close are named: of a traded stock that happens by chance hardly ever."""
@@ -27,105 +24,128 @@ ENDS_EARLY_SESSIONS = 5
 JUMP = 1.9
 """An overnight factor from which a split is presumed where none is named."""
 
-_SPLIT = 1.4  # smaller ones cannot be told from a day's move
-
-_CLOSE, _OPEN = 3, 0  # places in a price's values
-
-Note = tuple[str, Month, str]
-"""(symbol, month, what looks wrong)"""
+_SPLIT = 1.4  # the shift of a smaller split cannot be told from a day's move
 
 
-def price_notes(prices: Series, actions: Series, exchange: Exchange) -> Iterator[Note]:
-    """What looks wrong with each symbol's prices."""
-    last = max(series[-1].event_time for series in prices.values())
-    end = exchange.closing(last)
-    for symbol, series in prices.items():
-        places = [exchange.closing(entry.event_time) for entry in series]
-        splits = {
-            entry.event_time for entry in actions.get(symbol, []) if entry.values[0] == "split"
-        }
-        yield from _gaps(symbol, places, exchange)
-        yield from _stale(symbol, series, places, exchange)
-        yield from _jumps(symbol, series, places, exchange, splits)
-        if end - places[-1] > ENDS_EARLY_SESSIONS:
-            day, others = exchange.days[places[-1]], exchange.days[end]
-            why = f"prices end on {day} and those of others on {others}: delisted, renamed, halted, or left behind"
-            yield symbol, Month.of(day), why
+class Bar(NamedTuple):
+    """One session's unadjusted prices, as far as they are checked."""
+
+    at: datetime
+    """Its close, UTC."""
+    open: float
+    close: float
 
 
-def _gaps(symbol: str, places: Sequence[int], exchange: Exchange) -> Iterator[Note]:
-    missing = [
-        exchange.days[place] for one, two in pairwise(places) for place in range(one + 1, two)
-    ]
-    for month, days in groupby(missing, key=Month.of):
-        several = list(days)
-        yield symbol, month, f"{len(several)} sessions have no price, the first is {several[0]}"
+class Split(NamedTuple):
+    """New shares per old one from the opening of a session on."""
+
+    at: datetime
+    ratio: float
 
 
-def _stale(
-    symbol: str, series: Sequence[Entry], places: Sequence[int], exchange: Exchange
+class Note(NamedTuple):
+    """What looks wrong with a symbol, and in which month."""
+
+    symbol: str
+    month: Month
+    why: str
+
+
+def price_notes(
+    symbol: str,
+    bars: Sequence[Bar],
+    splits: Sequence[Split],
+    exchange: Exchange,
+    last: datetime | None = None,
 ) -> Iterator[Note]:
+    """What looks wrong with the prices of one symbol, in order; `last` is the newest close of all symbols.
+
+    DataError when a bar is at no session's close.
+    """
+    places = [exchange.closing(bar.at) for bar in bars]
+    for day, why in [
+        *_gaps(places, exchange),
+        *_stale(bars, places, exchange),
+        *_jumps(bars, splits, places, exchange),
+        *_end(places, exchange, last),
+    ]:
+        yield Note(symbol, Month.of(exchange.days[day]), why)
+
+
+_Found = Iterator[tuple[int, str]]
+
+
+def _gaps(places: Sequence[int], exchange: Exchange) -> _Found:
+    missing = (place for one, two in pairwise(places) for place in range(one + 1, two))
+    for _, several in groupby(missing, key=lambda place: Month.of(exchange.days[place])):
+        days = list(several)
+        count = "1 session has" if len(days) == 1 else f"{len(days)} sessions have"
+        yield days[0], f"{count} no price, the first is {exchange.days[days[0]]}"
+
+
+def _stale(bars: Sequence[Bar], places: Sequence[int], exchange: Exchange) -> _Found:
     at = 0
-    for close, run in groupby(series, key=lambda entry: entry.values[_CLOSE]):
+    for close, run in groupby(bars, key=lambda bar: bar.close):
         count = len(list(run))
         at += count
         if count >= STALE_SESSIONS:
             day = exchange.days[places[at - 1]]
-            why = f"the close is {close:g} in {count} sessions up to {day}: halted, or filled with an old price"
-            yield symbol, Month.of(day), why
+            why = f"the close is {close:g} in {count} sessions up to {day}: halted, or an old price repeated"
+            yield places[at - 1], why
 
 
 def _jumps(
-    symbol: str,
-    series: Sequence[Entry],
-    places: Sequence[int],
-    exchange: Exchange,
-    splits: Sequence[datetime],
-) -> Iterator[Note]:
-    for (before, after), place in zip(pairwise(series), places[1:], strict=True):
-        factor = before.values[_CLOSE] / after.values[_OPEN]
-        named = any(before.event_time < split < after.event_time for split in splits)
-        if max(factor, 1 / factor) >= JUMP and not named:
+    bars: Sequence[Bar], splits: Sequence[Split], places: Sequence[int], exchange: Exchange
+) -> _Found:
+    for (before, after), place in zip(pairwise(bars), places[1:], strict=True):
+        factor = after.open / before.close
+        if max(factor, 1 / factor) < JUMP:
+            continue
+        if not any(before.at < split.at < after.at for split in splits):
             day = exchange.days[place]
-            why = f"the price changed by a factor of {1 / factor:.3g} overnight on {day}, and no split is named there"
-            yield symbol, Month.of(day), why
+            why = f"the price changed by a factor of {factor:.3g} overnight to {day}, and no split is named there"
+            yield place, why
 
 
-def refuse_adjusted(prices: Series, actions: Series, place: Place) -> None:
-    """DataError when a split is named where the price did not jump: those prices are adjusted for it already."""
-    for symbol, several in actions.items():
-        closes = prices.get(symbol, [])
-        for action in several:
-            ratio = action.values[1]
-            if action.values[0] != "split" or max(ratio, 1 / ratio) < _SPLIT:
-                continue
-            before = [entry for entry in closes if entry.event_time < action.event_time]
-            after = [entry for entry in closes if entry.event_time > action.event_time]
-            if not before or not after:
-                continue
-            old, new = before[-1].values[_CLOSE], after[0].values[_OPEN]
-            jump = math.log(old / new)
-            if abs(jump) < abs(jump - math.log(ratio)):
-                raise DataError(
-                    f"{place(action)} names a split of {symbol}, {ratio:g} for 1, but the price went from {old:g} to "
-                    f"{new:g} over it ({place(after[0])}): these prices are adjusted already; bring them as they were "
-                    "traded, or leave out the split if its ratio is wrong."
-                )
+def _end(places: Sequence[int], exchange: Exchange, last: datetime | None) -> _Found:
+    if last is None or not places:
+        return
+    newest = exchange.closing(last)
+    if newest - places[-1] > ENDS_EARLY_SESSIONS:
+        here, there = exchange.days[places[-1]], exchange.days[newest]
+        why = f"prices end on {here}, those of others on {there}: delisted, renamed, halted, or left behind"
+        yield places[-1], why
 
 
-def unpriced_notes(prices: Series, others: Mapping[Kind, Series]) -> Iterator[Note]:
-    """Symbols that other tables speak of and that have no prices: renamed, or forgotten."""
-    for kind, series in others.items():
-        for symbol, several in series.items():
-            if symbol and symbol not in prices and kind is not Kind.PROFILE:
-                first = several[0]
-                why = f"there is {kind} but no price at all: renamed, delisted, or its prices were left out"
-                yield symbol, Month.of(first.event_time.date()), why
+def unseen_split(bars: Sequence[Bar], splits: Sequence[Split]) -> tuple[Split, Bar, Bar] | None:
+    """The first split over which the price did not jump, with the bars around it; None when all did.
+
+    Such prices are adjusted for the split already (or its ratio is wrong): the jump is nearer to none at all than to
+    the ratio, on a logarithmic scale.
+    """
+    for split in splits:
+        before = [bar for bar in bars if bar.at < split.at][-1:]
+        after = [bar for bar in bars if bar.at > split.at][:1]
+        if not (before and after) or max(split.ratio, 1 / split.ratio) < _SPLIT:
+            continue
+        jump = math.log(before[0].close / after[0].open)
+        if abs(jump) < abs(jump - math.log(split.ratio)):
+            return split, before[0], after[0]
+    return None
 
 
-def by_part(source: str, notes: Iterator[Note]) -> dict[str, str]:
+def by_part(source: str, notes: Iterable[Note]) -> dict[str, str]:
     """Notes by "source/symbol/month", several of one part as one text."""
     found: dict[str, list[str]] = {}
     for symbol, month, why in notes:
         found.setdefault(f"{source}/{symbol}/{month}", []).append(why)
     return {part: "; ".join(several) for part, several in sorted(found.items())}
+
+
+def merged(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Several tables of notes as one: what two say of one part becomes one text."""
+    found: dict[str, str] = {}
+    for part in parts:
+        for key, why in part.items():
+            found[key] = f"{found[key]}; {why}" if key in found else why
+    return dict(sorted(found.items()))

@@ -17,9 +17,10 @@ from fingpt.record import FileRef, tree_sha256
 from fingpt.rows.layout import kind_of
 from fingpt.sources.calendar import exchange
 from fingpt.sources.cells import Clock
-from fingpt.sources.checks import by_part, price_notes, refuse_adjusted, unpriced_notes
+from fingpt.sources.checks import Bar, Note, Split, by_part, price_notes, unseen_split
 from fingpt.sources.folder import Folder, look
-from fingpt.sources.grouped import Series, group
+from fingpt.sources.grouped import Place, Series, group
+from fingpt.sources.month import Month
 from fingpt.sources.records import Kind, Record
 from fingpt.sources.schema import TABLES, BadRow, Entry, Table, payload, read_entry
 from fingpt.sources.snapshot import Snapshot
@@ -44,16 +45,42 @@ def read_folder(folder: Folder, *, now: datetime) -> FilesSnapshot:
     """As `open_files`; a row that speaks of what comes after `now` is wrong."""
     reader = _Reader(folder, folder.settings.clock(now))
     series = {table.kind: reader.series(table) for table in TABLES.values()}
-    prices, actions = series[Kind.PRICE], series[Kind.ACTION]
-    if not prices:
+    if not series[Kind.PRICE]:
         raise DataError(f"{folder.path}: its prices have no row; fill the file.")
-    refuse_adjusted(prices, actions, reader.place)
-    rest = {kind: found for kind, found in series.items() if kind not in (Kind.PRICE, Kind.MACRO)}
-    degraded = {
-        **by_part(NAME, price_notes(prices, actions, exchange(folder.settings.calendar))),
-        **by_part(NAME, unpriced_notes(prices, rest)),
-    }
-    return FilesSnapshot(folder, series, degraded, reader.dropped)
+    notes = [*_price_notes(series, folder, reader.place), *_unpriced(series)]
+    return FilesSnapshot(folder, series, by_part(NAME, notes), reader.dropped)
+
+
+def _price_notes(series: dict[Kind, Series], folder: Folder, place: Place) -> Iterator[Note]:
+    """What looks wrong with each symbol's prices; DataError when they are adjusted for a split that is named."""
+    prices, found = series[Kind.PRICE], exchange(folder.settings.calendar)
+    last = max(several[-1].event_time for several in prices.values())
+    for symbol, several in prices.items():
+        bars = [Bar(each.event_time, each.values[0], each.values[3]) for each in several]
+        actions = series[Kind.ACTION].get(symbol, [])
+        splits = [
+            Split(each.event_time, each.values[1]) for each in actions if each.values[0] == "split"
+        ]
+        if unseen := unseen_split(bars, splits):
+            split, before, after = unseen
+            at = next(place(each) for each in actions if each.event_time == split.at)
+            raise DataError(
+                f"{at}: a split of {symbol}, {split.ratio:g} for 1, but the price went from {before.close:g} to "
+                f"{after.open:g} over it. These prices are adjusted already: bring them as they were traded; or the "
+                "split is wrong: correct it."
+            )
+        yield from price_notes(symbol, bars, splits, found, last)
+
+
+def _unpriced(series: dict[Kind, Series]) -> Iterator[Note]:
+    """Symbols that other tables speak of and that have no prices."""
+    for kind in (Kind.NEWS, Kind.FUNDAMENTALS, Kind.SIGNAL, Kind.ACTION):
+        for symbol, several in series[kind].items():
+            if symbol not in series[Kind.PRICE]:
+                why = (
+                    f"there is {kind} and no price: renamed, delisted, or its prices were left out"
+                )
+                yield Note(symbol, Month.of(several[0].event_time.date()), why)
 
 
 class FilesSnapshot(Snapshot):

@@ -286,12 +286,12 @@ def read_entry(table: Table, row: Mapping[str, object], clock: Clock) -> Entry:
             )
         entry.available_at = late.known
     if entry.available_at < entry.event_time:
-        column = next(each.name for each in table.columns if each.convert is cells.instant)
-        raise BadRow(column, f"a moment not before {entry.event_time:%Y-%m-%d %H:%M} UTC")
+        named = next(each.name for each in table.columns if each.convert is cells.instant)
+        raise BadRow(named, f"a moment not before {entry.event_time:%Y-%m-%d %H:%M} UTC")
     if entry.event_time > clock.now and table is not ACTIONS:  # those are announced
-        column = next(each.name for each in table.columns if each.convert in _TIMES)
+        named = next(each.name for each in table.columns if each.convert in _TIMES)
         raise BadRow(
-            column, f"what has happened ({entry.event_time:%Y-%m-%d %H:%M} UTC is still to come)"
+            named, f"what has happened ({entry.event_time:%Y-%m-%d %H:%M} UTC is still to come)"
         )
     return entry
 
