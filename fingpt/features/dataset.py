@@ -46,7 +46,9 @@ _SCHEMA = pa.schema(
 
 
 class Recipe(Frozen):
-    """All that a data set rests on: `code` and `raw` are digests, `answers_sha256` is of a file or a teacher's texts."""
+    """All that a data set rests on: `code` and `raw` are digests, `answers_sha256` is of a file or of a teacher's
+    texts.
+    """
 
     schema_version: int = 1
     code: str
