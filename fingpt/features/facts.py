@@ -23,7 +23,7 @@ from fingpt.features.model import (
 from fingpt.features.news import WeekOfNews, choose_news, headline_of, summary_of
 from fingpt.features.prices import Prices, prices
 from fingpt.features.readings import HISTORY, readings
-from fingpt.features.text import key_name, one_line, price, rounded
+from fingpt.features.text import line_start, one_line, price, rounded
 from fingpt.sources import calendar
 from fingpt.sources.month import months
 from fingpt.sources.records import Kind, Record
@@ -191,7 +191,7 @@ def _company(seen: _Seen) -> Company | None:
 
     def text(name: str) -> str:
         value = newest.payload.get(name)
-        return one_line(value, 80) if isinstance(value, str) else ""
+        return line_start(value) if isinstance(value, str) else ""
 
     return Company(
         name=text("name") or seen.symbol,
@@ -221,7 +221,7 @@ def _fundamentals(seen: _Seen) -> Fundamentals | None:
         stated = record.payload["metrics"]
         for name, value in stated.items() if isinstance(stated, dict) else ():
             if isinstance(value, int | float) and not isinstance(value, bool):
-                metrics[key_name(name)] = rounded(float(value))
+                metrics[line_start(name) or "unnamed"] = rounded(float(value))
     seen.use(of_period)
     shown = sorted(metrics)[:MAX_FIGURES]
     return Fundamentals(
@@ -236,7 +236,7 @@ def _macro(seen: _Seen) -> tuple[Figure, ...]:
     """The newest value of the newest period of each series, as it was then: later revisions are not known yet."""
     newest: dict[str, Record] = {}
     for record in seen.all(Kind.MACRO, since=seen.as_of - _MACRO_DAYS):
-        name = key_name(str(record.payload.get("series")))
+        name = line_start(str(record.payload.get("series"))) or "unnamed"
         there = newest.get(name)
         if there is None or _age(there) <= _age(record):
             newest[name] = record
@@ -246,7 +246,7 @@ def _macro(seen: _Seen) -> tuple[Figure, ...]:
 def _signals(seen: _Seen) -> tuple[Figure, ...]:
     newest: dict[str, Record] = {}
     for record in seen.all(Kind.SIGNAL, since=seen.as_of - _SIGNAL_DAYS):
-        name = key_name(str(record.payload.get("name")))
+        name = line_start(str(record.payload.get("name"))) or "unnamed"
         there = newest.get(name)
         if there is None or _age(there) <= _age(record):
             newest[name] = record

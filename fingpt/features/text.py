@@ -6,7 +6,10 @@ them, whatever it says. Tags of chat templates stay text: they become plain toke
 
 from __future__ import annotations
 
+import re
 from math import floor, log10
+
+_OURS = re.compile(r"From \d|Based on all|Some recent basic", re.IGNORECASE)
 
 MAX_HEADLINE, MAX_SUMMARY, MAX_NAME = 300, 1000, 80
 
@@ -23,10 +26,10 @@ def one_line(text: str, limit: int) -> str:
     return f"{cut[: cut.rfind(' ')] if ' ' in cut[limit // 2 :] else cut}…"
 
 
-def key_name(text: str) -> str:
-    """The name of a figure, as it stands before a colon: no colon in it, and no bracket that a tag has."""
-    line = one_line(text, MAX_NAME).translate(str.maketrans("[]:", "() "))
-    return " ".join(line.split()) or "unnamed"
+def line_start(text: str) -> str:
+    """A foreign name that may begin a line: no bracket and no colon of a tag, and no beginning of a line of ours."""
+    line = " ".join(one_line(text, MAX_NAME).translate(str.maketrans("[]:", "() ")).split())
+    return f"· {line}" if _OURS.match(line) else line
 
 
 def rounded(value: float, digits: int = 5) -> float:

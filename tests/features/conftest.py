@@ -102,3 +102,8 @@ def invented() -> list[Record]:
 @pytest.fixture(scope="session")
 def market(invented) -> MemorySnapshot:
     return MemorySnapshot(invented)
+
+
+@pytest.fixture(scope="session")
+def flat_records() -> list[Record]:
+    return World().flat("AAA", date(2025, 5, 1), date(2025, 5, 16)).records
