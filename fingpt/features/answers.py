@@ -21,12 +21,12 @@ from fingpt.rows.readers import read_file
 
 MAX_CHARACTERS = 20_000
 
-_PARTS = re.compile(
-    r"\s*\[Positive Developments\]:?\s*\n(?P<pros>.*?\S.*?)\n\s*\[Potential Concerns\]:?\s*\n(?P<cons>.*?\S.*?)\n"
-    r"\s*\[Prediction (?:&|and) Analysis\]:?\s*\n\s*Prediction:[ \t]*(?P<label>[^\n]*)\n"
-    r"\s*Analysis:[ \t]*(?P<analysis>\S.*)",
-    re.DOTALL | re.IGNORECASE,
+_HEADERS = tuple(
+    re.compile(rf"\s*\[{name}\]:?\s*", re.IGNORECASE)
+    for name in ("Positive Developments", "Potential Concerns", "Prediction (?:&|and) Analysis")
 )
+_STATED = re.compile(r"\s*Prediction:([^\n]*)", re.IGNORECASE)
+_ANALYSIS = re.compile(r"\s*Analysis:", re.IGNORECASE)
 _COLUMNS = ("symbol", "as_of", "answer")
 
 
@@ -36,19 +36,38 @@ def fitted(answer: str, label: str) -> str:
         raise Rejected("empty")
     if len(answer) > MAX_CHARACTERS:
         raise Rejected("too long")
-    match = _PARTS.fullmatch(answer.replace("\r\n", "\n").strip())
-    if match is None:
-        raise Rejected("not in three parts")
+    pros, cons, stated, analysis = _parts(answer)
     try:
-        stated = parse_label(match["label"].strip(" *_.\t"))
+        direction = parse_label(stated.strip(" *_.\t")).direction
     except DataError:
         raise Rejected("no label") from None
-    if stated.direction != parse_label(label).direction:
+    if direction != parse_label(label).direction:
         raise Rejected("contradicts the outcome")
     return (
-        f"[Positive Developments]:\n{match['pros'].strip()}\n\n[Potential Concerns]:\n{match['cons'].strip()}\n\n"
-        f"{PREDICTION_HEADER} {label.capitalize()}\nAnalysis: {match['analysis'].strip()}"
+        f"[Positive Developments]:\n{pros}\n\n[Potential Concerns]:\n{cons}\n\n"
+        f"{PREDICTION_HEADER} {label.capitalize()}\nAnalysis: {analysis}"
     )
+
+
+def _parts(answer: str) -> tuple[str, str, str, str]:
+    """Developments, concerns, what the prediction line states, analysis; Rejected unless each stands in its place."""
+    lines = answer.replace("\r\n", "\n").strip().split("\n")
+    places = [
+        place for header in _HEADERS for place, line in enumerate(lines) if header.fullmatch(line)
+    ]
+    if len(places) != len(_HEADERS) or places != sorted(places) or places[0] != 0:
+        raise Rejected("not in three parts")
+    _, second, third = places
+    pros, cons = "\n".join(lines[1:second]), "\n".join(lines[second + 1 : third])
+    told = [line for line in lines[third + 1 :] if line.strip()]
+    stated = _STATED.fullmatch(told[0]) if told else None
+    if stated is None or len(told) < 2 or not _ANALYSIS.match(told[1]):
+        raise Rejected("not in three parts")
+    rest = "\n".join(lines[lines.index(told[1], third) :])
+    analysis = _ANALYSIS.sub("", rest, count=1).strip()
+    if not (pros.strip() and cons.strip() and analysis):
+        raise Rejected("not in three parts")
+    return pros.strip(), cons.strip(), stated[1], analysis
 
 
 @dataclass(frozen=True)
