@@ -12,15 +12,13 @@ import socket
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
     SecretStr,
-    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -29,30 +27,12 @@ from fingpt.leaks import checked_allowances
 from fingpt.models import LINEAR_LAYERS, spec
 from fingpt.overrides import apply_override, forget_allowed_leaks, sentence
 from fingpt.reading import Unreadable, parse_yaml
-from fingpt.record import Frozen, canonical_json, sha256_bytes
+from fingpt.record import Frozen, Section, canonical_json, sha256_bytes
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 ResolvedPrecision = Literal["bf16", "fp16", "fp32"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
-
-
-class Section(Frozen):
-    """A part of the configuration. `LATER` names settings that came after the first release: at their default they are
-    neither written nor hashed, so that a run from before them keeps its identity.
-    """
-
-    LATER: ClassVar[frozenset[str]] = frozenset()
-
-    @model_serializer(mode="wrap")
-    def _without_later_defaults(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        plain: dict[str, Any] = fields(self)
-        for name in self.LATER:
-            if getattr(self, name) == type(self).model_fields[name].get_default(
-                call_default_factory=True
-            ):
-                del plain[name]
-        return plain
 
 
 class PrepConfig(Section):
@@ -282,6 +262,21 @@ def certificate_variables() -> dict[str, Path]:
     """The files of certificate authorities that libraries are told to trust, by the variable that names each."""
     names = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
     return {name: Path(_variable(name)).expanduser() for name in names if _variable(name)}
+
+
+def source_key(source: str) -> SecretStr | None:
+    """The key of a source of data: FINGPT_<SOURCE>_KEY, or what the file that FINGPT_<SOURCE>_KEY_FILE names holds.
+
+    None where neither is set; MissingInputError for a file that cannot be read or is empty.
+    """
+    variable = f"FINGPT_{source.upper()}_KEY"
+    path = _variable(f"{variable}_FILE")
+    key = _variable(variable) or _content(path)
+    if path and not key:
+        raise MissingInputError(
+            f"{variable}_FILE names {path}, which is empty or cannot be read; name the file that holds the key."
+        )
+    return SecretStr(key) if key else None
 
 
 def store_uri(text: str) -> str:

@@ -30,7 +30,7 @@ from rich.text import Text
 from fingpt import streams
 
 _LOGGER = logging.getLogger("fingpt")
-_QUIET = ("botocore", "boto3", "urllib3", "s3transfer", "httpx", "filelock")
+_QUIET = ("botocore", "boto3", "urllib3", "s3transfer", "httpx", "httpx2", "filelock")
 _HEARTBEAT_SECONDS = 30.0
 _HEARTBEAT_SHARE = 0.1
 

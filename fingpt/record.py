@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 _CHUNK_BYTES = 1 << 20
 
@@ -17,6 +17,24 @@ class Frozen(BaseModel):
     """Base of all stored records: immutable, unknown keys refused, NaN and Inf refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Section(Frozen):
+    """A part of the configuration. `LATER` names settings that came after the first release: at their default they are
+    neither written nor hashed, so that a run from before them keeps its identity.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = fields(self)
+        for name in self.LATER:
+            if getattr(self, name) == type(self).model_fields[name].get_default(
+                call_default_factory=True
+            ):
+                del plain[name]
+        return plain
 
 
 class FileRef(Frozen):

@@ -79,7 +79,7 @@ def build(
     if selection.allow_missing:
         features = features.model_copy(update={"allow_degraded": True})
     snapshot = opened(store, selection, features, symbols, span)
-    answer, answers_sha256 = answers(features)
+    answer, answers_sha256 = answers(store, features)
     recipe = Recipe(
         code=code_digest(ROOT),
         raw=snapshot.digest,
@@ -119,7 +119,7 @@ def opened(
     return snapshot
 
 
-def answers(features: FeatureConfig) -> tuple[Answer, str]:
+def answers(store: ObjectStore, features: FeatureConfig) -> tuple[Answer, str]:
     """Who answers, and the hash of a file of answers (empty for others)."""
     from fingpt.config import local_path
     from fingpt.features.answers import import_answers
@@ -130,6 +130,11 @@ def answers(features: FeatureConfig) -> tuple[Answer, str]:
     if chosen.mode == "import":
         path = local_path(chosen.file)
         return import_answers(path), sha256_file(path)
+    if chosen.mode == "teacher":
+        from fingpt.config import source_key
+        from fingpt.features.teacher import Teacher
+
+        return Teacher(store, chosen, source_key("teacher")), ""
     return rationale, ""
 
 

@@ -8,6 +8,7 @@ outcome.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, timedelta
 
@@ -90,36 +91,60 @@ def week_rows(
     end = calendar.horizon_end(as_of, config.horizon_days, config.calendar)
     universe = [config.benchmark] if config.benchmark else symbols
     became = outcomes(snapshot, symbols, as_of, end, universe)
+    threads = config.answers.parallel if config.answers.mode == "teacher" else 1
+    known = [_known(snapshot, symbol, as_of, config, became[symbol]) for symbol in symbols]
+    with ThreadPoolExecutor(threads) as pool:
+        asked = [
+            None
+            if isinstance(one, Left)
+            else pool.submit(answer, one, label_in(became[one.symbol]))
+            for one in known
+        ]
+        for one, said in zip(known, asked, strict=True):
+            if isinstance(one, Left):
+                yield one
+            elif said is not None:
+                yield _row(one, became[one.symbol], config, said)
+
+
+def _known(
+    snapshot: Snapshot, symbol: str, as_of: datetime, config: FeatureConfig, outcome: Outcome
+) -> Facts | Left:
+    """The facts of a row that has an outcome, or why there is no row."""
     day = calendar.session_of(as_of, config.calendar)
-    for symbol in symbols:
-        try:
-            known = facts(snapshot, symbol, as_of, config)
-            yield _row(known, became[symbol], config, answer)
-        except NoFacts as lack:
-            yield Left(symbol, day, lack.reason, str(lack))
-        except Rejected as refusal:
-            yield Left(symbol, day, f"answer: {refusal}", f"the answer was rejected ({refusal})")
-        except _NoOutcome as lack:
-            yield Left(symbol, day, f"outcome: {lack}", f"the price at the end is {lack}")
-
-
-class _NoOutcome(Exception):
-    """Carries the status of an outcome that has no return; never leaves this module."""
-
-
-def _row(known: Facts, outcome: Outcome, config: FeatureConfig, answer: Answer) -> Row:
-    if outcome.label is None or outcome.realised_return is None:
-        raise _NoOutcome(outcome.status)
+    try:
+        known = facts(snapshot, symbol, as_of, config)
+    except NoFacts as lack:
+        return Left(symbol, day, lack.reason, str(lack))
+    if outcome.status != "ok":
+        detail = f"the price at the end is {outcome.status}"
+        return Left(symbol, day, f"outcome: {outcome.status}", detail)
     if known.available_at_max > known.as_of:
         raise DataError(
             f"A prompt of {known.symbol} for {known.day} rests on something that was known at "
             f"{known.available_at_max} only; this is a fault of the features, please report it."
         )
+    return known
+
+
+def label_in(outcome: Outcome) -> str:
+    """The label of an outcome that has one."""
+    assert outcome.label is not None
+    return outcome.label
+
+
+def _row(known: Facts, outcome: Outcome, config: FeatureConfig, said: Future[str]) -> Row | Left:
+    try:
+        answer = said.result()
+    except Rejected as refusal:
+        detail = f"the answer was rejected ({refusal})"
+        return Left(known.symbol, known.day, f"answer: {refusal}", detail)
+    assert outcome.realised_return is not None
     row = Row(
         prompt=prompt(known),
-        answer=answer(known, outcome.label),
+        answer=answer,
         period=known.period,
-        label=outcome.label,
+        label=label_in(outcome),
         symbol=known.symbol,
         as_of=known.as_of.isoformat(),
         horizon_days=config.horizon_days,
