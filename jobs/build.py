@@ -107,11 +107,12 @@ def opened(
     """The snapshot that rows are built on; DataError naming symbols that have no prices."""
     from fingpt.features.facts import kinds_of
     from fingpt.sources.fetching import Wanted
+    from fingpt.sources.live.catalogue import LIVE
     from fingpt.sources.opening import Opener
 
     everybody = tuple(sorted({*symbols, *([features.benchmark] if features.benchmark else [])}))
     wanted = Wanted(kinds_of(features), everybody, span[0] - _LOOK_BACK, span[1])
-    snapshot = Opener(store, {}).open(selection, wanted)
+    snapshot = Opener(store, LIVE).open(selection, wanted)
     if lacking := sorted(set(everybody) - set(snapshot.symbols())):
         raise DataError(
             f"There are no prices of {', '.join(lacking[:10])}; known are {', '.join(snapshot.symbols()[:30])}."

@@ -19,6 +19,7 @@ _CACHES = {
     "HF_MODULES_CACHE": "hf-modules",
     "XDG_CACHE_HOME": "cache",
     "XDG_CONFIG_HOME": "config",
+    "EDGAR_LOCAL_DATA_DIR": "edgar",
     "FINGPT_CACHE": "fingpt",
     "TRITON_CACHE_DIR": "triton",
 }

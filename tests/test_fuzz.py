@@ -66,6 +66,7 @@ from fingpt.weights.adapter import CONFIG as ADAPTER_CONFIG
 from fingpt.weights.adapter import check_base, read_lora
 from fingpt.weights.contents import check_folder
 from tests.cluster.sites import full_site_data
+from tests.sources.live.bodies import BODIES
 
 INPUTS = int(os.environ.get("FINGPT_FUZZ", "2000"))
 
@@ -399,6 +400,7 @@ ANSWERS = parquet({"symbol": ["AAPL"], "period": [ROW["period"]], "prediction": 
 
 # Name → a sound input, how its JSON is written back after a change (None: it is no JSON), and what reads it.
 READERS: dict[str, tuple[bytes, Callable[[Any], bytes] | None, Reader]] = {
+    **BODIES,
     "data set": (encode(DATASET), plain, manifest_reader(DatasetManifest)),
     "data set, sealed": (encode(DATASET), sealed, manifest_reader(DatasetManifest)),
     "base, sealed": (encode(BASE), sealed, manifest_reader(BaseManifest)),

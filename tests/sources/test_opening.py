@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
+from fingpt.sources.fetching import Wanted
+from fingpt.sources.files import open_files
+from fingpt.sources.opening import Opener
+from fingpt.sources.records import Kind
+from fingpt.sources.selection import Selection, parse_selection
+from fingpt.storage import ObjectStore, open_store
+from tests.sources.invented import Invented
+
+Write = Callable[..., Path]
+LATER = datetime(2026, 1, 1, tzinfo=UTC)
+WANTED = Wanted(frozenset(Kind), ("AAPL",), date(2025, 1, 1), date(2025, 1, 31))
+
+
+@pytest.fixture
+def source() -> Invented:
+    return Invented(frozenset({Kind.NEWS, Kind.PRICE}))
+
+
+@pytest.fixture
+def opener(store: ObjectStore, source: Invented) -> Opener:
+    return Opener(store, {"invented": lambda _: source})
+
+
+def choose(**sources: object) -> Selection:
+    return parse_selection({"sources": sources}, "SOURCES")
+
+
+def test_a_folder_alone_opens_as_open_files_does_and_is_in_the_bucket_afterwards(
+    opener: Opener, write: Write, tmp_path: Path
+) -> None:
+    folder = write()
+    snapshot = opener.open(choose(files={"folder": str(folder)}), WANTED)
+    assert snapshot.digest == open_files(str(folder)).digest
+    shutil.rmtree(folder)
+    again = opener.open_frozen(snapshot.digest, tmp_path / "scratch")
+    found = [one.payload for one in again.records(Kind.PRICE, "AAPL", before=LATER)]
+    assert found == [one.payload for one in snapshot.records(Kind.PRICE, "AAPL", before=LATER)]
+    assert len(found) == 3
+
+
+def test_files_and_a_fetched_source_are_one_snapshot_that_opens_again_offline(
+    opener: Opener, source: Invented, write: Write, tmp_path: Path
+) -> None:
+    selection = choose(files={"folder": str(write()), "kinds": ["price"]}, invented={})
+    snapshot = opener.open(selection, WANTED)
+    assert source.asked == [(Kind.NEWS, "AAPL", "2025-01")]
+    assert opener.open(selection, WANTED).digest == snapshot.digest
+    source.asked.clear()
+    again = opener.open_frozen(snapshot.digest, tmp_path / "scratch")
+    for kind, count in ((Kind.NEWS, 20), (Kind.PRICE, 3)):
+        before = snapshot.records(kind, "AAPL", before=LATER)
+        assert len(before) == count
+        after = again.records(kind, "AAPL", before=LATER)
+        assert [one.sha256 for one in after] == [one.sha256 for one in before]
+    assert source.asked == []
+
+
+def test_a_failed_part_ends_it_unless_it_may_be_missing(
+    opener: Opener, source: Invented, write: Write, tmp_path: Path
+) -> None:
+    source.faults[Kind.NEWS, "AAPL", "2025-01"] = DataError("It was empty.")
+    selection = choose(files={"folder": str(write()), "kinds": ["price"]}, invented={})
+    with pytest.raises(DataError, match="did not deliver news of AAPL for 2025-01: It was empty"):
+        opener.open(selection, WANTED)
+    allowed = selection.model_copy(update={"allow_missing": (Kind.NEWS,)})
+    snapshot = opener.open(allowed, WANTED)
+    assert snapshot.degraded == {"invented/AAPL/2025-01": "news: It was empty."}
+    again = opener.open_frozen(snapshot.digest, tmp_path / "scratch")
+    assert again.degraded == snapshot.degraded
+
+
+def test_exactly_one_source_gives_prices(opener: Opener, write: Write) -> None:
+    files = {"folder": str(write()), "kinds": ["price", "news"]}
+    with pytest.raises(ConfigError, match="2 sources give prices"):
+        opener.open(choose(files=files, invented={"kinds": ["price"]}), WANTED)
+    with pytest.raises(ConfigError, match="No source gives prices"):
+        opener.open(choose(invented={"kinds": ["news"]}), WANTED)
+
+
+def test_a_source_that_is_not_there_is_answered_with_the_nearest(opener: Opener) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'invented'"):
+        opener.open(choose(invnted={}), WANTED)
+
+
+def test_a_snapshot_that_is_not_frozen_or_was_changed_is_refused(
+    opener: Opener, store: ObjectStore, write: Write, tmp_path: Path
+) -> None:
+    with pytest.raises(MissingInputError, match="build again"):
+        opener.open_frozen("0" * 64, tmp_path / "a")
+    digest = opener.open(choose(files={"folder": str(write())}), WANTED).digest
+    other = opener.open(
+        choose(
+            files={"folder": str(write(README_md="", news_csv="symbol,published_at,headline\n"))}
+        ),
+        WANTED,
+    ).digest
+    folder = Path(urlsplit(store.uri).path) / "sources" / "snapshots"
+    shutil.copy(folder / f"{other}.json", folder / f"{digest}.json")
+    with pytest.raises(StorageError, match="does not name what its digest says"):
+        opener.open_frozen(digest, tmp_path / "b")
+
+
+def test_equal_sources_have_equal_digests_in_every_bucket(
+    opener: Opener, source: Invented, write: Write, tmp_path: Path
+) -> None:
+    selection = choose(files={"folder": str(write()), "kinds": ["price"]}, invented={})
+    other = Opener(open_store((tmp_path / "other").as_uri()), opener.available, source.clock)
+    here = Opener(opener.store, opener.available, source.clock)
+    assert here.open(selection, WANTED).digest == other.open(selection, WANTED).digest

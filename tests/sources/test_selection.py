@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fingpt.errors import ConfigError, MissingInputError
+from fingpt.sources.records import Kind
+from fingpt.sources.selection import load_selection, parse_selection
+
+
+def load(tmp_path: Path, text: str, data: str = ""):
+    path = tmp_path / "sources.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_selection(str(path), data)
+
+
+def test_without_a_file_all_comes_from_the_folder_of_data() -> None:
+    selection = load_selection("", "mydata")
+    assert selection.sources["files"].folder == "mydata"
+    assert selection.kinds_of("files", frozenset(Kind)) == frozenset(Kind)
+    assert selection.allow_missing == ()
+
+
+def test_a_file_names_sources_kinds_and_what_may_be_missing(tmp_path: Path) -> None:
+    text = """
+sources:
+  files: {kinds: [price, action]}
+  edgar: {kinds: [fundamentals], settings: {contact: me@example.com}}
+  other: {}
+allow_missing: [news]
+features: {news: false}
+"""
+    selection = load(tmp_path, text, data="mydata")
+    assert selection.sources["files"].folder == "mydata"
+    assert selection.sources["edgar"].settings == {"contact": "me@example.com"}
+    assert selection.allow_missing == (Kind.NEWS,)
+    assert selection.features == {"news": False}
+    able = frozenset({Kind.NEWS, Kind.PRICE, Kind.FUNDAMENTALS})
+    assert selection.kinds_of("other", able) == {Kind.NEWS}
+
+
+def test_a_file_that_says_nothing_of_sources_takes_the_folder_of_data(tmp_path: Path) -> None:
+    selection = load(tmp_path, "features: {weeks: 4}\n", data="mydata")
+    assert list(selection.sources) == ["files"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sorces: {}", "did you mean 'sources'"),
+        ("sources: {edgar: {kinds: [filings]}}", "sources.edgar.kinds.0"),
+        ("sources: {edgar: {key: abc}}", "sources.edgar.key"),
+        ("sources: {edgar: {folder: x}}", "only files has a folder"),
+        ("sources: {files: {settings: {a: 1}}}", "folder.yaml"),
+        ("sources: {files: {}}", "sources.files.folder, or DATA"),
+        ("sources: {}", "names no source"),
+        ("sources: [files]", "sources: "),
+        ("allow_missing: [prices]", "allow_missing.0"),
+        ("- a", "must hold settings"),
+        ("a: [", "is not plain YAML"),
+    ],
+)
+def test_a_wrong_file_is_answered_in_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    data = "mydata" if "files: {settings" in text or "allow" in text else ""
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text, data)
+    assert said in str(caught.value)
+    assert str(caught.value).startswith(f"SOURCES={tmp_path}")
+
+
+def test_no_source_and_no_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="DATA=folder"):
+        load_selection("", " ")
+    with pytest.raises(MissingInputError, match="is no file"):
+        load_selection(str(tmp_path / "none.yaml"), "")
+
+
+def test_a_source_is_not_asked_for_what_it_has_not() -> None:
+    selection = parse_selection({"sources": {"edgar": {"kinds": ["price"]}}}, "here")
+    with pytest.raises(ConfigError, match="edgar has no price; it has fundamentals"):
+        selection.kinds_of("edgar", frozenset({Kind.FUNDAMENTALS}))
