@@ -51,31 +51,28 @@ def prices(
     at `known` or before. Of several records of one session the last that was available counts.
     """
     before = (known or at) + MOMENT
-    found = [
-        record
-        for record in snapshot.records(Kind.PRICE, symbol, before=before, since=since)
-        if record.event_time <= at and _close(record) is not None
-    ]
+    closes: dict[datetime, float] = {}
+    records = []
+    for record in snapshot.records(Kind.PRICE, symbol, before=before, since=since):
+        close = _close(record)
+        if close is not None and record.event_time <= at:
+            closes[record.event_time] = close
+            records.append(record)
     actions = [
         record
         for record in snapshot.records(Kind.ACTION, symbol, before=before, since=since)
         if record.event_time <= at
     ]
     splits = _amounts(actions, "split", "ratio")
-    by_moment = {record.event_time: record for record in found}
-    moments = tuple(by_moment)
     return Prices(
         at=at,
-        moments=moments,
-        closes=tuple(
-            _in_shares_of(at, moment, _close(record) or 0.0, splits)
-            for moment, record in by_moment.items()
-        ),
+        moments=tuple(closes),
+        closes=tuple(_in_shares_of(at, moment, close, splits) for moment, close in closes.items()),
         dividends=tuple(
             (moment, _in_shares_of(at, moment, amount, splits))
             for moment, amount in _amounts(actions, "dividend", "amount")
         ),
-        records=(*found, *actions),
+        records=(*records, *actions),
     )
 
 
