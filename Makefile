@@ -136,7 +136,7 @@ lock: setup ## solve pyproject.toml anew into requirements/*.txt, with hashes
 
 ## Data and models
 
-.PHONY: sample tiny mirror
+.PHONY: sample tiny mirror build
 sample: setup ## write the shipped sample, and the rows without a signal, anew from their seeds
 	@$(PY) -m fingpt.synthetic.rows
 tiny: setup ## make the base weights of a tiny MODEL and keep them in the store
@@ -144,6 +144,9 @@ tiny: setup ## make the base weights of a tiny MODEL and keep them in the store
 mirror: export FINGPT_ARG_MODEL := $(if $(model_is_named),$(MODEL))
 mirror: setup ## copy MODEL's base weights and its rows, or DATA=hub:… alone, from the hub into the store, once
 	@$(PY) -m jobs.submit mirror $(mode)
+
+build: setup ## make rows of SYMBOLS from FROM to TO out of DATA, a folder of prices and news, or of SOURCES
+	@$(PY) -m jobs.build
 
 ## Runs (MODEL= DATA= LIMIT= SEEDS= SET= STORE=)
 

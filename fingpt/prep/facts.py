@@ -13,8 +13,9 @@ from datetime import date
 from fingpt.prompts.examples import Example
 
 _WEEK = re.compile(
-    r"^From (\d{4}-\d\d-\d\d) to (\d{4}-\d\d-\d\d), ([^\n]{1,60}?)'s stock price (increased|decreased) "
-    r"from (\d{1,9}(?:\.\d{1,9})?) to (\d{1,9}(?:\.\d{1,9})?)\.",
+    r"^From (\d{4}-\d\d-\d\d) to (\d{4}-\d\d-\d\d), ([^\n]{1,60}?)'s (?:stock|fund|cryptocurrency) price "
+    r"(increased|decreased) from (\d{1,9}(?:\.\d{1,9})?) to (\d{1,9}(?:\.\d{1,9})?)\."
+    r"(?: A dividend of (\d{1,9}(?:\.\d{1,9})?) per share)?",
     re.MULTILINE,
 )
 _COMPANY = re.compile(
@@ -30,12 +31,13 @@ _ASSET = re.compile(r"prediction of the \S{1,30} (\S{1,30}) price movement")
 
 @dataclass(frozen=True, slots=True)
 class PastWeek:
-    """One week head: its dates and the prices it went between."""
+    """One week head: its dates, the prices it went between, and the dividend per share that it names."""
 
     start: date
     end: date
     price_start: float
     price_end: float
+    dividend: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def _past_week(match: re.Match[str]) -> PastWeek | None:
     start, end = _date(match[1]), _date(match[2])
     if start is None or end is None:
         return None
-    return PastWeek(start, end, float(match[5]), float(match[6]))
+    return PastWeek(start, end, float(match[5]), float(match[6]), float(match[7] or 0))
 
 
 def _date(text: str) -> date | None:

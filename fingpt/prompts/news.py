@@ -1,7 +1,8 @@
 """The news items inside a user text: how many there are, and the text without its oldest ones.
 
-Knows the published form only: week heads `From D1 to D2, SYM's stock price …`, items of `[Headline]: …` and
-`[Summary]: …`, weeks in order of time, then financials and the closing instruction. Does not count tokens.
+Knows the published form, and that of built rows: week heads `From D1 to D2, SYM's stock price …`, items of
+`[Headline]: …` and `[Summary]: …`, weeks in order of time, then figures and the closing instruction. Does not count
+tokens.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import re
 
 NO_NEWS = "No relative news reported."
 
-_HEAD = re.compile(r"^From \d{4}-\d{2}-\d{2} to \d{4}-\d{2}-\d{2}, .*stock price .*$", re.MULTILINE)
+_HEAD = re.compile(
+    r"^From \d{4}-\d{2}-\d{2} to \d{4}-\d{2}-\d{2}, .*(?:stock|fund|cryptocurrency) price .*$",
+    re.MULTILINE,
+)
 _MOVE = re.compile(
-    r"^From (?P<start>\d{4}-\d\d-\d\d) to (?P<end>\d{4}-\d\d-\d\d), (?P<symbol>[^\n]{1,60}?)'s stock price \w{1,20} "
-    r"from (?P<before>\d{1,9}(?:\.\d{1,9})?) to (?P<after>\d{1,9}(?:\.\d{1,9})?)\.",
+    r"^From (?P<start>\d{4}-\d\d-\d\d) to (?P<end>\d{4}-\d\d-\d\d), (?P<symbol>[^\n]{1,60}?)'s "
+    r"(?:stock|fund|cryptocurrency) price \w{1,20} from (?P<before>\d{1,9}(?:\.\d{1,9})?) to "
+    r"(?P<after>\d{1,9}(?:\.\d{1,9})?)\.(?: A dividend of (?P<paid>\d{1,9}(?:\.\d{1,9})?) per share)?",
     re.ASCII | re.MULTILINE,
 )
 _ITEM = re.compile(r"^\[Headline\]:", re.MULTILINE)
 _AFTER_NEWS = re.compile(
     r"^(?:\[Market Sentiment Signals\]|Some recent basic financials of |\[Basic Financials\]"
-    r"|Based on all the information before )",
+    r"|\[Technical Indicators\]|\[Macro Figures\]|Based on all the information before )",
     re.MULTILINE,
 )
 
@@ -63,10 +68,12 @@ def drop_oldest_news(user: str, count: int) -> str:
 
 
 def stated_moves(user: str) -> dict[tuple[str, str], float]:
-    """The price move in percent of every past week that the text states, by (symbol, `YYYY-MM-DD to YYYY-MM-DD`)."""
+    """The move in percent of every past week that the text states, a stated dividend included, by (symbol,
+    `YYYY-MM-DD to YYYY-MM-DD`).
+    """
     return {
         (match["symbol"], f"{match['start']} to {match['end']}"): 100
-        * (float(match["after"]) / float(match["before"]) - 1)
+        * ((float(match["after"]) + float(match["paid"] or 0)) / float(match["before"]) - 1)
         for match in _MOVE.finditer(user)
         if float(match["before"]) > 0
     }

@@ -22,7 +22,8 @@ from fingpt.report.measures import relative_direction
 from fingpt.report.stats import Estimate, WeekBootstrap, per_row
 
 _HEAD = re.compile(
-    r"^From \d{4}-\d\d-\d\d to (\d{4}-\d\d-\d\d), .{1,40}?'s stock price \w+ from (\d+(?:\.\d+)?) to (\d+(?:\.\d+)?)\.",
+    r"^From \d{4}-\d\d-\d\d to (\d{4}-\d\d-\d\d), .{1,40}?'s (?:stock|fund|cryptocurrency) price \w+ "
+    r"from (\d+(?:\.\d+)?) to (\d+(?:\.\d+)?)\.",
     re.MULTILINE,
 )
 _OPEN_BIN = 6

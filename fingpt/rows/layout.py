@@ -48,8 +48,9 @@ _NO_DATA = tuple(
     ".py .ipynb .sh .bat .ps1 .r .jl .sql .md .rst .html .pdf .png .svg .log .out .err .yaml .yml .toml .cfg .ini "
     ".lock .md5 .sha1 .sha256 .sha512 .sig .asc .dvc".split()
 )
-# What tools write beside the rows.
+# What tools write beside the rows, `make build` among them.
 _BESIDE = {
+    "manifest.json",
     "dataset_dict.json",
     "dataset_info.json",
     "dataset_infos.json",

@@ -63,10 +63,10 @@ def overlapping_weeks(cases: Cases) -> Iterator[Finding]:
 
 def _same_way(case: Case, week: PastWeek) -> bool:
     """Whether the two prices go the way that the label says."""
-    return (week.price_end >= week.price_start) == (case.example.margin > 0)
+    return (week.price_end + week.dividend >= week.price_start) == (case.example.margin > 0)
 
 
 def _labels(week: PastWeek, slack: float) -> set[str | None]:
-    """Labels that the two prices can stand for when each is off by up to `slack`."""
-    shifts = (-slack, 0.0, slack)
-    return {label_of(week.price_start + a, week.price_end + b) for a in shifts for b in shifts}
+    """Labels that the two prices, and the dividend, can stand for when each price is off by up to `slack`."""
+    shifts, end = (-slack, 0.0, slack), week.price_end + week.dividend
+    return {label_of(week.price_start + a, end + b) for a in shifts for b in shifts}
