@@ -1,4 +1,4 @@
-"""What is kept of a forecast: the request (questions of one close) and, for each run and symbol, one create-only record.
+"""What is kept of a forecast: the request (questions of one close) and a create-only record for each run and symbol.
 
 A request belongs to no run and holds nothing that depends on when it was made, so the same data give the same bytes and
 the same key. A record is written once and never again; who asks twice gets the first.
