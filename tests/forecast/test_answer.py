@@ -145,12 +145,12 @@ def test_the_question_is_asked_with_the_system_text_of_the_run_s_rows(
     assert seen == [("You forecast.", request.questions[0].text)]
 
 
-def test_a_run_without_a_finished_evaluation_does_not_forecast(world, request_of, site):
-    run = world.run()
-    with pytest.raises(
-        MissingInputError, match="has not finished eval.*make run MODEL=tiny-llama31"
-    ):
-        answer(world.store, run, request_of("AAPL"), site)
+def test_a_run_without_a_finished_evaluation_does_not_forecast(
+    world, evaluated, request_of, site, tmp_path
+):
+    (tmp_path / "store" / complete_key(evaluated.id, Stage.EVAL)).unlink()
+    with pytest.raises(MissingInputError, match=r"has not finished eval.*make run MODEL=tiny"):
+        answer(world.store, evaluated, request_of("AAPL"), site)
 
 
 def test_an_adapter_that_was_changed_after_its_evaluation_is_refused(

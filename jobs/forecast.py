@@ -1,0 +1,154 @@
+"""Forecast symbols with a finished run: `python -m jobs.forecast --run ID --symbol AAPL --date 2026-11-20 --data FOLDER`.
+
+The request is made here, from what was known at that close; it is answered here (`--mode local`, or a store in a
+folder), or by a Job, which runs this program with `--answer KEY --run URI --sha256 HASH`. The chart's weekly job calls
+`--week request`, where the data sources are, and then `--week answer`, which starts the Jobs.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from fingpt import log
+from fingpt.config import Environment, read_environment, split_words
+from fingpt.errors import ConfigError, FingptError
+from fingpt.runs.backend import Mode
+from fingpt.runs.stage import guarded, interrupt_on_signals, load_run, locate
+from fingpt.storage import ObjectStore, open_store
+
+
+class Week(StrEnum):
+    """The two steps of the weekly forecasts."""
+
+    REQUEST = "request"
+    ANSWER = "answer"
+
+
+def main(
+    run: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id; with --answer its URI")
+    ] = "",
+    runs: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_RUNS", help="run ids, of --week answer")
+    ] = "",
+    symbol: Annotated[str, typer.Option(envvar="FINGPT_ARG_SYMBOL", help="one symbol")] = "",
+    symbols: Annotated[str, typer.Option(envvar="FINGPT_ARG_SYMBOLS", help='"AAPL MSFT"')] = "",
+    watchlist: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_WATCHLIST", help="a file with a symbol a line")
+    ] = "",
+    mode: Annotated[Mode, typer.Option(help="how to carry it out")] = Mode.SUBMIT,
+    answer: Annotated[str, typer.Option(help="in pods: the key of a request")] = "",
+    sha256: Annotated[str, typer.Option(help="in pods: the run's whole hash")] = "",
+    week: Annotated[Week | None, typer.Option(help="a step of the weekly forecasts")] = None,
+) -> None:
+    """Ask a run for the week after a close, keep the record, and print it; the same command prints the same record."""
+    log.setup(stage="forecast")
+    environment = read_environment()
+
+    def action() -> None:
+        if answer:
+            with interrupt_on_signals():
+                _answer(run, sha256, answer, environment)
+            return
+        store = open_store(environment.store)
+        if week is Week.ANSWER:
+            _answer_weeks(store, split_words(runs, "RUNS"), environment)
+            return
+        from fingpt.forecast.request import named_symbols
+
+        named = named_symbols(symbol, symbols, watchlist)
+        if week is Week.REQUEST:
+            _ask_weeks(store, named)
+        else:
+            _forecast(store, run.strip(), named, mode, environment)
+
+    sys.exit(guarded(action, debug=environment.debug))
+
+
+def _forecast(
+    store: ObjectStore, run_id: str, symbols: list[str], mode: Mode, environment: Environment
+) -> None:
+    """What a person asks for: one close, one run."""
+    from fingpt.forecast.desk import open_desk
+    from fingpt.forecast.place import open_place, planned
+    from fingpt.forecast.ready import ready_run
+    from fingpt.forecast.record import find_records, keep_request
+    from fingpt.forecast.told import told
+
+    run = ready_run(store, run_id)
+    desk = open_desk()
+    request = desk.request(symbols, desk.close(datetime.now(UTC)))
+    if mode is Mode.DRY_RUN:
+        typer.echo(planned(run, request, store, environment.namespace), nl=False)
+        return
+    keep_request(store, request)
+    known = set(find_records(store, run.id, request))
+    for record in open_place(store, mode, environment).answer(run, request):
+        for line in told(record):
+            typer.echo(line)
+        again = "made before, nothing was computed" if record.symbol in known else "kept"
+        typer.echo(f"{again}: {store.uri}/{record.key}\n")
+    _require_all(request.refused)
+
+
+def _require_all(refused: dict[str, str]) -> None:
+    """ConfigError after everything else is done, when some symbols could not be asked."""
+    if refused:
+        told = " ".join(f"{symbol}: {why}" for symbol, why in refused.items())
+        raise ConfigError(f"{len(refused)} of the symbols were not forecast. {told}")
+
+
+def _answer(uri: str, sha256: str, key: str, environment: Environment) -> None:
+    """What the pod of a forecast does."""
+    from fingpt.forecast.answer import answer
+    from fingpt.forecast.record import read_request
+
+    store, run_id = locate(uri)
+    run = load_run(store, run_id, sha256)
+    log.setup(stage="forecast", run=run.id)
+    records = answer(store, run, read_request(store, key), environment)
+    log.event("complete", records=len(records))
+
+
+def _ask_weeks(store: ObjectStore, symbols: list[str]) -> None:
+    """Make the requests that this week and missed ones lack."""
+    from fingpt.forecast.desk import open_desk
+    from fingpt.forecast.weeks import ask_weeks
+
+    desk = open_desk()
+    made = ask_weeks(
+        store, desk.exchange, datetime.now(UTC), lambda close: desk.request(symbols, close)
+    )
+    if not made:
+        log.event("every week that is over has its request, nothing to do")
+
+
+def _answer_weeks(store: ObjectStore, runs: list[str], environment: Environment) -> None:
+    """Let every run answer every week; one that fails does not keep the others from it, and is raised at the end."""
+    from fingpt.cluster.follow import unpullable
+    from fingpt.forecast.place import open_place
+    from fingpt.forecast.ready import ready_run
+    from fingpt.forecast.weeks import requests_of_weeks
+
+    if not runs:
+        raise ConfigError('No run is named; give RUNS="id id", or forecast.runs in the chart.')
+    place = open_place(store, Mode.SUBMIT, environment, gives_up=unpullable)
+    faults: list[FingptError] = []
+    for request in requests_of_weeks(store, datetime.now(UTC)):
+        for run_id in runs:
+            try:
+                place.answer(ready_run(store, run_id), request)
+            except FingptError as fault:
+                log.warning(str(fault), run=run_id, close=str(request.as_of.date()))
+                faults.append(fault)
+    if faults:
+        raise faults[0]
+
+
+if __name__ == "__main__":
+    typer.run(main)
