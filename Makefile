@@ -165,7 +165,7 @@ collect: setup ## copy what RUN has reached into OUT, verified (ADAPTER=1: the a
 score: setup ## score another system's ANSWERS on the rows of DATA, into OUT
 	@$(PY) -m jobs.score
 forecast: setup ## forecast SYMBOL (SYMBOLS, WATCHLIST) with RUN for the week after DATE, from DATA; prints and keeps it
-	@$(PY) -m jobs.forecast $(mode)
+	@$(PY) -m jobs.forecast ask $(mode)
 demo: setup ## run both tiny models on the shipped sample and compare them (about five minutes)
 	@for model in $(DEMO_MODELS); do $(PY) -m jobs.submit run --model "$$model" --mode local; done
 	@$(PY) -m jobs.compare

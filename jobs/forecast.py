@@ -1,15 +1,15 @@
-"""Forecast symbols with a finished run: `python -m jobs.forecast --run ID --symbol AAPL --date 2026-11-20 --data FOLDER`.
+"""Forecast with finished runs: `python -m jobs.forecast ask | answer | week-request | week-answer`.
 
-The request is made here, from what was known at that close; it is answered here (`--mode local`, or a store in a
-folder), or by a Job, which runs this program with `--answer KEY --run URI --sha256 HASH`. The chart's weekly job calls
-`--week request`, where the data sources are, and then `--week answer`, which starts the Jobs.
+`ask` is `make forecast`: the request is made here, from what was known at a close, and answered here (`--mode local`, or
+a store in a folder) or by a Job, which runs `answer`. The chart's weekly job calls `week-request`, where the data sources
+are, and then `week-answer`, which starts the Jobs.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -21,56 +21,76 @@ from fingpt.runs.backend import Mode
 from fingpt.runs.stage import guarded, interrupt_on_signals, load_run, locate
 from fingpt.storage import ObjectStore, open_store
 
+app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-class Week(StrEnum):
-    """The two steps of the weekly forecasts."""
+Runs = Annotated[str, typer.Option(envvar="FINGPT_ARG_RUNS", help="run ids")]
+Symbols = Annotated[str, typer.Option(envvar="FINGPT_ARG_SYMBOLS", help='several, "AAPL MSFT"')]
+Watchlist = Annotated[
+    str, typer.Option(envvar="FINGPT_ARG_WATCHLIST", help="a file with a symbol a line")
+]
 
-    REQUEST = "request"
-    ANSWER = "answer"
 
-
-def main(
-    run: Annotated[
-        str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id; with --answer its URI")
-    ] = "",
-    runs: Annotated[
-        str, typer.Option(envvar="FINGPT_ARG_RUNS", help="run ids, of --week answer")
-    ] = "",
+@app.command("ask")
+def ask_command(
+    run: Annotated[str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id")] = "",
     symbol: Annotated[str, typer.Option(envvar="FINGPT_ARG_SYMBOL", help="one symbol")] = "",
-    symbols: Annotated[str, typer.Option(envvar="FINGPT_ARG_SYMBOLS", help='"AAPL MSFT"')] = "",
-    watchlist: Annotated[
-        str, typer.Option(envvar="FINGPT_ARG_WATCHLIST", help="a file with a symbol a line")
-    ] = "",
+    symbols: Symbols = "",
+    watchlist: Watchlist = "",
     mode: Annotated[Mode, typer.Option(help="how to carry it out")] = Mode.SUBMIT,
-    answer: Annotated[str, typer.Option(help="in pods: the key of a request")] = "",
-    sha256: Annotated[str, typer.Option(help="in pods: the run's whole hash")] = "",
-    week: Annotated[Week | None, typer.Option(help="a step of the weekly forecasts")] = None,
 ) -> None:
     """Ask a run for the week after a close, keep the record, and print it; the same command prints the same record."""
-    log.setup(stage="forecast")
-    environment = read_environment()
 
-    def action() -> None:
-        if answer:
-            with interrupt_on_signals():
-                _answer(run, sha256, answer, environment)
-            return
-        store = open_store(environment.store)
-        if week is Week.ANSWER:
-            _answer_weeks(store, split_words(runs, "RUNS"), environment)
-            return
+    def action(store: ObjectStore, environment: Environment) -> None:
         from fingpt.forecast.request import named_symbols
 
         named = named_symbols(symbol, symbols, watchlist)
-        if week is Week.REQUEST:
-            _ask_weeks(store, named)
-        else:
-            _forecast(store, run.strip(), named, mode, environment)
+        _ask(store, run.strip(), named, mode, environment)
 
-    sys.exit(guarded(action, debug=environment.debug))
+    _run(action)
 
 
-def _forecast(
+@app.command("answer")
+def answer_command(
+    request: Annotated[str, typer.Argument(help="its key in the store")],
+    run: Annotated[str, typer.Option(help="<store>/runs/<id>/run.json")],
+    sha256: Annotated[str, typer.Option(help="the run's whole hash")] = "",
+) -> None:
+    """Answer a request that is in the store: what the pod of a forecast does."""
+
+    def action(_: ObjectStore, environment: Environment) -> None:
+        with interrupt_on_signals():
+            _answer(run, sha256, request, environment)
+
+    _run(action)
+
+
+@app.command("week-request")
+def week_request_command(symbols: Symbols = "", watchlist: Watchlist = "") -> None:
+    """Make the request of the week that is over, and of weeks that were missed."""
+
+    def action(store: ObjectStore, _: Environment) -> None:
+        from fingpt.forecast.request import named_symbols
+
+        _request_weeks(store, named_symbols("", symbols, watchlist))
+
+    _run(action)
+
+
+@app.command("week-answer")
+def week_answer_command(runs: Runs = "") -> None:
+    """Let every run answer the requests of the last weeks that it has not answered."""
+    _run(lambda store, site: _answer_weeks(store, split_words(runs, "RUNS"), site))
+
+
+def _run(action: Callable[[ObjectStore, Environment], None]) -> None:
+    log.setup(stage="forecast")
+    environment = read_environment()
+    sys.exit(
+        guarded(lambda: action(open_store(environment.store), environment), debug=environment.debug)
+    )
+
+
+def _ask(
     store: ObjectStore, run_id: str, symbols: list[str], mode: Mode, environment: Environment
 ) -> None:
     """What a person asks for: one close, one run."""
@@ -115,7 +135,7 @@ def _answer(uri: str, sha256: str, key: str, environment: Environment) -> None:
     log.event("complete", records=len(records))
 
 
-def _ask_weeks(store: ObjectStore, symbols: list[str]) -> None:
+def _request_weeks(store: ObjectStore, symbols: list[str]) -> None:
     """Make the requests that this week and missed ones lack."""
     from fingpt.forecast.desk import open_desk
     from fingpt.forecast.weeks import ask_weeks
@@ -151,4 +171,4 @@ def _answer_weeks(store: ObjectStore, runs: list[str], environment: Environment)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -135,7 +135,7 @@ def build_forecast_job(
     job = _named_job(template, owner, annotations)
     container = job["spec"]["template"]["spec"]["containers"][0]
     container["image"] = site.images.eval
-    container["args"] = ["--answer", request, "--run", uri, "--sha256", run.sha256]
+    container["args"] = ["answer", request, "--run", uri, "--sha256", run.sha256]
     _set_site(job, str(Stage.EVAL), site, gpu_count(run, Stage.EVAL, site))
     return job
 

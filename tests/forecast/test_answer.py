@@ -13,7 +13,7 @@ from fingpt.forecast import answer as answering
 from fingpt.forecast.answer import answer
 from fingpt.forecast.record import DISCLAIMER, find_records, keep_record, record_key
 from fingpt.runs.manifest import EvalManifest
-from fingpt.runs.run import Stage
+from fingpt.runs.run import Stage, complete_key
 from fingpt.runs.stage import finished
 
 
