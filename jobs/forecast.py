@@ -1,8 +1,8 @@
 """Forecast with finished runs: `python -m jobs.forecast ask | answer | week-request | week-answer`.
 
-`ask` is `make forecast`: the request is made here, from what was known at a close, and answered here (`--mode local`, or
-a store in a folder) or by a Job, which runs `answer`. The chart's weekly job calls `week-request`, where the data sources
-are, and then `week-answer`, which starts the Jobs.
+`ask` is `make forecast`: the request is made here, from what was known at a close, and answered here (`--mode local`,
+or a store in a folder) or by a Job, which runs `answer`. The chart's weekly job calls `week-request`, where the data
+sources are, and then `week-answer`, which starts the Jobs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typer
 
 from fingpt import log
 from fingpt.config import Environment, read_environment, split_words
-from fingpt.errors import ConfigError, FingptError
+from fingpt.errors import ConfigError, DataError, FingptError
 from fingpt.runs.backend import Mode
 from fingpt.runs.stage import guarded, interrupt_on_signals, load_run, locate
 from fingpt.storage import ObjectStore, open_store
@@ -117,10 +117,10 @@ def _ask(
 
 
 def _require_all(refused: dict[str, str]) -> None:
-    """ConfigError after everything else is done, when some symbols could not be asked."""
+    """DataError after everything else is done, when some symbols could not be asked."""
     if refused:
         told = " ".join(f"{symbol}: {why}" for symbol, why in refused.items())
-        raise ConfigError(f"{len(refused)} of the symbols were not forecast. {told}")
+        raise DataError(f"{len(refused)} of the symbols were not forecast. {told}")
 
 
 def _answer(uri: str, sha256: str, key: str, environment: Environment) -> None:

@@ -1,4 +1,4 @@
-"""Build the Job of a stage, of drive, of base weights or of a forecast: its shape is a manifest of k8s/, its values are set here.
+"""Build the Job of a stage, drive, base weights or a forecast: the shape is of k8s/, the values are set here.
 
 Pure but for `load_template`, which reads a file. It decides nothing about security, volumes or retries, and never talks
 to a cluster; what it returns is what `DRY_RUN=1` prints and what the client sends.
@@ -40,8 +40,8 @@ QUEUE = "kueue.x-k8s.io/queue-name"
 MAX_NAME = 63
 
 DRIVE, MIRROR, FORECAST = "drive", "mirror", "forecast"
-"""Components that are no stage: drive runs a run's stages, mirror gets base weights, and its `instance` is a model;
-forecast answers a request with a run, and its `instance` names both.
+"""Components that are no stage: drive runs a run's stages, mirror gets base weights, and its `instance` is a model; a
+forecast's component names its request, too (`forecast_component`).
 """
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -131,7 +131,7 @@ def build_forecast_job(
         RUN_URI: uri,
         REQUEST: request,
     }
-    owner = (forecast_instance(run.id, request), FORECAST, run.config.model)
+    owner = (run.id, forecast_component(request), run.config.model)
     job = _named_job(template, owner, annotations)
     container = job["spec"]["template"]["spec"]["containers"][0]
     container["image"] = site.images.eval
@@ -140,9 +140,9 @@ def build_forecast_job(
     return job
 
 
-def forecast_instance(run_id: str, request: str) -> str:
-    """What a forecast's Job is called after: its run and its request, so that the same two are the same Job."""
-    return f"{run_id}-{sha256_bytes(request.encode())[:8]}"
+def forecast_component(request: str) -> str:
+    """`forecast-<8 digits>`: with the run's id the Job's name, so that the same run and request are the same Job."""
+    return f"{FORECAST}-{sha256_bytes(request.encode())[:8]}"
 
 
 def identity(annotations: Mapping[str, str]) -> str:

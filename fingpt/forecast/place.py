@@ -17,7 +17,7 @@ from fingpt.cluster.follow import GivesUp, Work, blocked, finish
 from fingpt.cluster.job import (
     FORECAST,
     build_forecast_job,
-    forecast_instance,
+    forecast_component,
     load_template,
     to_yaml,
 )
@@ -80,7 +80,7 @@ class InCluster:
             return len(find_records(self.store, run.id, request)) == len(request.questions)
 
         what = f"a record for each question of {request.key}"
-        return Work(forecast_instance(run.id, request.key), FORECAST, what, done)
+        return Work(run.id, forecast_component(request.key), what, done)
 
 
 def plan(run: Run, request: ForecastRequest, site: Site, store_uri: str) -> dict[str, Any]:

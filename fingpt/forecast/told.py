@@ -62,12 +62,12 @@ def _table(record: ForecastRecord) -> Iterator[str]:
     shown = fitted or record.probabilities
     most = max(shown)
     if fitted:
-        yield f"Probabilities, calibrated at temperature {record.temperature:.2f} (as the model gave them)"
+        yield f"Probabilities, calibrated at temperature {record.temperature:.2f}, then as the model gave them"
     else:
         yield "Probabilities as the model gave them: its run has no validation weeks to calibrate on"
     for place in range(len(LABELS) - 1, -1, -1):
         bar = "█" * round(_BAR * shown[place] / most) if most else ""
-        plain = f" ({_percent(record.probabilities[place])})" if fitted else ""
+        plain = f"  {_percent(record.probabilities[place])}" if fitted else ""
         yield f"  {LABELS[place]:<20} {_percent(shown[place])}{plain}  {bar}".rstrip()
     yield f"  {'any rise':<20} {_percent(_rise(shown))}"
 

@@ -1,9 +1,9 @@
 """The weekly forecasts: which week is over, which ones were missed, and the one request that each week has.
 
-A week is over when the last session on or before its Friday has closed: the exchange's calendar says so, no weekday. The
-first request of a week stands: a create-only mark names it, so a job that fires twice asks the same. A week without a
-mark that follows one with a mark was missed; its request is made as of its own close, and what is answered then is late
-by itself.
+A week is over when the last session on or before its Friday has closed: the exchange's calendar says so, no weekday.
+The first request of a week stands: a create-only mark names it, so a job that fires twice asks the same. A week without
+a mark that follows one with a mark was missed; its request is made as of its own close, and what is answered then is
+late by itself.
 """
 
 from __future__ import annotations
