@@ -101,7 +101,7 @@ def _ask(
     from fingpt.forecast.told import told
 
     run = ready_run(store, run_id)
-    desk = open_desk()
+    desk = open_desk(store)
     request = desk.request(symbols, desk.close(datetime.now(UTC)))
     if mode is Mode.DRY_RUN:
         typer.echo(planned(run, request, store, environment.namespace), nl=False)
@@ -140,7 +140,7 @@ def _request_weeks(store: ObjectStore, symbols: list[str]) -> None:
     from fingpt.forecast.desk import open_desk
     from fingpt.forecast.weeks import ask_weeks
 
-    desk = open_desk()
+    desk = open_desk(store)
     made = ask_weeks(
         store, desk.exchange, datetime.now(UTC), lambda close: desk.request(symbols, close)
     )

@@ -1,4 +1,4 @@
-"""What requests are made from: DATA (a folder of files) or SOURCES (a file of settings), opened once.
+"""What requests are made from: DATA (a folder of files) or SOURCES (a file of settings), as rows are built from them.
 
 Only who makes requests needs it, and with it the extra `sources`; who answers them reads the store alone.
 """
@@ -7,57 +7,56 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 
-from fingpt.config import argument, local_path
-from fingpt.errors import ConfigError, MissingInputError
+from fingpt.config import argument
 from fingpt.features.config import FeatureConfig, parse_features
+from fingpt.features.facts import kinds_of
 from fingpt.forecast.record import ForecastRequest
 from fingpt.forecast.request import chosen_close, make_request
 from fingpt.forecast.view import Known, Sessions
-from fingpt.reading import Unreadable, parse_yaml
-from fingpt.sources.files import open_files
+from fingpt.sources.fetching import Wanted
+from fingpt.sources.live.catalogue import NAMES, open_live
+from fingpt.sources.opening import Opener
+from fingpt.sources.selection import Selection, load_selection
+from fingpt.storage import ObjectStore
+
+LOOK_BACK = timedelta(days=380)
+"""How far before a close data are asked for: a year of closes for the indicators."""
 
 
 @dataclass(frozen=True)
 class Desk:
     """An exchange, and what could be known at its closes."""
 
-    exchange: Sessions
-    known: Known
+    store: ObjectStore
+    selection: Selection
+    config: FeatureConfig
+
+    @property
+    def exchange(self) -> Sessions:
+        """When the exchange of the configuration trades."""
+        return Sessions(self.config)
 
     def close(self, now: datetime) -> datetime:
         """The close that DATE means."""
         return chosen_close(argument("DATE"), self.exchange, now)
 
     def request(self, symbols: Sequence[str], as_of: datetime) -> ForecastRequest:
-        """The request for `symbols` at the close `as_of`."""
-        return make_request(self.known, self.exchange, symbols, as_of)
-
-
-def open_desk() -> Desk:
-    """Open what DATA and SOURCES name; ConfigError when neither does."""
-    data, sources = argument("DATA").strip(), argument("SOURCES").strip()
-    if not data:
-        raise ConfigError(
-            "No data are named; DATA=folder names prices, news and more as files: make forecast RUN=id SYMBOL=AAPL "
-            "DATE=2026-11-20 DATA=folder."
+        """The request for `symbols` at the close `as_of`; what its sources lack is fetched into the store first."""
+        wanted = Wanted(
+            kinds_of(self.config), tuple(symbols), (as_of - LOOK_BACK).date(), as_of.date()
         )
-    config = _features(sources) if sources else FeatureConfig()
-    return Desk(Sessions(config), Known(open_files(data), config))
+        available = {name: partial(open_live, name) for name in NAMES}
+        snapshot = Opener(self.store, available).open(self.selection, wanted)
+        return make_request(Known(snapshot, self.config), self.exchange, symbols, as_of)
 
 
-def _features(name: str) -> FeatureConfig:
-    """The section `features` of a file of settings."""
-    path = local_path(name)
-    try:
-        settings = parse_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MissingInputError(f"SOURCES={name} is no file.") from None
-    except (Unreadable, UnicodeDecodeError) as fault:
-        raise ConfigError(f"SOURCES={name} {fault}; write plain settings in YAML.") from None
-    if not isinstance(settings, dict):
-        raise ConfigError(
-            f"SOURCES={name} must hold settings, such as 'features:' with news: false below."
-        )
-    return parse_features(settings.get("features") or {}, f"SOURCES={name}")
+def open_desk(store: ObjectStore) -> Desk:
+    """What DATA and SOURCES name; ConfigError when neither names anything."""
+    selection = load_selection(argument("SOURCES"), argument("DATA"))
+    config = parse_features(selection.features, "features")
+    if selection.allow_missing:
+        config = config.model_copy(update={"allow_degraded": True})
+    return Desk(store, selection, config)

@@ -155,7 +155,7 @@ def _ask(view: View, exchange: Exchange, symbol: str, as_of: datetime) -> Questi
         )
     question = view.question(symbol, as_of)
     newest_fact = question.available_at_max
-    if newest_fact is not None and newest_fact >= as_of:
+    if newest_fact is not None and newest_fact > as_of:
         raise DataError(
             f"The question on {symbol} tells something that was known only at {newest_fact:%Y-%m-%d %H:%M} UTC, after "
             f"the close {as_of:%Y-%m-%d %H:%M}; this is a fault of its features, and nothing is forecast."
