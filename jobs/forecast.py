@@ -151,12 +151,14 @@ def _request_weeks(store: ObjectStore, symbols: list[str]) -> None:
 def _answer_weeks(store: ObjectStore, runs: list[str], environment: Environment) -> None:
     """Let every run answer every week; one that fails does not keep the others from it, and is raised at the end."""
     from fingpt.cluster.follow import unpullable
+    from fingpt.forecast.desk import open_desk
     from fingpt.forecast.place import open_place
     from fingpt.forecast.ready import ready_run
-    from fingpt.forecast.weeks import requests_of_weeks
+    from fingpt.forecast.weeks import await_request, requests_of_weeks
 
     if not runs:
         raise ConfigError('No run is named; give RUNS="id id", or forecast.runs in the chart.')
+    await_request(store, open_desk(store).exchange, datetime.now(UTC))
     place = open_place(store, Mode.SUBMIT, environment, gives_up=unpullable)
     faults: list[FingptError] = []
     for request in requests_of_weeks(store, datetime.now(UTC)):

@@ -43,8 +43,8 @@ Chances = Annotated[tuple[float, ...], Field(min_length=len(LABELS), max_length=
 class Question(Frozen):
     """What is asked of one symbol: the user part of the prompt, and the facts that it tells.
 
-    `available_at_max`: when the newest of them could be known, at the request's `as_of` at last. `degraded`: parts that are
-    missing although they were wanted → why.
+    `available_at_max`: when the newest of them could be known, at the request's `as_of` at last. `degraded`: parts that
+    are missing although they were wanted → why.
     """
 
     symbol: str

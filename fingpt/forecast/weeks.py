@@ -8,10 +8,12 @@ late by itself.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 from fingpt import log
+from fingpt.errors import TransientError
 from fingpt.forecast.record import ForecastRequest, Moment, keep_request, read_request
 from fingpt.forecast.request import Exchange
 from fingpt.record import Frozen
@@ -20,6 +22,9 @@ from fingpt.storage import ObjectStore
 
 LOOKED_BACK = 8
 """Weeks in which a missed one is looked for; after a longer silence the forecasts begin anew."""
+WAIT_SECONDS = 21600.0
+"""As long as making a request may take in the chart."""
+_POLL_SECONDS = 60.0
 _FRIDAY = 4
 _WEEK = timedelta(days=7)
 
@@ -84,6 +89,30 @@ def ask_weeks(
                 log.warning("not asked", symbol=symbol, why=why)
         made.append(_read(store, mark_key(close)))
     return made
+
+
+def await_request(
+    store: ObjectStore,
+    exchange: Exchange,
+    now: datetime,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until the newest week that is over at `now` has its request; TransientError after WAIT_SECONDS.
+
+    Who makes requests and who has them answered start at the same time, in pods with different rights.
+    """
+    close = last_week_over(exchange, now)
+    waited = 0.0
+    while not store.exists(mark_key(close)):
+        if waited >= WAIT_SECONDS:
+            raise TransientError(
+                f"The week that ended on {close.date()} has no request after {waited / 3600:.0f} hours: whatever makes "
+                "requests has failed; see its log, and repeat this."
+            )
+        if not waited:
+            log.event("waiting for the request of the week", close=str(close.date()))
+        sleep(_POLL_SECONDS)
+        waited += _POLL_SECONDS
 
 
 def requests_of_weeks(store: ObjectStore, now: datetime) -> list[ForecastRequest]:

@@ -10,6 +10,7 @@ from fingpt.errors import TransientError
 from fingpt.forecast.request import make_request
 from fingpt.forecast.weeks import (
     ask_weeks,
+    await_request,
     last_week_over,
     mark_key,
     requests_of_weeks,
@@ -133,6 +134,21 @@ def test_a_store_that_refuses_leaves_no_mark(exchange, store, monkeypatch):
     with pytest.raises(TransientError, match="refuses"):
         ask_weeks(store, exchange, FRIDAY, maker(exchange))
     assert list(store.keys()) == []
+
+
+def test_who_answers_waits_for_the_request_of_the_newest_week(exchange, store):
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            ask_weeks(store, exchange, FRIDAY, maker(exchange))
+
+    await_request(store, exchange, FRIDAY, sleep)
+    await_request(store, exchange, FRIDAY, sleep)
+    assert slept == [60.0] * 3
+    with pytest.raises(TransientError, match="ended on 2026-11-27 has no request after 6 hours"):
+        await_request(store, exchange, FRIDAY + WEEK, lambda _: None)
 
 
 def test_answers_are_looked_for_without_any_calendar(exchange, store):
