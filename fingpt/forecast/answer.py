@@ -182,6 +182,7 @@ class Forecaster:
             available_at_max=question.available_at_max,
             degraded=question.degraded,
             dropped_news=asked.dropped_news,
+            warnings=self.evidence.shape.differences(question.text),
             answer=said.prediction,
             truncated=said.truncated,
             parsed=parsed(said.prediction),

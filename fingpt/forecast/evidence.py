@@ -13,17 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from fingpt.errors import DataError
+from fingpt.forecast.shape import Shape
 from fingpt.metrics import calibration_error
 from fingpt.prompts.examples import Example, decode_jsonl
 from fingpt.report.baselines import baselines
 from fingpt.report.clusters import Weeks
-from fingpt.report.formatting import interval, listed, number, percent
+from fingpt.report.formatting import NONE, interval, listed, number, percent
 from fingpt.report.headline import SKILLS
 from fingpt.report.inputs import with_fits
 from fingpt.report.leaks import leaks
 from fingpt.report.lines import Variant
 from fingpt.report.power import window_days
-from fingpt.report.probabilities import calibrated
+from fingpt.report.probabilities import BINS, calibrated
 from fingpt.report.reliability import ReliabilityBin, reliability
 from fingpt.report.score_arrays import ScoreArrays, read_scores
 from fingpt.report.skill import ALPHA, Lead, judged, lead, questions
@@ -32,6 +33,8 @@ from fingpt.runs.manifest import DatasetManifest, EvalManifest, decode
 from fingpt.runs.run import Run, Stage, dataset_manifest_key, dataset_prefix, stage_prefix
 from fingpt.storage import ObjectStore, read_verified
 
+LEAST_ROWS = 10 * BINS
+"""Below so many test rows a bin of like probabilities has a handful of them, and says nothing."""
 _UNITS = {"size": (1.0, 2, "pp²"), "probability": (1.0, 3, "nats")}
 """Question of skill → scale, digits and unit of a lead; the others are shares of rows."""
 
@@ -41,12 +44,14 @@ class Evidence:
     """What is known of a run's forecasts before it makes another.
 
     `verdict`: its skill in words. `temperature`: that of its validation weeks, None without any. `system`: the system
-    text that its training rows have. `bins`: reliability of its chance of a rise on its test rows, as it will be told.
+    text that its training rows have, `shape`: the parts of their prompts. `bins`: reliability of its chance of a rise
+    on its test rows, as it will be told.
     """
 
     verdict: str
     temperature: float | None
     system: str
+    shape: Shape
     bins: tuple[ReliabilityBin, ...] = ()
     weeks: int = 0
 
@@ -56,6 +61,9 @@ class Evidence:
             return (
                 "The run's evaluation scored no label probabilities, so nothing is known of theirs."
             )
+        n = sum(one.n for one in self.bins)
+        if n < LEAST_ROWS:
+            return f"{n} test rows of {self.weeks} weeks are too few to say how its probabilities fare."
         counts, means, shares = (
             np.array(column, dtype=np.float64)
             for column in zip(
@@ -65,12 +73,12 @@ class Evidence:
         )
         error = float(calibration_error(counts, means * counts, shares * counts))
         near = min(self.bins, key=lambda one: abs(one.forecast - chance))
-        n = sum(one.n for one in self.bins)
+        reach = interval(near.happened, 0, 100)
         return (
             f"On {n} test rows of {self.weeks} weeks its chances of a rise were wrong by "
             f"{number(error * 100, 1)} points on average. The {near.n} rows nearest to this one were given "
-            f"{percent(near.forecast, 0)}, and {percent(near.happened.value, 0)} of them rose (95 % interval "
-            f"{interval(near.happened, 0, 100)} %)."
+            f"{percent(near.forecast, 0)}, and {percent(near.happened.value, 0)} of them rose"
+            f"{'' if reach == NONE else f' (95 % interval {reach} %)'}."
         )
 
 
@@ -96,6 +104,7 @@ def gather(store: ObjectStore, run: Run, evaluation: EvalManifest) -> Evidence:
         verdict=verdict(leads, leaks([data], scores).get("forecast", "")),
         temperature=own.label_temperature,
         system=_commonest_system(train),
+        shape=Shape.of(example.user for example in train),
         bins=() if scores.label_logp is None else reliability(calibrated(scores)).bins,
         weeks=leads[0].gain.weeks,
     )

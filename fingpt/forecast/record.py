@@ -106,7 +106,7 @@ class ForecastRecord(Frozen):
     `probabilities`: as the model gives them; `probabilities_calibrated`: with the `temperature` that the run's
     evaluation fitted on its validation weeks, None without any. `verdict`: what the run's own scores say of its skill,
     `calibration`: how its probabilities fared on its test weeks. `dropped_news`: oldest items that the run's
-    `train.max_tokens` had no room for.
+    `train.max_tokens` had no room for. `warnings`: what else makes the forecast doubtful.
     """
 
     version: int = VERSION
@@ -127,6 +127,7 @@ class ForecastRecord(Frozen):
     available_at_max: Moment | None = None
     degraded: dict[str, str] = Field(default_factory=dict)
     dropped_news: int = 0
+    warnings: tuple[str, ...] = ()
     answer: str
     truncated: bool = False
     parsed: Parsed

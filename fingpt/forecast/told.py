@@ -25,6 +25,8 @@ def told(record: ForecastRecord) -> list[str]:
     lines += [f"without {part}: {why}" for part, why in sorted(record.degraded.items())]
     if record.dropped_news:
         lines.append(f"{record.dropped_news} of the oldest news had no room in the prompt")
+    for warning in record.warnings:
+        lines += wrap(f"WARNING: {warning}", WIDTH, break_long_words=False)
     lines += ["", *_answer(record), "", *_table(record), ""]
     lines += [*_paragraph("Calibration", record.calibration)] if record.calibration else []
     lines += [*_paragraph("Skill", record.verdict), *_paragraph("Disclaimer", record.disclaimer)]

@@ -145,6 +145,18 @@ def test_the_question_is_asked_with_the_system_text_of_the_run_s_rows(
     assert seen == [("You forecast.", request.questions[0].text)]
 
 
+def test_a_question_that_is_put_otherwise_than_training_rows_carries_a_warning(
+    world, evaluated, request_of, site
+):
+    request = request_of("AAPL")
+    (question,) = request.questions
+    other = question.model_copy(update={"text": f"[Macro Figures]:\n\n{question.text}"})
+    (record,) = answer(
+        world.store, evaluated, request.model_copy(update={"questions": (other,)}), site
+    )
+    assert "has Macro Figures, which none of the run's training rows have" in record.warnings[0]
+
+
 def test_a_run_without_a_finished_evaluation_does_not_forecast(
     world, evaluated, request_of, site, tmp_path
 ):

@@ -83,8 +83,20 @@ def test_an_answer_that_cannot_be_read_says_so_and_is_shown():
 
 
 def test_late_and_degraded_forecasts_say_so():
-    text = page(late=True, degraded={"files/news": "no file"}, dropped_news=3, truncated=True)
-    for words in ("LATE: ", "without files/news: no file", "3 of the oldest news", "cut off"):
+    text = page(
+        late=True,
+        degraded={"files/news": "no file"},
+        dropped_news=3,
+        truncated=True,
+        warnings=["Doubtful."],
+    )
+    for words in (
+        "LATE: ",
+        "without files/news: no file",
+        "3 of the oldest news",
+        "cut off",
+        "WARNING: Doubtful.",
+    ):
         assert words in text
 
 
