@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from fingpt.config import argument
 from fingpt.features.config import FeatureConfig, parse_features
@@ -17,7 +16,7 @@ from fingpt.forecast.record import ForecastRequest
 from fingpt.forecast.request import chosen_close, make_request
 from fingpt.forecast.view import Known, Sessions
 from fingpt.sources.fetching import Wanted
-from fingpt.sources.live.catalogue import NAMES, open_live
+from fingpt.sources.live.catalogue import LIVE
 from fingpt.sources.opening import Opener
 from fingpt.sources.selection import Selection, load_selection
 from fingpt.storage import ObjectStore
@@ -48,8 +47,7 @@ class Desk:
         wanted = Wanted(
             kinds_of(self.config), tuple(symbols), (as_of - LOOK_BACK).date(), as_of.date()
         )
-        available = {name: partial(open_live, name) for name in NAMES}
-        snapshot = Opener(self.store, available).open(self.selection, wanted)
+        snapshot = Opener(self.store, LIVE).open(self.selection, wanted)
         return make_request(Known(snapshot, self.config), self.exchange, symbols, as_of)
 
 
