@@ -94,13 +94,14 @@ def _ask(
     store: ObjectStore, run_id: str, symbols: list[str], mode: Mode, environment: Environment
 ) -> None:
     """What a person asks for: one close, one run."""
+    from fingpt.forecast.ready import ready_run
+
+    run = ready_run(store, run_id)  # before anything heavy loads
     from fingpt.forecast.desk import open_desk
     from fingpt.forecast.place import open_place, planned
-    from fingpt.forecast.ready import ready_run
     from fingpt.forecast.record import find_records, keep_request
     from fingpt.forecast.told import told
 
-    run = ready_run(store, run_id)
     desk = open_desk(store)
     request = desk.request(symbols, desk.close(datetime.now(UTC)))
     if mode is Mode.DRY_RUN:
@@ -125,13 +126,15 @@ def _require_all(refused: dict[str, str]) -> None:
 
 def _answer(uri: str, sha256: str, key: str, environment: Environment) -> None:
     """What the pod of a forecast does."""
-    from fingpt.forecast.answer import answer
     from fingpt.forecast.record import read_request
 
     store, run_id = locate(uri)
     run = load_run(store, run_id, sha256)
     log.setup(stage="forecast", run=run.id)
-    records = answer(store, run, read_request(store, key), environment)
+    request = read_request(store, key)  # before anything heavy loads
+    from fingpt.forecast.answer import answer
+
+    records = answer(store, run, request, environment)
     log.event("complete", records=len(records))
 
 
@@ -150,14 +153,14 @@ def _request_weeks(store: ObjectStore, symbols: list[str]) -> None:
 
 def _answer_weeks(store: ObjectStore, runs: list[str], environment: Environment) -> None:
     """Let every run answer every week; one that fails does not keep the others from it, and is raised at the end."""
+    if not runs:
+        raise ConfigError('No run is named; give RUNS="id id", or forecast.runs in the chart.')
     from fingpt.cluster.follow import unpullable
     from fingpt.forecast.desk import open_desk
     from fingpt.forecast.place import open_place
     from fingpt.forecast.ready import ready_run
     from fingpt.forecast.weeks import await_request, requests_of_weeks
 
-    if not runs:
-        raise ConfigError('No run is named; give RUNS="id id", or forecast.runs in the chart.')
     await_request(store, open_desk(store).exchange, datetime.now(UTC))
     place = open_place(store, Mode.SUBMIT, environment, gives_up=unpullable)
     faults: list[FingptError] = []
