@@ -16,7 +16,7 @@ import typer
 
 from fingpt import log
 from fingpt.config import Environment, read_environment, split_words
-from fingpt.errors import ConfigError, DataError, FingptError
+from fingpt.errors import ConfigError, DataError, FingptError, Interrupted
 from fingpt.runs.backend import Mode
 from fingpt.runs.stage import guarded, interrupt_on_signals, load_run, locate
 from fingpt.storage import ObjectStore, open_store
@@ -168,6 +168,8 @@ def _answer_weeks(store: ObjectStore, runs: list[str], environment: Environment)
         for run_id in runs:
             try:
                 place.answer(ready_run(store, run_id), request)
+            except Interrupted:
+                raise
             except FingptError as fault:
                 log.warning(str(fault), run=run_id, close=str(request.as_of.date()))
                 faults.append(fault)
