@@ -160,13 +160,15 @@ eval: setup ## let MODEL answer the test rows, with and without its adapter, and
 run: setup ## all three, one after the other
 	@$(PY) -m jobs.submit run $(mode)
 
-.PHONY: compare collect score demo
+.PHONY: compare collect score forecast demo
 compare: setup ## compare RUNS (or each model's newest) in one report
 	@$(PY) -m jobs.compare
 collect: setup ## copy what RUN has reached into OUT, verified (ADAPTER=1: the adapter too)
 	@$(PY) -m jobs.collect $(call flag,ADAPTER,--adapter)
 score: setup ## score another system's ANSWERS on the rows of DATA, into OUT
 	@$(PY) -m jobs.score
+forecast: setup ## forecast SYMBOL (SYMBOLS, WATCHLIST) with RUN for the week after DATE, from DATA; prints and keeps it
+	@$(PY) -m jobs.forecast ask $(mode)
 demo: setup ## run both tiny models on the shipped sample and compare them (about five minutes)
 	@for model in $(DEMO_MODELS); do $(PY) -m jobs.submit run --model "$$model" --mode local; done
 	@$(PY) -m jobs.compare

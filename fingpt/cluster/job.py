@@ -1,4 +1,4 @@
-"""Build the Job of a stage, of drive or of base weights: its shape is a manifest of k8s/, its values are set here.
+"""Build the Job of a stage, drive, base weights or a forecast: the shape is of k8s/, the values are set here.
 
 Pure but for `load_template`, which reads a file. It decides nothing about security, volumes or retries, and never talks
 to a cluster; what it returns is what `DRY_RUN=1` prints and what the client sends.
@@ -31,6 +31,7 @@ CONFIG_SHA256 = "fingpt-jobs/config-sha256"
 RUN_SHA256 = "fingpt-jobs/run-sha256"
 BASE = "fingpt-jobs/base"
 ROWS = "fingpt-jobs/rows"
+REQUEST = "fingpt-jobs/request"
 RUN_URI = "fingpt-jobs/run-uri"
 PROJECT = "app.kubernetes.io/name"
 QUEUE = "kueue.x-k8s.io/queue-name"
@@ -38,8 +39,10 @@ QUEUE = "kueue.x-k8s.io/queue-name"
 # Kubernetes puts a Job's name into a label of its pods.
 MAX_NAME = 63
 
-DRIVE, MIRROR = "drive", "mirror"
-"""Components that are no stage: drive runs a run's stages, mirror gets base weights, and its `instance` is a model."""
+DRIVE, MIRROR, FORECAST = "drive", "mirror", "forecast"
+"""Components that are no stage: drive runs a run's stages, mirror gets base weights, and its `instance` is a model; a
+forecast's component names its request, too (`forecast_component`).
+"""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
@@ -112,6 +115,34 @@ def rows_instance(source: str) -> str:
     """
     name, revision = parse_hub(source)
     return f"rows-{sha256_bytes(f'hub:{name}@{revision}'.encode())[:16]}"
+
+
+def build_forecast_job(
+    run: Run, request: str, template: dict[str, Any], site: Site, uri: str
+) -> dict[str, Any]:
+    """The Job in which the run frozen at `uri` answers the request under the key `request`.
+
+    A forecast belongs to no stage, and a run may be older than forecasts: it uses the site's image of eval, and asks
+    for what eval of this run would ask for.
+    """
+    annotations = {
+        CONFIG_SHA256: run.config.sha256,
+        RUN_SHA256: run.sha256,
+        RUN_URI: uri,
+        REQUEST: request,
+    }
+    owner = (run.id, forecast_component(request), run.config.model)
+    job = _named_job(template, owner, annotations)
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    container["image"] = site.images.eval
+    container["args"] = ["answer", request, "--run", uri, "--sha256", run.sha256]
+    _set_site(job, str(Stage.EVAL), site, gpu_count(run, Stage.EVAL, site))
+    return job
+
+
+def forecast_component(request: str) -> str:
+    """`forecast-<8 digits>`: with the run's id the Job's name, so that the same run and request are the same Job."""
+    return f"{FORECAST}-{sha256_bytes(request.encode())[:8]}"
 
 
 def identity(annotations: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from fingpt.cluster import drive
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.follow import blocked, finish
 from fingpt.cluster.job import DRIVE, to_yaml
+from fingpt.cluster.site import Site
 from fingpt.config import Environment, RunConfig
 from fingpt.errors import ConfigError, Interrupted, StageFailedError
 from fingpt.models import ModelSpec, spec
@@ -57,7 +58,7 @@ class ClusterBackend:
             return to_yaml(drive.plan_base(model, self._site))
         self._require_same_store()
         self._announce(model=model.key)
-        with _detachable(f"the Job for {model.key} goes on", "the same command"):
+        with detachable(f"the Job for {model.key} goes on", "the same command"):
             drive.bring_base(self._cluster, self._store, model, self._site, blocked)
         return ""
 
@@ -67,7 +68,7 @@ class ClusterBackend:
             return to_yaml(drive.plan_rows(source, self._site))
         self._require_same_store()
         self._announce(rows=source)
-        with _detachable(f"the Job for {source} goes on", "the same command"):
+        with detachable(f"the Job for {source} goes on", "the same command"):
             drive.bring_rows(self._cluster, self._store, source, self._site, blocked)
         return ""
 
@@ -114,7 +115,7 @@ class ClusterBackend:
                 if stage
                 else drive.run_work(self._store, run)
             )
-            with _detachable(f"{names} goes on", f"{first} or the same command"):
+            with detachable(f"{names} goes on", f"{first} or the same command"):
                 try:
                     finish(self._cluster, work, blocked)
                 except StageFailedError as fault:
@@ -134,12 +135,7 @@ class ClusterBackend:
         return "---\n".join(map(to_yaml, jobs))
 
     def _require_same_store(self) -> None:
-        """ConfigError when this command and the cluster's pods use different stores."""
-        mine, theirs = self._store.uri.rstrip("/"), self._site.store.rstrip("/")
-        if mine != theirs:
-            raise ConfigError(
-                f"This command uses the store {mine}, the cluster's pods use {theirs}; set STORE={quote(theirs)}."
-            )
+        require_same_store(self._store, self._site)
 
     def _announce(self, **fields: str) -> None:
         log.event(
@@ -147,8 +143,17 @@ class ClusterBackend:
         )
 
 
+def require_same_store(store: ObjectStore, site: Site) -> None:
+    """ConfigError when this command and the cluster's pods use different stores."""
+    mine, theirs = store.uri.rstrip("/"), site.store.rstrip("/")
+    if mine != theirs:
+        raise ConfigError(
+            f"This command uses the store {mine}, the cluster's pods use {theirs}; set STORE={quote(theirs)}."
+        )
+
+
 @contextmanager
-def _detachable(what: str, how: str) -> Iterator[None]:
+def detachable(what: str, how: str) -> Iterator[None]:
     """Ctrl-C ends the following and nothing else."""
     try:
         yield

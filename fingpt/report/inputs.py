@@ -153,7 +153,7 @@ def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
         raise DataError(
             f"{scores_key} does not hold the variants that its manifest names; run eval again."
         )
-    arrays = {name: _calibrated(one, evaluation.scores[name]) for name, one in arrays.items()}
+    arrays = {name: with_fits(one, evaluation.scores[name]) for name, one in arrays.items()}
     return Side(
         runs=(run.id,),
         title=title,
@@ -168,7 +168,7 @@ def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
     )
 
 
-def _calibrated(scores: ScoreArrays, own: VariantScores) -> ScoreArrays:
+def with_fits(scores: ScoreArrays, own: VariantScores) -> ScoreArrays:
     """The scores with what eval fitted on validation rows."""
     if scores.label_logp is None or own.label_temperature is None:
         return scores

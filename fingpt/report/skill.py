@@ -136,9 +136,7 @@ def lead(
 
 def skill(title: str, its: Lead, why: str = "") -> Skill:
     """What the lead of the model `title` says; `why`: a reason to say nothing."""
-    if its.gain.low is None and not why:
-        why = f"{its.gain.weeks} test weeks; an interval needs {MIN_CLUSTERS}"
-    word = Verdict.BETTER if its.over_all else Verdict.NO_SKILL
+    word, why = judged(its, why)
     return Skill(
         model=title,
         question=its.question,
@@ -146,10 +144,19 @@ def skill(title: str, its: Lead, why: str = "") -> Skill:
         rival=its.rival,
         gain=its.gain,
         level=its.level,
-        verdict=Verdict.NOT_COMPARABLE if why else word,
+        verdict=word,
         spa=None if its.gain.low is None else superior_p(its.gaps, its.block),
         why=why,
     )
+
+
+def judged(its: Lead, why: str = "") -> tuple[Verdict, str]:
+    """The verdict on skill, and what forbids one: `why`, or too few weeks for an interval."""
+    if its.gain.low is None and not why:
+        why = f"{its.gain.weeks} test weeks; an interval needs {MIN_CLUSTERS}"
+    if why:
+        return Verdict.NOT_COMPARABLE, why
+    return (Verdict.BETTER if its.over_all else Verdict.NO_SKILL), ""
 
 
 def differences(question: Question, variant: Variant, rivals: Sequence[Floats]) -> list[Difference]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import yaml
 
 from fingpt.cluster.job import (
     build_base_job,
+    build_forecast_job,
     build_job,
     build_rows_job,
+    forecast_component,
     gpu_count,
     identity,
     job_name,
@@ -29,6 +32,7 @@ from tests.cluster.sites import full_site_data, run_of, site_data
 GOLDEN = Path(__file__).parent / "golden"
 RENEW = "RENEW_GOLDEN"
 STAGES = ("prep", "train", "eval", "drive")
+REQUEST = "requests/2026-11-20/0a1b2c3d4e5f.json"
 
 
 def built(run: Run, stage: str, site: Site) -> dict:
@@ -37,6 +41,12 @@ def built(run: Run, stage: str, site: Site) -> dict:
 
 def base_job(model: str, site: Site) -> dict:
     return build_base_job(spec(model), load_template("mirror"), site)
+
+
+def forecast_job(model: str, site: Site, request: str = REQUEST) -> dict:
+    run = run_of(model)
+    uri = f"{site.store}/runs/{run.id}/run.json"
+    return build_forecast_job(run, request, load_template("forecast"), site, uri)
 
 
 def pod_of(job: dict) -> dict:
@@ -75,6 +85,19 @@ def test_a_job_is_exactly_its_golden_file(name, model, stage, data):
 )
 def test_a_base_s_job_is_exactly_its_golden_file(model, data):
     compare(base_job(model, Site.of(data)), GOLDEN / f"{model}-mirror.yaml")
+
+
+@pytest.mark.parametrize(
+    ("model", "data"), [("llama31", full_site_data()), ("tiny-llama31", site_data())]
+)
+def test_a_forecast_s_job_is_exactly_its_golden_file(model, data):
+    job = forecast_job(model, Site.of(data))
+    annotations, run = job["metadata"]["annotations"], run_of(model)
+    assert annotations["fingpt-jobs/run-sha256"] == container_of(job)["args"][5] == run.sha256
+    assert annotations["fingpt-jobs/config-sha256"] == run.config.sha256
+    annotations["fingpt-jobs/config-sha256"] = "the configuration's sha256"
+    annotations["fingpt-jobs/run-sha256"] = container_of(job)["args"][5] = "the run's sha256"
+    compare(job, GOLDEN / f"{model}-forecast.yaml")
 
 
 def compare(job: dict, path: Path) -> None:
@@ -213,6 +236,37 @@ def test_a_base_s_job_is_known_by_its_weights_and_found_by_model(site):
     labels = job["spec"]["template"]["metadata"]["labels"]
     wanted = dict(part.split("=") for part in selector("llama31", "mirror").split(","))
     assert wanted.items() <= labels.items()
+
+
+def test_a_forecast_s_job_is_named_by_run_and_request_and_found_by_its_run(full_site):
+    job = forecast_job("llama31", full_site)
+    other = forecast_job("llama31", full_site, "requests/2026-11-27/0a1b2c3d4e5f.json")
+    names = [each["metadata"]["name"] for each in (job, other)]
+    assert len(set(names)) == 2
+    assert all(re.fullmatch("llama31-0a1b2c3d-forecast-[0-9a-f]{8}", name) for name in names)
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    wanted = dict(part.split("=") for part in selector("llama31-0a1b2c3d").split(","))
+    assert wanted.items() <= labels.items()
+    assert len(job_name("a" * 40, forecast_component(REQUEST))) <= 63
+
+
+def test_a_forecast_is_made_by_the_site_s_image_of_today_whatever_the_run_was_frozen_with(site):
+    old = run_of("llama31").model_copy(update={"images": {"eval": "local:0123"}})
+    job = build_forecast_job(
+        old, REQUEST, load_template("forecast"), site, "s3://b/runs/x/run.json"
+    )
+    assert container_of(job)["image"] == site.images.eval
+    assert variables_of(job)["HF_HUB_OFFLINE"] == "1"
+
+
+def test_a_forecast_asks_for_what_the_evaluation_of_its_run_asks_for(site, full_site):
+    for model in ("llama31", "tiny-llama31"):
+        for each in (site, full_site):
+            ours, theirs = forecast_job(model, each), built(run_of(model), "eval", each)
+            assert container_of(ours)["resources"] == container_of(theirs)["resources"]
+            assert ours["metadata"]["labels"].get("kueue.x-k8s.io/queue-name") == (
+                theirs["metadata"]["labels"].get("kueue.x-k8s.io/queue-name")
+            )
 
 
 def test_no_secret_s_bytes_can_be_in_a_job(full_site):

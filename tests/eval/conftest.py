@@ -184,6 +184,13 @@ class World:
 @pytest.fixture
 def world(store, tmp_path, base_folder, adapter_folder) -> World:
     """7 test, 5 train and 4 validation rows, a base and an adapter."""
+    return make_world(store, tmp_path, base_folder, adapter_folder)
+
+
+def make_world(
+    store: ObjectStore, tmp_path: Path, base_folder: Path, adapter_folder: Path
+) -> World:
+    """The world in `store`, with scratch in `tmp_path`."""
     files = upload_tree(store, base_folder, MODEL.base_prefix)
     base = BaseManifest(base=MODEL.base, revision=MODEL.revision, files=files)
     store.create(base_manifest_key(MODEL.base_prefix), encode(base))

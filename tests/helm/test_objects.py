@@ -1,4 +1,4 @@
-"""What the chart installs: settings, accounts and rights, and nothing that runs but the test's Job."""
+"""What the chart installs: settings, accounts, rights, the test's Job, and weekly forecasts where asked."""
 
 from __future__ import annotations
 
@@ -97,6 +97,7 @@ def test_nothing_is_installed_beyond_the_namespace_unless_asked_and_nothing_that
     ]
     assert {each["kind"] for each in kept} <= {
         "ConfigMap",
+        *(["CronJob"] if values == "full" else []),
         "LocalQueue",
         "NetworkPolicy",
         "PersistentVolumeClaim",

@@ -51,9 +51,9 @@ def known_to_the_schema(node: dict[str, Any], path: str = "") -> Iterator[str]:
             yield here
 
 
-def test_every_value_is_explained_in_at_most_150_lines():
+def test_every_value_is_explained_in_at_most_160_lines():
     lines = (CHART / "values.yaml").read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 150
+    assert len(lines) <= 160
     for path in leaves(VALUES):
         key = path.rsplit(".", 1)[-1]
         places = [n for n, line in enumerate(lines) if re.match(rf" *{key}:", line)]
@@ -112,6 +112,11 @@ def test_no_part_of_the_schema_takes_an_unknown_key():
         "admission.images[0]=registry.example/team/*",
         "networkPolicy.store.ports[0]=https",
         "users[0].kind=Person,users[0].name=x",
+        "forecast.watchlist[0]=../x",
+        "forecast.runs[0]=Llama 31",
+        "forecast.schedule=weekly",
+        "forecast.keys[0]=FINNHUB_KEY",
+        "forecast.token=abc",
     ],
 )
 def test_a_faulty_value_is_refused(helm, given):
@@ -131,6 +136,8 @@ SECRETS = [
     "store.secret=AKIAIOSFODNN7EXAMPLE",
     "hub.token=hf_abcdefgh",
     "hub.secret=hf_abcdefgh",
+    "forecast.secret=AKIAIOSFODNN7EXAMPLE",
+    "forecast.finnhubKey=abcdefgh",
     "store.endpoint=http://key:word@s3.storage.svc",
     "hub.endpoint=http://key:word@hub.models.svc",
     "store.uri=s3://key:word@bucket",

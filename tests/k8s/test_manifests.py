@@ -11,7 +11,8 @@ import yaml
 from fingpt import errors
 
 K8S = Path(__file__).parents[2] / "k8s"
-MANIFESTS = ("prep", "train", "eval", "drive", "mirror")
+MANIFESTS = ("prep", "train", "eval", "drive", "mirror", "forecast")
+UNCLAIMED = ("mirror", "forecast")
 VERDICTS = ("ConfigError DataError MissingInputError DivergedError RunConflictError").split()
 
 
@@ -58,14 +59,14 @@ def test_exit_codes_are_judged_by_the_same_rules(stage, job):
             "onExitCodes": {"containerName": stage, "operator": "In", "values": list(codes)},
         }
 
-    # Drive alone gives up waiting; base weights are claimed by nobody, so nobody is fenced.
+    # Drive alone gives up waiting; base weights and forecasts are claimed by nobody, so nobody is fenced.
     verdicts = [64, 65, 66, *([69] if stage == "drive" else []), 70, 73, 77, 78]
     rules = [
         on_codes("FailJob", *verdicts),
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
         on_codes("Ignore", 76),
     ]
-    assert job["spec"]["podFailurePolicy"]["rules"] == (rules[:2] if stage == "mirror" else rules)
+    assert job["spec"]["podFailurePolicy"]["rules"] == (rules[:2] if stage in UNCLAIMED else rules)
 
 
 def test_the_rules_know_the_error_tree_s_codes(stage, job):
@@ -75,7 +76,7 @@ def test_the_rules_know_the_error_tree_s_codes(stage, job):
         verdicts.add(errors.StartTimeoutError.exit_code)
     rules = job["spec"]["podFailurePolicy"]["rules"]
     assert set(rules[0]["onExitCodes"]["values"]) == verdicts
-    if stage != "mirror":
+    if stage not in UNCLAIMED:
         assert rules[2]["onExitCodes"]["values"] == [errors.FencedError.exit_code]
 
 
@@ -179,9 +180,9 @@ def test_labels_are_the_recommended_ones_on_job_and_pod(stage, job):
     assert labels["app.kubernetes.io/component"] == stage
 
 
-def test_only_training_and_evaluation_ask_for_gpus(stage, container):
+def test_only_training_evaluation_and_forecasts_ask_for_gpus(stage, container):
     gpus = [name for name in container["resources"]["limits"] if "/" in name]
-    assert gpus == (["nvidia.com/gpu"] if stage in ("train", "eval") else [])
+    assert gpus == (["nvidia.com/gpu"] if stage in ("train", "eval", "forecast") else [])
 
 
 @pytest.mark.parametrize("name", ["drive", "mirror"])
@@ -190,6 +191,15 @@ def test_what_is_no_stage_runs_from_the_image_of_prep(name):
     prep = read("prep")["spec"]["template"]["spec"]["containers"][0]
     assert one["image"] == prep["image"]
     assert one["command"] == ["tini", "--", "python", "-m", f"jobs.{name}"]
+
+
+def test_a_forecast_runs_from_the_image_of_eval_with_its_resources():
+    one, other = (
+        read(name)["spec"]["template"]["spec"]["containers"][0] for name in ("forecast", "eval")
+    )
+    assert (one["image"], one["resources"]) == (other["image"], other["resources"])
+    assert one["command"] == ["tini", "--", "python", "-m", "jobs.forecast"]
+    assert {each["name"] for each in one["env"]} == {each["name"] for each in other["env"]}
 
 
 def test_no_manifest_is_a_string_template(stage):

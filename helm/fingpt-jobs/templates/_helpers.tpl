@@ -136,7 +136,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* Refuses a key or token among the values, also when the schema was skipped. */}}
 {{- define "fingpt.refuseKeys" -}}
-{{- range $section, $known := dict "store" (list "uri" "endpoint" "region" "secret") "hub" (list "endpoint" "secret") }}
+{{- range $section, $known := dict "store" (list "uri" "endpoint" "region" "secret") "hub" (list "endpoint" "secret") "forecast" (list "enabled" "runs" "watchlist" "sources" "secret" "keys" "ledger" "schedule") }}
 {{- $values := get $.Values $section }}
 {{- range $key := without (keys $values | sortAlpha) "" }}
 {{- if not (has $key $known) }}
@@ -153,4 +153,91 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if contains "@" .Values.hub.endpoint }}
 {{- fail "hub.endpoint must hold no user name or password: put the hub's token into a Secret and name it as hub.secret." }}
 {{- end }}
+{{- end }}
+
+{{/* A container of the weekly forecasts, all of the image of prep; takes (list root (dict name command amounts token sources)). */}}
+{{- define "fingpt.forecastContainer" -}}
+{{- $root := index . 0 }}
+{{- $one := index . 1 }}
+{{- $forecast := $root.Values.forecast }}
+- name: {{ $one.name }}
+  image: {{ include "fingpt.image" (list $root "prep") | quote }}
+  imagePullPolicy: {{ $root.Values.images.pullPolicy }}
+  command: {{ concat (list "tini" "--" "python" "-m") $one.command | toJson }}
+  env:
+    - name: FINGPT_STORE
+      value: {{ $root.Values.store.uri | quote }}
+    - name: AWS_REGION
+      value: {{ $root.Values.store.region | quote }}
+    {{- with $root.Values.store.endpoint }}
+    - name: AWS_ENDPOINT_URL
+      value: {{ . | quote }}
+    {{- end }}
+    {{- if $root.Values.store.secret }}
+    - name: AWS_SHARED_CREDENTIALS_FILE
+      value: /var/run/secrets/s3/credentials
+    {{- end }}
+    - name: HOME
+      value: /scratch
+    - name: TMPDIR
+      value: /scratch
+    # Tells the process that it is in a pod, and where.
+    - name: FINGPT_NODE
+      valueFrom:
+        fieldRef:
+          fieldPath: spec.nodeName
+    - name: FINGPT_ARG_RUNS
+      value: {{ join " " $forecast.runs | quote }}
+    - name: FINGPT_ARG_LEDGER
+      value: {{ $forecast.ledger | quote }}
+    - name: FINGPT_ARG_WATCHLIST
+      value: /etc/fingpt/watchlist.txt
+    - name: FINGPT_ARG_SOURCES
+      value: /etc/fingpt/sources.yaml
+    {{- if $one.sources }}
+    {{- range $forecast.keys }}
+    - name: FINGPT_{{ upper . }}_KEY_FILE
+      value: /var/run/secrets/sources/{{ . }}
+    {{- end }}
+    {{- end }}
+  resources:
+    requests: &resources-{{ $one.name }}
+      cpu: {{ $one.amounts.cpu | quote }}
+      memory: {{ $one.amounts.memory | quote }}
+      ephemeral-storage: {{ $one.amounts.ephemeral | quote }}
+    limits: *resources-{{ $one.name }}
+  securityContext:
+    allowPrivilegeEscalation: false
+    privileged: false
+    readOnlyRootFilesystem: true
+    runAsNonRoot: true
+    capabilities:
+      drop: [ALL]
+    seccompProfile:
+      type: RuntimeDefault
+  terminationMessagePath: /dev/termination-log
+  terminationMessagePolicy: FallbackToLogsOnError
+  volumeMounts:
+    - name: scratch
+      mountPath: /scratch
+    - name: tmp
+      mountPath: /tmp
+    - name: settings
+      mountPath: /etc/fingpt
+      readOnly: true
+    {{- if $one.token }}
+    - name: token
+      mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+      readOnly: true
+    {{- end }}
+    {{- if $root.Values.store.secret }}
+    - name: s3
+      mountPath: /var/run/secrets/s3
+      readOnly: true
+    {{- end }}
+    {{- if and $one.sources $forecast.keys }}
+    - name: keys
+      mountPath: /var/run/secrets/sources
+      readOnly: true
+    {{- end }}
 {{- end }}
