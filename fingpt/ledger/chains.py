@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from fingpt.errors import ConfigError, MissingInputError, StorageError, TransientError
 from fingpt.ledger.keys import check_name, entries_prefix, entry_key, entry_place, genesis_key
-from fingpt.ledger.records import Entry, Genesis
-from fingpt.reading import read_record
+from fingpt.ledger.records import Entry, Genesis, decode
 from fingpt.record import sha256_bytes
 from fingpt.runs.run import last_number
 from fingpt.storage import ObjectStore
@@ -71,7 +70,7 @@ def open_ledger(store: ObjectStore, name: str) -> Ledger:
     if not store.exists(key):
         raise MissingInputError(f"There is no ledger '{name}': {no_ledger_in(store.uri)}")
     data = store.read(key)
-    genesis = read_record(Genesis, data, f"{store.uri}/{key}", "begin another ledger: LEDGER=name")
+    genesis = decode(Genesis, data, f"{store.uri}/{key}")
     return Ledger(store, genesis, sha256_bytes(data))
 
 
@@ -89,41 +88,37 @@ def read_chain(ledger: Ledger, chain: str) -> tuple[Entry, ...]:
     previous = ledger.sha256
     for number in range(1, last + 1):
         key = entry_key(name, chain, number)
-        entry = read_entry(store, key)
+        if not store.exists(key):
+            raise broken(name, key, "is missing")
+        data = store.read(key)
+        entry = decode(Entry, data, f"{store.uri}/{key}")
         place = (entry.ledger, entry.chain, entry.number, entry.previous)
         if place != (name, chain, number, previous):
             raise broken(name, key, "does not follow from the entry before it")
         found.append(entry)
-        previous = entry.sha256
+        previous = sha256_bytes(data)
     return tuple(found)
 
 
-def read_entry(store: ObjectStore, key: str) -> Entry:
-    """One entry; StorageError when its bytes are not what an entry encodes to."""
-    where = f"{store.uri}/{key}"
-    data = store.read(key)
-    entry = read_record(Entry, data, where, "`make verify` with LEDGER=name shows the chain")
-    if entry.encode() != data:
-        raise StorageError(f"{where} was changed: its bytes are not those that an entry has.")
-    return entry
-
-
 def append(
-    ledger: Ledger, chain: str, make: Callable[[tuple[Entry, ...]], Entry | None]
+    ledger: Ledger,
+    chain: str,
+    held: tuple[Entry, ...],
+    make: Callable[[tuple[Entry, ...]], Entry | None],
 ) -> Entry | None:
-    """Append what `make` makes of the entries so far, or nothing where it makes none; returns what was written.
+    """Append what `make` makes of the entries so far, `held`, or nothing where it makes none; returns what was written.
 
     Where another writer was faster, the chain is read again and `make` asked again, so it sees what the other wrote.
     Raises StorageError on a broken chain, TransientError when others are faster twenty times.
     """
     for _ in range(_TRIES):
-        entries = read_chain(ledger, chain)
-        _refuse_gap(ledger, chain, len(entries))
-        entry = make(entries)
+        _refuse_gap(ledger, chain, len(held))
+        entry = make(held)
         if entry is None:
             return None
         if ledger.store.create(entry_key(ledger.name, chain, entry.number), entry.encode()):
             return entry
+        held = read_chain(ledger, chain)
     raise TransientError(
         f"Others were faster {_TRIES} times in writing to chain {chain}; run the same command again."
     )

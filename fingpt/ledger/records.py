@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, model_validator
 
+from fingpt.errors import StorageError
 from fingpt.prompts.examples import LABELS
+from fingpt.reading import first_fault
 from fingpt.record import Frozen, canonical_json, sha256_bytes
 
 VERSION = 1
@@ -28,6 +30,27 @@ _SUM_TOLERANCE = 1e-3
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
+R = TypeVar("R", bound=Frozen)
+
+
+def decode(kind: type[R], data: bytes, where: str) -> R:
+    """The record of `kind` whose canonical JSON `data` is; StorageError naming `where` for any other bytes.
+
+    There is one form of a record, so nothing can hide in it: no key twice, no other blanks, no unknown field.
+    """
+    try:
+        found = kind.model_validate_json(data)
+    except ValidationError as fault:
+        raise StorageError(
+            f"{where} is no {kind.__name__} ({first_fault(fault)}); it was changed."
+        ) from None
+    if canonical_json(found) != data:
+        raise StorageError(
+            f"{where} was changed: its bytes are not those that a {kind.__name__} has."
+        )
+    return found
+
+
 class Status(StrEnum):
     """What came of one forecast; only OK has a return."""
 
@@ -42,8 +65,8 @@ class Status(StrEnum):
 
     @property
     def may_change(self) -> bool:
-        """Whether a later attempt may find more."""
-        return self in (Status.MISSING, Status.SOURCE_DOWN, Status.HALTED)
+        """Whether a later attempt may find more: also what looks delisted may only be late."""
+        return self is not Status.OK
 
 
 class Genesis(Frozen):

@@ -6,7 +6,7 @@ a stock is halted) the score is not final, and a later call tries again; it writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -15,13 +15,12 @@ from fingpt import log
 from fingpt.errors import StorageError
 from fingpt.ledger.chains import Ledger, chain_ids, read_chain
 from fingpt.ledger.keys import score_key
-from fingpt.ledger.records import Entry, Outcome, Score, Status
-from fingpt.reading import read_record
+from fingpt.ledger.records import Entry, Outcome, Score, Status, decode
 from fingpt.runs.run import last_number
 from fingpt.storage import ObjectStore
 
 PATIENCE = timedelta(days=28)
-"""So long after the end of its week a forecast without a return is tried again; then its status is final."""
+"""So long after its last news a forecast without a return is tried again; one whose source is down always is."""
 
 
 class Market(Protocol):
@@ -53,30 +52,31 @@ class Scored:
         return sum(not score.final for score in self.scores)
 
 
-def score(ledger: Ledger, market: Callable[[Iterable[str]], Market], now: datetime) -> Scored:
+OpenMarket = Callable[[tuple[str, ...], datetime, datetime], Market]
+"""Opens the prices of some symbols from one close to another."""
+
+
+def score(ledger: Ledger, open_market: OpenMarket, now: datetime) -> Scored:
     """Score every entry whose week is over and whose last score is not final.
 
-    `market` gets the universe and opens the prices; it is called when something is to be scored. Raises StorageError on
-    a broken chain, and what the store or the prices raise.
+    Prices are opened once, and only when something is to be scored. Raises StorageError on a broken chain, and what the
+    store or the prices raise.
     """
-    written: list[Score] = []
-    opened: Market | None = None
-    waiting = final = 0
-    for chain in chain_ids(ledger):
-        for entry in read_chain(ledger, chain):
-            if entry.horizon_end > now:
-                waiting += 1
-                continue
-            last = last_score(ledger.store, entry)
-            if last and last.final:
-                final += 1
-                continue
-            opened = opened or market(ledger.genesis.universe)
-            new = _score(entry, last, opened, now)
+    entries = [entry for chain in chain_ids(ledger) for entry in read_chain(ledger, chain)]
+    over = [entry for entry in entries if entry.horizon_end <= now]
+    scores = [(entry, last_score(ledger.store, entry)) for entry in over]
+    todo = [(entry, last) for entry, last in scores if last is None or not last.final]
+    written = []
+    if todo:
+        symbols = {f.symbol for entry, _ in todo for f in entry.forecasts}
+        first, end = (min(e.as_of for e, _ in todo), max(e.horizon_end for e, _ in todo))
+        market = open_market(tuple(sorted({*symbols, *ledger.genesis.universe})), first, end)
+        for entry, last in todo:
+            new = _score(entry, last, market, now)
             if last is None or _differs(new, last):
                 _keep(ledger.store, new)
                 written.append(new)
-    return Scored(tuple(written), waiting, final)
+    return Scored(tuple(written), len(entries) - len(over), len(over) - len(todo))
 
 
 def last_score(store: ObjectStore, entry: Entry) -> Score | None:
@@ -89,7 +89,7 @@ def last_score(store: ObjectStore, entry: Entry) -> Score | None:
     if not attempt:
         return None
     where = f"{store.uri}/{key(attempt)}"
-    found = read_record(Score, store.read(key(attempt)), where, "make verify LEDGER=name shows it")
+    found = decode(Score, store.read(key(attempt)), where)
     if found.entry_sha256 != entry.sha256:
         raise StorageError(
             f"{where} scores other bytes than entry {entry.number} of {entry.chain} has: one was changed, and "
@@ -116,9 +116,15 @@ def _score(entry: Entry, last: Score | None, market: Market, now: datetime) -> S
         scored_at=now.replace(microsecond=0),
         snapshot_sha256=market.digest,
         degraded=dict(market.degraded) if open_ones else {},
-        final=not open_ones or now >= entry.horizon_end + PATIENCE,
+        final=not open_ones or _given_up(open_ones, last, now),
         outcomes=outcomes,
     )
+
+
+def _given_up(open_ones: Sequence[Outcome], last: Score | None, now: datetime) -> bool:
+    """Whether what is missing now will hardly come: nothing new since four weeks, and not for want of an answer."""
+    down = any(one.status is Status.SOURCE_DOWN for one in open_ones)
+    return last is not None and not down and now >= last.scored_at + PATIENCE
 
 
 def _differs(new: Score, last: Score) -> bool:

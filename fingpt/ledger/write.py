@@ -10,10 +10,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from fingpt import log
 from fingpt.errors import MissingInputError
-from fingpt.ledger.chains import Ledger, append, begin_ledger
+from fingpt.ledger.chains import (
+    Ledger,
+    append,
+    begin_ledger,
+    chain_ids,
+    open_ledger,
+    read_chain,
+)
 from fingpt.ledger.intake import Intake, forecast_weeks, read_intakes
 from fingpt.ledger.keys import FORECASTS, genesis_key
 from fingpt.ledger.records import Entry, Genesis
@@ -44,18 +52,34 @@ def write(store: ObjectStore, name: str, runs: Sequence[str], now: datetime) -> 
     weeks = forecast_weeks(store, runs)
     if not weeks:
         raise MissingInputError(_nothing(store.uri, runs))
-    intakes = [intake for keys in weeks.values() for intake in read_intakes(store, keys)]
+    chains = _chains(open_ledger(store, name)) if store.exists(genesis_key(name)) else {}
+    held = {f.key for entries in chains.values() for entry in entries for f in entry.forecasts}
+    fresh = [[key for key in keys if key not in held] for keys in weeks.values()]
+    intakes = [intake for keys in fresh for intake in read_intakes(store, keys)]
+    known = sum(not keys for keys in fresh)
+    if not intakes:
+        return Written(open_ledger(store, name), (), known)
     ledger = begin_ledger(store, _genesis(name, runs, intakes, now))
     written: list[Entry] = []
-    known = 0
     for intake in intakes:
-        entry = append(ledger, intake.chain, lambda held, new=intake: _next(ledger, new, held, now))  # type: ignore[misc]
+        before = chains.get(intake.chain, ())
+        entry = append(ledger, intake.chain, before, partial(_next, ledger, intake, now))
         if entry is None:
             known += 1
             continue
+        chains[intake.chain] = (
+            read_chain(ledger, intake.chain)
+            if entry.number != len(before) + 1
+            else (*before, entry)
+        )
         written.append(entry)
         _tell(ledger, entry)
     return Written(ledger, tuple(written), known)
+
+
+def _chains(ledger: Ledger) -> dict[str, tuple[Entry, ...]]:
+    """All that the ledger holds: a weekly job then reads the forecasts of one week, not of all years."""
+    return {chain: read_chain(ledger, chain) for chain in chain_ids(ledger)}
 
 
 def _genesis(name: str, runs: Sequence[str], intakes: Sequence[Intake], now: datetime) -> Genesis:
@@ -72,7 +96,7 @@ def _genesis(name: str, runs: Sequence[str], intakes: Sequence[Intake], now: dat
     )
 
 
-def _next(ledger: Ledger, new: Intake, held: tuple[Entry, ...], now: datetime) -> Entry | None:
+def _next(ledger: Ledger, new: Intake, now: datetime, held: tuple[Entry, ...]) -> Entry | None:
     """The entry that takes what the chain does not hold of an intake; None where it holds all of it."""
     week = [entry for entry in held if entry.as_of == new.as_of]
     keys = {forecast.key for entry in week for forecast in entry.forecasts}
@@ -127,8 +151,3 @@ def _nothing(uri: str, runs: Sequence[str]) -> str:
         f"There are no forecasts{of} in {uri} (below {FORECASTS}); make one: "
         "make forecast RUN=id SYMBOL=AAPL DATE=2026-11-20, or name another STORE."
     )
-
-
-def has_begun(store: ObjectStore, name: str) -> bool:
-    """Whether the ledger of that name exists."""
-    return store.exists(genesis_key(name))

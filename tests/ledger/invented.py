@@ -130,7 +130,7 @@ class TableMarket:
             return Outcome(symbol=symbol, status=Status.MISSING, reason="no price")
         return rose(symbol, self.default)
 
-    def __call__(self, _universe) -> TableMarket:
+    def __call__(self, *_) -> TableMarket:
         return self
 
 

@@ -14,7 +14,7 @@ from fingpt.ledger.keys import entry_key, score_key
 from fingpt.ledger.records import Outcome, Status
 from fingpt.ledger.score import PATIENCE, last_score, score
 from fingpt.record import canonical_json
-from tests.ledger.invented import CHAIN, TableMarket, friday, rose, soon, three_weeks
+from tests.ledger.invented import CHAIN, TableMarket, rose, soon, three_weeks
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_weeks_that_are_over_are_scored_and_the_others_wait(ledger):
 
 def test_a_score_job_that_fires_twice_writes_nothing_and_opens_no_prices(ledger):
     score(ledger, TableMarket(), soon(2))
-    again = score(ledger, pytest.fail, soon(2))
+    again = score(ledger, lambda *_: pytest.fail("prices are opened"), soon(2))
     assert (again.scores, again.final) == ((), 2)
 
 
@@ -52,7 +52,7 @@ def test_a_forecast_without_a_return_keeps_a_status(ledger, status):
     table = {("MSFT", "2026-01-02"): Outcome(symbol="MSFT", status=status, reason="invented")}
     score(ledger, TableMarket(table), soon(1))
     assert [one.status for one in last(ledger).outcomes] == [Status.OK, status]
-    assert last(ledger).final == (status in (Status.DELISTED, Status.RENAMED))
+    assert not last(ledger).final  # what looks delisted may only be late
 
 
 def test_a_source_that_is_down_is_said_and_scored_again_later(ledger):
@@ -78,9 +78,18 @@ def test_after_four_weeks_what_is_missing_stays_missing(ledger):
     nothing = TableMarket(default=None)
     score(ledger, nothing, soon(1))
     assert not last(ledger).final
-    score(ledger, nothing, friday(1) + PATIENCE)
+    score(ledger, nothing, soon(1) + PATIENCE)
     assert last(ledger).final
     assert {one.status for one in last(ledger).outcomes} == {Status.MISSING}
+
+
+def test_a_source_that_is_down_is_never_given_up(ledger):
+    down = TableMarket(degraded={"files/MSFT/2026-01": "no answer"})
+    score(ledger, down, soon(1) + 3 * PATIENCE)
+    score(ledger, down, soon(1) + 6 * PATIENCE)
+    assert not last(ledger).final
+    score(ledger, TableMarket(), soon(1) + 6 * PATIENCE)
+    assert [one.status for one in last(ledger).outcomes] == [Status.OK, Status.OK]
 
 
 def test_scores_of_two_jobs_at_once_are_one(ledger):
