@@ -52,16 +52,20 @@ def model_titles(page: LedgerPage) -> list[str]:
 
 
 def running_chart(page: LedgerPage, titles: Sequence[str]) -> Chart:
-    """The share of right directions so far, week by week; trivial forecasts in grey, named at their end."""
+    """The share of right directions so far, week by week; trivial forecasts in grey."""
     points = page.running
     weeks = sorted({point.week for point in points})
     shown = set(weeks[_FIRST_WEEKS:] if len(weeks) > 2 * _FIRST_WEEKS else weeks)
     rows: list[Row] = [
-        {"forecaster": p.forecaster, "day": p.week, "accuracy": p.accuracy}
+        {
+            "forecaster": p.forecaster if p.forecaster in titles else _short(p.forecaster),
+            "day": p.week,
+            "accuracy": p.accuracy,
+        }
         for p in points
         if p.week in shown
     ]
-    trivial = [one.title for one in page.standings if one.role is Role.TRIVIAL]
+    trivial = [_short(one.title) for one in page.standings if one.role is Role.TRIVIAL]
     colours = [*(COLOURS[i % len(COLOURS)] for i in range(len(titles))), *[GREY] * len(trivial)]
     scale = alt.Scale(domain=[*titles, *trivial], range=colours)
     base = alt.Chart(named("rows")).encode(
@@ -76,28 +80,29 @@ def running_chart(page: LedgerPage, titles: Sequence[str]) -> Chart:
     )
     grey = base.transform_filter(alt.FieldOneOfPredicate("forecaster", trivial))
     own = base.transform_filter(alt.FieldOneOfPredicate("forecaster", list(titles)))
-    ends = (
-        grey.transform_joinaggregate(last="max(day)", groupby=["forecaster"])
-        .transform_filter("datum.day == datum.last")
-        .transform_calculate(short="split(datum.forecaster, ' (')[0]")
-    )
+    dashes = alt.Scale(domain=trivial, range=[[6, 3], [2, 3], [1, 1], [9, 2, 2, 2]])
+    legend = alt.Legend(title=None, columns=2, labelLimit=220, symbolStrokeColor=GREY)
     layers = [
-        grey.mark_line(strokeWidth=1.2, opacity=0.7, strokeDash=[4, 3], aria=False),
-        own.mark_line(strokeWidth=2.2, aria=False),
-        ends.mark_text(align="left", dx=4, fontSize=11, color=INK).encode(
-            text="short:N", color=alt.value(INK)
+        grey.mark_line(strokeWidth=1.4, opacity=0.8, aria=False).encode(
+            strokeDash=alt.StrokeDash("forecaster:N", scale=dashes, legend=legend)
         ),
+        own.mark_line(strokeWidth=2.2, aria=False),
     ]
     last = {p.forecaster: p for p in points}
     return Chart(
         key="running",
-        title="Right directions so far (whole lines: models; dashed: forecasts without a model)",
+        title="Right directions so far (coloured: models; grey: forecasts without a model)",
         alt="; ".join(f"{name}: {100 * p.accuracy:.1f} % of {p.n}" for name, p in last.items())
         + ".",
-        svg=draw(alt.layer(*layers).properties(width=WIDTH - 150, height=_HEIGHT), rows=rows),
+        svg=draw(alt.layer(*layers).properties(width=WIDTH - 60, height=_HEIGHT), rows=rows),
         header=("forecaster", "week", "rows so far", "right so far, %"),
         rows=tuple((p.forecaster, p.week, str(p.n), number(100 * p.accuracy, 1)) for p in points),
     )
+
+
+def _short(title: str) -> str:
+    """A trivial forecast's name without its explanation, for a legend."""
+    return title.partition(" (")[0]
 
 
 def accuracy_chart(page: LedgerPage, titles: Sequence[str]) -> Chart:
@@ -154,7 +159,7 @@ def evidence_chart(page: LedgerPage, titles: Sequence[str]) -> Chart:
                 "value:Q",
                 title="evidence (capital, from 1)",
                 scale=alt.Scale(type="log", domain=bounds),
-                axis=alt.Axis(format="~g", tickCount=5),
+                axis=alt.Axis(format="~g", values=[10.0**power for power in range(-9, 10)]),
             ),
             color=colour,
         )

@@ -47,7 +47,7 @@ class _Side:
     trivial: tuple[Trivial, ...]
 
 
-def compose(book: Book, now: datetime) -> LedgerPage:
+def compose(book: Book, now: datetime, notice: str = "") -> LedgerPage:
     """The page on a ledger as it stands; it gets its id here."""
     past = Past(list(outcomes(book.chains).values()))
     windows = _windows(book)
@@ -67,13 +67,14 @@ def compose(book: Book, now: datetime) -> LedgerPage:
     ahead = _outlook(book, sides)
     page = LedgerPage(
         made_at=now.isoformat(timespec="seconds"),
+        notice=notice,
         name=book.genesis.name,
         title=f"Ledger “{book.genesis.name}”: what was forecast, and what happened",
         began_at=book.genesis.created_at.isoformat(),
         horizon_days=book.genesis.horizon_days,
         universe=book.genesis.universe,
         headline=headline(standings, contests, beaten, ahead),
-        weeks=week_tables(book),
+        weeks=week_tables(book, [side.title for side in sides]),
         standings=standings,
         contests=contests,
         against_all=beaten,

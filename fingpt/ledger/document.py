@@ -49,9 +49,13 @@ class SymbolLine(Frozen):
 
 
 class WeekTable(Frozen):
-    """The forecasts of one close beside what happened; `over`: the window has ended and something is scored."""
+    """The forecasts of one close beside what happened; `over`: the window has ended and something is scored.
+
+    `titles`: the models that made a forecast, in the order of each line's cells.
+    """
 
     week: str
+    titles: tuple[str, ...]
     horizon_end: str
     over: bool
     lines: tuple[SymbolLine, ...]
@@ -103,11 +107,15 @@ class RunningPoint(Frozen):
 
 
 class LedgerPage(Frozen):
-    """The whole page; `id` is a hash of its content without `made_at`, the time at which it was made."""
+    """The whole page; `id` is a hash of its content without `made_at`, the time at which it was made.
+
+    `notice`: what stands above all else, such as that nothing on it is real.
+    """
 
     schema_version: int = SCHEMA_VERSION
     id: str = ""
     made_at: str
+    notice: str = ""
     name: str
     title: str
     began_at: str

@@ -12,13 +12,14 @@ from fingpt.ledger.compose import compose
 from fingpt.ledger.render import render
 
 
-def make_page(ledger: Ledger, now: datetime, out: Path | None = None) -> Path:
+def make_page(ledger: Ledger, now: datetime, out: Path | None = None, notice: str = "") -> Path:
     """Write ledger.html, ledger.md and ledger.json to `out` (default `./reports/ledger-<name>`); the path of the page.
+    `notice` stands above all else on it.
 
     The page is not kept in the bucket: it follows from the entries and scores there, and can be made again at any time.
     Raises StorageError on a broken chain, and what the store raises.
     """
-    page = compose(read_book(ledger), now)
+    page = compose(read_book(ledger), now, notice)
     for sentence in page.headline:
         log.event(f"{sentence.question} {sentence.verdict.label}".strip())
     folder = out or Path.cwd() / "reports" / f"ledger-{ledger.name}"

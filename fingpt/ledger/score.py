@@ -66,7 +66,7 @@ def score(ledger: Ledger, open_market: OpenMarket, now: datetime) -> Scored:
     over = [entry for entry in entries if entry.horizon_end <= now]
     scores = [(entry, last_score(ledger.store, entry)) for entry in over]
     todo = [(entry, last) for entry, last in scores if last is None or not last.final]
-    written = []
+    written: list[Score] = []
     if todo:
         symbols = {f.symbol for entry, _ in todo for f in entry.forecasts}
         first, end = (min(e.as_of for e, _ in todo), max(e.horizon_end for e, _ in todo))
@@ -74,8 +74,9 @@ def score(ledger: Ledger, open_market: OpenMarket, now: datetime) -> Scored:
         for entry, last in todo:
             new = _score(entry, last, market, now)
             if last is None or _differs(new, last):
-                _keep(ledger.store, new)
-                written.append(new)
+                # Where another process was faster with this attempt, its score stands.
+                key = score_key(new.ledger, new.chain, new.number, new.attempt)
+                written += [new] if ledger.store.create(key, new.encode()) else []
     return Scored(tuple(written), len(entries) - len(over), len(over) - len(todo))
 
 
@@ -132,12 +133,8 @@ def _differs(new: Score, last: Score) -> bool:
     return (new.outcomes, new.final) != (last.outcomes, last.final)
 
 
-def _keep(store: ObjectStore, new: Score) -> None:
-    """Store a score; where another process was faster with this attempt, its score stands."""
-    key = score_key(new.ledger, new.chain, new.number, new.attempt)
-    if not store.create(key, new.encode()):
-        log.event("another process has scored this entry", chain=new.chain, number=new.number)
-        return
+def tell(new: Score) -> None:
+    """Log a score that was written, and which forecasts have no return."""
     missing = [f"{one.symbol} {one.status}" for one in new.outcomes if one.status is not Status.OK]
     log.event(
         "ledger entry scored",
@@ -148,8 +145,8 @@ def _keep(store: ObjectStore, new: Score) -> None:
     )
     if missing:
         again = "" if new.final else "; it will be scored again"
+        reasons = "; ".join(f"{part}: {why}" for part, why in new.degraded.items())[:300]
         log.warning(
             f"Entry {new.number} of {new.chain} has no return for {', '.join(missing[:10])}{again}.",
-            degraded="; ".join(f"{part}: {why}" for part, why in new.degraded.items())[:300]
-            or None,
+            **({"degraded": reasons} if reasons else {}),
         )

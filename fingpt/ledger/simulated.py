@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fingpt import log
 from fingpt.ledger.chains import Ledger, open_ledger
 from fingpt.ledger.keys import entry_key
 from fingpt.ledger.records import Outcome, Status
@@ -27,6 +28,7 @@ from fingpt.report.probabilities import MARGINS
 from fingpt.storage import LocalStore
 
 NAME = "demo"
+NOTICE = "Every symbol, price and forecast on this page is invented."
 CHAMPION, CHALLENGER = "skilled-00000001", "noise-00000002"
 FIRST_FRIDAY = date(2025, 1, 3)
 GOOD_FRIDAY = date(2025, 4, 18)
@@ -127,23 +129,29 @@ def simulate(folder: Path, year: Year) -> Ledger:
     A repeated call finds all of it and changes nothing.
     """
     store = LocalStore(folder)
-    for week in range(year.weeks):
-        close = year.close(week)
-        for key, record in _records(year, week):
-            _keep(folder / key, canonical_json(record))
-        now = close + timedelta(hours=2)
-        if week == 24:  # the cluster is down; the job of the week after catches up
-            continue
-        _write(store, folder, now)
-        if week == 9:  # the job fires twice
-            _write(store, folder, now + timedelta(minutes=7))
-        if week % 13 == 12 or week in (33, 34):
-            down = frozenset(year.names[:3]) if week == 33 else frozenset()
-            score(open_ledger(store, NAME), lambda *_, d=down: InventedMarket(year, d), now)  # type: ignore[misc]
+    with log.progress("weeks", year.weeks) as bar:
+        for week in range(year.weeks):
+            _live(store, folder, year, week)
+            bar.advance()
     end = year.close(year.weeks - 1) + _LONE_HORIZON + timedelta(hours=2)
     ledger = open_ledger(store, NAME)
     score(ledger, lambda *_: InventedMarket(year), end)
     return ledger
+
+
+def _live(store: LocalStore, folder: Path, year: Year, week: int) -> None:
+    """What happens after one close."""
+    for key, record in _records(year, week):
+        _keep(folder / key, canonical_json(record))
+    if week == 24:  # the cluster is down; the job of the week after catches up
+        return
+    now = year.close(week) + timedelta(hours=2)
+    _write(store, folder, now)
+    if week == 9:  # the job fires twice
+        _write(store, folder, now + timedelta(minutes=7))
+    if week % 13 == 12 or week in (33, 34):
+        down = frozenset(year.names[:3]) if week == 33 else frozenset()
+        score(open_ledger(store, NAME), lambda *_: InventedMarket(year, down), now)
 
 
 def _keep(path: Path, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fingpt.ledger.book import Book, Row
 from fingpt.ledger.document import Cell, SymbolLine, WeekTable
@@ -12,41 +12,37 @@ from fingpt.ledger.trivial import HALF, direction_of
 _WORDS = {1: "up", -1: "down", 0: "not read"}
 
 
-def week_tables(book: Book) -> tuple[WeekTable, ...]:
-    """The newest week, and the newest one that has an outcome where that is another."""
-    if not book.weeks:
-        return ()
-    scored = [week for week in book.weeks if _rows(book, week, scored=True)]
-    wanted = dict.fromkeys([book.weeks[-1], *scored[-1:]])
-    return tuple(_table(book, week) for week in wanted)
+def week_tables(book: Book, titles: Sequence[str]) -> tuple[WeekTable, ...]:
+    """The newest week, and the newest one that has an outcome where that is another; `titles` in the chains' order."""
+    found = []
+    scored = [week for week in book.weeks if _is_scored(book, week)]
+    for week in dict.fromkeys([*book.weeks[-1:], *scored[-1:]]):
+        rows = [[row for row in chain.rows if row.week == week] for chain in book.chains]
+        there = [(title, own) for title, own in zip(titles, rows, strict=True) if own]
+        found.append(_table(book, week, dict(there)))
+    return tuple(found)
 
 
-def _rows(book: Book, week: str, *, scored: bool = False) -> list[Row]:
-    return [
-        row
-        for chain in book.chains
-        for row in chain.rows
-        if row.week == week and (not scored or row.outcome.status is not Status.WAITING)
-    ]
+def _is_scored(book: Book, week: str) -> bool:
+    every = (row for chain in book.chains for row in chain.rows if row.week == week)
+    return any(row.outcome.status is not Status.WAITING for row in every)
 
 
-def _table(book: Book, week: str) -> WeekTable:
-    rows = _rows(book, week)
-    symbols = sorted({*book.genesis.universe, *(row.symbol for row in rows)})
+def _table(book: Book, week: str, rows: Mapping[str, Sequence[Row]]) -> WeekTable:
+    every = [row for own in rows.values() for row in own]
+    symbols = sorted({*book.genesis.universe, *(row.symbol for row in every)})
     return WeekTable(
         week=week,
-        horizon_end=max(row.horizon_end for row in rows).date().isoformat(),
-        over=any(row.outcome.status is not Status.WAITING for row in rows),
-        lines=tuple(_line(book, week, symbol) for symbol in symbols),
+        titles=tuple(rows),
+        horizon_end=max(row.horizon_end for row in every).date().isoformat(),
+        over=_is_scored(book, week),
+        lines=tuple(_line(symbol, list(rows.values())) for symbol in symbols),
     )
 
 
-def _line(book: Book, week: str, symbol: str) -> SymbolLine:
-    by_chain: list[list[Row]] = [
-        [row for row in chain.rows if row.week == week and row.symbol == symbol]
-        for chain in book.chains
-    ]
-    every = [row for rows in by_chain for row in rows]
+def _line(symbol: str, rows: Sequence[Sequence[Row]]) -> SymbolLine:
+    mine = [[row for row in own if row.symbol == symbol] for own in rows]
+    every = [row for own in mine for row in own]
     known = next((row.outcome for row in every if row.outcome.status is Status.OK), None)
     outcome = known or (every[0].outcome if every else None)
     return SymbolLine(
@@ -55,7 +51,7 @@ def _line(book: Book, week: str, symbol: str) -> SymbolLine:
         realised_return=outcome.realised_return if outcome else None,
         excess_return=outcome.excess_return if outcome else None,
         label=outcome.label if outcome else None,
-        cells=tuple(_cell(rows) for rows in by_chain),
+        cells=tuple(_cell(own) for own in mine),
     )
 
 

@@ -73,7 +73,6 @@ def write(store: ObjectStore, name: str, runs: Sequence[str], now: datetime) -> 
             else (*before, entry)
         )
         written.append(entry)
-        _tell(ledger, entry)
     return Written(ledger, tuple(written), known)
 
 
@@ -123,10 +122,11 @@ def _next(ledger: Ledger, new: Intake, now: datetime, held: tuple[Entry, ...]) -
     )
 
 
-def _tell(ledger: Ledger, entry: Entry) -> None:
+def tell(entry: Entry) -> None:
+    """Log an entry that was written, and what is wrong with it."""
     log.event(
         "ledger entry written",
-        ledger=ledger.name,
+        ledger=entry.ledger,
         chain=entry.chain,
         number=entry.number,
         as_of=entry.as_of.date().isoformat(),
