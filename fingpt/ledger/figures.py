@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fingpt.ledger.book import Row
 from fingpt.ledger.trivial import HALF, Trivial
@@ -57,9 +58,10 @@ class Arrays:
         return correct(np.where(self.direction == 0, np.nan, self.direction), self.truth)
 
     @property
-    def has_probabilities(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def has_probabilities(self) -> NDArray[np.bool_]:
         """Rows with probabilities."""
-        return ~np.isnan(self.probabilities).any(axis=1)
+        found: NDArray[np.bool_] = ~np.isnan(self.probabilities).any(axis=1)
+        return found
 
     def up(self) -> Floats:
         """Probability of a rise."""
@@ -70,9 +72,9 @@ class Arrays:
         """1 where it rose."""
         return (self.truth > 0).astype(np.float64)
 
-    def only(self, pick: Sequence[bool] | np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Arrays:
+    def only(self, pick: NDArray[np.bool_]) -> Arrays:
         """The picked rows."""
-        return self.at(np.flatnonzero(np.asarray(pick)).tolist())
+        return self.at(np.flatnonzero(pick).tolist())
 
     def at(self, places: Sequence[int]) -> Arrays:
         """The rows at these places, in this order."""
@@ -190,8 +192,8 @@ def _ic(own: Arrays, days: int) -> Estimate | None:
 def _ece(own: Arrays) -> float:
     place = equal_mass_bins(own.up(), BINS)
     count = np.bincount(place).astype(np.float64)
-    forecast = np.bincount(place, weights=own.up())
-    happened = np.bincount(place, weights=own.rose())
+    forecast = np.bincount(place, weights=own.up()).astype(np.float64)
+    happened = np.bincount(place, weights=own.rose()).astype(np.float64)
     return float(calibration_error(count, forecast, happened))
 
 

@@ -78,7 +78,7 @@ def _challenger(champion: Standing, other: Standing, contests: Sequence[Contest]
         question=question,
         verdict=verdict,
         text=(
-            f"Over {up.n} forecasts that both made, its Brier score of the direction is lower by "
+            f"Over {up.n} forecasts that both made, its lead in the Brier score of the direction is "
             f"{number(up.gain.value, 4, signed=True)} ({interval(up.gain, 4, signed=True)}). Evidence that it is "
             f"better: {capital(up.evidence.value)}; that the champion is: {capital(down.evidence.value)}."
         ),

@@ -13,7 +13,7 @@ from fingpt.ledger.records import Outcome, Status
 from fingpt.ledger.score import OpenMarket
 from fingpt.prompts.examples import plain_label
 from fingpt.sources.fetching import Wanted
-from fingpt.sources.live.catalogue import NAMES, open_live
+from fingpt.sources.live.catalogue import LIVE
 from fingpt.sources.opening import Opener
 from fingpt.sources.records import Kind
 from fingpt.sources.selection import Selection, load_selection
@@ -87,8 +87,7 @@ def _open(
 ) -> SnapshotMarket:
     everybody = tuple(dict.fromkeys([*symbols, *([benchmark] if benchmark else [])]))
     wanted = Wanted(PRICED, everybody, first.date(), end.date())
-    available = {name: partial(open_live, name) for name in NAMES}
-    snapshot = Opener(store, available).open(selection, wanted)
+    snapshot = Opener(store, LIVE).open(selection, wanted)
     for part, why in list(snapshot.degraded.items())[:10]:
         log.warning(f"Prices are degraded: {part}: {why}"[:400])
     return SnapshotMarket(snapshot, [benchmark] if benchmark else symbols)

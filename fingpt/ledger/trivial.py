@@ -19,6 +19,7 @@ from fingpt.metrics import Floats
 from fingpt.prompts.examples import LABELS
 
 HALF = len(LABELS) // 2
+_EVEN = 0.5 - 1e-9  # even chances count as a rise, whatever the last bit of a sum says
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ class Past:
         known = bisect_right(own, as_of, key=lambda row: row.horizon_end)
         if known:
             return direction_of(str(own[known - 1].outcome.label))
-        return 1.0 if self.shares(as_of)[HALF:].sum() >= 0.5 else -1.0
+        return 1.0 if self.shares(as_of)[HALF:].sum() >= _EVEN else -1.0
 
 
 def direction_of(label: str) -> float:
@@ -70,7 +71,7 @@ def trivial_forecasts(rows: Sequence[Row], past: Past) -> tuple[Trivial, ...]:
     """The four forecasts of the same rows."""
     n = len(rows)
     shares = np.array([past.shares(row.as_of) for row in rows]).reshape(n, len(LABELS))
-    likelier = np.where(shares[:, HALF:].sum(axis=1) >= 0.5, 1.0, -1.0)
+    likelier = np.where(shares[:, HALF:].sum(axis=1) >= _EVEN, 1.0, -1.0)
     last = np.array([past.last_direction(row.symbol, row.as_of) for row in rows])
     return (
         Trivial("always-up", "always up", np.ones(n)),

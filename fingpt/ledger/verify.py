@@ -63,10 +63,10 @@ def verify_ledger(
     _genesis(audit)
     keys = list(store.keys(f"{ledger_prefix(name)}/"))
     entries = {place for key in keys if (place := entry_place(name, key))}
-    scores = {place for key in keys if (place := score_place(name, key))}
+    scores = {where for key in keys if (where := score_place(name, key))}
     for place in sorted(entries):
         _read_entry(audit, place)
-    read = [score for place in sorted(scores) if (score := _read_score(audit, *place))]
+    read = [score for where in sorted(scores) if (score := _read_score(audit, *where))]
     stored = stored_times(store, name)
     for chain in sorted({chain for chain, _ in {*entries, *audit.named}}):
         _check_chain(audit, chain, stored)
