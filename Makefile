@@ -173,6 +173,14 @@ demo: setup ## run both tiny models on the shipped sample and compare them (abou
 	@for model in $(DEMO_MODELS); do $(PY) -m jobs.submit run --model "$$model" --mode local; done
 	@$(PY) -m jobs.compare
 
+## Forecasts (LEDGER= RUNS= DATA= SOURCES= STORE=)
+
+.PHONY: ledger demo-ledger
+ledger: setup ## take new forecasts into the LEDGER, score past weeks with the prices of DATA, make its page
+	@$(PY) -m jobs.ledger update
+demo-ledger: setup ## live through an invented year of forecasts, and make its page
+	@$(PY) -m jobs.ledger demo
+
 ## Operate (RUN= STORE= NAMESPACE=)
 
 .PHONY: status logs cancel list verify doctor prune
@@ -185,7 +193,7 @@ cancel: setup ## take a RUN, or the mirror of a MODEL or of DATA, off the cluste
 	@$(PY) -m jobs.cancel
 list: setup ## every run of the store and where it stands
 	@$(PY) -m jobs.list
-verify: setup ## hash anew all that a run's results rest on (DEEP=1: the base weights too)
+verify: setup ## hash anew all that a RUN's results, or a LEDGER, rest on (DEEP=1: the base weights too)
 	@$(PY) -m jobs.verify $(call flag,DEEP,--deep)
 doctor: setup ## check what a run of MODEL on DATA needs: store, rights, weights, GPUs, quota
 	@$(PY) -m jobs.doctor

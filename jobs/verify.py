@@ -1,8 +1,12 @@
-"""Re-hash all that a run's results rest on: `python -m jobs.verify --run ID [--deep]`; exit 0, 74 or 66."""
+"""Re-hash all that a run's results, or a ledger, rest on: `python -m jobs.verify --run ID [--deep] | --ledger NAME`.
+
+Exit 0, 74 where something is damaged, 66 where something is missing.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,18 +14,25 @@ import typer
 
 from fingpt import log
 from fingpt.config import read_environment
+from fingpt.errors import ConfigError
 from fingpt.runs.ledger import require_run
 from fingpt.runs.stage import guarded
 from fingpt.runs.verify import Link, require_sound, verify
-from fingpt.storage import open_store
+from fingpt.storage import ObjectStore, open_store
 
 
 def main(
     run: Annotated[str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id")] = "",
+    ledger: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_LEDGER", help="name of a ledger, instead of a run")
+    ] = "",
     deep: Annotated[bool, typer.Option(help="hash the base weights' files too")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line per link")] = False,
 ) -> None:
-    """Print each link of the chain: run, source, data set, base, commits, adapter, answers, scores, reports."""
+    """Print each link of the chain: run, source, data set, base, commits, adapter, answers, scores, reports.
+
+    Of a ledger: its beginning, entries, forecasts and scores.
+    """
     log.setup()
     environment = read_environment()
 
@@ -35,11 +46,25 @@ def main(
     def action() -> None:
         store = open_store(environment.store)
         name = run.strip()
+        if ledger.strip():
+            if name:
+                raise ConfigError("RUN= and LEDGER= are both named; verify one of the two.")
+            log.event(**_ledger(store, ledger.strip(), show))
+            return
         require_run(store, name)
         links = verify(store, name, deep=deep, on_link=show)
         log.event(f"run {name} verifies", links=require_sound(name, links))
 
     sys.exit(guarded(action, debug=environment.debug))
+
+
+def _ledger(store: ObjectStore, name: str, show: Callable[[Link], None]) -> dict[str, str]:
+    """Verify a ledger; what to say of it: the numbers of its links, and the heads that one may keep elsewhere."""
+    from fingpt.ledger.verify import heads, require_sound_ledger, verify_ledger
+
+    links = verify_ledger(store, name, on_link=show)
+    counts = require_sound_ledger(name, links)
+    return {"name": f"ledger {name} verifies", "links": counts, "heads": heads(store, name)}
 
 
 if __name__ == "__main__":

@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """An object: its key, size in bytes, and age in seconds by the store's own clock."""
+    """An object: its key, size in bytes, age in seconds and time of writing, both by the store's own clock."""
 
     key: str
     size: int
     age: float
+    modified: datetime
 
 
 class Deleter(Protocol):
@@ -73,7 +74,8 @@ class LocalDeleter:
                 about = path.lstat()
                 if key.startswith(prefix) and stat.S_ISREG(about.st_mode):
                     age = max(time.time() - about.st_mtime, 0.0)
-                    yield ObjectInfo(key, about.st_size, age)
+                    modified = datetime.fromtimestamp(about.st_mtime, UTC)
+                    yield ObjectInfo(key, about.st_size, age, modified)
 
     def delete(self, key: str) -> None:
         """Delete an object; StorageError when a symbolic link leads to it."""
@@ -168,6 +170,7 @@ class S3Deleter:
                 each["Key"].removeprefix(self._prefix),
                 each["Size"],
                 max((now - each["LastModified"]).total_seconds(), 0.0),
+                each["LastModified"],
             )
             for each in page.get("Contents", [])
         ]

@@ -20,6 +20,7 @@ COMMANDS = {
     **dict.fromkeys(("tiny", "mirror", "prep", "train", "eval", "run"), "jobs.submit"),
     **dict.fromkeys(("compare", "demo"), "jobs.compare"),
     **{name: f"jobs.{name}" for name in ("collect", "score", "status", "logs", "cancel", "list")},
+    **dict.fromkeys(("ledger", "demo-ledger"), "jobs.ledger"),
     **{name: f"jobs.{name}" for name in ("verify", "doctor", "prune")},
     "cves": "images.cves",
 }

@@ -1,0 +1,228 @@
+"""Verify a ledger: every entry hashed anew and held against the one after it, its scores, its forecasts and its times.
+
+Reads and lists only. A cut tail leaves no trace in a chain; what names it is its score, its forecasts' objects, or the
+head (number and sha256) that a page or somebody's notebook kept, so heads are printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from fingpt.errors import MissingInputError, StorageError
+from fingpt.ledger.chains import Ledger, chain_ids, open_ledger, read_chain
+from fingpt.ledger.clock import Timing, clock_note, is_backdated, stored_times, timing
+from fingpt.ledger.keys import (
+    entry_key,
+    entry_place,
+    genesis_key,
+    ledger_prefix,
+    score_key,
+    score_place,
+)
+from fingpt.ledger.records import Entry, Score, decode
+from fingpt.record import sha256_bytes
+from fingpt.runs.chain import Link, LinkStatus
+from fingpt.storage import ObjectStore
+
+_HOW = "find out who wrote it"
+
+
+@dataclass
+class _Audit:
+    """What is known so far; `hashes`: sha256 of the bytes under each entry's key, `named`: what others say it is."""
+
+    ledger: Ledger
+    on_link: Callable[[Link], None]
+    links: list[Link] = field(default_factory=list)
+    entries: dict[tuple[str, int], Entry] = field(default_factory=dict)
+    hashes: dict[tuple[str, int], str] = field(default_factory=dict)
+    named: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
+
+    def add(self, key: str, status: LinkStatus = LinkStatus.OK, message: str = "") -> None:
+        link = Link(key, status, message)
+        self.links.append(link)
+        self.on_link(link)
+
+    def name(self, place: tuple[str, int], sha256: str, by: str) -> None:
+        """`by` says that the entry at `place` has that hash."""
+        self.named.setdefault(place, {})[by] = sha256
+
+
+def verify_ledger(
+    store: ObjectStore, name: str, on_link: Callable[[Link], None] = lambda _: None
+) -> tuple[Link, ...]:
+    """A link for the genesis, each entry, each score and each forecast that it names; `on_link` gets each at once.
+
+    Changed, inserted, reordered and backdated objects are `damaged`, missing ones `missing`; an entry that says itself
+    that it is late is `skipped`, since it counts for nothing. Raises MissingInputError when there is no such ledger,
+    and StorageError when its genesis cannot be read.
+    """
+    audit = _Audit(open_ledger(store, name), on_link)
+    _genesis(audit)
+    keys = list(store.keys(f"{ledger_prefix(name)}/"))
+    entries = {place for key in keys if (place := entry_place(name, key))}
+    scores = {where for key in keys if (where := score_place(name, key))}
+    for place in sorted(entries):
+        _read_entry(audit, place)
+    read = [score for where in sorted(scores) if (score := _read_score(audit, *where))]
+    stored = stored_times(store, name)
+    for chain in sorted({chain for chain, _ in {*entries, *audit.named}}):
+        _check_chain(audit, chain, stored)
+    for score in read:
+        audit.add(score_key(name, score.chain, score.number, score.attempt))
+    for key in keys:
+        if key != genesis_key(name) and not entry_place(name, key) and not score_place(name, key):
+            audit.add(key, LinkStatus.DAMAGED, f"no ledger keeps an object there; {_HOW}")
+    return tuple(audit.links)
+
+
+def require_sound_ledger(name: str, links: Iterable[Link]) -> str:
+    """The number of links of each status, as text; StorageError when one is damaged, MissingInputError when missing."""
+    found = [link.status for link in links]
+    counts = ", ".join(f"{found.count(each)} {each}" for each in LinkStatus if each in found)
+    if LinkStatus.DAMAGED in found:
+        raise StorageError(
+            f"Ledger {name} does not verify: {counts}; the damaged objects are named above."
+        )
+    if LinkStatus.MISSING in found:
+        raise MissingInputError(
+            f"Ledger {name} is incomplete: {counts}; what is missing is named above."
+        )
+    return counts
+
+
+def heads(store: ObjectStore, name: str) -> str:
+    """`chain entry n sha256` of the last entry of each chain: whoever notes it elsewhere sees when a tail is cut."""
+    ledger = open_ledger(store, name)
+    last = {chain: read_chain(ledger, chain)[-1] for chain in chain_ids(ledger)}
+    return "; ".join(f"{chain} entry {one.number} {one.sha256}" for chain, one in last.items())
+
+
+def _genesis(audit: _Audit) -> None:
+    """Its bytes are whole, since it could be opened; the first entry of each chain says whether they are the same."""
+    key = genesis_key(audit.ledger.name)
+    if audit.ledger.genesis.name == key.split("/")[1]:
+        audit.add(key)
+    else:
+        audit.add(key, LinkStatus.DAMAGED, "it is the beginning of another ledger")
+
+
+def _read_entry(audit: _Audit, place: tuple[str, int]) -> None:
+    """Keep an entry and its hash, and what it says of the one before it."""
+    store, key = audit.ledger.store, entry_key(audit.ledger.name, *place)
+    data = store.read(key)
+    audit.hashes[place] = sha256_bytes(data)
+    try:
+        entry = decode(Entry, data, key)
+    except StorageError:
+        return  # what is wrong with it is said with its place in the chain
+    audit.entries[place] = entry
+    if (entry.chain, entry.number) == place and entry.number > 1:
+        audit.name((entry.chain, entry.number - 1), entry.previous, f"entry {entry.number}")
+
+
+def _read_score(audit: _Audit, chain: str, number: int, attempt: int) -> Score | None:
+    """A score that is whole; what is wrong with it becomes a link at once."""
+    store, key = audit.ledger.store, score_key(audit.ledger.name, chain, number, attempt)
+    data = store.read(key)
+    try:
+        score = decode(Score, data, key)
+    except StorageError as fault:
+        audit.add(key, LinkStatus.DAMAGED, str(fault))
+        return None
+    place = (score.ledger, score.chain, score.number, score.attempt)
+    if place != (audit.ledger.name, chain, number, attempt):
+        audit.add(key, LinkStatus.DAMAGED, "it is the score of another place")
+        return None
+    audit.name((chain, number), score.entry_sha256, f"score {attempt}")
+    return score
+
+
+def _check_chain(audit: _Audit, chain: str, stored: dict[str, datetime]) -> None:
+    name = audit.ledger.name
+    places = {*audit.hashes, *audit.named}
+    last = max(number for one, number in places if one == chain)
+    for number in range(1, last + 1):
+        key, place = entry_key(name, chain, number), (chain, number)
+        if place not in audit.hashes:
+            by = " and ".join(audit.named.get(place, {})) or "a later entry"
+            audit.add(key, LinkStatus.MISSING, f"entry {number} is not there, and {by} rests on it")
+            continue
+        fault = _fault(audit, place)
+        if fault:
+            audit.add(key, LinkStatus.DAMAGED, fault)
+            continue
+        _check_times(audit, key, audit.entries[place], stored.get(key))
+        _check_forecasts(audit, audit.entries[place])
+
+
+def _fault(audit: _Audit, place: tuple[str, int]) -> str:
+    """What is wrong with an entry by itself and as others know it; empty for nothing."""
+    chain, number = place
+    entry = audit.entries.get(place)
+    if entry is None:
+        return "changed: its bytes are not those that an entry has"
+    if (entry.ledger, entry.chain) != (audit.ledger.name, chain):
+        return f"inserted: it says it belongs to chain {entry.chain[:60]} of ledger {entry.ledger[:40]}"
+    if entry.number != number:
+        return f"reordered: it says it is entry {entry.number}"
+    others = audit.named.get(place, {})
+    wrong = [by for by, sha256 in others.items() if sha256 != audit.hashes[place]]
+    before = audit.hashes.get((chain, number - 1)) if number > 1 else audit.ledger.sha256
+    follows = before is None or entry.previous == before
+    if wrong and not follows:
+        return f"inserted: neither does it follow from what is before it, nor does {wrong[0]} rest on it"
+    if wrong:
+        return f"changed: {' and '.join(wrong)} rests on other bytes ({others[wrong[0]][:12]}…)"
+    if not follows and number == 1:
+        return "does not follow from genesis.json: one of the two was changed"
+    return ""
+
+
+def _check_times(audit: _Audit, key: str, entry: Entry, stored: datetime | None) -> None:
+    if is_backdated(entry, stored):
+        audit.add(
+            key,
+            LinkStatus.DAMAGED,
+            f"late: it says it was written {entry.created_at:%Y-%m-%d %H:%M}, before its outcome, but the store has it "
+            f"since {stored:%Y-%m-%d %H:%M} (a copied bucket has the times of the copy)",
+        )
+        return
+    found, note = timing(entry, stored), clock_note(entry, stored)
+    if found is Timing.IN_TIME:
+        audit.add(key, LinkStatus.OK, note)
+        return
+    what = (
+        f"late: written after the outcome of {entry.horizon_end.date()}"
+        if found is Timing.LATE
+        else f"early: written before the close of {entry.as_of.date()} that it rests on"
+    )
+    audit.add(
+        key,
+        LinkStatus.SKIPPED,
+        "; ".join([f"{what}, so it is not counted", *([note] if note else [])]),
+    )
+
+
+def _check_forecasts(audit: _Audit, entry: Entry) -> None:
+    """The records that the entry was made from must still be there, with the same bytes."""
+    for forecast in entry.forecasts:
+        try:
+            data = audit.ledger.store.read(forecast.key)
+        except MissingInputError:
+            audit.add(
+                forecast.key,
+                LinkStatus.MISSING,
+                f"entry {entry.number} of {entry.chain} rests on it",
+            )
+            continue
+        if sha256_bytes(data) != forecast.sha256:
+            audit.add(
+                forecast.key,
+                LinkStatus.DAMAGED,
+                f"changed: entry {entry.number} of {entry.chain} rests on other bytes",
+            )
+        else:
+            audit.add(forecast.key)

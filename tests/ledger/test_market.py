@@ -1,0 +1,74 @@
+"""Outcomes come from the function that labels training rows, and what a source could not deliver is said to be that."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from fingpt.ledger.market import SnapshotMarket
+from fingpt.ledger.records import Status
+from fingpt.sources.calendar import as_of, sessions
+from fingpt.sources.records import Kind, Record
+from fingpt.sources.snapshot import MemorySnapshot
+
+FIRST, LAST = date(2026, 1, 2), date(2026, 1, 9)
+START, END = as_of(FIRST), as_of(LAST)
+
+
+def price(symbol: str, day: date, close: float) -> Record:
+    at = as_of(day)
+    payload = dict.fromkeys(("open", "high", "low", "close"), close) | {
+        "volume": 1,
+        "currency": "USD",
+    }
+    return Record(
+        symbol=symbol,
+        event_time=at,
+        available_at=at + timedelta(minutes=1),
+        kind=Kind.PRICE,
+        payload=payload,
+        source="files",
+        retrieved_at=datetime(2026, 2, 1, tzinfo=UTC),
+        sha256="0" * 64,
+    )
+
+
+@pytest.fixture
+def records() -> list[Record]:
+    """AAPL rises by 2 %, MSFT falls by 1 %, NVDA is not traded after the first session."""
+    ends = {"AAPL": 102.0, "MSFT": 99.0}
+    made = [
+        price(symbol, day, end if day == LAST else 100.0)
+        for symbol, end in ends.items()
+        for day in sessions(FIRST, LAST)
+    ]
+    return [*made, price("NVDA", FIRST, 100.0)]
+
+
+def test_returns_labels_and_excess_are_those_of_training_rows(records):
+    market = SnapshotMarket(MemorySnapshot(records), ["AAPL", "MSFT", "GONE"])
+    found = market.outcome("AAPL", START, END)
+    assert (found.status, found.label) == (Status.OK, "up by 1-2%")
+    assert found.realised_return == pytest.approx(0.02)
+    assert found.excess_return == pytest.approx(0.02 - 0.005)
+
+
+def test_no_price_is_a_status_with_its_reason(records):
+    market = SnapshotMarket(MemorySnapshot(records), ["AAPL", "MSFT"])
+    found = market.outcome("NVDA", START, END)
+    assert (found.status, found.reason) == (Status.DELISTED, "the last close is of 2026-01-02")
+    assert market.outcome("GONE", START, END).reason == "there is no close"
+
+
+@pytest.mark.parametrize(
+    ("part", "status"),
+    [
+        ("files/NVDA/2026-01", Status.SOURCE_DOWN),
+        ("files/NVDA/2025-12", Status.DELISTED),
+        ("files/AAPL/2026-01", Status.DELISTED),
+    ],
+)
+def test_a_source_that_failed_for_the_week_is_down_and_nothing_else(records, part, status):
+    snapshot = MemorySnapshot(records, degraded={part: "429, asked again in an hour"})
+    assert SnapshotMarket(snapshot, ["AAPL"]).outcome("NVDA", START, END).status is status

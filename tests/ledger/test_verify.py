@@ -1,0 +1,186 @@
+"""Verify: whatever is done to a ledger behind its back is found and named, and an honest one passes."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+
+import pytest
+
+from fingpt.errors import MissingInputError, StorageError
+from fingpt.ledger.chains import open_ledger
+from fingpt.ledger.keys import entry_key, genesis_key, score_key
+from fingpt.ledger.records import Entry
+from fingpt.ledger.score import score
+from fingpt.ledger.verify import heads, require_sound_ledger, verify_ledger
+from fingpt.record import canonical_json
+from fingpt.runs.chain import LinkStatus
+from tests.ledger.invented import (
+    CHAIN,
+    TableMarket,
+    dated,
+    forecast,
+    friday,
+    keep,
+    soon,
+    three_weeks,
+    write_at,
+)
+
+
+@pytest.fixture
+def files(store, tmp_path):
+    """Three weeks that are written and scored; the folder behind the store."""
+    ledger = three_weeks(store)
+    score(ledger, TableMarket(), soon(2))
+    return tmp_path / "store"
+
+
+def entry(n: int) -> str:
+    return entry_key("test", CHAIN, n)
+
+
+def faults(store) -> dict[str, tuple[LinkStatus, str]]:
+    """What is not in order, by key."""
+    links = verify_ledger(store, "test")
+    return {each.key: (each.status, each.message) for each in links if each.status != "ok"}
+
+
+def changed(path, **fields) -> None:
+    """Write a record anew with other fields, in its canonical form, at the time it had."""
+    stamp = path.stat().st_mtime
+    path.write_bytes(canonical_json(json.loads(path.read_bytes()) | fields))
+    os.utime(path, (stamp, stamp))
+
+
+def test_a_sound_ledger_verifies_and_names_its_heads(store, files):
+    assert faults(store) == {}
+    links = verify_ledger(store, "test")
+    assert (
+        require_sound_ledger("test", links) == "12 ok"
+    )  # genesis, 3 entries, 6 forecasts, 2 scores
+    last = Entry.model_validate(json.loads((files / entry(3)).read_bytes()))
+    assert heads(store, "test") == f"{CHAIN} entry 3 {last.sha256}"
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_changed_entry_is_named(store, files, n):
+    score(open_ledger(store, "test"), TableMarket(), soon(3))  # before, nothing rests on the third
+    changed(files / entry(n), verdict="better")
+    found = faults(store)
+    assert found.keys() == {entry(n)}
+    status, message = found[entry(n)]
+    assert (status, message.split(":")[0]) == (LinkStatus.DAMAGED, "changed")
+    with pytest.raises(StorageError, match="1 damaged"):
+        require_sound_ledger("test", verify_ledger(store, "test"))
+
+
+def test_one_flipped_byte_is_found(store, files):
+    path = files / entry(2)
+    data = path.read_bytes()
+    path.write_bytes(data[:200] + bytes([data[200] ^ 1]) + data[201:])
+    assert faults(store)[entry(2)][0] is LinkStatus.DAMAGED
+
+
+def test_a_missing_entry_is_named_and_has_the_code_of_missing_input(store, files):
+    (files / entry(2)).unlink()
+    found = faults(store)
+    assert found == {
+        entry(2): (LinkStatus.MISSING, "entry 2 is not there, and entry 3 and score 1 rests on it")
+    }
+    with pytest.raises(MissingInputError, match="1 missing"):
+        require_sound_ledger("test", verify_ledger(store, "test"))
+
+
+def test_a_tail_that_was_cut_is_named_by_its_score(store, files):
+    score(open_ledger(store, "test"), TableMarket(), soon(3))
+    (files / entry(3)).unlink()
+    assert faults(store)[entry(3)][0] is LinkStatus.MISSING
+
+
+def test_swapped_entries_are_named(store, files):
+    two, three = (files / entry(2)).read_bytes(), (files / entry(3)).read_bytes()
+    (files / entry(2)).write_bytes(three)
+    (files / entry(3)).write_bytes(two)
+    found = faults(store)
+    assert found[entry(2)] == (LinkStatus.DAMAGED, "reordered: it says it is entry 3")
+    assert found[entry(3)] == (LinkStatus.DAMAGED, "reordered: it says it is entry 2")
+
+
+def test_an_entry_of_another_chain_is_found_where_it_was_put(store, files):
+    (files / entry(4)).write_bytes((files / entry(3)).read_bytes())
+    assert faults(store)[entry(4)][1] == "reordered: it says it is entry 3"
+    (files / entry(4)).unlink()
+    changed(files / entry(2), chain="llama31-ffffffff-cccccccccccc")
+    assert faults(store)[entry(2)][1].startswith("inserted: it says it belongs to chain llama31-ff")
+
+
+def test_an_entry_that_was_put_between_two_is_named(store, files):
+    """The forger moves entry 2 and 3 up by one and puts his own between, with the right number and chain."""
+    three, two = (files / entry(3)).read_bytes(), (files / entry(2)).read_bytes()
+    (files / entry(4)).write_bytes(three)
+    (files / entry(3)).write_bytes(two)
+    changed(files / entry(2), previous="0" * 64)
+    found = faults(store)
+    assert found[entry(2)][1].startswith("inserted")
+    assert found[entry(3)][1].startswith("reordered")
+    assert found[entry(4)][1].startswith("reordered")
+
+
+def test_a_changed_beginning_is_named(store, files):
+    changed(files / genesis_key("test"), universe=["AAPL"])
+    assert "does not follow from genesis.json" in faults(store)[entry(1)][1]
+    (files / genesis_key("test")).write_bytes((files / genesis_key("test")).read_bytes() + b"\n")
+    with pytest.raises(StorageError, match=r"genesis\.json was changed"):
+        verify_ledger(store, "test")
+
+
+def test_changed_and_missing_forecasts_are_named(store, files):
+    first, second = sorted(store.keys("forecasts/"))[:2]
+    changed(files / first, answer="Prediction: Down by 1-2%")
+    (files / second).unlink()
+    found = faults(store)
+    assert found[first][0] is LinkStatus.DAMAGED
+    assert found[second][0] is LinkStatus.MISSING
+
+
+def test_a_changed_score_is_named(store, files):
+    path = files / score_key("test", CHAIN, 1, 1)
+    path.write_bytes(path.read_bytes().replace(b'"final":true', b'"final": true'))
+    assert faults(store)[score_key("test", CHAIN, 1, 1)][0] is LinkStatus.DAMAGED
+
+
+def test_an_object_that_no_ledger_writes_is_named(store, files):
+    stranger = f"ledger/test/entries/{CHAIN}/000002.json.bak"
+    (files / stranger).write_bytes(b"{}")
+    assert faults(store)[stranger][0] is LinkStatus.DAMAGED
+
+
+def test_a_late_entry_is_named_and_is_no_damage(store, files):
+    keep(store, forecast("AAPL", 3))
+    write_at(store, soon(4))
+    status, message = faults(store)[entry(4)]
+    assert status is LinkStatus.SKIPPED
+    assert message == "late: written after the outcome of 2026-01-30, so it is not counted"
+    assert require_sound_ledger("test", verify_ledger(store, "test")).endswith("1 skipped")
+
+
+def test_an_entry_that_lies_about_its_time_is_named(store, files):
+    dated(store, entry(2), friday(2) + timedelta(days=1))
+    status, message = faults(store)[entry(2)]
+    assert status is LinkStatus.DAMAGED
+    assert "late: it says it was written 2026-01-09 23:00" in message
+    assert "the store has it since 2026-01-17 21:00" in message
+
+
+def test_a_wrong_clock_that_decides_nothing_is_mentioned(store, files):
+    dated(store, entry(2), soon(1) + timedelta(hours=1))
+    links = {link.key: link for link in verify_ledger(store, "test")}
+    assert links[entry(2)].status is LinkStatus.OK
+    assert links[entry(2)].message == "the writer's clock was 60 minutes behind the store's"
+
+
+def test_there_has_to_be_such_a_ledger(store):
+    with pytest.raises(MissingInputError, match="There is no ledger 'test'"):
+        verify_ledger(store, "test")
