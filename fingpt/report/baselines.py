@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fingpt.metrics import Floats, correct, mean, squared_error
 from fingpt.prompts.examples import LABELS, Example, parse_label
@@ -122,16 +123,16 @@ def baselines(test: Sequence[Example], train: Sequence[Example]) -> tuple[Baseli
     return (*found, replace(oracle, trivial=False))
 
 
-def score(baseline: Baseline, bootstrap: WeekBootstrap) -> BaselineScore:
-    """Accuracy and MSE of a baseline over the rows that `bootstrap` was made for."""
+def score(baseline: Baseline, bootstrap: WeekBootstrap, rows: NDArray[np.bool_]) -> BaselineScore:
+    """Accuracy and MSE of a baseline over those of its rows that `rows` picks and `bootstrap` was made for."""
     return BaselineScore(
         key=baseline.key,
         title=baseline.title,
         trivial=baseline.trivial,
         accuracy=None
         if baseline.correct is None
-        else bootstrap.estimate(mean, per_row(baseline.correct)),
-        mse=bootstrap.estimate(mean, per_row(baseline.squared_error)),
+        else bootstrap.estimate(mean, per_row(baseline.correct[rows])),
+        mse=bootstrap.estimate(mean, per_row(baseline.squared_error[rows])),
     )
 
 

@@ -163,7 +163,8 @@ class OriginLine(Frozen):
 class Report(Frozen):
     """The whole comparison; `id` is a hash of its content and of the page's templates.
 
-    `watermark`: what stands on the title and on every chart where a leak takes the figures' meaning; else empty.
+    `rows`: the first model's test rows, asked for an answer in prose or not. `watermark`: what stands on the title and
+    on every chart where a leak takes the figures' meaning; else empty.
     `mcnemar_p`: of the first two models' directions, rows taken as independent. `reliability`: by title, of models
     whose label probabilities were measured. `memory`: by title, of models that may know the test weeks.
     """
@@ -174,6 +175,7 @@ class Report(Frozen):
     title: str
     models: tuple[ModelEntry, ...]
     texts: Texts = Texts.ALL
+    rows: int
     validity: tuple[Check, ...]
     asked: Asked
     warnings: tuple[str, ...]

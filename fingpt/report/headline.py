@@ -294,7 +294,7 @@ def _lead(its: Skill) -> str:
     gain = None if its.gain.value is None else its.gain.value * scale
     return (
         f"{its.model}, {SKILLS[its.question]}: {number(gain, digits, signed=True)} {units} on {its.rival} "
-        f"({interval(its.gain, digits, scale, signed=True)})"
+        f"({interval(its.gain, digits, scale, signed=True)}, {its.gain.n} rows)"
     )
 
 
