@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fingpt.prompts.examples import LABELS, Example
 from fingpt.report.baselines import Baseline, baselines, score
+from fingpt.report.chosen import Texts
 from fingpt.report.clusters import Weeks
 from fingpt.report.document import (
     NO_CHANGE,
@@ -28,7 +29,6 @@ from fingpt.report.document import (
     Phase,
     Report,
     Speed,
-    Texts,
 )
 from fingpt.report.flips import PRIMARY_ALPHA, SECONDARY_ALPHA
 from fingpt.report.guidance import advise, facts, load_rules

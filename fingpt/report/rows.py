@@ -15,8 +15,9 @@ from fingpt.errors import DataError
 from fingpt.metrics import Floats
 from fingpt.prompts.examples import Example
 from fingpt.reading import DATA_BYTES, LINE_BYTES, parse_object
+from fingpt.report.chosen import Texts
 from fingpt.report.compose import bin_label, forecast_label
-from fingpt.report.document import NOT_READ, Texts
+from fingpt.report.document import NOT_READ
 from fingpt.report.probabilities import probability_up
 from fingpt.report.score_arrays import ScoreArrays
 from fingpt.report.sides import Side

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from fingpt.report.charts_rows import outcome_maps
 from fingpt.report.charts_style import COLOURS, GLYPHS
-from fingpt.report.document import Texts
+from fingpt.report.chosen import Texts
 from fingpt.report.formatting import number
 from fingpt.report.render import page_template, source
 from fingpt.report.rows import RowEntry
