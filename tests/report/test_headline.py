@@ -15,7 +15,7 @@ from fingpt.report.probabilities import outcome
 def with_labels(side, strength):
     logp = np.zeros((side.tuned.n, len(LABELS)))
     logp[np.arange(side.tuned.n), outcome(side.tuned).astype(int)] = strength
-    return replace(side, arrays={"tuned": replace(side.tuned, label_logp=logp)}, others=())
+    return replace(side, arrays={**side.arrays, "tuned": replace(side.tuned, label_logp=logp)})
 
 
 @pytest.mark.parametrize(
