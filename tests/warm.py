@@ -26,8 +26,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
-_LOADED = ("boto3", "numpy", "pyarrow.parquet", "fingpt.storage.s3", "fingpt.prep.stage")
-"""What commands import late. Not kubernetes and huggingface_hub, which read settings then, nor torch with its threads."""
+_LOADED = ("boto3", "numpy", "pyarrow.parquet", "scipy.stats", "fingpt.storage.s3")
+"""What commands import late. kubernetes and huggingface_hub read settings then, and torch has threads: not these."""
 
 
 def run(
