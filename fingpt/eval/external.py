@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fingpt import log
+from fingpt.config import local_path
 from fingpt.errors import DataError, MissingInputError
 from fingpt.eval.forecast import SECTIONS, Forecast
 from fingpt.eval.metric_modules import MetricModules
@@ -55,6 +56,8 @@ def read_matched(answers: Path, source: str, store: ObjectStore, scratch: Path) 
     and DataError for an unreadable one, a missing column, a missing value, an empty file, a duplicate or an unmatched
     row, and a label outside the grammar. A missing prediction (null) is an empty answer, which no parser reads.
     """
+    if not source.startswith(("hub:", "raw/", "s3://")):
+        local_path(source)  # an address is no path, whatever the answers are
     _require_file(answers)
     rows = _test_rows(source, store, scratch, answers)
     given = _read(answers, str(answers), _ANSWER_COLUMNS)
