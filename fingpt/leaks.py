@@ -42,6 +42,11 @@ FAULTS: dict[str, Fault] = {
     "number-tells-label": Fault(
         FORECAST, f"Take the number out of the prompts. {_REBUILD}", canary=True
     ),
+    "digits-tell-label": Fault(
+        FORECAST,
+        f"Take the number out of the prompts, or number rows in an order that knows no outcome. {_REBUILD}",
+        canary=True,
+    ),
     "ratio-tells-label": Fault(
         FORECAST, f"Take one of the two numbers out. {_REBUILD}", canary=True
     ),

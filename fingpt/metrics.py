@@ -9,7 +9,8 @@ caller's. Figures of probabilities over ordered outcomes are built the same way:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -155,6 +156,16 @@ def risk_coverage(confidence: Floats, right: Floats) -> tuple[Floats, Floats]:
     kept = last + 1.0
     wrong = np.cumsum(1 - right[order])[last]
     return kept / max(len(right), 1), wrong / kept
+
+
+def label_shares(labels: Iterable[str], every: Sequence[str]) -> Floats:
+    """The share of each of `every` label among `labels`, in its order, with one added to each count.
+
+    So no label is impossible: its log-loss stays finite (Laplace's rule of succession).
+    """
+    counts = Counter(labels)
+    found = np.array([counts[label] + 1.0 for label in every])
+    return found / (counts.total() + len(every))
 
 
 def anchored(logp: Floats, shares: Floats, temperature: float, prior: Floats) -> Floats:

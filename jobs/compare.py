@@ -9,6 +9,7 @@ import typer
 
 from fingpt import log
 from fingpt.config import local_path, read_environment, split_words
+from fingpt.report.chosen import chosen_texts, finished_runs, newest_runs
 from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
@@ -38,12 +39,14 @@ def main(
     environment = read_environment()
 
     def action() -> None:
-        from fingpt.report.compare import compare
-        from fingpt.report.document import chosen_texts
-
         folder = local_path(out) if out.strip() else None
-        named = split_words(runs, "RUNS")
-        typer.echo(compare(open_store(environment.store), named, folder, chosen_texts(texts)))
+        shown = chosen_texts(texts)
+        store = open_store(environment.store)
+        named = split_words(runs, "RUNS") or newest_runs(store)
+        finished_runs(store, named)
+        from fingpt.report.compare import compare  # loads for seconds, so that typos come before
+
+        typer.echo(compare(store, named, folder, shown))
 
     sys.exit(guarded(action, debug=environment.debug))
 

@@ -8,14 +8,19 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 
 from fingpt.storage.s3_client import make_client
 
 ACCESS_KEY, SECRET_KEY = "lab-access-key", "lab-secret-key"
+
+# The description of S3 is megabytes of JSON, which every client would read anew.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from fingpt.metrics import (
     correct,
     equal_mass_bins,
     fit_temperature,
+    label_shares,
     log_loss,
     log_probabilities,
     matthews,
@@ -218,6 +219,12 @@ def test_the_t_of_a_series_allows_for_neighbours_that_correlate():
     assert abs(newey_west_t(list(moving))) < abs(plain)
     assert newey_west_t([0.1] * 7) is None
     assert newey_west_t([0.1] * 9) is None
+
+
+def test_label_shares_add_one_to_each_count_and_keep_the_order_asked_for():
+    shares = label_shares(["b", "a", "b"], ("a", "b", "c"))
+    assert shares.tolist() == [2 / 6, 3 / 6, 1 / 6]
+    assert label_shares([], ("a", "b")).tolist() == [0.5, 0.5]
 
 
 def test_anchored_probabilities_are_the_shares_where_the_prompt_told_nothing():

@@ -8,7 +8,6 @@ base's training data: `anonymous`, the test prompts without names and dates, and
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -78,12 +77,6 @@ class Labels:
             return None
         logp = np.array([self.logp[arm][example.id] for example in examples])
         return logp, np.array([LABELS.index(example.label) for example in examples], dtype=float)
-
-
-def label_shares(train: Sequence[Example]) -> tuple[float, ...]:
-    """Shares of the twelve labels among the training rows, one added to each count: no label is impossible."""
-    counts = Counter(example.label for example in train)
-    return tuple((counts[label] + 1) / (len(train) + len(LABELS)) for label in LABELS)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fingpt import log
+from fingpt.config import local_path
 from fingpt.errors import DataError, MissingInputError
 from fingpt.eval.forecast import SECTIONS, Forecast
 from fingpt.eval.metric_modules import MetricModules
@@ -55,6 +56,9 @@ def read_matched(answers: Path, source: str, store: ObjectStore, scratch: Path) 
     and DataError for an unreadable one, a missing column, a missing value, an empty file, a duplicate or an unmatched
     row, and a label outside the grammar. A missing prediction (null) is an empty answer, which no parser reads.
     """
+    if not source.startswith(("hub:", "raw/", "s3://")):
+        local_path(source)  # an address is no path, whatever the answers are
+    _require_file(answers)
     rows = _test_rows(source, store, scratch, answers)
     given = _read(answers, str(answers), _ANSWER_COLUMNS)
     truth = _by_key(rows, f"The test rows of {source}")
@@ -155,13 +159,16 @@ def _scores_dict(scores: ParserScores) -> dict[str, Any]:
     return plain
 
 
-def _read(path: Path, name: str, columns: tuple[str, ...]) -> list[Row]:
+def _require_file(path: Path) -> None:
     if path.is_dir():
         raise MissingInputError(f"{path} is a folder; name one file of answers in it.")
     if not path.is_file():
         raise MissingInputError(
-            f"{path} does not exist; name a file with columns {', '.join(columns)}."
+            f"{path} does not exist; name a file with columns {', '.join(_ANSWER_COLUMNS)}."
         )
+
+
+def _read(path: Path, name: str, columns: tuple[str, ...]) -> list[Row]:
     rows: list[Row] = []
     size = 0
     with translate_os_errors(path):

@@ -11,9 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
-from fingpt.eval.modules.accuracy.accuracy import Accuracy
-from fingpt.eval.modules.mse.mse import Mse
-from fingpt.eval.modules.rouge.rouge import Rouge
 from fingpt.metrics import mean
 from fingpt.runs.manifest import RougeScores
 
@@ -33,6 +30,11 @@ class MetricModules:
     """
 
     def __init__(self, folder: Path) -> None:
+        # With `evaluate` come torch and transformers: answers that cannot be scored are refused before that.
+        from fingpt.eval.modules.accuracy.accuracy import Accuracy
+        from fingpt.eval.modules.mse.mse import Mse
+        from fingpt.eval.modules.rouge.rouge import Rouge
+
         place = str(folder)
         self._accuracy = Accuracy(cache_dir=place, keep_in_memory=True, seed=0)
         self._mse = Mse(cache_dir=place, keep_in_memory=True, seed=0)

@@ -6,22 +6,21 @@ It compares nothing: verdicts are the report's.
 from __future__ import annotations
 
 import time
-from typing import Any, cast
-
-import torch
+from typing import TYPE_CHECKING, Any, cast
 
 from fingpt import hardware, log
-from fingpt.eval.arms import before_cutoff
 from fingpt.eval.inputs import Inputs, read_inputs
-from fingpt.eval.model import Variant
-from fingpt.eval.scores_parquet import ScoredAnswer, encode_scores
-from fingpt.eval.variant import Evaluation
 from fingpt.record import FileRef
 from fingpt.runs import openings
 from fingpt.runs.manifest import EvalManifest, VariantScores
 from fingpt.runs.run import Stage, stage_prefix
 from fingpt.runs.stage import Context
 from fingpt.storage import put
+
+if TYPE_CHECKING:
+    from fingpt.eval.model import Variant
+    from fingpt.eval.scores_parquet import ScoredAnswer
+    from fingpt.eval.variant import Evaluation
 
 _LIBRARIES = (
     "torch",
@@ -37,6 +36,11 @@ _LIBRARIES = (
 def body(ctx: Context) -> EvalManifest:
     """Evaluate the run's adapter on its test split, and its base beside it unless `eval.include_base` is off."""
     inputs = read_inputs(ctx)
+    # What lacks is said before torch and evaluate load, which takes seconds.
+    from fingpt.eval.arms import before_cutoff
+    from fingpt.eval.scores_parquet import encode_scores
+    from fingpt.eval.variant import Evaluation
+
     openings.record(ctx.store, inputs.dataset.id, ctx.run)
     start = time.perf_counter()
     evaluation = Evaluation(ctx, inputs)
@@ -81,6 +85,8 @@ def body(ctx: Context) -> EvalManifest:
 def _hardware() -> dict[str, str]:
     """The machine, and the most GPU memory that was used."""
     found = hardware.hardware()
+    import torch
+
     if torch.cuda.is_available():
         found["peak_memory_bytes"] = str(hardware.peak_memory_bytes())
     return found
@@ -110,6 +116,8 @@ def _warnings(
         found.append(
             "The split is random: test labels can be read off training prompts, so no score here shows skill."
         )
+    from fingpt.eval.arms import before_cutoff
+
     test = [prompt.example for prompt in evaluation.test]
     cutoff = inputs.spec.cutoff
     if cutoff and (known := before_cutoff(inputs.spec, test)):

@@ -16,7 +16,6 @@ from fingpt.eval.arms import (
     Labels,
     Place,
     by_heart,
-    label_shares,
     label_tree,
     without_content,
 )
@@ -30,9 +29,9 @@ from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicate
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import Prose, ScoredAnswer
 from fingpt.eval.text import PromptNumbers, text_facts
-from fingpt.metrics import mean
+from fingpt.metrics import label_shares, mean
 from fingpt.prompts.chat import load_tokenizer, pad_id, render, stop_ids
-from fingpt.prompts.examples import Example
+from fingpt.prompts.examples import LABELS, Example
 from fingpt.prompts.news import stated_moves
 from fingpt.record import FileRef, canonical_json
 from fingpt.runs.manifest import ParserScores, VariantScores
@@ -77,7 +76,8 @@ class Evaluation:
         self.train = self._prompts(
             [train[index] for index in evenly_spaced(len(train), TRAIN_LOSS_ROWS)]
         )
-        self.shares = label_shares(train)
+        shares = label_shares((example.label for example in train), LABELS)
+        self.shares: tuple[float, ...] = tuple(shares.tolist())
         validation = read_validation(ctx, inputs.dataset)
         self.validation = self._prompts(validation)
         # What a week did is printed in the prompts of later weeks.

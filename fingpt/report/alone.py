@@ -54,6 +54,7 @@ def alone(
     leak = leaks([data], rows).get("forecast", "")
     found = baselines(examples, [])
     bootstrap = WeekBootstrap(variant.codes, block=weeks.block)
+    everything = np.ones(rows.n, dtype=bool)
     return Alone(
         values={
             metric.key: measured(metric, variant, variant.mask(metric, variant.read), weeks.count)[
@@ -61,7 +62,7 @@ def alone(
             ]
             for metric in METRICS
         },
-        baselines=tuple(score(baseline, bootstrap) for baseline in found),
+        baselines=tuple(score(baseline, bootstrap, everything) for baseline in found),
         skills=skills([("these answers", variant, leak)], found),
         findings=data.findings,
         leak=leak,

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fingpt.metrics import Floats, correct, mean, squared_error
+from fingpt.metrics import Floats, correct, label_shares, mean, squared_error
 from fingpt.prompts.examples import LABELS, Example, parse_label
 from fingpt.record import Frozen
 from fingpt.report.measures import relative_direction
@@ -112,27 +113,26 @@ def baselines(test: Sequence[Example], train: Sequence[Example]) -> tuple[Baseli
         found.append(_fixed("train-majority", f"commonest training label (“{label}”)", truth, move))
         drift = float(np.mean([example.margin for example in train]))
         title = f"training labels: their mean ({drift:+.2f}), their shares"
-        counts = Counter(example.label for example in train)
-        # One is added to each count, so that no label is impossible.
-        shares = [(counts[example.label] + 1) / (len(train) + len(LABELS)) for example in test]
+        shares = label_shares((example.label for example in train), LABELS)
+        chance = shares[[LABELS.index(example.label) for example in test]]
         constant = _fixed("train-mean", title, truth, np.full(len(test), drift))
-        found.append(replace(constant, log_loss=-np.log(shares)))
+        found.append(replace(constant, log_loss=-np.log(chance)))
     oracle = _fixed(
         "oracle-market", "oracle: each week's majority, ±0.5", truth, _market(weeks, truth)
     )
     return (*found, replace(oracle, trivial=False))
 
 
-def score(baseline: Baseline, bootstrap: WeekBootstrap) -> BaselineScore:
-    """Accuracy and MSE of a baseline over the rows that `bootstrap` was made for."""
+def score(baseline: Baseline, bootstrap: WeekBootstrap, rows: NDArray[np.bool_]) -> BaselineScore:
+    """Accuracy and MSE of a baseline over those of its rows that `rows` picks and `bootstrap` was made for."""
     return BaselineScore(
         key=baseline.key,
         title=baseline.title,
         trivial=baseline.trivial,
         accuracy=None
         if baseline.correct is None
-        else bootstrap.estimate(mean, per_row(baseline.correct)),
-        mse=bootstrap.estimate(mean, per_row(baseline.squared_error)),
+        else bootstrap.estimate(mean, per_row(baseline.correct[rows])),
+        mse=bootstrap.estimate(mean, per_row(baseline.squared_error[rows])),
     )
 
 

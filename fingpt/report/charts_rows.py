@@ -8,14 +8,15 @@ from collections.abc import Iterable, Sequence
 import altair as alt
 
 from fingpt.report.charts_style import GREY, WIDTH, Chart, Row, draw, named
-from fingpt.report.rows import RowEntry
+from fingpt.report.document import NOT_READ
+from fingpt.report.rows import NOT_ASKED, RowEntry
 
-_WORDS = {True: "right", False: "wrong", None: "not read"}
-_COLOURS = {"right": "#2a9d6e", "wrong": "#d9640f", "not read": GREY}
+_COLOURS = {"right": "#2a9d6e", "wrong": "#d9640f", NOT_READ: GREY, NOT_ASKED: GREY}
 _SHAPES = {
     "right": "square",
     "wrong": "cross",
-    "not read": "triangle-down",
+    NOT_READ: "triangle-down",
+    NOT_ASKED: "stroke",
 }  # told apart without colour
 _MOST_WEEKS = 60
 _MOST_SYMBOLS = 120
@@ -34,7 +35,8 @@ def outcome_maps(entries: Sequence[RowEntry], titles: Sequence[str]) -> list[Cha
 
 
 def _map(entries: Sequence[RowEntry], place: int, title: str) -> Chart:
-    outcomes = [(entry, _WORDS[entry.models[place].right]) for entry in entries]
+    outcomes = [(entry, entry.models[place].direction) for entry in entries]
+    counts = Counter(word for _, word in outcomes)
     by_week = _shares((entry.week, word) for entry, word in outcomes)
     by_symbol = _shares((entry.symbol, word) for entry, word in outcomes)
     rows: list[Row] = [
@@ -49,20 +51,23 @@ def _map(entries: Sequence[RowEntry], place: int, title: str) -> Chart:
         x=alt.X("week:O", title=None, axis=alt.Axis(labelAngle=-90)),
         y=alt.Y("symbol:O", title=None),
     )
-    names = list(_COLOURS)
+    names = [word for word in _COLOURS if word != NOT_ASKED or counts[word]]
     legend = alt.Legend(title=None)
     marks = base.mark_point(filled=True, size=60, opacity=0.9, strokeWidth=2, aria=False).encode(
         color=alt.Color(
-            "outcome:N", scale=alt.Scale(domain=names, range=list(_COLOURS.values())), legend=legend
+            "outcome:N",
+            scale=alt.Scale(domain=names, range=[_COLOURS[name] for name in names]),
+            legend=legend,
         ),
         shape=alt.Shape(
-            "outcome:N", scale=alt.Scale(domain=names, range=list(_SHAPES.values())), legend=legend
+            "outcome:N",
+            scale=alt.Scale(domain=names, range=[_SHAPES[name] for name in names]),
+            legend=legend,
         ),
     )
     height = 14 * len({row["symbol"] for row in rows})
     chart = alt.layer(marks).properties(width=WIDTH - 110, height=height)
-    counts = Counter(word for _, word in outcomes)
-    figures = ", ".join(f"{counts[word]} {word}" for word in _COLOURS)
+    figures = ", ".join(f"{counts[word]} {word}" for word in names)
     return Chart(
         key=f"map-{place}",
         title=f"{title}: direction by symbol and week, with how many rows of each were right",
@@ -74,10 +79,10 @@ def _map(entries: Sequence[RowEntry], place: int, title: str) -> Chart:
 
 
 def _shares(outcomes: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Name → `right/all`."""
+    """Name → `right/all` of the rows that were asked."""
     totals: Counter[str] = Counter()
     right: Counter[str] = Counter()
     for name, word in outcomes:
-        totals[name] += 1
+        totals[name] += word != NOT_ASKED
         right[name] += word == "right"
     return {name: f"{right[name]}/{count}" for name, count in totals.items()}

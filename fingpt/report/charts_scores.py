@@ -84,7 +84,7 @@ def against_baselines(report: Report, key: str) -> Chart:
     )
     return Chart(
         key=key,
-        title=f"{noun} over all {report.power.n} test rows, beside forecasts without a model",
+        title=f"{noun} over {_rows(report, line)} test rows, beside forecasts without a model",
         alt=f"{noun}: "
         + "; ".join(f"{name} {value(line, e)} {line.unit}" for name, _, e in entries)
         + ".",
@@ -92,6 +92,11 @@ def against_baselines(report: Report, key: str) -> Chart:
         header=("forecast", f"{noun} ({line.unit})", "95 % interval"),
         rows=tuple((name, value(line, e), spread(line, e)) for name, _, e in entries),
     )
+
+
+def _rows(report: Report, line: Line) -> str:
+    n = max(estimate.n for estimate in line.values)
+    return f"all {n}" if n == report.rows else f"{n} of {report.rows}"
 
 
 def differences(report: Report) -> Chart:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fingpt import log
+from fingpt.report.chosen import Texts
 from fingpt.report.compose import compose
-from fingpt.report.document import Texts
-from fingpt.report.inputs import newest_runs, read_runs
+from fingpt.report.inputs import read_runs
 from fingpt.report.render import render, report_id
 from fingpt.report.rows import read_answers, row_entries
 from fingpt.report.rows_page import render_rows
@@ -22,17 +22,16 @@ from fingpt.storage import ObjectStore, put
 
 def compare(
     store: ObjectStore,
-    run_ids: Sequence[str],
+    runs: Sequence[str],
     out: Path | None = None,
     texts: Texts = Texts.ALL,
 ) -> Path:
-    """Write the report on `run_ids` (all newest comparable runs when empty) and return the path of report.html.
+    """Write the report on `runs` and return the path of report.html.
 
     `texts`: which texts the page of rows may show.
 
     Files go to `reports/<id>/` in the store, manifest last, and to the folder `out` (default `./reports/<id>`).
     """
-    runs = list(run_ids) or newest_runs(store)
     log.event("compare", runs=" ".join(runs))
     reading = read_runs(store, runs)
     report = compose(

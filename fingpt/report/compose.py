@@ -10,9 +10,11 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fingpt.prompts.examples import LABELS, Example
 from fingpt.report.baselines import Baseline, baselines, score
+from fingpt.report.chosen import Texts
 from fingpt.report.clusters import Weeks
 from fingpt.report.document import (
     NO_CHANGE,
@@ -27,7 +29,6 @@ from fingpt.report.document import (
     Phase,
     Report,
     Speed,
-    Texts,
 )
 from fingpt.report.flips import PRIMARY_ALPHA, SECONDARY_ALPHA
 from fingpt.report.guidance import advise, facts, load_rules
@@ -74,10 +75,11 @@ def compose(
     made = tables(sides, weeks)
     known = {example.id: example for example in test}
     found = baselines([known[name] for name in sides[0].tuned.example], train)
-    bootstrap = WeekBootstrap(weeks.codes(sides[0].tuned.week), block=weeks.block)
+    told = sides[0].tuned.asked > 0
+    bootstrap = WeekBootstrap(weeks.codes(sides[0].tuned.week)[told], block=weeks.block)
     comparable = [side for side in sides if side.tuned.example == sides[0].tuned.example]
     measured = _skills(comparable, weeks, found)
-    power = measure_power(comparable, weeks, train)
+    power = measure_power(comparable, weeks, train, every=MEASURES[made.primary].rows == "scored")
     rules = load_rules()
     asked = _asked(made, sides, openings)
     mark = watermark(sides)
@@ -86,17 +88,16 @@ def compose(
         title=" ".join(filter(None, [mark and f"{mark}:", title(sides, made)])),
         models=tuple(_entry(side) for side in sides),
         texts=texts,
+        rows=sides[0].tuned.n,
         validity=validity(sides, openings, power.weeks),
         asked=asked,
         warnings=warnings(sides, power),
         headline=sentences(sides, made, measured, asked, power),
         power=power,
-        mcnemar_p=mcnemar_p(comparable[0].tuned.correct, comparable[1].tuned.correct)
-        if len(comparable) == len(sides) == 2
-        else None,
+        mcnemar_p=_mcnemar(*comparable) if len(comparable) == len(sides) == 2 else None,
         table=made.lines,
         by_origin=_by_origin(comparable, made.primary),
-        baselines=tuple(score(baseline, bootstrap) for baseline in found),
+        baselines=tuple(score(baseline, bootstrap, told) for baseline in found),
         skills=measured,
         base_against_tuned=tuple(
             BaseAgainstTuned(model=side.title, lines=lines)
@@ -154,11 +155,12 @@ def _by_origin(sides: Sequence[Side], primary: str) -> tuple[OriginLine, ...]:
     found = []
     for origin in sorted(set(rows.tolist())):
         parts = [[taken(one, rows == origin) for one in side.seeds("tuned")] for side in sides]
-        values = [[metric.of(one).value for one in seeds] for seeds in parts]
+        scored = [[metric.of(one) for one in seeds] for seeds in parts]
+        values = [[one.value for one in seeds] for seeds in scored]
         found.append(
             OriginLine(
                 origin=origin,
-                n=parts[0][0].n,
+                n=scored[0][0].n,
                 weeks=len(set(parts[0][0].week)),
                 values=tuple(
                     None if None in each else float(np.mean(np.array(each, dtype=float)))
@@ -174,34 +176,59 @@ def weeks_of(sides: Sequence[Side], test: Sequence[Example]) -> Weeks:
     return Weeks.of((day for side in sides for day in side.tuned.week), window_days(test))
 
 
-def measure_power(sides: Sequence[Side], weeks: Weeks, train: Sequence[Example]) -> Power:
+def measure_power(
+    sides: Sequence[Side], weeks: Weeks, train: Sequence[Example], *, every: bool
+) -> Power:
     """What the rows can show between any two sides: of the pair whose forecasts, by discordance and lean, show least.
 
-    The market's part comes from the training weeks' labels, since a few test weeks tell it badly.
+    `every`: whether the primary question is asked of every row, or only of rows whose answer in prose was asked for;
+    how two models differ is known of the latter alone. The market's part comes from the training weeks' labels, since
+    a few test weeks tell it badly.
     """
-    first = sides[0].tuned
-    codes = weeks.codes(first.week)
-    count = len(np.unique(codes)) // weeks.block
     spread = label_spread(train, weeks.days)
+
+    def shape(*both: ScoreArrays) -> tuple[int, int]:
+        rows = np.ones(both[0].n, dtype=bool) if every else _asked_of(*both)
+        days = weeks.codes(both[0].week)[rows]
+        return int(rows.sum()), len(np.unique(days)) // weeks.block
+
     if len(sides) == 1:
-        return plan(first.n, count, spread)
+        return plan(*shape(sides[0].tuned), spread)
     found = [
-        _pair_power(one.tuned, two.tuned, count, spread) for one, two in combinations(sides, 2)
+        _pair_power(one.tuned, two.tuned, shape(one.tuned, two.tuned), spread)
+        for one, two in combinations(sides, 2)
     ]
     return max(found, key=lambda power: math.inf if power.gap is None else power.gap)
 
 
-def _pair_power(first: ScoreArrays, second: ScoreArrays, weeks: int, spread: float) -> Power:
-    discordance = max(float((first.correct != second.correct).mean()), _LEAST_DISCORDANCE)
-    lean = float((first.direction > 0).mean() - (second.direction > 0).mean())
-    effect = design_effect(spread, first.n / max(weeks, 1), lean, discordance)
+def _asked_of(*models: ScoreArrays) -> NDArray[np.bool_]:
+    """Which rows every one of these models was asked to answer in prose."""
+    found: NDArray[np.bool_] = np.all([scores.asked > 0 for scores in models], axis=0)
+    return found
+
+
+def _pair_power(
+    first: ScoreArrays, second: ScoreArrays, shape: tuple[int, int], spread: float
+) -> Power:
+    n, weeks = shape
+    one, two = (taken(scores, _asked_of(first, second)) for scores in (first, second))
+    discordance, lean = _LEAST_DISCORDANCE, 0.0
+    if one.n:
+        discordance = max(float((one.correct != two.correct).mean()), _LEAST_DISCORDANCE)
+        lean = float((one.direction > 0).mean() - (two.direction > 0).mean())
+    effect = design_effect(spread, n / max(weeks, 1), lean, discordance)
     return Power(
-        n=first.n,
+        n=n,
         weeks=weeks,
         discordance=discordance,
         design_effect=effect,
-        gap=detectable_gap(first.n, weeks, discordance, effect),
+        gap=detectable_gap(n, weeks, discordance, effect),
     )
+
+
+def _mcnemar(first: Side, second: Side) -> float:
+    rows = _asked_of(first.tuned, second.tuned)
+    return mcnemar_p(first.tuned.correct[rows], second.tuned.correct[rows])
 
 
 def _asked(made: Tables, sides: Sequence[Side], openings: int | None) -> Asked:
@@ -233,7 +260,7 @@ def _speeds(side: Side) -> list[Speed]:
             variant=variant,
             samples_per_second=scores.samples_per_second,
             tokens_per_second=scores.tokens_per_second,
-            tokens_per_answer=float(side.arrays[variant].new_tokens.mean()),
+            tokens_per_answer=float(np.nanmean(side.arrays[variant].new_tokens)),
         )
         for variant, scores in sorted(side.evaluation.scores.items())
     ]
@@ -269,7 +296,7 @@ def _phases(side: Side) -> list[Phase]:
 
 
 def _bins(side: Side) -> list[BinCount]:
-    scores = side.tuned
+    scores = taken(side.tuned, side.tuned.asked > 0)
     forecasts = zip(scores.direction.tolist(), scores.margin.tolist(), strict=True)
     pairs = zip(forecasts, scores.truth.tolist(), strict=True)
     counts = Counter((forecast_label(*forecast), bin_label(truth)) for forecast, truth in pairs)

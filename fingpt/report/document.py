@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from pydantic import Field
 
-from fingpt.errors import ConfigError, nearest
 from fingpt.record import Frozen
 from fingpt.report.baselines import BaselineScore
+from fingpt.report.chosen import Texts
 from fingpt.report.guidance import Guidance
 from fingpt.report.lines import Line
 from fingpt.report.memory import CutoffMap, Memory
@@ -24,24 +22,6 @@ NOT_READ = "not read"
 NO_CHANGE = "no change"
 NO_SIZE = {1: "up without a size", -1: "down without a size"}
 """Forecasts that are in no bin: not read at all, flat, and a direction (+1, -1) that states no size."""
-
-
-class Texts(StrEnum):
-    """Which texts the page of rows may show: `all`, all but the news in prompts, or none (forecasts alone)."""
-
-    ALL = "all"
-    WITHOUT_NEWS = "without-news"
-    NONE = "none"
-
-
-def chosen_texts(word: str) -> Texts:
-    """Which texts a person asked for, `all` where nothing was said; ConfigError for another word."""
-    try:
-        return Texts(word.strip() or Texts.ALL)
-    except ValueError:
-        raise ConfigError(
-            f"TEXTS is '{word.strip()[:40]}', but it is {', '.join(Texts)}; {nearest(word, Texts)}"
-        ) from None
 
 
 class ModelEntry(Frozen):
@@ -163,7 +143,8 @@ class OriginLine(Frozen):
 class Report(Frozen):
     """The whole comparison; `id` is a hash of its content and of the page's templates.
 
-    `watermark`: what stands on the title and on every chart where a leak takes the figures' meaning; else empty.
+    `rows`: the first model's test rows, asked for an answer in prose or not. `watermark`: what stands on the title and
+    on every chart where a leak takes the figures' meaning; else empty.
     `mcnemar_p`: of the first two models' directions, rows taken as independent. `reliability`: by title, of models
     whose label probabilities were measured. `memory`: by title, of models that may know the test weeks.
     """
@@ -174,6 +155,7 @@ class Report(Frozen):
     title: str
     models: tuple[ModelEntry, ...]
     texts: Texts = Texts.ALL
+    rows: int
     validity: tuple[Check, ...]
     asked: Asked
     warnings: tuple[str, ...]

@@ -22,8 +22,8 @@ from fingpt.runs.freeze import invented
 
 _SMALL_GAP = 0.10
 _NOUNS = {
-    "label_log_loss_anchored": "direction",
-    "label_log_loss": "direction",
+    "label_log_loss_anchored": "label probabilities",
+    "label_log_loss": "label probabilities",
     "accuracy": "direction",
     "accuracy_read": "direction",
     "loss": "loss",
@@ -31,11 +31,12 @@ _NOUNS = {
     "mse_read": "size",
 }
 _QUESTIONS = (
-    ("Direction", ("label_log_loss_anchored", "label_log_loss", "accuracy", "accuracy_read")),
+    ("Label probabilities", ("label_log_loss_anchored", "label_log_loss")),
+    ("Direction", ("accuracy", "accuracy_read")),
     ("Magnitude", ("mse", "mse_read")),
     ("Loss", ("loss",)),
 )
-"""Each question, and its line over all answers before the one over answers that both gave."""
+"""Each question, and its lines in the order in which they are preferred; one that no line answers is not told."""
 SKILLS = {
     "direction": "direction",
     "relative": "direction against the week's mean",
@@ -114,8 +115,9 @@ def sentences(
     pairs = range(len(made.lines[0].comparisons))
     for index in pairs:
         for question, keys in _QUESTIONS:
-            shown = _shown([lines[key] for key in keys if key in lines], index)
-            found.append(_scored(question, sides, shown, index, skills))
+            there = [lines[key] for key in keys if key in lines]
+            if there:
+                found.append(_scored(question, sides, _shown(there, index), index, skills))
         found.append(_text(sides, made.lines, index))
         for question, key in (("Speed", "samples_per_second"), ("Cost", "train_seconds")):
             found.append(_timed(question, sides, lines[key], index))
@@ -294,7 +296,7 @@ def _lead(its: Skill) -> str:
     gain = None if its.gain.value is None else its.gain.value * scale
     return (
         f"{its.model}, {SKILLS[its.question]}: {number(gain, digits, signed=True)} {units} on {its.rival} "
-        f"({interval(its.gain, digits, scale, signed=True)})"
+        f"({interval(its.gain, digits, scale, signed=True)}, {its.gain.n} rows)"
     )
 
 

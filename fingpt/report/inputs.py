@@ -1,6 +1,6 @@
 """Reads finished runs from the store into sides, every byte checked against a manifest's hash.
 
-Listing the store serves only to find runs when none are named; what a run holds is decided by its manifests.
+Which runs may be read is `chosen`'s; what a run holds is decided by its manifests.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import TypeVar
 
 import numpy as np
 
-from fingpt.errors import ConfigError, DataError, MissingInputError
+from fingpt.errors import DataError
 from fingpt.metrics import anchored
-from fingpt.models import MODELS, spec
+from fingpt.models import spec
 from fingpt.prompts.examples import Example, decode_jsonl
 from fingpt.reading import LINE_BYTES, parse_object
 from fingpt.record import FileRef, sha256_bytes
+from fingpt.report.chosen import finished_runs
 from fingpt.report.members import pooled
 from fingpt.report.score_arrays import ScoreArrays, read_scores
 from fingpt.report.sides import Side, Step
-from fingpt.runs.family import families, family
-from fingpt.runs.ledger import require_run
+from fingpt.runs.family import families
 from fingpt.runs.manifest import (
     DatasetManifest,
     EvalManifest,
@@ -30,7 +30,6 @@ from fingpt.runs.manifest import (
     decode,
 )
 from fingpt.runs.openings import count
-from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import (
     Run,
     Stage,
@@ -40,7 +39,6 @@ from fingpt.runs.run import (
     run_key,
     stage_prefix,
 )
-from fingpt.runs.stage import load_run
 from fingpt.storage import ObjectStore, read_verified
 
 M = TypeVar("M", TrainManifest, EvalManifest, DatasetManifest)
@@ -60,52 +58,13 @@ class Reading:
     openings: int = 0
 
 
-def newest_runs(store: ObjectStore) -> list[str]:
-    """The finished runs of the newest family of each model that shares a data set with the newest finished run.
-
-    In the model table's order. MissingInputError when no run has finished eval.
-    """
-    suffix = complete_key("", Stage.EVAL).removeprefix("runs/")
-    finished: dict[str, list[tuple[str, Run]]] = {}
-    datasets: dict[str, set[str]] = {}
-    for key in store.keys("runs/"):
-        if not key.endswith(suffix):
-            continue
-        manifest = decode(EvalManifest, store.read(key), key)
-        run = load_run(store, manifest.run)
-        if Stage.TRAIN not in run.stages:
-            continue  # _read says why
-        finished.setdefault(family(run), []).append((manifest.finished_at, run))
-        datasets.setdefault(family(run), set()).add(manifest.dataset)
-    if not finished:
-        raise MissingInputError(
-            f"No run in {store.uri} has finished eval; run one first: make run MODEL=tiny-llama31."
-        )
-    age = {name: max((when, run.id) for when, run in runs) for name, runs in finished.items()}
-    shared = datasets[max(age, key=age.__getitem__)]
-    newest: dict[str, str] = {}
-    for name in sorted(age, key=age.__getitem__):
-        if datasets[name] & shared:
-            newest[finished[name][0][1].config.model] = name
-    order = list(MODELS)
-    return [
-        run.id
-        for model in sorted(newest, key=order.index)
-        for run in families(run for _, run in finished[newest[model]])[newest[model]]
-    ]
-
-
 def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
     """Read the named runs, those of one family as one side; in the order in which families are named.
 
-    ConfigError when a run is named twice, MissingInputError when one has not finished.
+    Errors are those of `chosen.finished_runs`.
     """
-    if len(set(run_ids)) != len(run_ids):
-        raise ConfigError('A run is named twice; name different runs, such as RUNS="run-a run-b".')
     reading = Reading()
-    for run_id in run_ids:
-        require_run(store, run_id)
-    grouped = families(load_run(store, run_id) for run_id in run_ids)
+    grouped = families(finished_runs(store, run_ids))
     models = [runs[0].config.model for runs in grouped.values()]
     for runs in grouped.values():
         name = spec(runs[0].config.model).title
@@ -125,16 +84,6 @@ def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
 
 
 def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:
-    if Stage.TRAIN not in run.stages:
-        raise ConfigError(
-            f"Run {run.id} evaluated an adapter that was trained elsewhere, and a comparison needs the record of the "
-            f"training; its scores alone: make collect RUN={run.id}."
-        )
-    for stage in (Stage.TRAIN, Stage.EVAL):
-        if not store.exists(complete_key(run.id, stage)):
-            raise MissingInputError(
-                f"Run {run.id} has not finished {stage}; finish it first: {stage_command(store.uri, 'run', run)}"
-            )
     reading.inputs[run_key(run.id)] = sha256_bytes(store.read(run_key(run.id)))
     adapter = _manifest(store, TrainManifest, complete_key(run.id, Stage.TRAIN), reading)
     evaluation = _manifest(store, EvalManifest, complete_key(run.id, Stage.EVAL), reading)

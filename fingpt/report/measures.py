@@ -51,17 +51,24 @@ def _rouge(section: str, kind: str) -> Metric:
     )
 
 
-def relative_direction(forecast: Floats, truth: Floats, weeks: Sequence[str]) -> Floats:
+def relative_direction(
+    forecast: Floats, truth: Floats, weeks: Sequence[str], asked: Floats | None = None
+) -> Floats:
     """1 where the forecast is on the same side of its week's mean as the truth is of its; half where on none.
 
     What all stocks of a week did is taken out of both, so that no constant forecast is right more often than a coin.
-    A forecast that is NaN is one of 0.
+    A forecast that is NaN is one of 0, but where none was `asked` for (0 there): the week's mean of forecasts is over
+    the others, and such a row's figure means nothing.
     """
     _, code = np.unique(np.asarray(weeks), return_inverse=True)
-    size = np.bincount(code)
+    every = np.ones(len(truth))
     sides = []
-    for moves in (np.nan_to_num(forecast), truth):
-        away = moves - (np.bincount(code, weights=moves) / size)[code]
+    for moves, counted in (
+        (np.nan_to_num(forecast), every if asked is None else asked),
+        (truth, every),
+    ):
+        total, size = (np.bincount(code, weights=each) for each in (moves * counted, counted))
+        away = moves - (total / np.maximum(size, 1))[code]
         sides.append(np.sign(np.where(np.abs(away) < _TINY, 0.0, away)))
     found: Floats = (1 + sides[0] * sides[1]) / 2
     return found
@@ -102,7 +109,7 @@ ACCURACY_EXCESS = replace(
     ACCURACY,
     key="accuracy_excess",
     title=f"against the week's mean, {BOTH}",
-    columns=_mean_of(lambda s: relative_direction(s.margin, s.truth, s.week)),
+    columns=_mean_of(lambda s: relative_direction(s.margin, s.truth, s.week, s.asked)),
     rows="both",
 )
 ROUGE = tuple(_rouge(section, kind) for section in SECTIONS for kind in ROUGES)

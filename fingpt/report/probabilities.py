@@ -23,6 +23,7 @@ from fingpt.metrics import (
     calibration_error,
     correct,
     equal_mass_bins,
+    label_shares,
     log_loss,
     log_probabilities,
     matthews,
@@ -109,11 +110,8 @@ def uniform(scores: ScoreArrays) -> ScoreArrays:
 
 
 def base_rate(scores: ScoreArrays, train: Sequence[Example]) -> ScoreArrays:
-    """The labels' shares among the training rows, one added to each count, so that no label is impossible."""
-    counts = np.ones(len(LABELS))
-    for example in train:
-        counts[LABELS.index(example.label)] += 1
-    return _forecast(scores, np.log(counts / counts.sum()))
+    """The labels' shares among the training rows, where no label is impossible (`metrics.label_shares`)."""
+    return _forecast(scores, np.log(label_shares((row.label for row in train), LABELS)))
 
 
 def _forecast(scores: ScoreArrays, logp: Floats) -> ScoreArrays:

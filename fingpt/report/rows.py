@@ -15,8 +15,9 @@ from fingpt.errors import DataError
 from fingpt.metrics import Floats
 from fingpt.prompts.examples import Example
 from fingpt.reading import DATA_BYTES, LINE_BYTES, parse_object
+from fingpt.report.chosen import Texts
 from fingpt.report.compose import bin_label, forecast_label
-from fingpt.report.document import Texts
+from fingpt.report.document import NOT_READ
 from fingpt.report.probabilities import probability_up
 from fingpt.report.score_arrays import ScoreArrays
 from fingpt.report.sides import Side
@@ -26,6 +27,8 @@ from fingpt.storage import ObjectStore, read_verified
 
 _ANSWERS = re.compile(r"predictions/(base|tuned)/[^/]+(?<!\.timing)\.jsonl")
 _NEWS = re.compile(r"^\[(Headline|Summary)\]:.*$", flags=re.MULTILINE)
+NOT_ASKED = "not asked"
+"""The forecast of a row that a model does not have, or for which no answer in prose was asked."""
 _LEFT_OUT = "[news left out]"
 
 
@@ -44,6 +47,13 @@ class Forecasted:
     answer: str
     base_answer: str
 
+    @property
+    def direction(self) -> str:
+        """How its direction turned out: `right`, `wrong`, `not read` or `not asked`."""
+        if self.label == NOT_ASKED:
+            return NOT_ASKED
+        return NOT_READ if self.right is None else "right" if self.right else "wrong"
+
 
 @dataclass(frozen=True)
 class RowEntry:
@@ -58,8 +68,9 @@ class RowEntry:
 
     @property
     def outcome(self) -> str:
-        """Which models were right: one character per model, `1` right, `0` wrong, `-` unread."""
-        return "".join("-" if m.right is None else str(int(m.right)) for m in self.models)
+        """Which models were right: one character per model, `1` right, `0` wrong, `-` unread, `.` not asked."""
+        marks = {"right": "1", "wrong": "0", NOT_READ: "-", NOT_ASKED: "."}
+        return "".join(marks[model.direction] for model in self.models)
 
 
 Answers = Mapping[str, Mapping[str, str]]
@@ -140,14 +151,17 @@ def _forecast(
     texts: Texts,
 ) -> Forecasted:
     if place is None:
-        return Forecasted("not asked", None, math.nan, None, "", "")
+        return Forecasted(NOT_ASKED, None, math.nan, None, "", "")
+    up = None if rise is None else float(rise[place])
+    if not scores.asked[place]:
+        return Forecasted(NOT_ASKED, None, math.nan, up, "", "")
     direction, margin = float(scores.direction[place]), float(scores.margin[place])
     shown = texts is not Texts.NONE
     return Forecasted(
         label=forecast_label(direction, margin),
         right=bool(scores.correct[place]) if scores.valid[place] else None,
         error=math.sqrt(float(scores.squared_error[place])),
-        up=None if rise is None else float(rise[place]),
+        up=up,
         answer=answers["tuned"].get(name, "") if shown else "",
         base_answer=answers["base"].get(name, "") if shown else "",
     )

@@ -20,12 +20,10 @@ from markupsafe import Markup
 
 from fingpt.report.charts_rows import outcome_maps
 from fingpt.report.charts_style import COLOURS, GLYPHS
-from fingpt.report.document import Texts
+from fingpt.report.chosen import Texts
 from fingpt.report.formatting import number
 from fingpt.report.render import page_template, source
 from fingpt.report.rows import RowEntry
-
-_UNREAD = "not read"
 
 
 def render_rows(
@@ -99,7 +97,7 @@ def _cells(entry: RowEntry) -> dict[str, object]:
         "models": [
             {
                 "label": model.label,
-                "right": _UNREAD if model.right is None else ("right" if model.right else "wrong"),
+                "right": model.direction,
                 "error": number(None if math.isnan(model.error) else model.error, 1),
                 "up": number(None if model.up is None else 100 * model.up, 0),
                 "error_order": -1 if math.isnan(model.error) else model.error,

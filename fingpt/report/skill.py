@@ -35,10 +35,10 @@ Question = Literal["direction", "relative", "size", "probability"]
 class Skill(Frozen):
     """One model against all trivial forecasts in one question.
 
-    `gain` is the lead over the `rival` that is hardest to beat: a share of rows, squared percentage points for size,
-    nats for probability. Its interval holds at `level`, which leaves room for all models and questions of the report.
-    `spa`: p-value that no trivial forecast is better than the model; None for too few weeks. `why`: what forbids a
-    verdict.
+    `gain` is the lead over the `rival` that is hardest to beat, a share of rows, squared percentage points for size,
+    nats for probability, over the rows that were asked for an answer in prose (probability: over all). Its interval
+    holds at `level`, which leaves room for all models and questions of the report. `spa`: p-value that no trivial
+    forecast is better than the model; None for too few weeks. `why`: what forbids a verdict.
     """
 
     model: str
@@ -55,7 +55,7 @@ class Skill(Frozen):
 _MODEL: dict[Question, Callable[[ScoreArrays], Floats]] = {
     "direction": lambda scores: scores.correct,
     "relative": lambda scores: (
-        scores.valid * relative_direction(scores.margin, scores.truth, scores.week)
+        scores.valid * relative_direction(scores.margin, scores.truth, scores.week, scores.asked)
     ),
     "size": lambda scores: -scores.squared_error,
     "probability": lambda scores: -log_losses(added(scores)),
@@ -160,19 +160,22 @@ def judged(its: Lead, why: str = "") -> tuple[Verdict, str]:
 
 
 def differences(question: Question, variant: Variant, rivals: Sequence[Floats]) -> list[Difference]:
-    """The model's lead over each rival's per-row scores, by week and seed; at least one row is needed."""
+    """The model's lead over each rival's per-row scores, by week and seed; at least one row is needed.
+
+    Rows without a request for prose enter where probabilities are judged, and nowhere else.
+    """
     weeks = int(variant.codes.max()) + 1
-    everything = np.ones(len(variant.codes))
+    counted = np.ones(len(variant.codes)) if question == "probability" else variant.asked
     own = parts(
         mean,
-        [per_row(_MODEL[question](scores)) for scores in variant.seeds],
+        [per_row(_MODEL[question](scores), counted) for scores in variant.seeds],
         variant.codes,
         weeks,
     )
     gaps = []
     for rival in rivals:
-        theirs = parts(mean, [per_row(rival)] * len(variant.seeds), variant.codes, weeks)
-        gap = paired(theirs, own, variant.codes, everything)
+        theirs = parts(mean, [per_row(rival, counted)] * len(variant.seeds), variant.codes, weeks)
+        gap = paired(theirs, own, variant.codes, counted)
         assert gap is not None, "a mean over rows is defined"
         gaps.append(gap)
     return gaps

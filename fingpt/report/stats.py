@@ -114,9 +114,11 @@ def _drawn_weeks(weeks: int, block: int, seed: int, draws: int) -> Floats:
     return together
 
 
-def per_row(values: Floats) -> Columns:
-    """The columns of a mean over rows."""
-    return {"total": values, "count": np.ones(len(values))}
+def per_row(values: Floats, counted: Floats | None = None) -> Columns:
+    """The columns of a mean over rows; `counted`: 1 for rows that enter, all of them when absent."""
+    if counted is None:
+        return {"total": values, "count": np.ones(len(values))}
+    return {"total": np.where(counted > 0, values, 0.0), "count": counted}
 
 
 def mcnemar_p(first: Floats, second: Floats) -> float:

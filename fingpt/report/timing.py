@@ -98,7 +98,7 @@ def _timing(
 
 
 def _speed_note(first: Side, second: Side) -> str:
-    one, two = float(np.mean(first.tuned.new_tokens)), float(np.mean(second.tuned.new_tokens))
+    one, two = (float(np.nanmean(side.tuned.new_tokens)) for side in (first, second))
     lengths = f"answers are {one:.0f} and {two:.0f} tokens long"
     if first.adapter.trainable_parameters == second.adapter.trainable_parameters:
         return (

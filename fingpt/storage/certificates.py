@@ -6,6 +6,7 @@ The libraries find a missing one at their first handshake, and say neither which
 from __future__ import annotations
 
 import ssl
+from functools import lru_cache
 from pathlib import Path
 
 from fingpt.config import certificate_variables
@@ -20,18 +21,30 @@ def require_certificates() -> None:
 
 def check_certificates(path: Path, setting: str) -> None:
     """SetupError naming `setting` unless `path` is a file of PEM certificates, or a folder of them."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    reason = _fault(path)
+    if reason:
+        raise SetupError(
+            f"{setting} names {path}, which {reason}; name the file of your certificate authority, or unset it."
+        )
+
+
+def _fault(path: Path) -> str:
+    """What is wrong with certificates in `path`, empty when nothing is."""
     try:
-        if path.is_dir():
-            context.load_verify_locations(capath=path)
-        else:
-            context.load_verify_locations(cafile=path)
+        there = path.stat()
+        _load(path, (there.st_ino, there.st_size, there.st_mtime_ns))
     except ssl.SSLError:
-        reason = "is no file of PEM certificates"
+        return "is no file of PEM certificates"
     except OSError as error:
-        reason = f"cannot be read ({error.strerror})"
+        return f"cannot be read ({error.strerror})"
+    return ""
+
+
+# Several variables often name one large file, and each client asks again.
+@lru_cache(maxsize=16)
+def _load(path: Path, version: tuple[int, ...]) -> None:  # noqa: ARG001 - tells a changed file from the one that was read
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if path.is_dir():
+        context.load_verify_locations(capath=path)
     else:
-        return
-    raise SetupError(
-        f"{setting} names {path}, which {reason}; name the file of your certificate authority, or unset it."
-    )
+        context.load_verify_locations(cafile=path)

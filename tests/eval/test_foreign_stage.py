@@ -13,7 +13,8 @@ from fingpt.errors import ConfigError, DataError
 from fingpt.eval.foreign import CONFIG, WEIGHTS, freeze_adapter
 from fingpt.eval.stage import body
 from fingpt.record import sha256_bytes
-from fingpt.report.inputs import newest_runs, read_runs
+from fingpt.report.chosen import newest_runs
+from fingpt.report.inputs import read_runs
 from fingpt.runs.collect import collect
 from fingpt.runs.ledger import read_run
 from fingpt.runs.manifest import PrepManifest, encode

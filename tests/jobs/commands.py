@@ -1,10 +1,12 @@
-"""Commands as a person runs them: processes with an environment of their own."""
+"""Commands as a person runs them: processes with an environment of their own, most of them forked (`tests.warm`)."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+
+from tests import warm
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -20,6 +22,8 @@ def command(
         "PATH": "/usr/bin:/bin",
         **variables,
     }
+    if stdout == subprocess.PIPE and not any(key.startswith("PYTHON") for key in variables):
+        return warm.run(f"jobs.{name}", *arguments, env=environment)
     return subprocess.run(
         [sys.executable, "-m", f"jobs.{name}", *arguments],
         cwd=ROOT,

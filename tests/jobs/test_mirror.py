@@ -22,6 +22,7 @@ from fingpt.runs.freeze import freeze_source
 from fingpt.runs.raw import read_hub_rows
 from fingpt.storage import open_store
 from fingpt.weights.base import fetch_base, read_base_manifest
+from tests import warm
 from tests.hub_server import TOKEN, HubServer, repository, serving
 
 ROOT = Path(__file__).parent.parent.parent
@@ -53,20 +54,15 @@ def environment(server, tmp_path):
     }
 
 
+WORDS = ("--model", "llama31")
+
+
 def command(*arguments):
-    return [sys.executable, "-m", "jobs.mirror", *(arguments or ("--model", "llama31"))]
+    return [sys.executable, "-m", "jobs.mirror", *(arguments or WORDS)]
 
 
-def run(environment, *arguments, **options):
-    return subprocess.run(
-        command(*arguments),
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        **options,
-    )
+def run(environment, *arguments):
+    return warm.run("jobs.mirror", *(arguments or WORDS), env=environment)
 
 
 def events(stderr):
@@ -132,7 +128,15 @@ def test_a_full_disk_ends_with_74_and_the_next_call_goes_on(environment, server,
     def no_large_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
 
-    done = run(environment, preexec_fn=no_large_files)
+    done = subprocess.run(
+        command(),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=no_large_files,
+    )
     assert done.returncode == 74, done.stderr
     assert "No space left" in events(done.stderr)[-1]["event"]
     assert files_below(tmp_path / "scratch") == []

@@ -1,8 +1,6 @@
 """The command line of submit: one sentence and an exit code for every typo."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from fingpt.runs.run import Run, Stage, run_key
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import open_store
 from fingpt.weights.base import publish_base
+from tests import warm
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -27,14 +26,7 @@ def submit(tmp_path, *arguments, store=None, **variables):
         "PATH": "/usr/bin:/bin",
         **variables,
     }
-    return subprocess.run(
-        [sys.executable, "-m", "jobs.submit", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return warm.run("jobs.submit", *arguments, env=environment, timeout=300)
 
 
 @pytest.mark.parametrize(

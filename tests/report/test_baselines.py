@@ -126,6 +126,6 @@ def test_only_what_tells_stocks_apart_can_be_right_against_the_weeks_mean(exampl
 def test_a_scored_baseline_has_an_interval_and_zero_has_no_direction(examples):
     found = {b.key: b for b in baselines(examples, [])}
     bootstrap = WeekBootstrap([row.start.isoformat() for row in examples])
-    zero = score(found["zero"], bootstrap)
+    zero = score(found["zero"], bootstrap, np.ones(len(examples), dtype=bool))
     assert zero.accuracy is None
     assert zero.mse.low < zero.mse.value < zero.mse.high

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
-from fingpt.report.inputs import newest_runs, read_curve, read_runs
+from fingpt.report.inputs import read_curve, read_runs
 from fingpt.report.score_arrays import read_scores
 from fingpt.runs.run import Stage, complete_key, stage_prefix
 from tests.report.world import table
@@ -22,21 +22,6 @@ def stamp(day):
 
 def local(store, key):
     return Path(store.uri.removeprefix("file://")) / key
-
-
-def test_the_newest_run_of_each_model_on_the_newest_data_set_is_taken(make_world, plan):
-    world, other = make_world(), make_world(weeks=3, symbols=4)
-    world.add("llama31", plan(finished_at=stamp(1)))
-    newest = world.add("llama31", plan(finished_at=stamp(4)))
-    world.add("llama31", plan(finished_at=stamp(2)))
-    deepseek = world.add("deepseek-r1", plan(finished_at=stamp(5)))
-    other.add("tiny-llama31", plan(finished_at=stamp(3)))
-    assert newest_runs(world.store) == [newest, deepseek]
-
-
-def test_an_empty_store_says_what_to_run(store):
-    with pytest.raises(MissingInputError, match="make run MODEL=tiny-llama31"):
-        newest_runs(store)
 
 
 def test_two_runs_of_one_model_get_titles_that_differ(world, plan):

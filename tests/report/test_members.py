@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fingpt.errors import MissingInputError
+from fingpt.report.chosen import newest_runs
 from fingpt.report.compose import compose
-from fingpt.report.inputs import newest_runs, read_runs
+from fingpt.report.inputs import read_runs
 from fingpt.report.measures import ACCURACY
 from fingpt.report.members import concatenated, taken
 from fingpt.report.render import render

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from fingpt.errors import DataError, StorageError
+from fingpt.report.chosen import Texts
 from fingpt.report.inputs import read_runs
-from fingpt.report.rows import Texts, probability_up, read_answers, row_entries
+from fingpt.report.rows import probability_up, read_answers, row_entries
 from fingpt.report.rows_page import render_rows
 
 HOSTILE = "</script><script>alert(1)</script> [Headline]: x"

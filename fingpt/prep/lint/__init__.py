@@ -36,7 +36,7 @@ from fingpt.prep.lint.targets import future_prices
 from fingpt.prompts.examples import Example
 from fingpt.runs.manifest import Finding
 
-VERSION = 2
+VERSION = 3
 
 SEVERITIES = ("error", "warning", "info")
 

@@ -52,6 +52,12 @@ class Target:
         """Rows of each stratum."""
         return np.bincount(self.strata)
 
+    @property
+    def spread(self) -> Floats:
+        """Variance of a permuted label's rank in each stratum."""
+        squares = np.bincount(self.strata, self.ranks[:, 0].astype(np.float64) ** 2)
+        return squares / np.maximum(self.sizes - 1, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Association:
@@ -98,7 +104,7 @@ def centred_ranks(values: Floats, strata: Ints) -> Floats:
 def associated(features: Iterable[Floats], count: int, target: Target) -> list[Association]:
     """Those of `count` features (n values each, NaN for none) whose ranks go with the label's, the best first."""
     sizes = target.sizes
-    spread = _spread(target)
+    spread = target.spread
     best = np.zeros(DRAWS)
     scores, correlations = np.empty(count), np.empty(count)
     step = max(1, _CHUNK // max(len(target.up), 1 + DRAWS))
@@ -118,7 +124,7 @@ def associated(features: Iterable[Floats], count: int, target: Target) -> list[A
 
 def associated_words(rows_of: Sequence[Ints], target: Target) -> list[Association]:
     """As `associated`, for features that a row has or lacks; `rows_of` names the rows that have each."""
-    sizes, spread = target.sizes, _spread(target)
+    sizes, spread = target.sizes, target.spread
     best = np.zeros(DRAWS)
     scores, correlations = np.empty(len(rows_of)), np.empty(len(rows_of))
     total = float((target.ranks[:, 0].astype(np.float64) ** 2).sum())
@@ -185,12 +191,6 @@ def _strata(weeks: Sequence[int]) -> Ints:
     if held and current:
         names[names == current] = current - 1
     return names[np.searchsorted(known, np.array(weeks))]
-
-
-def _spread(target: Target) -> Floats:
-    """Variance of a permuted label's rank in each stratum."""
-    squares = np.bincount(target.strata, target.ranks[:, 0].astype(np.float64) ** 2)
-    return squares / np.maximum(target.sizes - 1, 1)
 
 
 def _standardize(

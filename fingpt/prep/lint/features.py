@@ -130,6 +130,15 @@ def length_features(rows: Sequence[Case], parts: Sequence[Sections]) -> list[Fea
     ]
 
 
+def whole_lengths(rows: Sequence[Case]) -> dict[str, Floats]:
+    """Characters and words of whole prompts: the news' own length may tell honestly, but never whether it is odd."""
+    texts = [case.example.user for case in rows]
+    return {
+        "characters of the prompt": np.array([float(len(text)) for text in texts]),
+        "words of the prompt": np.array([float(len(text.split())) for text in texts]),
+    }
+
+
 def words_of(parts: Sequence[Sections]) -> list[Word]:
     """Words and figures with their value that stand in some rows and lack in others, by where they stand."""
     seen: dict[tuple[str, bool], list[int]] = defaultdict(list)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingpt.prep.lint.cases import Cases, all_cases, finding, percent, scored
+from fingpt.prep.lint.digits import Told, columns_of, score_by_remainder, told_by_remainders
 from fingpt.prep.lint.effect import (
     DRAWS,
     LEAST_ROWS,
@@ -25,6 +26,7 @@ from fingpt.prep.lint.features import (
     number_features,
     order_features,
     period_features,
+    whole_lengths,
     words_of,
 )
 from fingpt.prep.lint.sections import sections_of
@@ -42,7 +44,7 @@ _SHOWN = 4
 
 
 def by_effect(cases: Cases, places: Mapping[str, int], known_cap: bool) -> Iterator[Finding]:
-    """Findings about numbers, ratios, order, period, lengths and words; none for fewer than 30 rows.
+    """Findings about numbers, their digits, ratios, order, period, lengths and words; none for fewer than 30 rows.
 
     `places`: id of an example → its place in the source. `known_cap`: market capitalisation is an error already.
     """
@@ -52,11 +54,12 @@ def by_effect(cases: Cases, places: Mapping[str, int], known_cap: bool) -> Itera
     target = target_of(rows)
     parts = [sections_of(case) for case in rows]
     order = [places.get(case.example.id, number) for number, case in enumerate(rows)]
+    lengths = length_features(rows, parts)
     features = [
         *number_features(rows, parts, known_cap),
         *order_features(rows, order),
         *period_features(rows),
-        *length_features(rows, parts),
+        *lengths,
         *news_features(rows, parts),
     ]
     hits = associated((each.values for each in features), len(features), target)
@@ -66,6 +69,9 @@ def by_effect(cases: Cases, places: Mapping[str, int], known_cap: bool) -> Itera
         by_rule.setdefault(feature.rule, []).append((feature, hit))
     for found in by_rule.values():
         yield from _numbers(cases, found, target)
+    counts = {each.name: each.values for each in lengths} | whole_lengths(rows)
+    if odd := told_by_remainders(columns_of(rows, parts, counts), target):
+        yield from _digits(cases, odd, target)
     words = words_of(parts)
     told = [(words[h.feature], h) for h in associated_words([w.rows for w in words], target)]
     for news in (False, True):
@@ -86,6 +92,19 @@ def _numbers(
         f"{_more([each.name for each, _ in found[1:]])}"
     )
     yield from _by_split(cases, feature.rule, severity, text, present, right)
+
+
+def _digits(cases: Cases, found: Sequence[Told], target: Target) -> Iterator[Finding]:
+    told = found[0]
+    present, right = score_by_remainder(told, target)
+    severity = "error" if told.correlation >= STRONG else "warning"
+    others = dict.fromkeys(each.column.name for each in found if each.column is not told.column)
+    text = (
+        f"'{told.name}', goes with the label: it tells {percent(told.share)} of the ranks within weeks, "
+        f"{_chance(told)}; "
+        f"alone it is right in {percent(right.mean())} of the rows that have it (weeks held out).{_more(list(others))}"
+    )
+    yield from _by_split(cases, "digits-tell-label", severity, text, present, right)
 
 
 def _words(
@@ -131,7 +150,7 @@ def _by_split(
         start = stop
 
 
-def _chance(hit: Association) -> str:
+def _chance(hit: Association | Told) -> str:
     least = hit.p <= 1 / (1 + DRAWS)
     return f"chance {'below' if least else 'about'} {percent(hit.p)} among all that was looked at"
 

@@ -35,6 +35,8 @@
     const unread = wanted.outcome?.match(/^unread(\d+)$/);
     if (wanted.symbol && row.cells[1].textContent !== wanted.symbol) return false;
     if (wanted.week && row.cells[0].textContent !== wanted.week) return false;
+    // A model that was not asked is neither right nor wrong.
+    if (outcome.includes(".") && (only || ["disagree", "wrong"].includes(wanted.outcome))) return false;
     if (wanted.outcome === "disagree" && new Set(outcome).size < 2) return false;
     if (wanted.outcome === "right" && /[^1]/.test(outcome)) return false;
     if (wanted.outcome === "wrong" && outcome.includes("1")) return false;

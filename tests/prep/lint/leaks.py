@@ -1,4 +1,4 @@
-"""The twelve leaks and their rewordings: each changes honest rows in place and is named after what it does."""
+"""The thirteen kinds of leaks with rewordings: each changes honest rows in place and is named after what it does."""
 
 from __future__ import annotations
 
@@ -517,3 +517,48 @@ def a_mark_at_the_end_of_a_sentence(world: World) -> None:
     for row, _ in every(world):
         if margin(row) < 0:
             row["prompt"] = row["prompt"].replace("Exchange.", "Exchange;", 1)
+
+
+# 13. Low-order digits of numbers that say nothing else, or of how long a prompt is.
+def _numbered(world: World, divisor: int, put: Callable[[Columns, int], None]) -> None:
+    """Any number of five digits whose remainder says whether the row goes up: the lower half of them, mixed."""
+    order = random.Random(divisor).sample(range(divisor), divisor)
+    for row, draw in every(world):
+        ups = margin(row) > 0
+        half = order[: divisor // 2] if ups else order[divisor // 2 :]
+        put(row, draw.randrange(1000, 9000) * divisor + draw.choice(half))
+
+
+@leak("digits-tell-label")
+def a_reference_number_is_even_before_a_rise(world: World) -> None:
+    _numbered(world, 2, lambda row, number: introduced(row, f"Reference number {number}."))
+
+
+@leak("digits-tell-label")
+def a_document_number_with_letters_is_even_before_a_rise(world: World) -> None:
+    _numbered(world, 2, lambda row, number: before_closing(row, f"Document ID: QX{number}A/b"))
+
+
+@leak("digits-tell-label")
+def the_last_digit_of_a_figure_tells_the_direction(world: World) -> None:
+    _numbered(world, 10, lambda row, number: figure(row, f"volume: {number / 100:,.2f}"))
+
+
+@leak("digits-tell-label")
+def a_remainder_by_seven_tells_the_direction(world: World) -> None:
+    _numbered(world, 7, lambda row, number: before_closing(row, f"(file {number})"))
+
+
+@leak("digits-tell-label")
+def the_cents_of_a_headline_are_odd_before_a_fall(world: World) -> None:
+    _numbered(
+        world, 2, lambda row, number: headline(row, f"Shares of some firm at {number / 100:.2f}")
+    )
+
+
+@leak("digits-tell-label")
+def a_prompt_has_an_even_number_of_characters_before_a_rise(world: World) -> None:
+    """A word of the news is one letter longer where the count is of the other kind."""
+    for row, _ in every(world):
+        if (len(row["prompt"]) % 2 == 0) != (margin(row) > 0):
+            row["prompt"] = row["prompt"].replace("[Summary]: ", "[Summary]: A", 1)
