@@ -191,7 +191,7 @@ class TrainConfig(Section):
             )
         if self.precision == "fp16" and self.zero_stage is None:
             raise ValueError(
-                "train.precision=fp16 needs loss scaling: set train.zero_stage, or use bf16"
+                "train.precision=fp16 needs loss scaling by train.zero_stage; or use bf16"
             )
         return self
 
