@@ -190,9 +190,7 @@ class TrainConfig(Section):
                 "train.pack_tokens and train.zero_stage (DeepSpeed) exclude each other"
             )
         if self.precision == "fp16" and self.zero_stage is None:
-            raise ValueError(
-                "train.precision=fp16 needs loss scaling by train.zero_stage; or use bf16"
-            )
+            raise ValueError("train.precision=fp16 needs loss scaling: set train.zero_stage")
         return self
 
 
