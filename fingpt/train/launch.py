@@ -89,6 +89,7 @@ def environment(task: TrainTask) -> dict[str, str]:
     own.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     if task.run.config.train.deterministic:
         own["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # one of the two with equal results, and fast
+        own["TORCHINDUCTOR_DETERMINISTIC"] = "1"  # else a stopwatch chooses among compiled kernels
     if task.run.config.train.processes > 1:
         own.setdefault(
             "OMP_NUM_THREADS", "1"

@@ -82,7 +82,7 @@ class Machine:
         elif self._train.gradient_checkpointing:
             self._layers = "not compiled: train.gradient_checkpointing"
         else:
-            pack = make_pack([((0,) * 40, (0,) * 24), ((0,) * 20, (0,) * 12)])
+            pack = make_pack([((0,) * 37, (0,) * 22), ((0,) * 23, (0,) * 11)])
             with rehearsal(model):
                 self._layers = compile_layers(model, lambda: self._compute(model, pack))
 
