@@ -1,7 +1,7 @@
 """A run on invented rows that are as long as real ones, ready to be trained, to measure a GPU machine.
 
-Lengths are spread as those of published forecaster rows are (1,900 tokens on average, 384 of them the answer); the words
-mean nothing. Base weights come from random_base, in the same store.
+Lengths are spread as those of published forecaster rows are (1,900 tokens on average, 384 of them the answer); the
+words mean nothing. Base weights come from random_base, in the same store.
 
     python -m tests.gpu.long_rows --model llama31 --tokenizer folder/with/tokenizer.json [--rows 256] [train.epochs=1 …]
 """

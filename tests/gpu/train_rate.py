@@ -2,8 +2,8 @@
 
     python -m tests.gpu.train_rate --model llama31 --base folder [--rows 256] [train.max_steps=12 …]
 
-Prints one line: median tokens a second of the optimizer steps after the second, most memory, seconds of each phase, what
-computed it, and the losses.
+Prints one line: median tokens a second of the optimizer steps after the second, most memory, seconds of each phase,
+what computed it, and the losses.
 """
 
 from __future__ import annotations
