@@ -21,15 +21,15 @@ _COMPILERS = ("cc", "gcc", "clang")  # that Triton looks for
 
 
 def obstacle() -> str:
-    """Why layers are not compiled on this machine; empty where nothing speaks against it."""
+    """Why layers are not compiled on this machine, in words; empty where nothing speaks against it."""
     if not torch.cuda.is_available():
-        return "no GPU"
+        return "not compiled: no GPU"
     if torch.cuda.get_device_capability() < _AMPERE:
-        return f"{torch.cuda.get_device_name()} is older than Ampere"
+        return f"not compiled: {torch.cuda.get_device_name()} is older than Ampere"
     if importlib.util.find_spec("triton") is None:
-        return "Triton is not installed"
+        return "not compiled: Triton is not installed"
     if not any(shutil.which(name) for name in _COMPILERS):
-        return "Triton needs a C compiler, and there is none"
+        return "not compiled: Triton needs a C compiler, and there is none"
     return ""
 
 
@@ -38,9 +38,6 @@ def compile_layers(model: Any, attempt: Callable[[], None]) -> str:
 
     A compiler that fails is told of once, and every layer is computed as before.
     """
-    reason = obstacle()
-    if reason:
-        return f"not compiled: {reason}"
     for layer in model.get_base_model().model.layers:
         layer.compile(dynamic=True)
     started = time.monotonic()

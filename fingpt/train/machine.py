@@ -14,7 +14,7 @@ from fingpt.config import ResolvedPrecision, TrainConfig
 from fingpt.errors import SetupError
 from fingpt.train import attention
 from fingpt.train.batching import Batching, Row
-from fingpt.train.compiled import compile_layers
+from fingpt.train.compiled import compile_layers, obstacle
 from fingpt.train.loop import pack_loss
 from fingpt.train.memory import CPU_PACK_TOKENS, measured_tokens, rehearsal
 from fingpt.train.model import keep_half_precision, load_base
@@ -29,8 +29,7 @@ class Machine:
     def __init__(self, train: TrainConfig, *, tiny: bool) -> None:
         self._train, self._tiny = train, tiny
         self._packs = train.zero_stage is None
-        self._layers = "as transformers has them"
-        self._attention, self._why = "sdpa", "PyTorch's over padded rows: DeepSpeed"
+        self._layers = self._obstacle()
 
     def check(self) -> None:
         """SetupError when it cannot do what the configuration asks for."""
@@ -50,6 +49,27 @@ class Machine:
         """Precision of base and products; the adapter's weights are fp32."""
         return hardware.resolve_precision(self._train.precision, "train.precision")
 
+    def outlook(self) -> dict[str, str]:
+        """What it will choose, in words, as far as that is known before the model is there."""
+        layers = self._obstacle() or "compiled, if Triton's compiler works"
+        return {"precision": self.precision, "attention": self._attention[1], "layers": layers}
+
+    @cached_property
+    def _attention(self) -> tuple[str, str]:
+        if not self._packs:
+            return "sdpa", "PyTorch's over padded rows, for DeepSpeed"
+        return attention.choose_attention(self.precision)
+
+    def _obstacle(self) -> str:
+        """Why layers are not compiled, in words; empty where nothing speaks against it."""
+        if not self._packs:
+            return "not compiled: DeepSpeed"
+        if self._tiny:
+            return "not compiled: a tiny model"
+        if self._train.gradient_checkpointing:
+            return "not compiled: train.gradient_checkpointing"
+        return obstacle()
+
     def seed(self, seed: int) -> None:
         """Seed every generator and, if the configuration asks for it, allow deterministic kernels alone.
 
@@ -66,10 +86,8 @@ class Machine:
 
     def load(self, folder: Path) -> Any:
         """The base with the attention that suits this machine."""
-        if self._packs:
-            attention.register()
-            self._attention, self._why = attention.choose_attention(self.precision)
-        return load_base(folder, self.precision, self._attention)
+        attention.register()
+        return load_base(folder, self.precision, self._attention[0])
 
     def prepare(self, model: Any) -> None:
         """Bring a model with its adapter to the device, and compile its layers where that can be done."""
@@ -77,14 +95,11 @@ class Machine:
             return
         model.to(hardware.device().type)
         keep_half_precision(model)
-        if self._tiny:
-            self._layers = "not compiled: a tiny model"
-        elif self._train.gradient_checkpointing:
-            self._layers = "not compiled: train.gradient_checkpointing"
-        else:
-            pack = make_pack([((0,) * 37, (0,) * 22), ((0,) * 23, (0,) * 11)])
-            with rehearsal(model):
-                self._layers = compile_layers(model, lambda: self._compute(model, pack))
+        if self._layers:
+            return
+        pack = make_pack([((0,) * 37, (0,) * 22), ((0,) * 23, (0,) * 11)])
+        with rehearsal(model):
+            self._layers = compile_layers(model, lambda: self._compute(model, pack))
 
     def batching(
         self, model: Any, rows: tuple[Row, ...], seed: int, epochs: int, saved: int | None
@@ -134,7 +149,7 @@ class Machine:
         found = {**hardware.hardware(), "processes": str(self._train.processes)}
         if torch.cuda.is_available():
             found["capability"] = ".".join(map(str, torch.cuda.get_device_capability()))
-        return {**found, "attention": self._why, "layers": self._layers}
+        return {**found, "attention": self._attention[1], "layers": self._layers}
 
 
 def _least(size: int) -> int:
