@@ -85,15 +85,18 @@ def _two_passes(rows: Sequence[Row], compute: Compute) -> tuple[tuple[int, int],
     sizes = _PROBES
     while True:
         try:
-            _peak(make_pack([dense_row(rows, sizes[0])]), compute)  # what is made once is made now
-            first, second = (
-                (size, _peak(make_pack([dense_row(rows, size)]), compute)) for size in sizes
-            )
+            _peak(_dense_pack(rows, sizes[0]), compute)  # what is made once is made now
+            first, second = ((size, _peak(_dense_pack(rows, size), compute)) for size in sizes)
             return first, second
         except torch.OutOfMemoryError:
             if sizes[0] <= 128:
                 raise
         sizes = (sizes[0] // 2, sizes[1] // 2)
+
+
+def _dense_pack(rows: Sequence[Row], tokens: int) -> Pack:
+    """Two invented rows, of `tokens` tokens together: compilers may take a single one for a special case."""
+    return make_pack([dense_row(rows, tokens // 2)] * 2)
 
 
 def _peak(pack: Pack, compute: Compute) -> int:

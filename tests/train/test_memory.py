@@ -19,7 +19,7 @@ def rows_of(*lengths: int, answer: int = 10) -> tuple[Row, ...]:
 class Card:
     """A GPU that is not there: `fixed` bytes are taken, every token costs `per_token`, more than `size` is too much.
 
-    `hidden` bytes come on top where a pack has several rows, which two passes over one row cannot tell.
+    `hidden` bytes come on top where a pack has more than two rows, which passes over two cannot tell.
     """
 
     def __init__(self, monkeypatch, size: int, fixed: int, per_token: int, hidden: int = 0) -> None:
@@ -38,7 +38,7 @@ class Card:
         tokens = pack["input_ids"].shape[1]
         self.passes.append(tokens)
         self.peak = self.fixed + self.per_token * tokens
-        several = len(pack["borders"]) > 2
+        several = len(pack["borders"]) > 3
         if self.peak + self.hidden * several > self.size:
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
