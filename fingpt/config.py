@@ -119,13 +119,15 @@ class LoraConfig(Frozen):
         return targets
 
 
-class TrainConfig(Frozen):
+class TrainConfig(Section):
     """LoRA training; one optimizer step sees batch_size × accumulation × processes rows.
 
-    `lr` is the peak learning rate, `warmup_ratio` the share of steps it takes to reach it. `zero_stage` turns DeepSpeed
-    on. `max_tokens` bounds prompt plus answer. `eval_every` is a share of the run, `save_every` counts steps.
-    `deterministic` asks for bit-equal repeats on the same machine type.
+    `lr` is the peak rate, reached in `warmup_ratio` of the steps. `zero_stage` turns DeepSpeed on; without it rows are
+    computed in packs of `pack_tokens`, by default what memory holds. `max_tokens` bounds prompt + answer. `eval_every`
+    is a share of the run, `save_every` counts steps. `deterministic`: equal bytes on machines of one type.
     """
+
+    LATER = frozenset({"pack_tokens"})
 
     lora: LoraConfig = LoraConfig()
     lr: Annotated[float, Field(gt=0, lt=1)] = 2e-4
@@ -143,6 +145,7 @@ class TrainConfig(Frozen):
     precision: Precision = "auto"
     gradient_checkpointing: bool = False
     max_tokens: Annotated[int, Field(ge=64, le=131072)] = 4096
+    pack_tokens: Positive | None = None
     save_every: Positive = 50
     eval_every: Annotated[float, Field(gt=0, le=1)] = 0.1
     deterministic: bool = True
@@ -154,20 +157,21 @@ class TrainConfig(Frozen):
 
     @model_validator(mode="after")
     def _zero_one_adam_has_what_it_needs(self) -> Self:
-        if self.optimizer == "zero_one_adam":
-            if self.zero_stage != 0:
-                raise ValueError(
-                    "train.optimizer=zero_one_adam needs train.zero_stage=0: 0/1 Adam asserts that ZeRO is off"
-                )
-            if self.processes < 2:
-                raise ValueError(
-                    "train.optimizer=zero_one_adam needs train.processes ≥ 2: with one rank it silently drops most "
-                    "gradients (308 of 380 steps in the reference run); use optimizer=adamw"
-                )
-        if self.precision == "fp16" and self.zero_stage is None:
+        if self.optimizer == "zero_one_adam" and self.zero_stage != 0:
             raise ValueError(
-                "train.precision=fp16 needs loss scaling by DeepSpeed: set train.zero_stage, or use bf16"
+                "train.optimizer=zero_one_adam needs train.zero_stage=0: 0/1 Adam asserts that ZeRO is off"
             )
+        if self.optimizer == "zero_one_adam" and self.processes < 2:
+            raise ValueError(
+                "train.optimizer=zero_one_adam needs train.processes ≥ 2: with one rank it silently drops most "
+                "gradients (308 of 380 steps in the reference run); use optimizer=adamw"
+            )
+        if self.pack_tokens and self.zero_stage is not None:
+            raise ValueError(
+                "train.pack_tokens and train.zero_stage (DeepSpeed) exclude each other"
+            )
+        if self.precision == "fp16" and self.zero_stage is None:
+            raise ValueError("train.precision=fp16 needs loss scaling: set train.zero_stage")
         return self
 
 

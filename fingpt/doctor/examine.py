@@ -1,4 +1,4 @@
-"""All checks of doctor, in order: this machine and the store first, then the cluster where the store is a bucket."""
+"""All checks of doctor: this machine and the store, how it would train, or the cluster where the store is a bucket."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fingpt.config import Environment, RunConfig
 from fingpt.doctor.checks import Check, failed
 from fingpt.doctor.local import local_checks
+from fingpt.doctor.training import training_check
 from fingpt.errors import FingptError
 from fingpt.runs.run import Run
 from fingpt.storage import open_store
@@ -17,6 +18,7 @@ def examine(config: RunConfig, environment: Environment) -> Iterator[Check]:
     store = open_store(environment.store)
     yield from local_checks(store, config, environment)
     if store.uri.startswith("file:"):
+        yield training_check(config)
         return
     from fingpt.cluster.api.cluster import Cluster
     from fingpt.doctor.cluster import cluster_checks

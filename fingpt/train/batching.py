@@ -1,8 +1,9 @@
-"""Rows, their order, and batches: which rows make an optimizer step, and how little padding they need.
+"""Rows, their order, and batches: which rows make an optimizer step, and how it is cut into packs or micro-batches.
 
 The order is a pure function of (seed, epoch), so a resumed run sees what the uninterrupted one would have seen; no
 random state is involved. Sorting by length happens only inside one optimizer step, where it cannot change the sum of
-gradients. (Trainer's own group_by_length draws from the global random state, and a resume differs.)
+gradients. (Trainer's own group_by_length draws from the global random state, and a resume differs.) Trainer gets one
+batch per optimizer step, of all packs of a rank; under DeepSpeed, which counts micro-batches itself, one for each.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fingpt.prompts.chat import IGNORED
-
-FILLER = -1
-"""Index of a row that is not there: it keeps ranks in step and weighs nothing."""
+from fingpt.train.packs import FILLER, balanced_packs, make_pack
 
 Batch = dict[str, Any]
+
+_FILLER_TOKENS = 16  # more than one, for which compilers make code of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,14 @@ def epoch_order(rows: int, seed: int, epoch: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Batching:
-    """How the rows of lengths `lengths` become steps and micro-batches of all ranks."""
+    """How rows of lengths `lengths` become steps, and these packs of all ranks; micro-batches without `pack_tokens`."""
 
     lengths: tuple[int, ...]
     seed: int
     batch_size: int
     accumulation: int
     processes: int
+    pack_tokens: int | None = None
 
     def steps(self, epoch: int) -> list[list[int]]:
         """Row indices of each optimizer step of an epoch; only the last step may be smaller."""
@@ -77,12 +79,35 @@ class Batching:
             )
         return turns
 
+    def packs(self, step_rows: Sequence[int]) -> list[list[list[int]]]:
+        """Packs of one step, `[turn][rank][row]`."""
+        assert self.pack_tokens is not None
+        return balanced_packs(self.lengths, step_rows, self.processes, self.pack_tokens)
+
     def rank_batches(self, epoch: int, rank: int) -> list[list[int]]:
         """All micro-batches of one rank in an epoch, in order."""
         return [turn[rank] for rows in self.steps(epoch) for turn in self.micro_batches(rows)]
 
+    def rank_steps(self, epoch: int, rank: int) -> list[list[list[int]]]:
+        """The packs of one rank for each step of an epoch, in order."""
+        return [[turn[rank] for turn in self.packs(rows)] for rows in self.steps(epoch)]
+
+    def heaviest_pack(self, epochs: int) -> list[int]:
+        """The pack of most tokens of the first `epochs` epochs, on whatever rank."""
+        every = (
+            pack
+            for epoch in range(epochs)
+            for rows in self.steps(epoch)
+            for turn in self.packs(rows)
+            for pack in turn
+            if pack != [FILLER]
+        )
+        return max(every, key=lambda pack: sum(self.lengths[index] for index in pack))
+
     def padding_share(self, epochs: int) -> float:
-        """Share of padding among the positions of all micro-batches of the first `epochs` epochs, 0 to 1."""
+        """Share of padding among all positions of the first `epochs` epochs, 0 to 1; packs have none."""
+        if self.pack_tokens is not None:
+            return 0.0
         real = slots = 0
         for epoch in range(epochs):
             for rank in range(self.processes):
@@ -107,8 +132,8 @@ def evaluation_batches(lengths: Sequence[int], budget_tokens: int) -> list[list[
     return batches
 
 
-class EpochSampler(Sampler[list[int]]):
-    """Micro-batches of one rank, epoch by epoch."""
+class EpochSampler(Sampler[list[Any]]):
+    """Batches of one rank, epoch by epoch: all packs of a step, or one micro-batch."""
 
     def __init__(self, batching: Batching, rank: int) -> None:
         self._batching, self._rank, self._epoch = batching, rank, 0
@@ -117,25 +142,47 @@ class EpochSampler(Sampler[list[int]]):
         """Choose the epoch that the next iteration yields."""
         self._epoch = epoch
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Any]]:
+        if self._batching.pack_tokens is not None:
+            return iter(self._batching.rank_steps(self._epoch, self._rank))
         return iter(self._batching.rank_batches(self._epoch, self._rank))
 
     def __len__(self) -> int:
+        if self._batching.pack_tokens is not None:
+            return len(self._batching.steps(0))
         return len(self._batching.rank_batches(0, self._rank))
 
 
-class RowDataset(Dataset[Row]):
-    """Rows by index; FILLER is a row without an answer."""
+class RowDataset(Dataset[Any]):
+    """A row by its index, or the rows of a pack by theirs; FILLER is a row without an answer."""
 
     def __init__(self, rows: Sequence[Row], pad_id: int) -> None:
         self._rows = rows
-        self._filler = Row("", (pad_id,), ())
+        self._filler = Row("", (pad_id,) * _FILLER_TOKENS, ())
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> Row:
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, list):
+            return [self[each] for each in index]
         return self._filler if index == FILLER else self._rows[index]
+
+
+def collate_step(packs: Sequence[Sequence[Row]]) -> Batch:
+    """`packs`: what `make_pack` makes of each, and `examples` (ids of its rows). `labels`: all their answer tokens, by
+    which Trainer counts what the step's loss is divided by, over all ranks.
+    """
+    made = [
+        {
+            **make_pack([(row.prompt, row.answer) for row in rows]),
+            "examples": tuple(row.example for row in rows if row.answer),
+        }
+        for rows in packs
+    ]
+    # Trainer leaves a first label out: it counts those that something predicts.
+    counted = [torch.tensor([IGNORED]), *(pack["targets"] for pack in made)]
+    return {"packs": made, "labels": torch.cat(counted)[None]}
 
 
 def collate(rows: Sequence[Row], pad_id: int) -> Batch:
@@ -167,7 +214,9 @@ class EpochLoader(DataLoader[Row]):
         super().__init__(
             RowDataset(rows, pad_id),
             batch_sampler=sampler,
-            collate_fn=lambda batch: collate(batch, pad_id),
+            collate_fn=lambda batch: (
+                collate_step(batch) if isinstance(batch[0], list) else collate(batch, pad_id)
+            ),
             pin_memory=pin,
             generator=torch.Generator(),
         )

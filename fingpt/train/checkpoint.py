@@ -22,7 +22,12 @@ from fingpt.storage import ObjectStore, download_tree, read_verified, upload_tre
 SAFE_SUFFIXES = frozenset({".safetensors", ".json", ".jsonl"})
 
 _MACHINE = "machine"
-"""The one key of a commit's context that may differ on resume; then the result is close, not equal."""
+"""A key of a commit's context that may differ on resume; then the result is close, not equal."""
+
+PACK_TOKENS = "pack_tokens"
+"""A key of a commit's context that a resume takes over: on the same machine it makes the same packs."""
+
+_FREE = frozenset({_MACHINE, PACK_TOKENS})
 
 _VERIFY_BYTES = 256 << 20
 _FIRST = "0" * 64
@@ -30,11 +35,15 @@ _FIRST = "0" * 64
 
 @dataclass(frozen=True)
 class Resume:
-    """A verified checkpoint, on this machine: `step` optimizer steps are done; `same_machine` allows bit equality."""
+    """A verified checkpoint, on this machine: `step` optimizer steps are done; `same_machine` allows bit equality.
+
+    `pack_tokens`: of the packs that it was trained with; None for micro-batches.
+    """
 
     folder: Path
     step: int
     same_machine: bool
+    pack_tokens: int | None = None
 
 
 class CheckpointLog:
@@ -55,7 +64,7 @@ class CheckpointLog:
         self._context = {**context, _MACHINE: machine}
         self._head = last_number(store.exists, lambda n: commit_key(run_id, n))
 
-    def commit(self, step: int, folder: Path) -> Commit:
+    def commit(self, step: int, folder: Path, pack_tokens: int | None = None) -> Commit:
         """Upload `folder` under a fresh prefix, read it back, and commit it as the state after `step` steps.
 
         FencedError when another process committed meanwhile; StorageError when the store returns other bytes.
@@ -72,7 +81,9 @@ class CheckpointLog:
             nonce=nonce,
             step=step,
             prefix=prefix,
-            context=self._context,
+            context=self._context
+            if pack_tokens is None
+            else {**self._context, PACK_TOKENS: str(pack_tokens)},
             files=files,
         )
         self._fence()
@@ -101,7 +112,8 @@ class CheckpointLog:
                 log.warning("checkpoint skipped", commit=n, reason=str(error))
                 continue
             same = commit.context.get(_MACHINE) == self._context[_MACHINE]
-            return Resume(folder, commit.step, same)
+            packs = commit.context.get(PACK_TOKENS, "")
+            return Resume(folder, commit.step, same, int(packs) if packs.isdecimal() else None)
         if self._head:
             log.warning("no intact checkpoint, starting from step 0", commits=self._head)
         return None
@@ -114,8 +126,8 @@ class CheckpointLog:
                 raise StorageError(
                     f"commit {n} names {file.name}, which is not safetensors or JSON"
                 )
-        want = {key: value for key, value in self._context.items() if key != _MACHINE}
-        got = {key: value for key, value in commit.context.items() if key != _MACHINE}
+        want = {key: value for key, value in self._context.items() if key not in _FREE}
+        got = {key: value for key, value in commit.context.items() if key not in _FREE}
         for key in sorted(want.keys() | got.keys()):
             if want.get(key) != got.get(key):
                 raise DataError(

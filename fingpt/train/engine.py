@@ -73,7 +73,8 @@ def trainer_arguments(
     return {
         "output_dir": str(folder),
         "per_device_train_batch_size": train.batch_size,
-        "gradient_accumulation_steps": train.accumulation,
+        # Without DeepSpeed a batch is a whole step, see loop.
+        "gradient_accumulation_steps": 1 if train.zero_stage is None else train.accumulation,
         "max_steps": plan.total_steps,
         "learning_rate": train.lr,
         "weight_decay": train.weight_decay,
@@ -84,7 +85,6 @@ def trainer_arguments(
         "fp16": precision == "fp16",
         "use_cpu": not cuda,
         "seed": seed,
-        "full_determinism": train.deterministic,
         "logging_strategy": "steps",
         "logging_steps": 1,
         "logging_nan_inf_filter": False,

@@ -66,6 +66,8 @@ def command(task: TrainTask) -> list[str]:
 def environment(task: TrainTask) -> dict[str, str]:
     """The trainer's environment: no hub, no telemetry, no socket beyond loopback; one GPU for one process.
 
+    Compiled code is kept in the scratch folder, unless the site names others.
+
     With more GPUs in sight than processes Trainer would split its batches.
     """
     loopback = "lo0" if sys.platform == "darwin" else "lo"
@@ -81,6 +83,13 @@ def environment(task: TrainTask) -> dict[str, str]:
         NCCL_RAS_ENABLE="0",  # a status service with a port of its own
     )
     own.pop("TORCHELASTIC_HEALTH_CHECK_PORT", None)
+    own.setdefault("TORCHINDUCTOR_CACHE_DIR", str(task.folder / "compiled" / "inductor"))
+    own.setdefault("TRITON_CACHE_DIR", str(task.folder / "compiled" / "triton"))
+    # Packs differ in size: pieces of freed memory grow together instead of being left over.
+    own.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    if task.run.config.train.deterministic:
+        own["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # one of the two with equal results, and fast
+        own["TORCHINDUCTOR_DETERMINISTIC"] = "1"  # else a stopwatch chooses among compiled kernels
     if task.run.config.train.processes > 1:
         own.setdefault(
             "OMP_NUM_THREADS", "1"

@@ -1,13 +1,16 @@
 """Trainer with our loss, batches, evaluation and checkpoints; the loop itself stays Hugging Face's.
 
 Loss: cross entropy over answer tokens only, summed over the optimizer step and divided by the step's answer tokens on
-all ranks, so that neither batch size, accumulation nor ranks change it. Logits of prompt positions are never computed.
+all ranks, so that neither packs, micro-batches nor ranks change it. Logits of prompt positions are never computed.
+A batch is a whole optimizer step: its packs are computed one after the other, and ranks meet once, after the last.
+Under DeepSpeed, which counts micro-batches itself, a batch is one of these.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from fingpt.errors import DivergedError
 from fingpt.prompts.chat import IGNORED
 from fingpt.train.adapter import save_adapter
+from fingpt.train.attention import document_arguments
 from fingpt.train.batching import (
     Batch,
     Batching,
@@ -28,8 +32,10 @@ from fingpt.train.batching import (
     EpochSampler,
     Row,
     collate,
+    collate_step,
     evaluation_batches,
 )
+from fingpt.train.packs import FILLER, balanced_packs
 from fingpt.train.state import load_engine, load_random, save_engine, save_random
 
 TRAINER_STATE = "trainer_state.json"
@@ -50,6 +56,18 @@ def answer_loss(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> to
     logits = model(input_ids=input_ids, use_cache=False, logits_to_keep=positions).logits
     flat = logits[wanted[:, positions]].float()
     return F.cross_entropy(flat, targets[wanted], reduction="sum")
+
+
+def pack_loss(model: Any, pack: Mapping[str, Any]) -> torch.Tensor:
+    """The same for a pack (see `make_pack`), with an attention of attention.py: the sum over all answers in it."""
+    logits = model(
+        input_ids=pack["input_ids"],
+        position_ids=pack["position_ids"],
+        use_cache=False,
+        logits_to_keep=pack["predictors"],
+        **document_arguments(pack["borders"], pack["longest"]),
+    ).logits
+    return F.cross_entropy(logits[0].float(), pack["targets"], reduction="sum")
 
 
 @dataclass(frozen=True)
@@ -99,7 +117,7 @@ class AnswerTrainer(Trainer):
         self._losses: list[tuple[tuple[str, ...], torch.Tensor]] = []
 
     def get_train_dataloader(self) -> DataLoader[Row]:
-        """Micro-batches of this rank; not prepared by accelerate, which would shard and repeat rows its own way."""
+        """Batches of this rank; not prepared by accelerate, which would shard and repeat rows its own way."""
         sampler = EpochSampler(self._data.batching, self.args.process_index)
         return EpochLoader(
             self._data.rows, sampler, self._data.pad_id, pin=self.args.dataloader_pin_memory
@@ -109,6 +127,29 @@ class AnswerTrainer(Trainer):
         """Not counted: Trainer's estimate walks all parameters in every micro-step and knows no LoRA."""
         return 0
 
+    def training_step(
+        self,
+        model: Any,
+        inputs: Batch,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """The step's loss, this rank's part, after the backward pass of all its packs."""
+        if "packs" not in inputs:
+            return super().training_step(model, inputs, num_items_in_batch)  # type: ignore[no-any-return]
+        model.train()
+        total = torch.zeros((), device=self.args.device)
+        packs = inputs["packs"]
+        for number, pack in enumerate(packs, start=1):
+            apart = number < len(packs) and self.args.world_size > 1
+            with model.no_sync() if apart else nullcontext():
+                with self.compute_loss_context_manager():
+                    loss = self.compute_loss(
+                        model, self._prepare_inputs(pack), num_items_in_batch=num_items_in_batch
+                    )
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
+
     def compute_loss(
         self,
         model: Any,
@@ -116,13 +157,18 @@ class AnswerTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """This micro-batch's share of the step's mean loss, times the number of ranks, whose gradients are averaged."""
+        """This pack's share of the step's mean loss, times the number of ranks, whose gradients are averaged."""
         assert num_items_in_batch is not None
         assert not return_outputs
-        summed = answer_loss(model, inputs["input_ids"], inputs["labels"])
+        summed = self._summed(model, inputs)
         loss = summed * self.accelerator.num_processes / num_items_in_batch
         self._losses.append((inputs["examples"], loss.detach()))
         return loss
+
+    def _summed(self, model: Any, batch: Batch) -> torch.Tensor:
+        if "borders" in batch:
+            return pack_loss(model, batch)
+        return answer_loss(model, batch["input_ids"], batch["labels"])
 
     def check_finite(self, values: dict[str, float | None], step: int) -> None:
         """DivergedError naming the examples when a number of this step is NaN or Inf; call on every rank."""
@@ -152,16 +198,15 @@ class AnswerTrainer(Trainer):
         model: Any = self.model
         model.eval()
         totals = torch.zeros(3, dtype=torch.float64, device=self.args.device)
-        lengths = [len(row) for row in self._data.evaluation]
-        batches = evaluation_batches(lengths, _EVALUATION_TOKENS)
-        for chosen in batches[self.args.process_index :: self.args.world_size]:
+        for rows in self._evaluation_rows():
             if not last and self._hooks.stopping():
                 totals[2] = 1
                 break
-            rows = [self._data.evaluation[index] for index in chosen]
-            batch = self._prepare_inputs(collate(rows, self._data.pad_id))
+            packed = self._data.batching.pack_tokens is not None
+            made = collate_step([rows])["packs"][0] if packed else collate(rows, self._data.pad_id)
+            batch = self._prepare_inputs(made)
             with torch.no_grad(), self.accelerator.autocast():
-                loss = answer_loss(model, batch["input_ids"], batch["labels"])
+                loss = self._summed(model, batch)
             self._losses.append((tuple(row.example for row in rows), loss))
             totals[0] += loss.double()
             totals[1] += sum(len(row.answer) for row in rows)
@@ -173,6 +218,17 @@ class AnswerTrainer(Trainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def _evaluation_rows(self) -> list[list[Row]]:
+        """The evaluation's rows on this rank, in packs of the training's size or in padded batches."""
+        lengths = [len(row) for row in self._data.evaluation]
+        rank, ranks = self.args.process_index, self.args.world_size
+        if (size := self._data.batching.pack_tokens) is not None:
+            turns = balanced_packs(lengths, range(len(lengths)), ranks, size) if lengths else []
+            chosen = [turn[rank] for turn in turns if turn[rank] != [FILLER]]
+        else:
+            chosen = evaluation_batches(lengths, _EVALUATION_TOKENS)[rank::ranks]
+        return [[self._data.evaluation[index] for index in part] for part in chosen]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
         """Write the state of all ranks in safetensors and JSON, and have rank 0 commit it."""

@@ -16,8 +16,8 @@ from fingpt.reading import Loading
 from fingpt.weights.adapter import peft_arguments
 
 
-def load_base(folder: Path, precision: ResolvedPrecision) -> Any:
-    """The frozen base model from a local folder of safetensors, with PyTorch's own attention.
+def load_base(folder: Path, precision: ResolvedPrecision, attention: str = "sdpa") -> Any:
+    """The frozen base model from a local folder of safetensors; `attention` is a name that transformers knows.
 
     DataError when the folder holds no causal language model that transformers can read.
     """
@@ -27,7 +27,7 @@ def load_base(folder: Path, precision: ResolvedPrecision) -> Any:
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=hardware.dtype(precision),
-            attn_implementation="sdpa",
+            attn_implementation=attention,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
@@ -48,6 +48,18 @@ def attach_adapter(base: Any, lora: LoraConfig, spec: ModelSpec) -> Any:
     model.peft_config["default"].base_model_name_or_path = spec.base
     model.peft_config["default"].revision = spec.revision
     return model
+
+
+def keep_half_precision(model: Any) -> None:
+    """Leave the inputs of adapters in the base's precision, where PEFT makes fp32 copies of them.
+
+    Under autocast the products round them back: without dropout no bit changes, and the copies only cost time.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.cast_input_dtype_enabled = False
 
 
 def checkpoint_activations(model: Any) -> None:

@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 import torch.distributed
-from transformers import TrainingArguments, enable_full_determinism, set_seed
+from transformers import TrainingArguments
 
 from fingpt import hardware, log
-from fingpt.config import ResolvedPrecision
-from fingpt.errors import Interrupted, SetupError, StorageError
+from fingpt.errors import Interrupted, StorageError
 from fingpt.log import Meter
 from fingpt.models import spec
 from fingpt.record import Frozen, canonical_json
@@ -31,17 +30,12 @@ from fingpt.train.checkpoint import CheckpointLog, Resume
 from fingpt.train.engine import Plan, plan_run, trainer_arguments
 from fingpt.train.handoff import TrainTask, read_records
 from fingpt.train.loop import AnswerTrainer, Hooks, TrainData
-from fingpt.train.model import (
-    attach_adapter,
-    checkpoint_activations,
-    load_base,
-    trainable_parameters,
-)
+from fingpt.train.machine import Machine
+from fingpt.train.model import attach_adapter, checkpoint_activations, trainable_parameters
 from fingpt.train.ranks import join_ranks
 from fingpt.train.tokenised import Tokenised, tokenise
 
 _RESUME = "resume"
-_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
 
 class _ResumePoint(Frozen):
@@ -49,6 +43,7 @@ class _ResumePoint(Frozen):
 
     step: int = 0
     same_machine: bool = True
+    pack_tokens: int | None = None
 
 
 class Session:
@@ -58,6 +53,7 @@ class Session:
         self._task, self._rank, self._stopping = task, rank, stopping
         self._train = task.run.config.train
         self._spec = spec(task.run.config.model)
+        self._machine = Machine(self._train, tiny=self._spec.tiny)
         self._seconds: dict[str, float] = {}
         self._trainer: AnswerTrainer | None = None
 
@@ -73,19 +69,18 @@ class Session:
         or checkpoint do not fit.
         """
         hardware.quiet_libraries()
-        self._check_machine()
+        self._machine.check()
         self._raise_if_stopping()
         with self._phase("tokenise"):
             rows = tokenise(self._spec, self._task.base, self._task.data, self._train.max_tokens)
         self._raise_if_stopping()
         plan = plan_run(self._train, len(rows.train))
-        batching = self._batching(rows)
         join_ranks(self._task, self._rank)
         arguments = TrainingArguments(
             **trainer_arguments(
                 self._train,
                 plan,
-                self._precision,
+                self._machine.precision,
                 seed=self._task.run.config.seed,
                 cuda=torch.cuda.is_available(),
                 folder=self._task.folder / "trainer",
@@ -95,12 +90,18 @@ class Session:
             model, start = self._model()
         self._raise_if_stopping()
         found = self._resume()
+        with self._phase("packs"):
+            batching = self._batching(model, rows, plan, found)
         self._log_start(plan, batching, rows, found)
         with self._phase("train"), self._meter(plan) as meter:
             recorder = StepRecorder(plan, rows.train, batching, self._task.metrics, meter)
             data = TrainData(rows.train, rows.evaluation, batching, rows.pad_id)
             trainer = AnswerTrainer(
-                model, arguments, data, self._hooks(), [recorder, StopAndSave(self._stopping)]
+                model,
+                arguments,
+                data,
+                self._hooks(batching),
+                [recorder, StopAndSave(self._stopping)],
             )
             self._trainer = recorder.trainer = trainer
             self._fit(trainer, plan, found, meter)
@@ -110,52 +111,30 @@ class Session:
                 adapter.check_adapter(self._task.adapter, start)
         return self._summary(plan, rows, batching, found, trainable_parameters(model))
 
-    def _check_machine(self) -> None:
-        visible = torch.cuda.device_count()
-        if torch.cuda.is_available() and self._train.processes > visible:
-            raise SetupError(
-                f"train.processes={self._train.processes}, but this machine has {visible} GPUs; "
-                "lower it, or ask for more GPUs."
-            )
-        if self._train.optimizer == "zero_one_adam" and not torch.cuda.is_available():
-            raise SetupError(
-                "train.optimizer=zero_one_adam needs CUDA, NCCL and cupy; use train.optimizer=adamw here."
-            )
-
     def _raise_if_stopping(self) -> None:
         """Between the phases before the first step, which take a minute for large weights and have nothing to save."""
         if self._stopping():
             raise Interrupted("Stopped before the first step; the same command starts again.")
 
-    @cached_property
-    def _precision(self) -> ResolvedPrecision:
-        return hardware.resolve_precision(self._train.precision, "train.precision")
-
-    def _batching(self, rows: Tokenised) -> Batching:
-        return Batching(
-            lengths=tuple(len(row) for row in rows.train),
-            seed=self._task.run.config.seed,
-            batch_size=self._train.batch_size,
-            accumulation=self._train.accumulation,
-            processes=self._train.processes,
-        )
+    def _batching(self, model: Any, rows: Tokenised, plan: Plan, found: _ResumePoint) -> Batching:
+        saved = found.pack_tokens if found.same_machine else None
+        epochs = plan.position(plan.total_steps)[0] + 1
+        return self._machine.batching(model, rows.train, self._task.run.config.seed, epochs, saved)
 
     def _model(self) -> tuple[Any, dict[str, torch.Tensor]]:
         """The base with a fresh, seeded adapter, and the adapter's weights before training."""
-        seed = self._task.run.config.seed
-        if self._train.deterministic:
-            enable_full_determinism(seed)
-        else:
-            set_seed(seed)
-        base = load_base(self._task.base, self._precision)
+        self._machine.seed(self._task.run.config.seed)
+        base = self._machine.load(self._task.base)
         model = attach_adapter(base, self._train.lora, self._spec)
         if self._train.gradient_checkpointing:
             checkpoint_activations(model)
-        return model, adapter.adapter_tensors(model)
+        start = adapter.adapter_tensors(model)
+        self._machine.prepare(model)
+        return model, start
 
     @cached_property
     def _log(self) -> CheckpointLog:
-        machine = {**self._versions(), **self._hardware()}
+        machine = {**self._machine.versions(), **self._machine.facts()}
         store, run = open_store(self._task.store), self._task.run
         return CheckpointLog(
             store,
@@ -174,7 +153,11 @@ class Session:
             if resume is not None:
                 self._keep_metrics(resume)
             found = (
-                _ResumePoint(step=resume.step, same_machine=resume.same_machine)
+                _ResumePoint(
+                    step=resume.step,
+                    same_machine=resume.same_machine,
+                    pack_tokens=resume.pack_tokens,
+                )
                 if resume
                 else _ResumePoint()
             )
@@ -191,17 +174,17 @@ class Session:
             )
         shutil.copyfile(saved, self._task.metrics)
 
-    def _hooks(self) -> Hooks:
+    def _hooks(self, batching: Batching) -> Hooks:
         return Hooks(
             stopping=self._stopping,
-            commit=self._commit,
+            commit=partial(self._commit, batching.pack_tokens),
             complete_only=self._train.zero_stage is not None,
         )
 
-    def _commit(self, step: int, folder: Path) -> None:
+    def _commit(self, pack_tokens: int | None, step: int, folder: Path) -> None:
         shutil.copyfile(self._task.metrics, folder / self._task.metrics.name)
         started = time.monotonic()
-        commit = self._log.commit(step, folder)
+        commit = self._log.commit(step, folder, pack_tokens)
         spent = time.monotonic() - started
         self._seconds["checkpoints"] = self._seconds.get("checkpoints", 0.0) + spent
         log.event("checkpoint committed", step=step, commit=commit.n, seconds=round(spent, 2))
@@ -237,8 +220,10 @@ class Session:
             steps=plan.total_steps,
             from_step=found.step,
             rows_per_step=plan.step_rows,
-            precision=self._precision,
-            padding_share=round(batching.padding_share(1), 4),
+            precision=self._machine.precision,
+            pack_tokens=batching.pack_tokens,
+            attention=self._machine.facts()["attention"],
+            layers=self._machine.facts()["layers"],
             evaluation_rows=len(rows.evaluation),
             eval_split=rows.eval_split,
         )
@@ -280,19 +265,15 @@ class Session:
             resumed=found.step,
             exactness=self._exactness(found),
             seconds={**self._seconds, "steps": sum(record.seconds for record in records)},
-            versions=self._versions(),
-            hardware=self._hardware(),
+            versions=self._machine.versions(),
+            hardware=self._hardware(batching),
         )
 
-    def _versions(self) -> dict[str, str]:
-        deepspeed = ("deepspeed",) if self._train.zero_stage is not None else ()
-        return hardware.versions((*_LIBRARIES, *deepspeed))
-
-    def _hardware(self) -> dict[str, str]:
-        found = {**hardware.hardware(), "processes": str(self._train.processes)}
-        if torch.cuda.is_available():
-            found["capability"] = ".".join(map(str, torch.cuda.get_device_capability()))
-        return found
+    def _hardware(self, batching: Batching) -> dict[str, str]:
+        facts = self._machine.facts()
+        if batching.pack_tokens is not None:
+            facts["pack_tokens"] = str(batching.pack_tokens)
+        return facts
 
     def _exactness(self, found: _ResumePoint) -> str:
         """How closely a repeat on the same machine type would match, given the resumes of this run."""

@@ -58,8 +58,9 @@ def _run(task: TrainTask, rank: int, terminated: threading.Event) -> Outcome:
             return Outcome(code=0, step=session.step, summary=session.run())
     except torch.OutOfMemoryError as error:
         fault: FingptError = DivergedError(
-            f"Out of GPU memory ({str(error).splitlines()[0][:200]}); lower train.batch_size or train.max_tokens, "
-            "or set train.gradient_checkpointing=true."
+            f"Out of GPU memory ({str(error).splitlines()[0][:200]}); lower "
+            f"{'train.pack_tokens' if task.run.config.train.zero_stage is None else 'train.batch_size'} or "
+            "train.max_tokens, or set train.gradient_checkpointing=true."
         )
     except FingptError as error:
         fault = error

@@ -134,6 +134,30 @@ def test_neither_batch_nor_accumulation_changes_the_loss(
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+def test_packs_change_no_loss_whatever_their_size(attempt, tmp_path, invent, base_folder):
+    exact = {"max_steps": 5, "lora": {"dropout": 0}}
+    attempt(**exact, pack_tokens=4096)
+    twin = other(tmp_path, invent, base_folder)
+    twin(**exact, pack_tokens=64)
+    losses = [[r.loss for r in read_records(a.task.metrics)] for a in (attempt, twin)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_resume_takes_the_packs_of_its_checkpoint(
+    attempt, tmp_path, invent, base_folder, monkeypatch
+):
+    monkeypatch.setattr("fingpt.train.machine.CPU_PACK_TOKENS", 64)
+    whole = other(tmp_path, invent, base_folder)
+    whole()
+    with pytest.raises(Interrupted):
+        attempt(after(8))
+    monkeypatch.setattr("fingpt.train.machine.CPU_PACK_TOKENS", 128)
+    summary = attempt()
+    assert summary.resumed
+    assert summary.hardware["pack_tokens"] == "64"
+    assert attempt.adapter() == whole.adapter()
+
+
 def test_training_lowers_the_loss_and_every_step_is_recorded(attempt):
     summary = attempt(epochs=3, schedule="constant", eval_every=0.05)
     records = read_records(attempt.task.metrics)
@@ -145,7 +169,10 @@ def test_training_lowers_the_loss_and_every_step_is_recorded(attempt):
     assert sum(record.tokens for record in records) == summary.tokens
     assert summary.answer_tokens < summary.tokens
     assert summary.eval_split == "validation"
-    assert 0 < summary.padding_share < 0.2
+    assert summary.padding_share == 0
+    assert summary.hardware["pack_tokens"] == "4096"
+    assert summary.hardware["attention"] == "PyTorch's, row by row: no GPU"
+    assert summary.hardware["layers"] == "not compiled: a tiny model"
     assert all(r.tokens_per_second > 0 and r.peak_memory_bytes > 1 << 20 for r in records)
 
 

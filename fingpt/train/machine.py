@@ -1,0 +1,161 @@
+"""How this machine computes a training: precision, attention, compiled layers, size of packs; and why it does."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+
+from fingpt import hardware, log
+from fingpt.config import ResolvedPrecision, TrainConfig
+from fingpt.errors import SetupError
+from fingpt.train import attention
+from fingpt.train.batching import Batching, Row
+from fingpt.train.compiled import compile_layers, obstacle
+from fingpt.train.loop import pack_loss
+from fingpt.train.memory import CPU_PACK_TOKENS, measured_tokens, rehearsal
+from fingpt.train.model import keep_half_precision, load_base
+from fingpt.train.packs import Pack, make_pack
+
+_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
+
+
+class Machine:
+    """The machine as this training uses it. DeepSpeed gets padded micro-batches and layers as they are."""
+
+    def __init__(self, train: TrainConfig, *, tiny: bool) -> None:
+        self._train, self._tiny = train, tiny
+        self._packs = train.zero_stage is None
+        self._layers = self._obstacle()
+
+    def check(self) -> None:
+        """SetupError when it cannot do what the configuration asks for."""
+        visible = torch.cuda.device_count()
+        if torch.cuda.is_available() and self._train.processes > visible:
+            raise SetupError(
+                f"train.processes={self._train.processes}, but this machine has {visible} GPUs; "
+                "lower it, or ask for more GPUs."
+            )
+        if self._train.optimizer == "zero_one_adam" and not torch.cuda.is_available():
+            raise SetupError(
+                "train.optimizer=zero_one_adam needs CUDA, NCCL and cupy; use train.optimizer=adamw here."
+            )
+
+    @cached_property
+    def precision(self) -> ResolvedPrecision:
+        """Precision of base and products; the adapter's weights are fp32."""
+        return hardware.resolve_precision(self._train.precision, "train.precision")
+
+    def outlook(self) -> dict[str, str]:
+        """What it will choose, in words, as far as that is known before the model is there."""
+        layers = self._obstacle() or "compiled, if Triton's compiler works"
+        return {"precision": self.precision, "attention": self._attention[1], "layers": layers}
+
+    @cached_property
+    def _attention(self) -> tuple[str, str]:
+        if not self._packs:
+            return "sdpa", "PyTorch's over padded rows, for DeepSpeed"
+        return attention.choose_attention(self.precision)
+
+    def _obstacle(self) -> str:
+        """Why layers are not compiled, in words; empty where nothing speaks against it."""
+        if not self._packs:
+            return "not compiled: DeepSpeed"
+        if self._tiny:
+            return "not compiled: a tiny model"
+        if self._train.gradient_checkpointing:
+            return "not compiled: train.gradient_checkpointing"
+        return obstacle()
+
+    def seed(self, seed: int) -> None:
+        """Seed every generator and, if the configuration asks for it, allow deterministic kernels alone.
+
+        transformers' enable_full_determinism besides makes the host wait for each kernel and cuBLAS work with 128 KiB,
+        and torch by default fills memory that is not yet written; none of this is needed for equal bytes.
+        """
+        from transformers import set_seed
+
+        set_seed(seed)
+        if self._train.deterministic:
+            torch.use_deterministic_algorithms(True)
+            torch.utils.deterministic.fill_uninitialized_memory = False
+            torch.backends.cudnn.benchmark = False
+
+    def load(self, folder: Path) -> Any:
+        """The base with the attention that suits this machine."""
+        attention.register()
+        return load_base(folder, self.precision, self._attention[0])
+
+    def prepare(self, model: Any) -> None:
+        """Bring a model with its adapter to the device, and compile its layers where that can be done."""
+        if not self._packs:
+            return
+        model.to(hardware.device().type)
+        keep_half_precision(model)
+        if self._layers:
+            return
+        pack = make_pack([((0,) * 37, (0,) * 22), ((0,) * 23, (0,) * 11)])
+        with rehearsal(model):
+            self._layers = compile_layers(model, lambda: self._compute(model, pack))
+
+    def batching(
+        self, model: Any, rows: tuple[Row, ...], seed: int, epochs: int, saved: int | None
+    ) -> Batching:
+        """Steps of `rows` in packs of the size that is configured, else `saved` in a checkpoint, else measured."""
+        train = self._train
+
+        def of(size: int | None) -> Batching:
+            return Batching(
+                lengths=tuple(len(row) for row in rows),
+                seed=seed,
+                batch_size=train.batch_size,
+                accumulation=train.accumulation,
+                processes=train.processes,
+                pack_tokens=size,
+            )
+
+        if not self._packs:
+            return of(None)
+        known = train.pack_tokens or saved
+        if known or not torch.cuda.is_available():
+            return of(known or CPU_PACK_TOKENS)
+        with rehearsal(model):
+            size = measured_tokens(rows, of, epochs, lambda pack: self._compute(model, pack))
+        log.event("packs measured", tokens=size)
+        return of(_least(size))
+
+    def _compute(self, model: Any, pack: Pack) -> None:
+        """One forward and backward pass as a training has them."""
+        here = {
+            name: value.to(model.device) if isinstance(value, torch.Tensor) else value
+            for name, value in pack.items()
+        }
+        half = self.precision == "bf16"
+        model.train()
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
+            loss = pack_loss(model, here)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def versions(self) -> dict[str, str]:
+        """Versions of what computes."""
+        deepspeed = () if self._packs else ("deepspeed",)
+        return hardware.versions((*_LIBRARIES, *deepspeed))
+
+    def facts(self) -> dict[str, str]:
+        """What the numbers were measured on, and how: equal facts and versions allow equal bytes."""
+        found = {**hardware.hardware(), "processes": str(self._train.processes)}
+        if torch.cuda.is_available():
+            found["capability"] = ".".join(map(str, torch.cuda.get_device_capability()))
+        return {**found, "attention": self._attention[1], "layers": self._layers}
+
+
+def _least(size: int) -> int:
+    """The smallest of all ranks' sizes."""
+    if not torch.distributed.is_initialized():
+        return size
+    sizes = torch.tensor(size, device=torch.cuda.current_device())
+    torch.distributed.all_reduce(sizes, op=torch.distributed.ReduceOp.MIN)
+    return int(sizes)

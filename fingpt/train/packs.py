@@ -1,0 +1,123 @@
+"""Packs: the rows of one optimizer step laid end to end, without padding, in few sequences of about the same length.
+
+Rows of a pack do not see one another: attention ends at a row's borders (attention.py) and positions start again with
+each. Packing decides only what is computed at once: the rows of a step, their order over steps and their weights in
+the loss are batching.py's. Deterministic and without random state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import torch
+
+FILLER = -1
+"""Index of a row that is not there: it keeps ranks in step and weighs nothing."""
+
+Pack = dict[str, Any]
+
+
+def balanced_packs(
+    lengths: Sequence[int], rows: Sequence[int], ranks: int, pack_tokens: int
+) -> list[list[list[int]]]:
+    """Rows of one step as `[turn][rank][row]`, in as few turns as keep every pack within `pack_tokens`.
+
+    `lengths` are those of all rows, `rows` the indices of the step's. A row longer than `pack_tokens` is a pack of its
+    own; a rank without a row in a turn gets one FILLER. Packs of about the same length are computed in the same turn,
+    the longest first, and ranks take turns at the longer one.
+    """
+    ranked = sorted(rows, key=lambda index: (-lengths[index], index))
+    alone = [[index] for index in ranked if lengths[index] > pack_tokens]
+    shared = ranked[len(alone) :]
+    count = -(-sum(lengths[index] for index in shared) // pack_tokens)
+    count += -(len(alone) + count) % ranks
+    while True:
+        packs = _spread(lengths, shared, count)
+        if all(_tokens(lengths, pack) <= pack_tokens for pack in packs):
+            break
+        count += ranks
+    packs = sorted([*alone, *packs], key=lambda pack: (-_tokens(lengths, pack), pack))
+    turns = [packs[start : start + ranks] for start in range(0, len(packs), ranks)]
+    return [
+        [pack or [FILLER] for pack in (turn if number % 2 == 0 else turn[::-1])]
+        for number, turn in enumerate(turns)
+    ]
+
+
+def _spread(lengths: Sequence[int], ranked: Sequence[int], count: int) -> list[list[int]]:
+    """Rows, longest first, over `count` packs: each to the shortest so far (LPT, Graham 1969); then the longest pack
+    exchanges rows with others as long as that makes it shorter.
+    """
+    packs: list[list[int]] = [[] for _ in range(count)]
+    loads = [0] * count
+    for index in ranked:
+        place = min(range(count), key=lambda number: (loads[number], number))
+        packs[place].append(index)
+        loads[place] += lengths[index]
+    while swap := _best_swap(lengths, packs, loads):
+        (top, give), (other, take) = swap
+        packs[top].remove(give)
+        packs[other].append(give)
+        if take != FILLER:
+            packs[other].remove(take)
+            packs[top].append(take)
+        loads = [_tokens(lengths, pack) for pack in packs]
+    return packs
+
+
+def _best_swap(
+    lengths: Sequence[int], packs: Sequence[Sequence[int]], loads: Sequence[int]
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """The row of the longest pack and the row of another, or FILLER for none, whose exchange evens both out best.
+
+    None where every exchange would leave one of both as long as the longest is.
+    """
+    top = max(range(len(packs)), key=lambda number: (loads[number], -number), default=0)
+    found = [
+        (max(loads[top] - moved, loads[other] + moved), other, give, take)
+        for other, pack in enumerate(packs)
+        if other != top
+        for give in packs[top]
+        for take in (*pack, FILLER)
+        if (moved := lengths[give] - (0 if take == FILLER else lengths[take])) > 0
+    ]
+    longer, other, give, take = min(found, default=(0, 0, 0, 0))
+    return ((top, give), (other, take)) if found and longer < loads[top] else None
+
+
+def _tokens(lengths: Sequence[int], pack: Sequence[int]) -> int:
+    return sum(lengths[index] for index in pack if index != FILLER)
+
+
+def fill(lengths: Sequence[int], packs: Sequence[Sequence[int]]) -> float:
+    """Mean length of packs as a share of the longest one's, 0 to 1: how evenly the work is spread."""
+    sizes = [_tokens(lengths, pack) for pack in packs]
+    return sum(sizes) / (len(sizes) * max(sizes)) if any(sizes) else 0.0
+
+
+def make_pack(documents: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Pack:
+    """What a model and its loss need of a pack of `documents`, (prompt ids, answer ids) each.
+
+    `input_ids`, `position_ids`: int64 (1, tokens). `targets`: int64 (answer tokens), `predictors`: the positions that
+    predict them, each the one before. `borders`: int32 (documents + 1), where documents begin and the last one ends.
+    `longest`: length of the longest document.
+    """
+    sizes = [len(prompt) + len(answer) for prompt, answer in documents]
+    borders = [0, *accumulate(sizes)]
+    ids = [token for prompt, answer in documents for token in (*prompt, *answer)]
+    predictors = [
+        position - 1
+        for (prompt, answer), start in zip(documents, borders[:-1], strict=True)
+        for position in range(start + len(prompt), start + len(prompt) + len(answer))
+    ]
+    targets = [token for _, answer in documents for token in answer]
+    return {
+        "input_ids": torch.tensor([ids], dtype=torch.int64),
+        "position_ids": torch.cat([torch.arange(size) for size in sizes])[None],
+        "targets": torch.tensor(targets, dtype=torch.int64),
+        "predictors": torch.tensor(predictors, dtype=torch.int64),
+        "borders": torch.tensor(borders, dtype=torch.int32),
+        "longest": max(sizes),
+    }

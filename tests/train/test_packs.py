@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import peft
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from fingpt.train import attention
+from fingpt.train.batching import Batching, Row, collate, collate_step, epoch_order
+from fingpt.train.loop import answer_loss, pack_loss
+from fingpt.train.model import keep_half_precision
+from fingpt.train.packs import FILLER, balanced_packs, fill, make_pack
+
+
+def week_lengths(count: int) -> tuple[int, ...]:
+    """Invented lengths, spread as those of forecaster rows are: 1,900 tokens on average, few above 2,700."""
+    draw = random.Random(7)
+    return tuple(min(max(round(draw.gauss(1892, 360)), 700), 3128) for _ in range(count))
+
+
+def sizes(lengths, packs) -> list[int]:
+    return [sum(lengths[index] for index in pack if index != FILLER) for pack in packs]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("pack_tokens", [64, 200, 4096])
+def test_every_row_of_a_step_is_in_one_pack(ranks, pack_tokens):
+    lengths = tuple(10 + (7 * n) % 31 for n in range(37))
+    turns = balanced_packs(lengths, range(5, 30), ranks, pack_tokens)
+    seen = Counter(index for turn in turns for pack in turn for index in pack if index != FILLER)
+    assert seen == Counter(range(5, 30))
+    assert {len(turn) for turn in turns} == {ranks}
+    assert all(pack for turn in turns for pack in turn)
+
+
+def test_a_pack_holds_no_more_than_it_may_but_for_a_row_that_is_longer():
+    lengths = week_lengths(64)
+    for size in (1024, 4096, 9000):
+        for turn in balanced_packs(lengths, range(64), 1, size):
+            assert len(turn[0]) == 1 or sum(lengths[i] for i in turn[0]) <= size
+    assert balanced_packs((500, 30, 20), range(3), 1, 100) == [[[0]], [[1, 2]]]
+
+
+def test_packs_are_few():
+    lengths = week_lengths(16)
+    assert len(balanced_packs(lengths, range(16), 1, 10**6)) == 1
+    assert len(balanced_packs(lengths, range(16), 1, 16384)) == 2
+
+
+@pytest.mark.parametrize(("rows", "ranks"), [(16, 1), (16, 2), (32, 4), (64, 8)])
+def test_packs_are_filled_to_98_percent_of_the_longest(rows, ranks):
+    lengths = week_lengths(40 * rows)
+    order = epoch_order(len(lengths), 42, 0)
+    fills = []
+    for start in range(0, len(lengths), rows):
+        turns = balanced_packs(lengths, order[start : start + rows], ranks, 15360)
+        fills.append(fill(lengths, [pack for turn in turns for pack in turn]))
+    assert sum(fills) / len(fills) >= 0.98
+
+
+def test_a_rank_without_rows_waits_with_a_filler():
+    assert balanced_packs((9, 5), range(2), 3, 64) == [[[0], [1], [FILLER]]]
+    assert balanced_packs((9, 5, 4, 4), range(4), 3, 9) == [[[0], [2, 3], [1]]]
+
+
+def test_ties_go_by_number_so_that_every_rank_makes_the_same_packs():
+    assert balanced_packs((7, 7, 7, 7), [3, 1, 2, 0], 2, 14) == [[[0, 2], [1, 3]]]
+    assert balanced_packs((7, 7, 7, 7), [0, 1, 2, 3], 2, 14) == [[[0, 2], [1, 3]]]
+
+
+def test_a_step_has_the_same_rows_with_and_without_packs():
+    lengths = week_lengths(40)
+    plain = Batching(lengths, 42, 2, 4, 2)
+    packed = Batching(lengths, 42, 2, 4, 2, pack_tokens=8192)
+    for epoch in (0, 1):
+        assert packed.steps(epoch) == plain.steps(epoch)
+        per_rank = [packed.rank_steps(epoch, rank) for rank in (0, 1)]
+        for number, rows in enumerate(plain.steps(epoch)):
+            mine = [pack for steps in per_rank for pack in steps[number]]
+            assert sorted(i for pack in mine for i in pack if i != FILLER) == sorted(rows)
+        assert [len(step) for step in per_rank[0]] == [len(step) for step in per_rank[1]]
+
+
+def test_the_heaviest_pack_is_the_heaviest_of_all_epochs():
+    lengths = week_lengths(48)
+    plan = Batching(lengths, 42, 1, 16, 1, pack_tokens=8192)
+    heaviest = sum(lengths[i] for i in plan.heaviest_pack(2))
+    every = [pack for epoch in (0, 1) for step in plan.rank_steps(epoch, 0) for pack in step]
+    assert heaviest == max(sizes(lengths, every))
+
+
+def test_positions_start_again_and_each_answer_is_predicted_by_the_token_before_it():
+    pack = make_pack([((1, 2, 3), (4, 5)), ((6,), (7,))])
+    assert pack["input_ids"].tolist() == [[1, 2, 3, 4, 5, 6, 7]]
+    assert pack["position_ids"].tolist() == [[0, 1, 2, 3, 4, 0, 1]]
+    assert pack["predictors"].tolist() == [2, 3, 5]
+    assert pack["targets"].tolist() == [4, 5, 7]
+    assert pack["borders"].tolist() == [0, 5, 7]
+    assert pack["longest"] == 5
+
+
+def test_trainer_counts_every_answer_token_of_a_step():
+    rows = [Row("a", (1, 2), (3, 4)), Row("b", (5,), (6,))]
+    batch = collate_step([[rows[0]], [rows[1], Row("", (0,) * 16, ())]])
+    assert batch["labels"][..., 1:].ne(-100).sum() == batch["labels"].ne(-100).sum() == 3
+    assert [pack["examples"] for pack in batch["packs"]] == [("a",), ("b",)]
+
+
+ROPES = {
+    "plain": {"rope_type": "default", "rope_theta": 10000.0},
+    "that of both 8B models": {
+        "rope_type": "llama3",
+        "rope_theta": 500000.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    },
+}
+
+
+def tuned(rope: str, attention_name: str, dtype=torch.float32):
+    """A small Llama with a LoRA adapter that already does something, under an attention of that name."""
+    attention.register()
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=264,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        rope_parameters=ROPES[rope],
+        attn_implementation=attention_name,
+    )
+    base = LlamaForCausalLM(config).to(dtype)
+    names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    model = peft.get_peft_model(base, peft.LoraConfig(r=4, lora_alpha=8, target_modules=names))
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return model.train()
+
+
+def gradients(model, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    loss.backward()
+    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("rope", ROPES)
+@pytest.mark.parametrize("size", [1, 5, 12])
+def test_the_gradient_of_packs_is_that_of_single_rows(invent, rope, size):
+    rows = invent.rows(size)
+    single, packed = tuned(rope, "sdpa"), tuned(rope, attention.PLAIN)
+    losses = [
+        answer_loss(single, batch["input_ids"], batch["labels"])
+        for batch in (collate([row], pad_id=0) for row in rows)
+    ]
+    tokens = sum(len(row.answer) for row in rows)
+    wanted = gradients(single, sum(losses) / tokens)
+    turns = balanced_packs([len(row) for row in rows], range(size), 1, 40)
+    packs = collate_step([[rows[i] for i in turn[0]] for turn in turns])["packs"]
+    loss = sum(pack_loss(packed, pack) for pack in packs)
+    torch.testing.assert_close(loss, sum(losses), rtol=1e-6, atol=1e-6)
+    got = gradients(packed, loss / tokens)
+    assert got.keys() == wanted.keys()
+    for name, gradient in got.items():
+        torch.testing.assert_close(gradient, wanted[name], rtol=0, atol=1e-6)
+
+
+def test_a_row_sees_nothing_of_the_others_in_its_pack(invent):
+    model = tuned("plain", attention.PLAIN)
+    mine, *others = invent.rows(3)
+    changed = [Row(row.example, (*row.answer, 9, 8), row.prompt) for row in others]
+    alone = pack_loss(model, make_pack([(mine.prompt, mine.answer)]))
+    for company in (others, changed):
+        logits = []
+        model.get_base_model().lm_head.register_forward_hook(
+            lambda _, __, output, seen=logits: seen.append(output)
+        )
+        pack_loss(model, make_pack([(row.prompt, row.answer) for row in (*company, mine)]))
+        count = len(mine.answer)
+        own = torch.nn.functional.cross_entropy(
+            logits[0][0, -count:], torch.tensor(mine.answer), reduction="sum"
+        )
+        torch.testing.assert_close(own, alone, rtol=1e-6, atol=1e-6)
+
+
+def test_a_filler_pack_weighs_nothing_and_reaches_every_weight_of_the_adapter():
+    model = tuned("plain", attention.PLAIN)
+    (pack,) = collate_step([[Row("", (0,) * 16, ())]])["packs"]
+    loss = pack_loss(model, pack)
+    assert loss.item() == 0
+    found = gradients(model, loss)
+    assert len(found) == 2 * 2 * 7
+    assert not any(gradient.any() for gradient in found.values())
+
+
+def test_inputs_of_adapters_in_half_precision_change_no_bit(invent):
+    packs = collate_step([list(invent.rows(5))])["packs"]
+    seen = []
+    for half in (False, True):
+        model = tuned("plain", attention.PLAIN, torch.bfloat16)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        if half:
+            keep_half_precision(model)
+        inputs = []
+        model.get_submodule(
+            "base_model.model.model.layers.1.mlp.down_proj.lora_A.default"
+        ).register_forward_pre_hook(lambda _, args, kinds=inputs: kinds.append(args[0].dtype))
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = pack_loss(model, packs[0])
+        assert inputs == [torch.bfloat16 if half else torch.float32]
+        seen.append({"": loss.detach(), **gradients(model, loss)})
+    assert seen[0].keys() == seen[1].keys()
+    assert all(torch.equal(seen[0][name], seen[1][name]) for name in seen[0])
