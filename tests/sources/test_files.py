@@ -72,6 +72,15 @@ def test_prices_are_known_at_the_close_of_their_session(write: Write) -> None:
     }
 
 
+def test_records_are_as_if_they_had_been_checked_one_by_one() -> None:
+    snapshot = open_files(str(TEMPLATES))
+    for kind in Kind:
+        for record in every(snapshot, kind, "" if kind is Kind.MACRO else "DEMO"):
+            assert Record.model_validate(record.model_dump()) == record
+            assert Record.model_validate_json(record.model_dump_json()) == record
+            assert record.event_time.tzinfo is record.available_at.tzinfo is UTC
+
+
 def test_a_filing_is_known_from_its_acceptance_and_of_a_bare_date_from_the_next_opening(
     write: Write,
 ) -> None:
