@@ -237,3 +237,28 @@ def test_a_wrong_command_is_one_sentence(tmp_path, variables, code, told) -> Non
     assert (done.returncode, done.stdout) == (code, "")
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow  # three processes, one of them prep
+def test_the_printed_address_is_what_run_takes(tmp_path) -> None:
+    folder = tmp_path / "a market"
+    write_market(folder, SYMBOLS, date(2023, 10, 2), date(2024, 12, 31), seed=5)
+    asked = {
+        "FINGPT_ARG_SYMBOLS": "AAA BBB CCC DDD",
+        "FINGPT_ARG_FROM": "2024-01-01",
+        "FINGPT_ARG_TO": "2024-12-31",
+        "FINGPT_ARG_DATA": str(folder),
+    }
+    first, again = (command(tmp_path, "build", **asked) for _ in range(2))
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr
+    assert first.stdout == again.stdout
+    assert "the data set is there already" in again.stderr
+    prep = command(
+        tmp_path,
+        *("submit", "prep", "--mode", "local"),
+        FINGPT_ARG_DATA=first.stdout.strip(),
+        FINGPT_ARG_MODEL="tiny-llama31",
+    )
+    assert prep.returncode == 0, prep.stderr
+    assert '"event": "rows read"' in prep.stderr
+    assert '"refused": 0' in prep.stderr
