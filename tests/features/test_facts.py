@@ -95,6 +95,8 @@ def test_prices_are_in_the_shares_of_the_day_and_of_no_later_one(world) -> None:
     world.flat("AAA", date(2024, 3, 1), date(2025, 5, 15), 300.0)
     world.price("AAA", DAY, 100.0).action("AAA", DAY, "split", 3.0)
     world.action("AAA", date(2025, 5, 19), "split", 10.0)
+    announced = AT - timedelta(days=5)
+    world.records[-1] = world.records[-1].model_copy(update={"available_at": announced})
     newest = facts(world.snapshot(), "AAA", AT, CONFIG).weeks[-1]
     assert (newest.price_start, newest.price_end) == (100.0, 100.0)
     before = facts(world.snapshot(), "AAA", as_of(date(2025, 5, 15)), CONFIG).weeks[-1]

@@ -6,6 +6,7 @@ import numpy as np
 import talib
 
 from fingpt.features.readings import HISTORY, readings
+from fingpt.features.text import rounded
 
 
 def walk(seed: int, drift: float = 0.0, length: int = 400) -> list[float]:
@@ -27,7 +28,7 @@ def test_numbers_are_ta_lib_s_rounded() -> None:
     closes = np.array(walk(2)[-HISTORY:])
     found = by_name(closes)
     line, signal, _ = talib.MACD(closes)
-    assert found["SMA(50)"].value == round(talib.SMA(closes, 50)[-1], 2)
+    assert found["SMA(50)"].value == rounded(talib.SMA(closes, 50)[-1])
     assert found["RSI(14)"].value == round(talib.RSI(closes, 14)[-1], 1)
     assert abs(found["MACD(12,26)"].value - line[-1]) < 1e-3
     assert abs(found["MACD signal(9)"].value - signal[-1]) < 1e-3
