@@ -93,6 +93,7 @@ FAULTS: dict[str, Fault] = {
         BOTH, "Make the answer's prediction line and the label say the same."
     ),
     "prediction-line-outside-grammar": Fault(),
+    "answer-with-hindsight": Fault(advice="Build the rows with hindsight: false."),
     "label-balance": Fault(),
     "few-test-weeks": Fault(),
 }

@@ -146,7 +146,11 @@ def _built(
     from fingpt.features.rows import week_closes, week_rows
 
     weeks = week_closes(recipe.first, recipe.last, recipe.features)
-    with RowFile(scratch / ROWS) as file, log.progress("build rows", len(weeks)) as meter:
+    hindsight = recipe.features.answers.hindsight
+    with (
+        RowFile(scratch / ROWS, hindsight=hindsight) as file,
+        log.progress("build rows", len(weeks)) as meter,
+    ):
         for week in weeks:
             file.take(week_rows(snapshot, recipe.symbols, week, recipe.features, answer))
             meter.advance()
@@ -176,9 +180,10 @@ def checked(rows: Path) -> tuple[Finding, ...]:
     from fingpt.leaks import FAULTS
     from fingpt.prep.importer import import_rows
     from fingpt.prep.lint import lint
+    from fingpt.prep.source import noted
     from fingpt.rows.readers import read_file
 
-    findings = lint(import_rows(read_file(rows, "train"), 0.0).rows)
+    findings = lint(import_rows(noted(rows, read_file(rows, "train")), 0.0).rows)
     for each in findings:
         if each.severity != "info":
             log.warning(f"leak linter: {each.rule}", count=each.count, of=each.of, text=each.text)

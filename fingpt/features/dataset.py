@@ -24,6 +24,7 @@ from fingpt.features.config import FeatureConfig
 from fingpt.features.rows import COLUMNS, Left, Row
 from fingpt.reading import read_record
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes
+from fingpt.rows.raw_rows import HINDSIGHT
 from fingpt.sources.policy import UsagePolicy
 from fingpt.storage import ObjectStore, put
 
@@ -121,9 +122,12 @@ def find_built(store: ObjectStore, built_id: str) -> BuiltManifest | None:
 
 
 class RowFile:
-    """Rows written to a Parquet file as they come, with what is counted on the way; memory holds one row group."""
+    """Rows written to a Parquet file as they come, with what is counted on the way; memory holds one row group.
 
-    def __init__(self, path: Path) -> None:
+    `hindsight`: whether who wrote the answers knew the outcome; the file's footer then says so, and every report.
+    """
+
+    def __init__(self, path: Path, *, hindsight: bool = False) -> None:
         self.path = path
         self.rows = 0
         self.degraded_rows = 0
@@ -135,7 +139,8 @@ class RowFile:
         self._digest = hashlib.sha256()
         self._answers = hashlib.sha256()
         self._group: list[Row] = []
-        self._writer = pq.ParquetWriter(path, _SCHEMA, compression="zstd")
+        schema = _SCHEMA.with_metadata({HINDSIGHT: "true"}) if hindsight else _SCHEMA
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
 
     def __enter__(self) -> Self:
         return self

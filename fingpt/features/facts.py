@@ -115,7 +115,7 @@ class _Seen:
         self.sources: set[str] = set()
 
     def all(self, kind: Kind, since: datetime | None = None) -> list[Record]:
-        """Known records of the symbol (or of none, of macro figures), in order of time."""
+        """Known records of the symbol (or of none, of macro figures), by when they happened, then were available."""
         symbol = "" if kind is Kind.MACRO else self.symbol
         found = self._snapshot.records(kind, symbol, before=self.as_of, since=since)
         return [record for record in found if record.event_time < self.as_of]
@@ -236,25 +236,15 @@ def _macro(seen: _Seen) -> tuple[Figure, ...]:
     """The newest value of the newest period of each series, as it was then: later revisions are not known yet."""
     newest: dict[str, Record] = {}
     for record in seen.all(Kind.MACRO, since=seen.as_of - _MACRO_DAYS):
-        name = line_start(str(record.payload.get("series"))) or "unnamed"
-        there = newest.get(name)
-        if there is None or _age(there) <= _age(record):
-            newest[name] = record
+        newest[line_start(str(record.payload.get("series"))) or "unnamed"] = record
     return _figures(seen, newest, "period")
 
 
 def _signals(seen: _Seen) -> tuple[Figure, ...]:
     newest: dict[str, Record] = {}
     for record in seen.all(Kind.SIGNAL, since=seen.as_of - _SIGNAL_DAYS):
-        name = line_start(str(record.payload.get("name"))) or "unnamed"
-        there = newest.get(name)
-        if there is None or _age(there) <= _age(record):
-            newest[name] = record
+        newest[line_start(str(record.payload.get("name"))) or "unnamed"] = record
     return _figures(seen, newest, "")
-
-
-def _age(record: Record) -> tuple[datetime, datetime]:
-    return record.event_time, record.available_at
 
 
 def _figures(seen: _Seen, newest: dict[str, Record], period: str) -> tuple[Figure, ...]:

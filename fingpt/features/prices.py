@@ -67,9 +67,9 @@ def prices(
     return Prices(
         at=at,
         moments=tuple(closes),
-        closes=tuple(_in_shares_of(at, moment, close, splits) for moment, close in closes.items()),
+        closes=tuple(_after(moment, close, splits) for moment, close in closes.items()),
         dividends=tuple(
-            (moment, _in_shares_of(at, moment, amount, splits))
+            (moment, _after(moment, amount, splits))
             for moment, amount in _amounts(actions, "dividend", "amount")
         ),
         records=(*records, *actions),
@@ -91,11 +91,9 @@ def _amounts(actions: list[Record], kind: str, name: str) -> list[tuple[datetime
     return list(seen)
 
 
-def _in_shares_of(
-    at: datetime, moment: datetime, value: float, splits: list[tuple[datetime, float]]
-) -> float:
-    """An amount per share of `moment` as one per share of `at`: the ex-date's own dividend is in new shares."""
+def _after(moment: datetime, value: float, splits: list[tuple[datetime, float]]) -> float:
+    """An amount per share of `moment` in the shares after all `splits`; an ex-date's own dividend is in new ones."""
     for ex, ratio in splits:
-        if moment < ex <= at:
+        if moment < ex:
             value /= ratio
     return value

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from fingpt.errors import DataError
 from fingpt.prompts.examples import LABELS, Example, plain_label, plain_period
-from fingpt.rows.raw_rows import COLUMNS, RawRow, Reason, Reject, quote
+from fingpt.rows.raw_rows import COLUMNS, HINDSIGHT, RawRow, Reason, Reject, quote
 
 RESTORED = "prediction-line-restored"
 DISAGREES = "label-disagrees-with-answer"
@@ -152,6 +152,8 @@ def _example(row: RawRow) -> Example:
     answer, notes = _complete(values["answer"], values["label"])
     if values != given:
         notes = (*notes, RESPELLED)
+    if HINDSIGHT in row.values:
+        notes = (*notes, HINDSIGHT)
     return Example(
         system=system,
         user=user,

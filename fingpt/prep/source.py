@@ -6,12 +6,16 @@ the importer's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+
 from fingpt.errors import ConfigError
-from fingpt.rows.layout import split_of
-from fingpt.rows.raw_rows import RawRow, Reject
+from fingpt.parquet import open_parquet
+from fingpt.rows.layout import kind_of, split_of
+from fingpt.rows.raw_rows import HINDSIGHT, RawRow, Reject
 from fingpt.rows.readers import read_file
 from fingpt.runs.raw import fetch_raw
 from fingpt.storage import ObjectStore
@@ -28,4 +32,24 @@ def read_rows(source: str, store: ObjectStore, scratch: Path) -> Iterator[RawRow
             f"Source '{source}' was not frozen; submit the run, which copies its rows."
         )
     for path in fetch_raw(store, source, scratch / "source"):
-        yield from read_file(path, split_of(path.name))
+        yield from noted(path, read_file(path, split_of(path.name)))
+
+
+def noted(path: Path, rows: Iterator[RawRow | Reject]) -> Iterator[RawRow | Reject]:
+    """`rows` of the file `path`, with what its footer says of their answers beside their values."""
+    told = _footer(path).get(HINDSIGHT.encode())
+    if not told:
+        yield from rows
+        return
+    for row in rows:
+        yield row if isinstance(row, Reject) else replace(row, values={**row.values, HINDSIGHT: ""})
+
+
+def _footer(path: Path) -> Mapping[bytes, bytes]:
+    if kind_of(path.name) != "parquet":
+        return {}
+    try:
+        with open_parquet(path, ()) as file:
+            return file.schema_arrow.metadata or {}
+    except (pa.ArrowException, OSError):  # for `read_file` to say
+        return {}

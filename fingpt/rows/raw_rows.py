@@ -11,6 +11,11 @@ from fingpt.record import canonical_json
 COLUMNS = ("prompt", "answer", "period", "label", "symbol")
 """The published columns, all text."""
 
+HINDSIGHT = "answer-with-hindsight"
+"""In the footer of a file of rows: who wrote the answers was told what came of the week; beside the columns of a row,
+and among an example's notes, the same.
+"""
+
 MAX_ROW_BYTES = 1 << 20
 """A row above 1 MiB is refused: published rows have under 20 KiB, and a table of huge rows would fill the memory."""
 

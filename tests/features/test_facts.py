@@ -77,6 +77,8 @@ def test_macro_figures_are_the_vintage_of_the_day(world) -> None:
     month = date(2025, 4, 30)
     world.figure("CPI", month, datetime(2025, 5, 13, 12, 30, tzinfo=UTC), 320.1)
     world.figure("CPI", month, datetime(2025, 6, 11, 12, 30, tzinfo=UTC), 999.0)
+    world.figure("CPI", month, datetime(2025, 5, 12, tzinfo=UTC), 1.0)
+    world.figure("CPI", date(2025, 3, 31), datetime(2025, 5, 14, tzinfo=UTC), 2.0)
     (known,) = facts(world.snapshot(), "AAA", AT, CONFIG).macro or ()
     assert (known.name, known.value, known.period) == ("CPI", 320.1, "2025-04-30")
 
@@ -93,6 +95,8 @@ def test_prices_are_in_the_shares_of_the_day_and_of_no_later_one(world) -> None:
     world.flat("AAA", date(2024, 3, 1), date(2025, 5, 15), 300.0)
     world.price("AAA", DAY, 100.0).action("AAA", DAY, "split", 3.0)
     world.action("AAA", date(2025, 5, 19), "split", 10.0)
+    announced = AT - timedelta(days=5)
+    world.records[-1] = world.records[-1].model_copy(update={"available_at": announced})
     newest = facts(world.snapshot(), "AAA", AT, CONFIG).weeks[-1]
     assert (newest.price_start, newest.price_end) == (100.0, 100.0)
     before = facts(world.snapshot(), "AAA", as_of(date(2025, 5, 15)), CONFIG).weeks[-1]
@@ -219,4 +223,5 @@ def test_stale_signals_are_not_stated(world) -> None:
     world.signal("AAA", AT - timedelta(days=60), "traffic", 1.0)
     assert facts(world.snapshot(), "AAA", AT, CONFIG).signals == ()
     world.signal("AAA", AT - timedelta(days=6), "traffic", 2.0)
+    world.signal("AAA", AT - timedelta(days=13), "traffic", 3.0)
     assert [one.value for one in facts(world.snapshot(), "AAA", AT, CONFIG).signals or ()] == [2.0]

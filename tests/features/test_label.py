@@ -34,7 +34,7 @@ def test_a_return_has_one_label(change, label) -> None:
 
 
 def test_prices_that_give_a_whole_per_cent_stay_in_the_lower_bin(world) -> None:
-    world.price("AAA", FIRST, 100.0).price("AAA", LAST, 101.0)
+    world.price("AAA", FIRST, 10.1).price("AAA", LAST, 10.201)
     assert realised(world.snapshot(), "AAA", START, END).label == "up by 0-1%"
 
 

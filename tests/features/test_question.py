@@ -88,6 +88,7 @@ def test_a_dividend_is_told_and_counts_in_the_move(world) -> None:
     world.flat("AAA", date(2025, 5, 14), DAY, close=98.0)
     example = imported(facts(world.snapshot(), "AAA", AT, CONFIG))
     assert "A dividend of 2 per share" in example.user
+    assert [week.dividend for week in stated_facts(example).weeks] == [0.0, 0.0, 2.0]
     assert stated_moves(example.user)["AAA", "2025-05-09 to 2025-05-16"] == 0
 
 

@@ -13,6 +13,7 @@ import pytest
 from fingpt.errors import ConfigError, DataError
 from fingpt.features.dataset import COLUMNS, find_built, manifest_key, rows_key
 from fingpt.prep.importer import import_rows
+from fingpt.prep.source import noted
 from fingpt.rows.readers import read_file
 from fingpt.runs.freeze import gather
 from fingpt.sources.calendar import close_of, horizon_end, session_of
@@ -20,6 +21,7 @@ from fingpt.sources.selection import parse_selection
 from fingpt.storage import open_store
 from fingpt.synthetic.market import write_market
 from jobs.build import address, build
+from tests.features.chat_server import DOWN, UP, Said, chat, served
 from tests.jobs.commands import command
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
@@ -74,7 +76,9 @@ def test_a_build_is_kept_once_and_run_reads_its_address(folder, store, tmp_path)
     place = Path(address(store, made))
     gathered = gather(str(place), tmp_path)
     assert [name for name, _ in gathered.files] == ["train.parquet"]
-    rows = import_rows(read_file(gathered.files[0][1], "train"), 0.0).rows["train"]
+    path = gathered.files[0][1]
+    rows = import_rows(noted(path, read_file(path, "train")), 0.0).rows["train"]
+    assert {note for row in rows for note in row.notes} == set()
     assert len(rows) == made.rows
     assert tuple(pq.read_schema(place / "rows.parquet").names) == COLUMNS
     assert built(store, folder) == made
@@ -163,6 +167,33 @@ def test_a_price_of_the_future_cannot_even_be_brought(copied, store) -> None:
         built(store, copied)
 
 
+class Knowing(Said):
+    """A teacher that argues for what it was told, and for a rise where it was told nothing."""
+
+    def next(self, path, headers, body):
+        super().next(path, headers, body)
+        told = body["messages"][1]["content"].rpartition("What happened:")[2]
+        return chat(DOWN if "went down" in told else UP)
+
+
+def test_a_teacher_s_hindsight_is_recorded_and_stands_among_what_every_report_lists(
+    folder, store
+) -> None:
+    said, span = Knowing(None), (date(2024, 6, 3), date(2024, 7, 5))
+    with served(said) as endpoint:
+        answers = {"mode": "teacher", "endpoint": endpoint, "model": "m", "attempts": 1}
+        told = built(store, folder, span=span, answers={**answers, "hindsight": True})
+        asked = len(said.asked)
+        assert built(store, folder, span=span, answers={**answers, "hindsight": True}) == told
+        assert len(said.asked) == asked == told.rows == 16
+        hidden = built(store, folder, span=span, answers=answers)
+    assert (told.hindsight, hidden.hindsight) == (True, False)
+    assert hidden.left == {"answer: contradicts the outcome": 16 - hidden.rows}
+    assert 0 < hidden.rows < 16
+    rules = [{finding["rule"] for finding in made.findings} for made in (told, hidden)]
+    assert ["answer-with-hindsight" in one for one in rules] == [True, False]
+
+
 def test_symbols_without_prices_are_named(folder, store) -> None:
     with pytest.raises(DataError, match="no prices of ZZZ; known are AAA, BBB"):
         built(store, folder, symbols=("AAA", "ZZZ"))
@@ -206,3 +237,28 @@ def test_a_wrong_command_is_one_sentence(tmp_path, variables, code, told) -> Non
     assert (done.returncode, done.stdout) == (code, "")
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow  # three processes, one of them prep
+def test_the_printed_address_is_what_run_takes(tmp_path) -> None:
+    folder = tmp_path / "a market"
+    write_market(folder, SYMBOLS, date(2023, 10, 2), date(2024, 12, 31), seed=5)
+    asked = {
+        "FINGPT_ARG_SYMBOLS": "AAA BBB CCC DDD",
+        "FINGPT_ARG_FROM": "2024-01-01",
+        "FINGPT_ARG_TO": "2024-12-31",
+        "FINGPT_ARG_DATA": str(folder),
+    }
+    first, again = (command(tmp_path, "build", **asked) for _ in range(2))
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr
+    assert first.stdout == again.stdout
+    assert "the data set is there already" in again.stderr
+    prep = command(
+        tmp_path,
+        *("submit", "prep", "--mode", "local"),
+        FINGPT_ARG_DATA=first.stdout.strip(),
+        FINGPT_ARG_MODEL="tiny-llama31",
+    )
+    assert prep.returncode == 0, prep.stderr
+    assert '"event": "rows read"' in prep.stderr
+    assert '"refused": 0' in prep.stderr

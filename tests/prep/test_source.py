@@ -13,7 +13,8 @@ import pytest
 from fingpt.config import PrepConfig, RunConfig
 from fingpt.errors import ConfigError, DataError, FingptError, MissingInputError, StorageError
 from fingpt.prep.importer import import_rows
-from fingpt.prep.source import read_rows
+from fingpt.prep.source import noted, read_rows
+from fingpt.rows.raw_rows import HINDSIGHT
 from fingpt.rows.readers import read_file
 from fingpt.runs import freeze as freeze_module
 from fingpt.runs.freeze import freeze_source
@@ -498,3 +499,20 @@ def test_any_flipped_byte_of_any_kind_of_file_gives_rows_or_a_sentence(rows, tmp
             (tmp_path / name).write_bytes(broken)
             with suppress(FingptError):
                 import_rows(read_file(tmp_path / name, "train"), 1.0)
+
+
+def test_a_footer_that_tells_of_hindsight_becomes_a_note_of_every_row(tmp_path):
+    names = ("prompt", "answer", "period", "label", "symbol")
+    table = pa.table({name: ["x", "y"] for name in names})
+    for number, footer in enumerate(({HINDSIGHT: "true"}, {"other": "true"})):
+        path = tmp_path / f"train-{number}.parquet"
+        pq.write_table(table.replace_schema_metadata(footer), path)
+        told = [HINDSIGHT in row.values for row in noted(path, read_file(path, "train"))]
+        assert told == [number == 0] * 2
+
+
+def test_a_damaged_footer_is_the_reader_s_to_name(tmp_path):
+    path = tmp_path / "train.parquet"
+    path.write_bytes(b"PAR1 damaged PAR1")
+    with pytest.raises(DataError, match="not a readable parquet file"):
+        list(noted(path, read_file(path, "train")))

@@ -10,6 +10,7 @@ from fingpt.prep.blocks import week_number
 from fingpt.prep.facts import Case
 from fingpt.prep.importer import DISAGREES, OUTSIDE_GRAMMAR, RESTORED
 from fingpt.prep.lint.cases import Cases, all_cases, finding, scored
+from fingpt.rows.raw_rows import HINDSIGHT
 from fingpt.runs.manifest import Finding
 
 FEW_WEEKS = 26
@@ -99,6 +100,11 @@ def answers(cases: Cases) -> Iterator[Finding]:
             OUTSIDE_GRAMMAR,
             "warning",
             "The answer's prediction line is outside the label grammar; it was kept.",
+        ),
+        (
+            HINDSIGHT,
+            "warning",
+            "Who wrote the answer was told what came of the week: likeness to it measures hindsight.",
         ),
     )
     for split, part in cases.items():
