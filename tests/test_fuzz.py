@@ -12,6 +12,7 @@ import os
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ from fingpt.runs.raw import (
 from fingpt.runs.run import Run, Stage, attempt_key, claim_key, heartbeat_key, run_key
 from fingpt.runs.stage import load_run
 from fingpt.runs.verify import verify
+from fingpt.sources.files import open_files
+from fingpt.sources.opening import FrozenPart, FrozenSnapshot, Opener
+from fingpt.sources.raw_store import FolderManifest, Part, RawStore, Retrieval
+from fingpt.sources.records import Kind
+from fingpt.sources.selection import load_selection
 from fingpt.storage import LocalStore
 from fingpt.train.handoff import read_records
 from fingpt.weights.adapter import CONFIG as ADAPTER_CONFIG
@@ -396,6 +402,57 @@ def override_reader(data: bytes, folder: Path) -> None:
             load_config(folder / "a.yaml", [f"{key}={text}"])
 
 
+def table_reader(name: str) -> Reader:
+    def read(data: bytes, folder: Path) -> None:
+        (folder / "prices.csv").write_bytes(PRICES)
+        (folder / name).write_bytes(data)
+        found = open_files(str(folder))
+        for kind in Kind:
+            found.records(kind, "AAPL", before=datetime(2030, 1, 1, tzinfo=UTC))
+
+    return read
+
+
+def retrieval_reader(data: bytes, folder: Path) -> None:
+    store = LocalStore(folder)
+    part = Part(source="edgar", kind=Kind.NEWS, symbol="AAPL", month="2025-01")
+    store.create(part.key(1), data)
+    _, kept = RawStore(store).newest(part)
+    assert kept is not None
+    list(RawStore(store).answers(kept))
+
+
+def source_folder_reader(data: bytes, folder: Path) -> None:
+    store = LocalStore(folder / "store")
+    store.create(f"sources/answers/{SOURCE_FILE.sha256[:2]}/{SOURCE_FILE.sha256}", PRICES)
+    store.create(f"sources/folders/{SOURCE_FILES.digest}.json", data)
+    RawStore(store).fetch_folder(SOURCE_FILES.digest, folder / "back")
+
+
+def frozen_reader(data: bytes, folder: Path) -> None:
+    store = LocalStore(folder / "store")
+    source_folder_reader(canonical_json(SOURCE_FILES), folder)
+    store.create(f"sources/snapshots/{SOURCE_FILES.digest}.json", data)
+    Opener(store, {}).open_frozen(SOURCE_FILES.digest, folder / "opened")
+
+
+PRICES = b"symbol,date,open,high,low,close\nAAPL,2025-01-02,1,2,1,2\nAAPL,2025-01-03,2,2,1,1\n"
+NEWS = {"symbol": "AAPL", "published_at": "2025-01-02T15:00:00Z", "headline": "a", "url": None}
+RETRIEVAL = Retrieval(
+    source="edgar",
+    kind=Kind.NEWS,
+    symbol="AAPL",
+    month="2025-01",
+    retrieved_at=datetime(2025, 2, 1, tzinfo=UTC),
+    answers=(),
+)
+SOURCE_FILE = FileRef(name="prices.csv", size=len(PRICES), sha256=sha256_bytes(PRICES))
+SOURCE_FILES = FolderManifest(files=(SOURCE_FILE,))
+FROZEN = FrozenSnapshot(
+    digest=SOURCE_FILES.digest,
+    parts=(FrozenPart(source="files", kinds=tuple(Kind), folder=SOURCE_FILES.digest),),
+)
+
 ANSWERS = parquet({"symbol": ["AAPL"], "period": [ROW["period"]], "prediction": ["up"]})
 
 # Name → a sound input, how its JSON is written back after a change (None: it is no JSON), and what reads it.
@@ -453,6 +510,22 @@ READERS: dict[str, tuple[bytes, Callable[[Any], bytes] | None, Reader]] = {
     "rows, jsonl.gz": (gzip.compress(plain(ROW), mtime=0), None, rows_reader("a.jsonl.gz")),
     "rows, csv": (CSV, None, rows_reader("a.csv")),
     "rows, arrow": (arrow_rows(), None, rows_reader("a.arrow")),
+    "source, csv": (PRICES, None, table_reader("prices.csv")),
+    "source, jsonl": (plain(NEWS), plain, table_reader("news.jsonl")),
+    "source, parquet": (
+        parquet({name: [value] for name, value in NEWS.items() if value}),
+        None,
+        table_reader("news.parquet"),
+    ),
+    "source, settings": (b"calendar: XNYS\ncurrency: USD\n", None, table_reader("folder.yaml")),
+    "sources": (
+        b"sources:\n  edgar: {kinds: [news]}\nallow_missing: [news]\n",
+        None,
+        file_reader("a.yaml", lambda path: load_selection(str(path), "")),
+    ),
+    "retrieval": (canonical_json(RETRIEVAL), plain, retrieval_reader),
+    "source folder": (canonical_json(SOURCE_FILES), plain, source_folder_reader),
+    "frozen snapshot": (canonical_json(FROZEN), plain, frozen_reader),
     "frozen rows": (encode(RAW), plain, raw_reader),
     "frozen rows, sealed": (encode(RAW), sealed, raw_reader),
     "hub rows, sealed": (encode(HUB_ROWS), sealed, hub_rows_reader),

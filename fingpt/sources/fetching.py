@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from fingpt import log
@@ -64,11 +64,13 @@ def fetch(
     """Bring what the raw store lacks of `wanted` from `source`, with progress and the time left.
 
     A month is complete when it was fetched after its end; one that was not is fetched again unless that was after the
-    last day of `wanted`. What the store raises, and signals, end it; what is stored stays.
+    last day of `wanted`. Months to come are not asked for. What the store raises, and signals, end it; what is stored
+    stays.
     """
     now = clock or (lambda: datetime.now(UTC))
     fetched = Fetched()
-    there = _look(raw, list(_parts(source, wanted, fetched)))
+    past = replace(wanted, end=min(wanted.end, now().date()))
+    there = _look(raw, list(_parts(source, past, fetched)))
     until = datetime.combine(wanted.end, datetime.max.time(), UTC)
     lacking = []
     for part, (count, kept) in there.items():

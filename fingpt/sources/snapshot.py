@@ -20,8 +20,8 @@ from fingpt.record import canonical_json, sha256_bytes, tree_sha256
 from fingpt.sources.policy import UsagePolicy, restrict
 from fingpt.sources.records import Kind, Record
 
-SERIES_KEPT = 512
-"""So many series (a kind of a symbol) stay loaded: all of 70 symbols, or 250 MB of five years of prices."""
+RECORDS_KEPT = 500_000
+"""So many records stay loaded: ten years of prices of 200 symbols, in half a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ class Snapshot(ABC):
 
     def __init__(self) -> None:
         self._loaded: OrderedDict[tuple[Kind, str], _Series] = OrderedDict()
+        self._count = 0
 
     @abstractmethod
     def symbols(self) -> tuple[str, ...]:
@@ -88,8 +89,9 @@ class Snapshot(ABC):
         if series is None:
             series = _Series.of(self.load(kind, symbol))
             self._loaded[kind, symbol] = series
-            if len(self._loaded) > SERIES_KEPT:
-                self._loaded.popitem(last=False)
+            self._count += len(series.records)
+            while self._count > RECORDS_KEPT and len(self._loaded) > 1:
+                self._count -= len(self._loaded.popitem(last=False)[1].records)
         else:
             self._loaded.move_to_end((kind, symbol))
         return series.cut(before, since)

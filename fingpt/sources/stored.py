@@ -103,14 +103,7 @@ class StoredSnapshot(Snapshot):
             yield from price_notes(symbol, bars, sorted(splits), found, last)
 
     def _bars(self, symbol: str, found: Exchange) -> Sequence[Bar]:
-        bars = sorted(
-            Bar(
-                record.event_time,
-                float(str(record.payload["open"])),
-                float(str(record.payload["close"])),
-            )
-            for record in self.load(Kind.PRICE, symbol)
-        )
+        bars = sorted(_bar(record) for record in self.load(Kind.PRICE, symbol))
         for one, two in pairwise(bars):
             if one.at == two.at:
                 raise DataError(
@@ -118,5 +111,15 @@ class StoredSnapshot(Snapshot):
                     "wrong: take another source of prices."
                 )
         for bar in bars:
-            found.closing(bar.at)
+            try:
+                found.closing(bar.at)
+            except DataError as fault:
+                raise DataError(f"{self._source.name} has a price of {symbol} at {fault}") from None
         return bars
+
+
+def _bar(record: Record) -> Bar:
+    """The bar of a price; where no opening price is known the close stands for it."""
+    close = record.payload["close"]
+    opening = record.payload.get("open")
+    return Bar(record.event_time, *(float(str(each)) for each in (opening or close, close)))

@@ -56,7 +56,7 @@ def read_rows(path: Path, kind: str, name: str, header: Header) -> Iterator[Row]
     Raises DataError when the file is of another kind or encoding than its name says, is damaged, lacks a required
     column, or has a column that must be a misspelt one.
     """
-    check_encoding(path, kind, name)
+    check_encoding(path, kind, str(path))  # its messages name commands, which need the path
     if kind == "parquet":
         yield from _parquet_rows(path, name, header)
     elif kind.startswith("csv"):

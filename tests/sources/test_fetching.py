@@ -167,6 +167,12 @@ def test_what_a_source_says_it_has_not_is_not_asked_for(
     assert "does not have MSFT" in fetched.reasons["invented/MSFT/2025-03"]
 
 
+def test_months_to_come_are_not_asked_for(store: ObjectStore, source: Invented) -> None:
+    wanted = Wanted(frozenset({Kind.NEWS}), ("AAPL",), date(2025, 3, 1), date(2025, 6, 30))
+    assert len(run(store, source, wanted).kept) == 1
+    assert source.asked == [(Kind.NEWS, "AAPL", "2025-03")]
+
+
 def test_macro_figures_are_asked_for_without_a_symbol(store: ObjectStore, source: Invented) -> None:
     source.able = Capabilities(frozenset({Kind.MACRO}))
     source.faults = {(Kind.MACRO, "", "2025-01"): DataError("none")}

@@ -3,7 +3,9 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shlex
 import shutil
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -70,6 +72,15 @@ def test_prices_are_known_at_the_close_of_their_session(write: Write) -> None:
     }
 
 
+def test_records_are_as_if_they_had_been_checked_one_by_one() -> None:
+    snapshot = open_files(str(TEMPLATES))
+    for kind in Kind:
+        for record in every(snapshot, kind, "" if kind is Kind.MACRO else "DEMO"):
+            assert Record.model_validate(record.model_dump()) == record
+            assert Record.model_validate_json(record.model_dump_json()) == record
+            assert record.event_time.tzinfo is record.available_at.tzinfo is UTC
+
+
 def test_a_filing_is_known_from_its_acceptance_and_of_a_bare_date_from_the_next_opening(
     write: Write,
 ) -> None:
@@ -104,6 +115,15 @@ def test_an_action_is_known_when_its_ex_date_opens(write: Write) -> None:
     (action,) = every(open_files(str(write(actions_csv=text))), Kind.ACTION)
     assert action.available_at == open_of(date(2025, 1, 3))
     assert action.payload == {"type": "dividend", "amount": 0.25}
+
+
+def test_a_split_is_new_shares_per_old_one(write: Write) -> None:
+    prices = HEAD + DAY + "AAPL,2025-01-03,25,26,24,25.5,4000\n"
+    text = "symbol,date,type,value\nAAPL,2025-01-03,split,4\n"
+    snapshot = open_files(str(write(prices_csv=prices, actions_csv=text)))
+    (action,) = every(snapshot, Kind.ACTION)
+    assert action.payload == {"type": "split", "ratio": 4.0}
+    assert snapshot.degraded == {}
 
 
 def test_late_news_is_known_when_it_came(write: Write) -> None:
@@ -365,3 +385,17 @@ def test_bytes_of_another_kind_are_named_by_their_kind(write: Write, data: bytes
             open_files(str(folder))
         assert name in str(caught.value)
         shutil.rmtree(folder)
+
+
+def test_a_command_that_a_message_names_can_be_run_as_it_stands(write: Write) -> None:
+    folder = write()
+    latin = folder / "news.csv"
+    latin.write_bytes(
+        "symbol,published_at,headline\nAAPL,2025-01-02T15:00:00Z,Zürich\n".encode("cp1252")
+    )
+    command = re.search(r"convert it: (iconv .*) > converted", refusal(folder))
+    assert command is not None
+    done = subprocess.run(shlex.split(command[1]), capture_output=True, check=True)
+    latin.write_bytes(done.stdout)
+    (news,) = every(open_files(str(folder)), Kind.NEWS)
+    assert news.payload["headline"] == "Zürich"

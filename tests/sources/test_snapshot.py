@@ -85,7 +85,7 @@ def test_symbols_are_those_that_have_prices() -> None:
 
 
 def test_series_that_were_forgotten_are_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "SERIES_KEPT", 1)
+    monkeypatch.setattr(room, "RECORDS_KEPT", 2)
     loads = []
 
     class Counting(MemorySnapshot):
@@ -93,10 +93,10 @@ def test_series_that_were_forgotten_are_loaded_again(monkeypatch: pytest.MonkeyP
             loads.append(symbol)
             return list(super().load(kind, symbol))
 
-    snapshot = Counting([record(1), record(1, symbol="MSFT")])
-    for symbol in ("AAPL", "AAPL", "MSFT", "AAPL"):
+    snapshot = Counting([record(1), record(1, symbol="MSFT"), record(1, symbol="FB")])
+    for symbol in ("AAPL", "AAPL", "MSFT", "AAPL", "FB", "AAPL", "MSFT"):
         assert len(snapshot.records(Kind.NEWS, symbol, before=START + timedelta(days=1))) == 1
-    assert loads == ["AAPL", "MSFT", "AAPL"]
+    assert loads == ["AAPL", "MSFT", "FB", "MSFT"]
 
 
 def test_a_joined_snapshot_takes_from_each_part_what_it_was_chosen_for() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -8,8 +8,9 @@ from fingpt.errors import DataError
 from fingpt.sources.calendar import close_of
 from fingpt.sources.fetching import Wanted, fetch
 from fingpt.sources.month import Month
+from fingpt.sources.protocol import Answer
 from fingpt.sources.raw_store import RawStore
-from fingpt.sources.records import Kind
+from fingpt.sources.records import Kind, Record
 from fingpt.sources.stored import StoredSnapshot
 from fingpt.storage import ObjectStore
 from tests.sources.invented import Invented
@@ -91,4 +92,22 @@ def test_prices_that_do_not_show_a_split_of_their_own_source_are_refused(
 ) -> None:
     source.split = date(2025, 2, 4), 4.0
     with pytest.raises(DataError, match="invented names a split of AAPL, 4 for 1, on 2025-02-04"):
+        snapshot(store, source)
+
+
+def test_a_price_at_no_session_s_close_is_refused(
+    store: ObjectStore, source: Invented, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = source.read
+
+    def early(answer: Answer) -> list[Record]:
+        return [
+            one.model_copy(update={"event_time": one.event_time - timedelta(hours=1)})
+            for one in read(answer)
+        ]
+
+    monkeypatch.setattr(source, "read", early)
+    with pytest.raises(
+        DataError, match=r"invented has a price of AAPL at .* of no session of XNYS"
+    ):
         snapshot(store, source)
