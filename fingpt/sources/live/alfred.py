@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, TypeAdapter
 
 from fingpt import log
-from fingpt.errors import DataError, FingptError, MissingInputError, PermissionDeniedError
+from fingpt.errors import DataError, FingptError, PermissionDeniedError
 from fingpt.record import Frozen
 from fingpt.sources.live.answers import Shape, kept, parse, record, where
 from fingpt.sources.live.client import Client, Service
@@ -163,7 +163,7 @@ def _explain(status: int, text: str) -> FingptError | None:
             f"Secret or file that {variable_of('alfred')}_FILE names."
         )
     if "does not exist" in text:
-        return MissingInputError(
+        return DataError(
             f"ALFRED has no such series, or none at that time ('{excerpt(text)}'); correct the settings of alfred."
         )
     return None

@@ -13,14 +13,13 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter
 
 from fingpt.errors import (
     DataError,
     FingptError,
-    MissingInputError,
     PermissionDeniedError,
     TransientError,
 )
@@ -78,7 +77,7 @@ class _Results(Shape):
 
 
 class _Body(Shape):
-    status: str
+    status: Literal["REQUEST_SUCCEEDED"]
     Results: _Results
 
 
@@ -158,11 +157,11 @@ class Bls:
                 yield record(answer, period.end - timedelta(seconds=1), min(sure, seen), payload)
 
     def _check_known(self, answer: Answer) -> None:
-        """MissingInputError for a series of which there is nothing at all in ten years: it is misspelt or ended."""
+        """DataError for a series of which there is nothing at all in ten years: it is misspelt or ended."""
         found = parse(_BODY, answer.body, where(answer)).Results.series
         empty = set(self._settings.series) - {each.seriesID for each in found if each.data}
         if empty:
-            raise MissingInputError(
+            raise DataError(
                 f"BLS has no figure of {', '.join(sorted(empty))} in the years around {answer.month}; the id is "
                 "misspelt, or the series has ended: correct it in the settings of bls, or take it out."
             )

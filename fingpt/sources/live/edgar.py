@@ -57,6 +57,11 @@ class _Ticker(Frozen):
 _TICKERS = TypeAdapter(dict[str, _Ticker])
 
 
+class _Listed(NamedTuple):
+    sha256: str
+    filings: tuple[Filing, ...]
+
+
 class _Figures(NamedTuple):
     sha256: str
     reports: Mapping[str, Report]
@@ -75,6 +80,7 @@ class Edgar:
         self._clients: tuple[Client, Client] | None = None
         self._ciks: dict[str, int] = {}
         self._documents: tuple[str, dict[str, Reply]] = "", {}
+        self._listed = _Listed("", ())
         self._figures = _Figures("", {})
 
     def capabilities(self) -> Capabilities:
@@ -114,18 +120,22 @@ class Edgar:
 
     def _filings(self, answer: Answer) -> list[Filing]:
         """The filings that were accepted in the answer's month, oldest first."""
-        texts = _texts(answer)
-        about = filings.submissions(texts[0], where(answer))
-        columns = [about.filings.recent]
-        for text in texts[1:]:
-            columns += filings.further(text, where(answer))
-        found = {
-            each.accession: each for part in columns for each in filings.rows(part, where(answer))
-        }
-        accepted = ((_accepted(each, answer), each) for each in found.values())
+        accepted = ((_accepted(each, answer), each) for each in self._all_filings(answer))
         return [
             each for moment, each in sorted(accepted) if Month.of(moment.date()) == answer.month
         ]
+
+    def _all_filings(self, answer: Answer) -> tuple[Filing, ...]:
+        """Every filing that an answer names; the last one's are kept, since its other months are read next."""
+        if self._listed.sha256 != answer.sha256:
+            texts = _texts(answer)
+            columns = [filings.submissions(texts[0], where(answer)).filings.recent]
+            for text in texts[1:]:
+                columns += filings.further(text, where(answer))
+            rows = (each for part in columns for each in filings.rows(part, where(answer)))
+            found = {each.accession: each for each in rows}
+            self._listed = _Listed(answer.sha256, tuple(found.values()))
+        return self._listed.filings
 
     def _news(self, answer: Answer, filing: Filing) -> Record:
         about = filings.submissions(_texts(answer)[0], where(answer))

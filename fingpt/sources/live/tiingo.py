@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import date
 from itertools import pairwise
 from typing import Annotated, NamedTuple
+from urllib.parse import quote
 
 from pydantic import Field, TypeAdapter, field_validator
 
@@ -222,4 +223,4 @@ def _price(day: _Day) -> dict[str, object]:
 
 def _ticker(symbol: str) -> str:
     """Share classes have a hyphen here: BRK.B is BRK-B."""
-    return symbol.replace(".", "-")
+    return quote(symbol.replace(".", "-"), safe="")

@@ -234,9 +234,8 @@ class Yahoo:
                     "The source yahoo needs yfinance, which is in no image: pip install 'fingpt-jobs[yahoo]'."
                 ) from None
             log.warning("source.terms", source=self.name, terms=TERMS)
-            yfinance.config.debug.hide_exceptions = (
-                False  # else it logs them, and returns an empty table
-            )
+            # Else it logs errors, and returns an empty table.
+            yfinance.config.debug.hide_exceptions = False
             self._library = yfinance
         return self._library
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 from datetime import date
+from functools import partial
 
 import pytest
 
 from fingpt import log
 from fingpt.errors import ConfigError
+from fingpt.sources import calendar
 from fingpt.sources.fetching import Wanted, fetch
 from fingpt.sources.live.catalogue import LIVE, open_live
 from fingpt.sources.month import Month
+from fingpt.sources.opening import Opener
 from fingpt.sources.protocol import Answer
 from fingpt.sources.raw_store import RawStore
 from fingpt.sources.records import Kind
+from fingpt.sources.selection import parse_selection
 from fingpt.sources.stored import StoredSnapshot
 from tests.sources.live import test_finnhub, test_macro, test_tiingo
 from tests.sources.live.conftest import KEY
@@ -143,3 +147,33 @@ def test_a_key_is_in_nothing_that_is_written_or_said(
     assert key.encode() not in written
     used = {*(asked.headers.get("authorization", "") for asked in vendor.asked)}
     assert f"Token {key}" in used, "and yet it was sent"
+
+
+def test_a_selection_of_live_sources_is_one_snapshot_and_opens_again_without_network_and_key(
+    services, vendor, clock, store, tmp_path, monkeypatch
+):
+    chosen = {
+        "tiingo": {"kinds": ["price", "action"], "settings": services["tiingo"]},
+        "bls": {"settings": services["bls"]},
+    }
+    selection = parse_selection({"sources": chosen}, "SOURCES")
+    available = {name: partial(open_live, name, clock=clock) for name in LIVE}
+    wanted = Wanted(frozenset(Kind), ("IVW.B",), date(2026, 6, 1), date(2026, 11, 20))
+    snapshot = Opener(store, available, clock.now).open(selection, wanted)
+    friday = calendar.as_of(date(2026, 11, 20))
+
+    def seen(opened):
+        return {
+            kind: opened.records(kind, "" if kind is Kind.MACRO else "IVW.B", before=friday)
+            for kind in (Kind.PRICE, Kind.ACTION, Kind.MACRO)
+        }
+
+    first = seen(snapshot)
+    assert [len(first[kind]) for kind in first] == [121, 2, 7]
+    assert snapshot.degraded == {}
+    for name in KEYED:
+        monkeypatch.delenv(f"FINGPT_{name.upper()}_KEY")
+    asked = len(vendor.asked)
+    again = Opener(store, available, clock.now).open_frozen(snapshot.digest, tmp_path / "scratch")
+    assert (seen(again), again.digest) == (first, snapshot.digest)
+    assert len(vendor.asked) == asked

@@ -83,10 +83,12 @@ def fact(value, accession, end, start=None, form="10-Q") -> dict:
 
 def facts() -> dict:
     revenue = [
+        fact(
+            800, Q2, "2025-06-30", "2025-04-01"
+        ),  # the year before comes first, as in the real document
         fact(900, Q1, "2026-03-31", "2026-01-01"),
         fact(1000, Q2, "2026-06-30", "2026-04-01"),
         fact(1900, Q2, "2026-06-30", "2026-01-01"),
-        fact(800, Q2, "2025-06-30", "2025-04-01"),
         fact(3500, FY, "2025-09-30", "2024-10-01", "10-K"),
     ]
     gaap = {
@@ -95,7 +97,7 @@ def facts() -> dict:
         "EarningsPerShareDiluted": {
             "units": {"USD/shares": [fact(-0.5, Q2, "2026-06-30", "2026-04-01")]}
         },
-        "Assets": {"units": {"USD": [fact(7000, Q2, "2026-06-30"), fact(6000, Q2, "2025-12-31")]}},
+        "Assets": {"units": {"USD": [fact(6000, Q2, "2025-12-31"), fact(7000, Q2, "2026-06-30")]}},
         "NetCashProvidedByUsedInOperatingActivities": {
             "units": {"USD": [fact(99, Q2, "2026-06-30", "2026-01-01")]}
         },

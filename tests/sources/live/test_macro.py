@@ -9,7 +9,6 @@ import pytest
 from fingpt.errors import (
     ConfigError,
     DataError,
-    MissingInputError,
     PermissionDeniedError,
     TransientError,
 )
@@ -150,7 +149,7 @@ def test_a_series_that_does_not_exist_is_named(bls, vendor):
     }
     data = [{"seriesID": "CUUR0000SA0", "data": []}, {"seriesID": "LNU04000000", "data": []}]
     vendor.faults = [Said({**empty, "Results": {"series": data}})]
-    with pytest.raises(MissingInputError, match="no figure of CUUR0000SA0, LNU04000000"):
+    with pytest.raises(DataError, match="no figure of CUUR0000SA0, LNU04000000"):
         records(bls, SEPTEMBER)
 
 
@@ -334,7 +333,7 @@ def test_a_series_that_alfred_does_not_have_is_named(vendor, alfred, clock):
     other = open_live(
         "alfred", {"address": vendor.url, "accept_terms": True, "series": {"X": ""}}, clock
     )
-    with pytest.raises(MissingInputError, match=r"no such series.*correct the settings of alfred"):
+    with pytest.raises(DataError, match=r"no such series.*correct the settings of alfred"):
         records(other, NOVEMBER)
 
 

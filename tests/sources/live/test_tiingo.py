@@ -134,11 +134,12 @@ def test_a_listing_that_ended_has_its_last_month_and_no_later_one(source, listin
     assert records(source, Kind.PRICE, Month(2025, 12)) == [], "not listed yet"
 
 
-def test_an_unknown_ticker_is_named_with_what_the_service_says(source, listing):
-    with pytest.raises(
-        MissingInputError, match=r"nothing there \(404\) and says .*Ticker 'GONE' not found"
-    ):
+def test_an_unknown_ticker_is_named_with_what_the_service_says(source, listing, vendor):
+    with pytest.raises(MissingInputError, match=r"\(404\) and says .*Ticker 'GONE' not found"):
         list(source.fetch(Kind.PRICE, "GONE", NOVEMBER))
+    with pytest.raises(MissingInputError, match="404"):
+        list(source.fetch(Kind.PRICE, "../x?y", NOVEMBER))
+    assert vendor.asked[-1].target == "/tiingo/daily/--%2Fx%3Fy"
 
 
 QUOTA = "You have run over your hourly request allocation. Please upgrade at https://api.tiingo.com/pricing"

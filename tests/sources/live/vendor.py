@@ -25,6 +25,8 @@ class Asked:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    target: str
+    """As the request line had it: a whole address where the server is asked as a proxy."""
 
     @property
     def json(self):
@@ -107,6 +109,7 @@ def serve(vendor: Vendor) -> Iterator[Vendor]:
                 dict(parse_qsl(split.query, keep_blank_values=True)),
                 {name.lower(): value for name, value in self.headers.items()},
                 self.rfile.read(length),
+                self.path,
             )
             said = vendor.answer(asked)
             self.send_response_only(said.status)
