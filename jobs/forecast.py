@@ -8,8 +8,11 @@ sources are, and then `week-answer`, which starts the Jobs.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -102,8 +105,9 @@ def _ask(
     from fingpt.forecast.record import find_records, keep_request
     from fingpt.forecast.told import told
 
-    desk = open_desk(store)
-    request = desk.request(symbols, desk.close(datetime.now(UTC)))
+    with _raw_store(store, mode) as raw:
+        desk = open_desk(raw)
+        request = desk.request(symbols, desk.close(datetime.now(UTC)))
     if mode is Mode.DRY_RUN:
         typer.echo(planned(run, request, store, environment.namespace), nl=False)
         return
@@ -115,6 +119,16 @@ def _ask(
         again = "made before, nothing was computed" if record.symbol in known else "kept"
         typer.echo(f"{again}: {store.uri}/{record.key}\n")
     _require_all(request.refused)
+
+
+@contextmanager
+def _raw_store(store: ObjectStore, mode: Mode) -> Iterator[ObjectStore]:
+    """Where data of sources are kept: the store, but for a dry run, which leaves nothing."""
+    if mode is not Mode.DRY_RUN:
+        yield store
+        return
+    with tempfile.TemporaryDirectory(prefix="fingpt-") as scratch:
+        yield open_store(Path(scratch).as_uri())
 
 
 def _require_all(refused: dict[str, str]) -> None:

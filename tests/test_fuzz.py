@@ -29,6 +29,10 @@ from fingpt.eval.chunks import StoredLosses, decode_chunk, encode_chunk
 from fingpt.eval.external import read_pairs
 from fingpt.eval.generate import Answer
 from fingpt.eval.labels import LabelScores
+from fingpt.forecast.record import ForecastRecord, ForecastRequest, Parsed, Question
+from fingpt.forecast.request import named_symbols
+from fingpt.forecast.told import told
+from fingpt.forecast.weeks import WeekMark
 from fingpt.models import spec
 from fingpt.prompts.chat import load_tokenizer
 from fingpt.prompts.examples import Example, decode_jsonl, encode_jsonl
@@ -93,6 +97,35 @@ PREP = PrepManifest(
     dataset="d",
     dataset_sha256="0",
 )
+CLOSE = datetime(2030, 1, 4, 21, tzinfo=UTC)
+REQUEST = ForecastRequest(
+    as_of=CLOSE,
+    horizon_end=CLOSE,
+    due=CLOSE,
+    questions=(Question(symbol="AAPL", text="t", facts={"a": [1.5]}, available_at_max=CLOSE),),
+    refused={"MSFT": "why"},
+)
+FORECAST = ForecastRecord(
+    symbol="AAPL",
+    as_of=CLOSE,
+    horizon_end=CLOSE,
+    created_at=CLOSE,
+    run=RUN.id,
+    model="tiny-llama31",
+    adapter_sha256="a",
+    base_sha256="b",
+    prompt_sha256="p",
+    facts_sha256="f",
+    facts={"a": [1.5]},
+    answer="a",
+    parsed=Parsed(direction=1, margin=1.5, bin=2, sections={"pros": "p"}),
+    probabilities=(1 / 12,) * 12,
+    probabilities_calibrated=(1 / 12,) * 12,
+    temperature=2.0,
+    verdict="v",
+    code_version="c",
+)
+WEEK = WeekMark(as_of=CLOSE, request=REQUEST.key)
 RAW = RawManifest(files=(FileRef(name="train.jsonl", size=3, sha256=sha256_bytes(b"{}\n")),))
 HUB_ROWS = HubRows(source="hub:a/b@main", commit="c" * 40, raw=f"raw/{RAW.id}", files=(REF,))
 REPORT = ReportManifest(id="r", runs=("a",), inputs={"a": "b"}, files=(REF,))
@@ -455,6 +488,16 @@ FROZEN = FrozenSnapshot(
 
 ANSWERS = parquet({"symbol": ["AAPL"], "period": [ROW["period"]], "prediction": ["up"]})
 
+
+def forecast_reader(data: bytes, _: Path) -> None:
+    told(decode(ForecastRecord, data, "key"))
+
+
+def watchlist_reader(data: bytes, folder: Path) -> None:
+    (folder / "watchlist").write_bytes(data)
+    named_symbols("", "", str(folder / "watchlist"))
+
+
 # Name → a sound input, how its JSON is written back after a change (None: it is no JSON), and what reads it.
 READERS: dict[str, tuple[bytes, Callable[[Any], bytes] | None, Reader]] = {
     **BODIES,
@@ -465,6 +508,10 @@ READERS: dict[str, tuple[bytes, Callable[[Any], bytes] | None, Reader]] = {
     "report, sealed": (encode(REPORT), sealed, manifest_reader(ReportManifest)),
     "commit, sealed": (encode(COMMIT), sealed, manifest_reader(Commit)),
     "losses, sealed": (encode(LOSSES), sealed, manifest_reader(StoredLosses)),
+    "request, sealed": (encode(REQUEST), sealed, manifest_reader(ForecastRequest)),
+    "forecast, sealed": (encode(FORECAST), sealed, forecast_reader),
+    "week, sealed": (encode(WEEK), sealed, manifest_reader(WeekMark)),
+    "watchlist": (b"AAPL\nMSFT # two\n", None, watchlist_reader),
     "verify, prep": (encode(PREP), sealed, dataset_reader),
     "verify, commit": (encode(COMMIT), sealed, dataset_reader),
     "run": (RUN.encode(), plain, run_reader),

@@ -7,11 +7,10 @@ interrupted command goes on where it was. Nothing here fetches data: a request h
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -134,7 +133,7 @@ class Forecaster:
                 meter.advance(len(batch))
         return found
 
-    def _ask(self, request: ForecastRequest) -> Any:
+    def _ask(self, request: ForecastRequest) -> Callable[[Question], Asked]:
         config = self.run.config
         # The answer's room is that of generation, but never more than half of all.
         room = config.train.max_tokens - min(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field, JsonValue
+from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, model_validator
 
 from fingpt.errors import MissingInputError
 from fingpt.prompts.examples import LABELS
@@ -30,13 +30,19 @@ DISCLAIMER = (
 
 
 def _in_utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    try:
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    except OverflowError:  # a day that UTC's calendar does not have
+        raise ValueError("a moment in the years 1 to 9999 of UTC is expected") from None
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A moment in UTC; one without an offset is refused."""
 
-Chances = Annotated[tuple[float, ...], Field(min_length=len(LABELS), max_length=len(LABELS))]
+Chances = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=1)], ...],
+    Field(min_length=len(LABELS), max_length=len(LABELS)),
+]
 """The probability of each label, in the order of `fingpt.prompts.examples.LABELS`."""
 
 
@@ -91,9 +97,9 @@ class Parsed(Frozen):
     pros, cons and analysis.
     """
 
-    direction: int | None = None
+    direction: Annotated[int, Field(ge=-1, le=1)] | None = None
     margin: float | None = None
-    bin: int | None = None
+    bin: Annotated[int, Field(ge=0, le=6)] | None = None
     sections: dict[str, str] = Field(default_factory=dict)
     flags: tuple[str, ...] = ()
     reason: str = ""
@@ -138,6 +144,12 @@ class ForecastRecord(Frozen):
     calibration: str = ""
     code_version: str
     disclaimer: str = DISCLAIMER
+
+    @model_validator(mode="after")
+    def _a_temperature_made_them(self) -> Self:
+        if (self.probabilities_calibrated is None) is not (self.temperature is None):
+            raise ValueError("calibrated probabilities and their temperature belong together")
+        return self
 
     @property
     def key(self) -> str:

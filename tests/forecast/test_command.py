@@ -6,10 +6,10 @@ import json
 from datetime import date
 
 import pytest
-from fingpt.synthetic.market import write_market
 
 from fingpt.forecast.record import read_request
 from fingpt.storage import open_store
+from fingpt.synthetic.market import write_market
 from tests.jobs.commands import command
 
 

@@ -14,6 +14,7 @@ from tests.eval.invented import answer
 from tests.forecast.conftest import FRIDAY
 
 PLAIN = (0.02,) * 5 + (0.08, 0.5, 0.2) + (0.03,) * 4
+"""Of the labels, the greatest fall first."""
 
 
 def record(text: str = "", **changes: object) -> ForecastRecord:

@@ -7,13 +7,18 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from fingpt.features.config import FeatureConfig
-from fingpt.synthetic.market import write_market
+import yaml
+from typer.testing import CliRunner
 
 from fingpt.errors import ConfigError, DataError
+from fingpt.features.config import FeatureConfig
+from fingpt.forecast import place as placing
 from fingpt.forecast.desk import Desk, open_desk
 from fingpt.forecast.view import Sessions
 from fingpt.forecast.weeks import last_week_over
+from fingpt.synthetic.market import write_market
+from jobs.forecast import app
+from tests.cluster.fake_cluster import FakeCluster
 
 EXCHANGE = Sessions(FeatureConfig())
 FRIDAY = datetime(2026, 11, 20, 21, tzinfo=UTC)
@@ -85,3 +90,20 @@ def test_a_long_weekend_makes_a_forecast_late_only_on_tuesday():
     friday = datetime(2026, 1, 16, 21, tzinfo=UTC)  # before Martin Luther King Day
     assert EXCHANGE.due(friday) == datetime(2026, 1, 20, 14, 30, tzinfo=UTC)
     assert EXCHANGE.sessions_between(friday, datetime(2026, 1, 20, 21, tzinfo=UTC)) == 1
+
+
+def test_a_dry_run_prints_the_job_and_leaves_nothing_in_the_store(
+    world, evaluated, folder, monkeypatch
+):
+    monkeypatch.setattr(placing, "_connect", lambda _: FakeCluster())
+    monkeypatch.setenv("FINGPT_STORE", world.store.uri)
+    monkeypatch.setenv("FINGPT_ARG_DATA", str(folder))
+    monkeypatch.setenv("FINGPT_ARG_DATE", "2026-11-20")
+    before = list(world.store.keys())
+    words = ["ask", "--run", evaluated.id, "--symbol", "AAA", "--mode", "dry-run"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    (job,) = yaml.safe_load_all(done.stdout)
+    args = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert args[1].startswith("requests/2026-11-20/")
+    assert list(world.store.keys()) == before
