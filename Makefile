@@ -96,7 +96,7 @@ $(VENV)/ready: requirements/dev.txt requirements/cuda.txt requirements/torch-cpu
 test: setup ## run the unit tests on two cores
 	@$(PY) -m pytest -n 2
 fuzz: setup ## read 10,000 mutated inputs with every reader
-	@FINGPT_FUZZ=10000 $(PY) -m pytest -n 2 tests/test_fuzz.py
+	@FINGPT_FUZZ=10000 $(PY) -m pytest -n 2 tests/test_fuzz.py tests/ledger/test_fuzz_ledger.py
 test-slow: setup ## run the slow tests: whole runs, kill tests, several processes (PART=1, 2 or 3: a third of the kill tests)
 	@case "$$PART" in ''|[123]) ;; *) echo "PART is 1, 2 or 3 here; without it all slow tests run." >&2; exit 64 ;; esac
 	@$(PY) -m pytest -n 2 -m "slow and not e2e$${PART:+ and (part$$PART or not (part1 or part2 or part3))}"

@@ -1,12 +1,13 @@
 """The ledger as rows: each forecast with its timing, its outcome, and whether it counts; nothing is left out.
 
 A forecast counts when it was written before its outcome, was the first of its symbol and week, and its symbol belongs
-to the universe that was fixed at the start.
+to the universe: the symbols of the beginning, and those that were added in time to the ledger's first week (a job that
+was killed half-way, a run that answered later).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,6 +65,7 @@ class Book:
     """A ledger as it stands: the champion's chain first, then the challengers in the order of their first week."""
 
     genesis: Genesis
+    universe: tuple[str, ...]
     chains: tuple[ChainRows, ...]
 
     @property
@@ -75,26 +77,46 @@ class Book:
 def read_book(ledger: Ledger) -> Book:
     """All rows of a ledger; StorageError on a broken chain, and what the store raises."""
     stored = stored_times(ledger.store, ledger.name)
-    chains = []
-    for chain in chain_ids(ledger):
-        entries = read_chain(ledger, chain)
-        chains.append(_chain_rows(ledger, entries, stored))
+    whole = [read_chain(ledger, chain) for chain in chain_ids(ledger)]
+    universe = _universe(ledger, [entry for entries in whole for entry in entries], stored)
+    chains = [_chain_rows(ledger, entries, stored, universe) for entries in whole]
     runs = ledger.genesis.runs
 
     def order(one: ChainRows) -> tuple[int, str, str]:
         place = runs.index(one.run) if one.run in runs else len(runs)
         return place, one.rows[0].week if one.rows else "", one.chain
 
-    return Book(ledger.genesis, tuple(sorted(chains, key=order)))
+    return Book(ledger.genesis, universe, tuple(sorted(chains, key=order)))
+
+
+def _universe(
+    ledger: Ledger, entries: Sequence[Entry], stored: Mapping[str, datetime]
+) -> tuple[str, ...]:
+    """The symbols that count; see above."""
+    first = min((entry.as_of for entry in entries), default=None)
+    added = {
+        forecast.symbol
+        for entry in entries
+        if entry.as_of == first and _timing(ledger, entry, stored) is Timing.IN_TIME
+        for forecast in entry.forecasts
+    }
+    return tuple(sorted({*ledger.genesis.universe, *added}))
+
+
+def _timing(ledger: Ledger, entry: Entry, stored: Mapping[str, datetime]) -> Timing:
+    return timing(entry, stored.get(entry_key(ledger.name, entry.chain, entry.number)))
 
 
 def _chain_rows(
-    ledger: Ledger, entries: tuple[Entry, ...], stored: dict[str, datetime]
+    ledger: Ledger,
+    entries: tuple[Entry, ...],
+    stored: Mapping[str, datetime],
+    universe: tuple[str, ...],
 ) -> ChainRows:
     rows: list[Row] = []
     stated: set[tuple[str, str]] = set()
     for entry in entries:
-        when = timing(entry, stored.get(entry_key(ledger.name, entry.chain, entry.number)))
+        when = _timing(ledger, entry, stored)
         score = last_score(ledger.store, entry)
         week = entry.as_of.date().isoformat()
         for forecast in entry.forecasts:
@@ -108,7 +130,7 @@ def _chain_rows(
                     horizon_end=entry.horizon_end,
                     forecast=forecast,
                     outcome=_outcome(forecast.symbol, score),
-                    excluded=_excluded(ledger.genesis, forecast, when, again=again),
+                    excluded=_excluded(universe, forecast, when, again=again),
                 )
             )
     first, last = entries[0], entries[-1]
@@ -129,14 +151,14 @@ def _outcome(symbol: str, score: Score | None) -> Outcome:
     return known.get(symbol) or Outcome(symbol=symbol, status=Status.WAITING)
 
 
-def _excluded(genesis: Genesis, forecast: Forecast, when: Timing, *, again: bool) -> str:
+def _excluded(universe: tuple[str, ...], forecast: Forecast, when: Timing, *, again: bool) -> str:
     if when is not Timing.IN_TIME:
         return str(when)
     if forecast.late:
         return str(Timing.LATE)
     if again:
         return "stated again"
-    return "" if forecast.symbol in genesis.universe else "outside the universe"
+    return "" if forecast.symbol in universe else "outside the universe"
 
 
 def outcomes(chains: Iterable[ChainRows]) -> dict[tuple[str, str], Row]:

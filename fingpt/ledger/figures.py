@@ -60,8 +60,7 @@ class Arrays:
     @property
     def has_probabilities(self) -> NDArray[np.bool_]:
         """Rows with probabilities."""
-        found: NDArray[np.bool_] = ~np.isnan(self.probabilities).any(axis=1)
-        return found
+        return np.asarray(np.isfinite(self.probabilities).all(axis=1), dtype=np.bool_)
 
     def up(self) -> Floats:
         """Probability of a rise."""

@@ -21,7 +21,8 @@ def make_page(ledger: Ledger, now: datetime, out: Path | None = None, notice: st
     """
     page = compose(read_book(ledger), now, notice)
     for sentence in page.headline:
-        log.event(f"{sentence.question} {sentence.verdict.label}".strip())
+        if sentence.verdict.label:
+            log.event(f"{sentence.question} {sentence.verdict.label}")
     folder = out or Path.cwd() / "reports" / f"ledger-{ledger.name}"
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in render(page).items():

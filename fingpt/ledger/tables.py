@@ -30,7 +30,7 @@ def _is_scored(book: Book, week: str) -> bool:
 
 def _table(book: Book, week: str, rows: Mapping[str, Sequence[Row]]) -> WeekTable:
     every = [row for own in rows.values() for row in own]
-    symbols = sorted({*book.genesis.universe, *(row.symbol for row in every)})
+    symbols = sorted({*book.universe, *(row.symbol for row in every)})
     return WeekTable(
         week=week,
         titles=tuple(rows),

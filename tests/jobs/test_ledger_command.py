@@ -7,10 +7,11 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from jobs import ledger as jobs_ledger
-from tests.jobs.commands import command
+from jobs import verify as jobs_verify
 from tests.ledger.invented import CHAIN, OTHER, RUN, forecast, keep
 
 
@@ -66,9 +67,15 @@ def test_update_writes_and_shows_and_says_that_nothing_was_scored(written, run, 
     assert "nothing is scored: DATA= or SOURCES=" in result.stderr
 
 
-def test_a_sound_ledger_verifies_with_0_and_prints_its_heads(written, tmp_path):
-    done = command(tmp_path, "verify", "--ledger", "weekly")
-    assert done.returncode == 0, done.stderr
+def verify(*words: str):
+    app = typer.Typer()
+    app.command()(jobs_verify.main)
+    return CliRunner().invoke(app, list(words))
+
+
+def test_a_sound_ledger_verifies_with_0_and_prints_its_heads(written):
+    done = verify("--ledger", "weekly")
+    assert done.exit_code == 0, done.stderr
     assert len(done.stdout.splitlines()) == 5  # beginning, two entries, two forecasts
     assert f"{CHAIN} entry 1" in done.stderr
 
@@ -81,14 +88,14 @@ def test_damage_and_absence_have_their_own_exit_codes(written, tmp_path, damage,
         path.write_bytes(path.read_bytes() + b" ")
     else:
         path.unlink()
-    done = command(tmp_path, "verify", "--ledger", "weekly")
-    assert done.returncode == code
+    done = verify("--ledger", "weekly")
+    assert done.exit_code == code
     assert any(key in line and not line.startswith("ok") for line in done.stdout.splitlines())
 
 
-def test_a_run_and_a_ledger_are_two_things_to_verify(tmp_path):
-    done = command(tmp_path, "verify", "--ledger", "weekly", "--run", "llama31-0a1b2c3d")
-    assert done.returncode == 64
+def test_a_run_and_a_ledger_are_two_things_to_verify(written):
+    done = verify("--ledger", "weekly", "--run", "llama31-0a1b2c3d")
+    assert done.exit_code == 64
     assert "verify one of the two" in done.stderr
 
 

@@ -33,18 +33,27 @@ def endpoint() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="module")
+def client(endpoint) -> Iterator[tuple[Any, FaultProxy]]:
+    """A client that reaches the server through a proxy, and the proxy: half a second, so the tests share it."""
+    with pytest.MonkeyPatch.context() as patch, fault_proxy(endpoint) as proxy:
+        forget_aws_settings(patch)
+        use(patch, proxy.endpoint)
+        with closing(make_client()) as made:
+            yield made, proxy
+
+
 @pytest.fixture
-def bucket(endpoint, monkeypatch) -> Iterator[tuple[Any, FaultProxy]]:
-    """A store that reaches a server through a proxy, and the proxy; nothing waits between repeated calls."""
+def bucket(client, monkeypatch) -> tuple[Any, FaultProxy]:
+    """A store in a bucket of this test's own, and the proxy; nothing waits between repeated calls."""
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
     monkeypatch.setattr(s3_retry, "_LONGEST_PAUSE_SECONDS", 0.01)
-    forget_aws_settings(monkeypatch)
-    with fault_proxy(endpoint) as proxy:
-        use(monkeypatch, proxy.endpoint)
-        with closing(make_client()) as client:
-            name = f"bucket-{uuid4().hex}"
-            client.create_bucket(Bucket=name)
-            yield s3.S3Store(client, name, "some/prefix", retry_seconds=0.3), proxy
+    made, proxy = client
+    proxy.plan = lambda _: None
+    proxy.injected.clear()
+    name = f"bucket-{uuid4().hex}"
+    made.create_bucket(Bucket=name)
+    return s3.S3Store(made, name, "some/prefix", retry_seconds=0.3), proxy
 
 
 def this_week(store) -> datetime:

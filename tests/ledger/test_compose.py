@@ -102,6 +102,20 @@ def test_a_symbol_that_joins_later_is_kept_and_does_not_count(store):
     assert page.standings[0].left_out == {"outside the universe": 1}
 
 
+def test_what_is_added_in_time_to_the_first_week_belongs_to_the_universe(store):
+    """The first job was killed half-way; a symbol that is added when the week is over does not join."""
+    keep(store, forecast("AAPL", 0))
+    write_at(store, soon(0))
+    keep(store, forecast("MSFT", 0))
+    write_at(store, soon(0) + timedelta(days=1))
+    keep(store, forecast("LATE", 0), forecast("MSFT", 1), forecast("LATE", 1))
+    write_at(store, soon(1))
+    page = scored(store)
+    assert page.universe == ("AAPL", "MSFT")
+    assert page.standings[0].figures.n == 3
+    assert page.standings[0].left_out == {"late": 1, "outside the universe": 1}
+
+
 def test_a_symbol_of_the_universe_without_a_forecast_does_not_vanish(store):
     three_weeks(store)
     keep(store, forecast("AAPL", 3))
@@ -146,11 +160,11 @@ def test_a_missed_week_is_named_and_a_holiday_is_none(store):
 
 
 def test_the_first_run_of_the_beginning_is_the_champion(store):
-    three_weeks(store, OTHER, RUN)
+    three_weeks(store, RUN, OTHER)
     page = scored(store)
     assert [(one.title, str(one.role)) for one in page.standings[:2]] == [
-        (OTHER, "champion"),
-        (RUN, "challenger"),
+        (RUN, "champion"),
+        (OTHER, "challenger"),
     ]
     assert page.headline[1].verdict is Verdict.NO_DIFFERENCE
 

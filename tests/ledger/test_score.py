@@ -107,11 +107,12 @@ def test_scores_of_two_jobs_at_once_are_one(ledger):
 
 
 def test_an_entry_that_was_changed_after_its_score_is_not_scored_on(ledger, tmp_path):
-    score(ledger, TableMarket(default=None), soon(1))
-    path = tmp_path / "store" / entry_key("test", CHAIN, 1)
+    """The newest entry: none behind it tells."""
+    score(ledger, TableMarket(default=None), soon(3))
+    path = tmp_path / "store" / entry_key("test", CHAIN, 3)
     path.write_bytes(canonical_json(json.loads(path.read_bytes()) | {"verdict": "better"}))
-    with pytest.raises(StorageError, match=r"changed|does not follow"):
-        score(open_ledger(ledger.store, "test"), TableMarket(), soon(1))
+    with pytest.raises(StorageError, match="scores other bytes than entry 3 of"):
+        score(open_ledger(ledger.store, "test"), TableMarket(), soon(3))
 
 
 def test_an_outcome_has_a_return_only_if_it_is_ok():

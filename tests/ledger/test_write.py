@@ -63,10 +63,10 @@ def test_a_row_is_tied_to_the_record_that_it_was_taken_from(store):
 
 def test_the_beginning_fixes_name_runs_universe_and_horizon_once(store):
     keep(store, *(forecast(symbol, 0, run) for run in (RUN, OTHER) for symbol in ("MSFT", "AAPL")))
-    write_at(store, soon(0), OTHER, RUN)
+    write_at(store, soon(0), RUN, OTHER)
     keep(store, *(forecast(symbol, 1) for symbol in ("AAPL", "NVDA")))
     genesis = write_at(store, soon(1)).ledger.genesis
-    assert genesis.runs == (OTHER, RUN)
+    assert genesis.runs == (RUN, OTHER)  # as they were named, not as they are sorted
     assert genesis.universe == ("AAPL", "MSFT")
     assert genesis.horizon_days == 7
     assert genesis.created_at == soon(0)
