@@ -32,6 +32,7 @@ _SETTINGS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 _FOLDER = pytest.StashKey[str]()
+MARKS = pytest.StashKey[dict[str, frozenset[str]]]()
 
 # How long one example takes says how busy the machine is.
 settings.register_profile("untimed", deadline=None)
@@ -46,6 +47,20 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ.update({name: str(Path(folder, part)) for name, part in _CACHES.items()})
     os.environ.update(_SETTINGS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the marks of all tests, those included that this session leaves out."""
+    config.stash[MARKS] = {
+        item.nodeid: frozenset(mark.name for mark in item.iter_markers()) for item in items
+    }
+
+
+@pytest.fixture(scope="session")
+def marks(pytestconfig: pytest.Config) -> dict[str, frozenset[str]]:
+    """Test → its marks, for every test that was collected, whether it runs here or not."""
+    return pytestconfig.stash[MARKS]
 
 
 def pytest_collection_finish() -> None:

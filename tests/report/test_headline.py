@@ -10,6 +10,7 @@ import pytest
 from fingpt.prompts.examples import LABELS
 from fingpt.report.compose import compose
 from fingpt.report.probabilities import outcome
+from fingpt.report.verdict import Verdict
 
 
 def with_labels(side, strength):
@@ -20,7 +21,11 @@ def with_labels(side, strength):
 
 @pytest.mark.parametrize(
     ("strengths", "word"),
-    [((3.0, 0.0), "better"), ((1.0, 1.0), "equivalent"), ((None, None), "direction")],
+    [
+        ((3.0, 0.0), Verdict.BETTER.label),
+        ((1.0, 1.0), Verdict.EQUIVALENT.label),
+        ((None, None), "direction"),
+    ],
 )
 def test_the_title_speaks_of_the_metric_that_answered_the_primary_question(pair, strengths, word):
     sides = [

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fingpt.report import verdict as module
-from fingpt.report.flips import Interval
+from fingpt.report.flips import PRIMARY_ALPHA, Difference, Interval, intervals
 from fingpt.report.verdict import COMPARISONS, Verdict, verdict
 
 ROOT = Path(__file__).parents[2]
@@ -58,3 +59,36 @@ def test_no_verdict_is_spelt_beside_the_enum(path):
     long = "|".join(label for label in labels if " " in label)
     found = re.findall(rf"""["'](?:{short})["']|{long}""", path.read_text("utf-8"), re.IGNORECASE)
     assert found == []
+
+
+def called_equivalent(weeks, gap, spread, rows_differ, draws=1000):
+    """How often models that differ by `gap` are called equivalent at a margin of .02; weekly means of 30 rows each."""
+    rng, share, found = np.random.default_rng(weeks), np.full(weeks, 1 / weeks), 0
+    for _ in range(draws):
+        means = gap + spread * np.sqrt(30) * rows_differ(rng, (weeks, 30)).mean(axis=1)
+        one = Difference(float(means.mean()), means / weeks, share, 30 * weeks)
+        (interval,) = intervals([one], PRIMARY_ALPHA, 1)
+        found += verdict(interval, False, 0.02) is Verdict.EQUIVALENT
+    return found / draws
+
+
+ROWS_DIFFER = {
+    "normally": lambda rng, shape: rng.normal(size=shape),
+    "rarely and much": lambda rng, shape: rng.standard_t(3, size=shape) / np.sqrt(3),
+    "mostly in one way": lambda rng, shape: rng.exponential(size=shape) - 1,
+}
+
+
+@pytest.mark.parametrize("how", ROWS_DIFFER)
+@pytest.mark.parametrize("weeks", [8, 10])
+def test_models_that_differ_by_the_margin_are_called_equivalent_in_few_of_twenty(weeks, how):
+    """A test at 5 %; 1,000 draws of it lie below 7.5 % but for one in ten thousand."""
+    assert called_equivalent(weeks, 0.02, 0.01, ROWS_DIFFER[how]) < 0.075
+
+
+def test_ten_weeks_are_enough_to_call_models_equivalent_whose_weeks_hardly_differ():
+    rows_differ = ROWS_DIFFER["normally"]
+    shares = [called_equivalent(10, 0.0, spread, rows_differ, 200) for spread in (0.01, 0.02, 0.06)]
+    assert shares[0] > 0.95
+    assert 0.7 < shares[1] < 0.9
+    assert shares[2] < 0.05

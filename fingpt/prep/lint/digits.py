@@ -88,8 +88,8 @@ def columns_of(
     for number, part in enumerate(parts):
         for name, value in _written(part).items():
             found[name].append((number, value))
-    for name, values in counts.items():
-        found[name] = list(enumerate(values.astype(np.int64).tolist()))
+    for name, lengths in counts.items():
+        found[name] = list(enumerate(lengths.astype(np.int64).tolist()))
     symbols = [case.example.symbol for case in rows]
     least = max(20, len(rows) // 10)
     columns: dict[bytes, Column] = {}
@@ -124,7 +124,8 @@ def told_by_remainders(columns: Sequence[Column], target: Target) -> list[Told]:
         p = (1 + int((best >= scores[place] - 1e-6).sum())) / (1 + DRAWS)
         if p > ALPHA:
             break
-        found.append(Told(*seen[place], p))
+        column, divisor, share = seen[place]
+        found.append(Told(column, divisor, share, p))
     return found
 
 
