@@ -33,11 +33,17 @@ def obstacle() -> str:
     return ""
 
 
+def _ask_for_gradient(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    """Else the first layer's input has no gradient where all others' have one, and layers are compiled twice."""
+    return output.requires_grad_() if torch.is_grad_enabled() else output
+
+
 def compile_layers(model: Any, attempt: Callable[[], None]) -> str:
     """Compile a PEFT model's decoder layers and try them with `attempt`, a training pass; what came of it, in words.
 
     A compiler that fails is told of once, and every layer is computed as before.
     """
+    model.get_input_embeddings().register_forward_hook(_ask_for_gradient)
     for layer in model.get_base_model().model.layers:
         layer.compile(dynamic=True)
     started = time.monotonic()

@@ -30,7 +30,7 @@ def test_the_kernel_agrees_with_its_plain_twin(sizes, deterministic):
             (attention.varlen_attention, torch.bfloat16),
             (attention.varlen_attention, torch.bfloat16),
         ):
-            own = [part.to(dtype).requires_grad_() for part in parts]
+            own = [part.to(dtype, copy=True).requires_grad_() for part in parts]
             out, _ = compute(None, *own, None, scaling=128**-0.5, **options)
             (out.float() * weight).sum().backward()
             found.append([out.float(), *(part.grad.float() for part in own)])

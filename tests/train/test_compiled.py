@@ -18,9 +18,11 @@ class Layer:
 
 @pytest.fixture
 def model():
-    layers = [Layer(), Layer()]
+    layers, embeddings = [Layer(), Layer()], torch.nn.Embedding(3, 2).requires_grad_(False)
     base = SimpleNamespace(model=SimpleNamespace(layers=layers))
-    return SimpleNamespace(layers=layers, get_base_model=lambda: base)
+    return SimpleNamespace(
+        layers=layers, get_base_model=lambda: base, get_input_embeddings=lambda: embeddings
+    )
 
 
 @pytest.fixture
@@ -39,6 +41,14 @@ def test_every_layer_is_compiled_for_any_length_and_tried(able, model):
     assert compiled.compile_layers(model, lambda: tried.append(1)) == "compiled by torch.compile"
     assert [layer.compiled for layer in model.layers] == [[{"dynamic": True}]] * 2
     assert tried == [1]
+
+
+def test_the_first_layer_is_like_the_others_to_the_compiler(able, model):
+    compiled.compile_layers(model, lambda: None)
+    ids = torch.tensor([1])
+    assert model.get_input_embeddings()(ids).requires_grad
+    with torch.no_grad():
+        assert not model.get_input_embeddings()(ids).requires_grad
 
 
 @pytest.mark.parametrize(
