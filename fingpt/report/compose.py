@@ -75,8 +75,8 @@ def compose(
     made = tables(sides, weeks)
     known = {example.id: example for example in test}
     found = baselines([known[name] for name in sides[0].tuned.example], train)
-    told = sides[0].tuned.asked > 0
-    bootstrap = WeekBootstrap(weeks.codes(sides[0].tuned.week)[told], block=weeks.block)
+    answered = sides[0].tuned.asked > 0
+    bootstrap = WeekBootstrap(weeks.codes(sides[0].tuned.week)[answered], block=weeks.block)
     comparable = [side for side in sides if side.tuned.example == sides[0].tuned.example]
     measured = _skills(comparable, weeks, found)
     power = measure_power(comparable, weeks, train, every=MEASURES[made.primary].rows == "scored")
@@ -97,7 +97,7 @@ def compose(
         mcnemar_p=_mcnemar(*comparable) if len(comparable) == len(sides) == 2 else None,
         table=made.lines,
         by_origin=_by_origin(comparable, made.primary),
-        baselines=tuple(score(baseline, bootstrap, told) for baseline in found),
+        baselines=tuple(score(baseline, bootstrap, answered) for baseline in found),
         skills=measured,
         base_against_tuned=tuple(
             BaseAgainstTuned(model=side.title, lines=lines)
