@@ -58,6 +58,7 @@ def test_an_override_replaces_one_value_and_keeps_the_rest(tmp_path):
         ("train.optimizer=zero_one_adam", ["zero_stage=0"]),
         ("prep.split=random", ["allow_leaky_split"]),
         ("train.precision=fp16", ["loss scaling"]),
+        ("train={pack_tokens: 8192, zero_stage: 1}", ["train.pack_tokens", "DeepSpeed"]),
         ("prep.limit=0", ["prep.limit"]),
         ("prep.allow_leaks.market-cap-canry=known", ["did you mean 'market-cap-canary'"]),
         ("prep.allow_leaks.market-cap-canary= ", ["market-cap-canary needs a reason"]),
@@ -305,3 +306,9 @@ def test_a_run_that_answers_every_row_has_the_bytes_from_before_there_was_a_choi
     assert b'"answer_rows":40' in canonical_json(some)
     assert some.sha256 != plain.sha256
     assert RunConfig.model_validate_json(canonical_json(some)) == some
+
+
+def test_a_run_whose_packs_are_measured_hashes_as_before_there_were_packs():
+    measured = RunConfig(model="tiny-llama31")
+    assert "pack_tokens" not in measured.model_dump()["train"]
+    assert RunConfig(model="tiny-llama31", train={"pack_tokens": 8192}).sha256 != measured.sha256

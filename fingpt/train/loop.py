@@ -35,7 +35,7 @@ from fingpt.train.batching import (
     collate_step,
     evaluation_batches,
 )
-from fingpt.train.packs import FILLER, balanced_packs
+from fingpt.train.packs import filled_packs
 from fingpt.train.state import load_engine, load_random, save_engine, save_random
 
 TRAINER_STATE = "trainer_state.json"
@@ -224,11 +224,10 @@ class AnswerTrainer(Trainer):
         lengths = [len(row) for row in self._data.evaluation]
         rank, ranks = self.args.process_index, self.args.world_size
         if (size := self._data.batching.pack_tokens) is not None:
-            turns = balanced_packs(lengths, range(len(lengths)), ranks, size) if lengths else []
-            chosen = [turn[rank] for turn in turns if turn[rank] != [FILLER]]
+            parts = filled_packs(lengths, size)
         else:
-            chosen = evaluation_batches(lengths, _EVALUATION_TOKENS)[rank::ranks]
-        return [[self._data.evaluation[index] for index in part] for part in chosen]
+            parts = evaluation_batches(lengths, _EVALUATION_TOKENS)
+        return [[self._data.evaluation[index] for index in part] for part in parts[rank::ranks]]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
         """Write the state of all ranks in safetensors and JSON, and have rank 0 commit it."""

@@ -31,19 +31,35 @@ def balanced_packs(
     ranked = sorted(rows, key=lambda index: (-lengths[index], index))
     alone = [[index] for index in ranked if lengths[index] > pack_tokens]
     shared = ranked[len(alone) :]
-    count = -(-sum(lengths[index] for index in shared) // pack_tokens)
+    halves = sum(
+        2 * lengths[index] > pack_tokens for index in shared
+    )  # no two of them fit together
+    count = max(-(-_tokens(lengths, shared) // pack_tokens), halves)
     count += -(len(alone) + count) % ranks
     while True:
         packs = _spread(lengths, shared, count)
         if all(_tokens(lengths, pack) <= pack_tokens for pack in packs):
             break
-        count += ranks
+        count += ranks * max(count // (16 * ranks), 1)
     packs = sorted([*alone, *packs], key=lambda pack: (-_tokens(lengths, pack), pack))
     turns = [packs[start : start + ranks] for start in range(0, len(packs), ranks)]
     return [
         [pack or [FILLER] for pack in (turn if number % 2 == 0 else turn[::-1])]
         for number, turn in enumerate(turns)
     ]
+
+
+def filled_packs(lengths: Sequence[int], pack_tokens: int) -> list[list[int]]:
+    """All rows, longest first, in packs that are filled one after the other; for what needs no balance."""
+    packs: list[list[int]] = []
+    free = 0
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        if not packs or lengths[index] > free:
+            packs.append([])
+            free = pack_tokens
+        packs[-1].append(index)
+        free -= lengths[index]
+    return packs
 
 
 def _spread(lengths: Sequence[int], ranked: Sequence[int], count: int) -> list[list[int]]:

@@ -180,3 +180,20 @@ def test_a_signal_that_comes_as_the_trainer_s_end_was_just_collected_is_a_plain_
     with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
         run_trainer(made)
     assert len(lost) == 1
+
+
+def test_compiled_code_goes_to_the_scratch_folder_unless_the_site_names_another(
+    tmp_path, monkeypatch
+):
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)  # importing torch may have set it in this process
+        assert Path(environment(task(tmp_path))[name]).is_relative_to(task(tmp_path).folder)
+        monkeypatch.setenv(name, "/cache/compiled")
+        assert environment(task(tmp_path))[name] == "/cache/compiled"
+
+
+def test_a_deterministic_training_leaves_no_choice_to_libraries(tmp_path):
+    made = environment(task(tmp_path))
+    assert made["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert made["TORCHINDUCTOR_DETERMINISTIC"] == "1"
+    assert "CUDA_LAUNCH_BLOCKING" not in made

@@ -12,7 +12,7 @@ from fingpt.train import attention
 from fingpt.train.batching import Batching, Row, collate, collate_step, epoch_order
 from fingpt.train.loop import answer_loss, pack_loss
 from fingpt.train.model import keep_half_precision
-from fingpt.train.packs import FILLER, balanced_packs, fill, make_pack
+from fingpt.train.packs import FILLER, balanced_packs, fill, filled_packs, make_pack
 
 
 def week_lengths(count: int) -> tuple[int, ...]:
@@ -48,6 +48,23 @@ def test_packs_are_few():
     lengths = week_lengths(16)
     assert len(balanced_packs(lengths, range(16), 1, 10**6)) == 1
     assert len(balanced_packs(lengths, range(16), 1, 16384)) == 2
+
+
+@pytest.mark.parametrize("length", [20, 34, 51, 100])
+def test_many_rows_are_packed_in_no_time(length):
+    turns = balanced_packs((length,) * 400, range(400), 1, 100)
+    assert sum(len(turn[0]) for turn in turns) == 400
+    assert len(turns) <= 1.1 * 400 / (100 // length)
+
+
+def test_packs_without_balance_are_filled_one_after_the_other():
+    assert filled_packs((30, 60, 500, 40, 20), 100) == [[2], [1, 3], [0, 4]]
+    assert filled_packs((), 100) == []
+    lengths = week_lengths(300)
+    packs = filled_packs(lengths, 8192)
+    assert sorted(index for pack in packs for index in pack) == list(range(300))
+    assert max(sizes(lengths, packs)) <= 8192
+    assert len(packs) <= 1.2 * sum(lengths) / 8192
 
 
 @pytest.mark.parametrize(("rows", "ranks"), [(16, 1), (16, 2), (32, 4), (64, 8)])
