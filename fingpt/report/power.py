@@ -81,8 +81,8 @@ def power_at(gap: float, n: int, weeks: int, discordance: float, effect: float =
 def _attained(variance: float) -> float:
     """The level that the test of flipped signs has for counts of right directions, whose `variance` is given.
 
-    Flips of whole counts differ by steps of 2, so several are as extreme as the critical one, and none of these rejects:
-    half such a group of flips is lost on average, 2·φ(z)·(step / 2) / sd.
+    Flips of whole counts differ by steps of 2, so several are as extreme as the critical one, and none of these
+    rejects: half such a group of flips is lost on average, 2·φ(z)·(step / 2) / sd.
     """
     lost = 2 * float(norm.pdf(norm.isf(PRIMARY_ALPHA / 2))) / math.sqrt(max(variance, 1e-12))
     return max(PRIMARY_ALPHA - lost, 0.0)
