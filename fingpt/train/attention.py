@@ -21,7 +21,7 @@ PLAIN = "documents_plain"
 _AMPERE = (8, 0)
 
 
-def _kernel() -> tuple[Callable[..., torch.Tensor] | None, frozenset[str]]:
+def _kernel() -> tuple[Callable[..., Any] | None, frozenset[str]]:
     """PyTorch's attention over documents of different lengths and its parameters; None where torch has no such one."""
     try:
         from torch.nn.attention.varlen import varlen_attn
@@ -78,10 +78,13 @@ def plain_attention(
     sizes = options["cu_seq_lens_q"].diff().tolist()
     documents = [
         F.scaled_dot_product_attention(
-            *document, is_causal=True, scale=options.get("scaling"), enable_gqa=True
+            q, k, v, is_causal=True, scale=options.get("scaling"), enable_gqa=True
         )
-        for document in zip(
-            *(part.split(sizes, dim=2) for part in (query, key, value)), strict=True
+        for q, k, v in zip(
+            torch.split(query, sizes, dim=2),
+            torch.split(key, sizes, dim=2),
+            torch.split(value, sizes, dim=2),
+            strict=True,
         )
     ]
     return torch.cat(documents, dim=2).transpose(1, 2), None

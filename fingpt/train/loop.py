@@ -135,7 +135,7 @@ class AnswerTrainer(Trainer):
     ) -> torch.Tensor:
         """The step's loss, this rank's part, after the backward pass of all its packs."""
         if "packs" not in inputs:
-            return super().training_step(model, inputs, num_items_in_batch)  # type: ignore[no-any-return]
+            return super().training_step(model, inputs, num_items_in_batch)
         model.train()
         total = torch.zeros((), device=self.args.device)
         packs = inputs["packs"]

@@ -81,7 +81,8 @@ class Machine:
         set_seed(seed)
         if self._train.deterministic:
             torch.use_deterministic_algorithms(True)
-            torch.utils.deterministic.fill_uninitialized_memory = False
+            debugging: Any = torch.utils.deterministic
+            debugging.fill_uninitialized_memory = False
             torch.backends.cudnn.benchmark = False
 
     def load(self, folder: Path) -> Any:

@@ -57,9 +57,9 @@ def keep_half_precision(model: Any) -> None:
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    for module in model.modules():
-        if isinstance(module, BaseTunerLayer):
-            module.cast_input_dtype_enabled = False
+    layers: list[Any] = [each for each in model.modules() if isinstance(each, BaseTunerLayer)]
+    for layer in layers:
+        layer.cast_input_dtype_enabled = False
 
 
 def checkpoint_activations(model: Any) -> None:
