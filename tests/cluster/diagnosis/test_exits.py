@@ -54,6 +54,6 @@ def test_a_job_fails_at_once_for_exactly_the_codes_that_are_not_retried(path):
     final = {code for code, meaning in EXITS.items() if code and not meaning.retried}
     if not path.stem.endswith("drive"):
         final -= {StartTimeoutError.exit_code}  # only drive waits for other Jobs
-    # Nobody claims base weights, so no mirror is fenced.
-    fenced = {} if path.stem.endswith("mirror") else {"Ignore": {FencedError.exit_code}}
+    # Nobody claims base weights or forecasts, so none of these is fenced.
+    fenced = {} if path.stem.endswith(("mirror", "forecast")) else {"Ignore": {FencedError.exit_code}}
     assert found == {"FailJob": final, **fenced}
