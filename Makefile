@@ -136,9 +136,11 @@ lock: setup ## solve pyproject.toml anew into requirements/*.txt, with hashes
 
 ## Data and models
 
-.PHONY: sample tiny mirror build
+.PHONY: sample market tiny mirror build
 sample: setup ## write the shipped sample, and the rows without a signal, anew from their seeds
 	@$(PY) -m fingpt.synthetic.rows
+market: setup ## write the prices and news of four invented companies into ./market, as files that build takes
+	@$(PY) -m fingpt.synthetic.market
 tiny: setup ## make the base weights of a tiny MODEL and keep them in the store
 	@$(PY) -m jobs.submit tiny $(mode)
 mirror: export FINGPT_ARG_MODEL := $(if $(model_is_named),$(MODEL))
@@ -226,5 +228,5 @@ kind-down: ## delete that cluster and all that is in it
 ## Release
 
 .PHONY: clean-local
-clean-local: ## delete ./store, ./reports, ./build and the checkers' caches; keeps .venv
-	@rm -rf store reports collected build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean-local: ## delete ./store, ./reports, ./market, ./build and the checkers' caches; keeps .venv
+	@rm -rf store reports market collected build .mypy_cache .ruff_cache .pytest_cache .hypothesis

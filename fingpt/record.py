@@ -5,12 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 _CHUNK_BYTES = 1 << 20
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    except OverflowError:  # a day that UTC's calendar does not have
+        raise ValueError("a moment in the years 1 to 9999 of UTC is expected") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A moment in UTC; any offset is taken, a time without one is refused."""
 
 
 class Frozen(BaseModel):

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from fingpt.errors import DataError
-from fingpt.record import Frozen
-from fingpt.sources.records import Moment
+from fingpt.record import Frozen, Moment
 
 VERSION = 1
 """Of the facts and of the question made of them; raise it when equal sources would give another text."""

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from fingpt.errors import MissingInputError
 from fingpt.prompts.examples import LABELS
-from fingpt.record import Frozen, canonical_json, sha256_bytes
+from fingpt.record import Frozen, Moment, canonical_json, sha256_bytes
 from fingpt.runs.manifest import decode, encode
 from fingpt.storage import ObjectStore, put
 
@@ -28,16 +28,6 @@ DISCLAIMER = (
 )
 """What every forecast carries inside itself, wherever it is shown."""
 
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    except OverflowError:  # a day that UTC's calendar does not have
-        raise ValueError("a moment in the years 1 to 9999 of UTC is expected") from None
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A moment in UTC; one without an offset is refused."""
 
 Chances = Annotated[
     tuple[Annotated[float, Field(ge=0, le=1)], ...],

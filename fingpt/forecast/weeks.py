@@ -14,9 +14,9 @@ from datetime import date, datetime, timedelta
 
 from fingpt import log
 from fingpt.errors import TransientError
-from fingpt.forecast.record import ForecastRequest, Moment, keep_request, read_request
+from fingpt.forecast.record import ForecastRequest, keep_request, read_request
 from fingpt.forecast.request import Exchange
-from fingpt.record import Frozen
+from fingpt.record import Frozen, Moment
 from fingpt.runs.manifest import decode, encode
 from fingpt.storage import ObjectStore
 

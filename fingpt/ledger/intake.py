@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fingpt.errors import DataError
 from fingpt.ledger.keys import FORECASTS, chain_id
-from fingpt.ledger.records import Forecast, Moment
+from fingpt.ledger.records import Forecast
 from fingpt.prompts.examples import LABELS
 from fingpt.reading import Unreadable, first_fault, parse_object
-from fingpt.record import sha256_bytes
+from fingpt.record import Moment, sha256_bytes
 from fingpt.storage import ObjectStore
 
 _KEY = re.compile(rf"{FORECASTS}([^/]+)/(\d{{4}}-\d\d-\d\d)/[^/]+\.json")

@@ -5,26 +5,18 @@ All are kept as canonical JSON, so that a record has exactly one form and its sh
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Self, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fingpt.errors import StorageError
 from fingpt.prompts.examples import LABELS
 from fingpt.reading import first_fault
-from fingpt.record import Frozen, canonical_json, sha256_bytes
+from fingpt.record import Frozen, Moment, canonical_json, sha256_bytes
 
 VERSION = 1
 
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A moment in UTC; any offset is taken, a time without one is refused."""
 
 _SUM_TOLERANCE = 1e-3
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from fingpt.errors import MissingInputError, StorageError
 from fingpt.reading import DATA_BYTES, read_record
-from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
+from fingpt.record import FileRef, Frozen, Moment, canonical_json, sha256_bytes, tree_sha256
 from fingpt.sources.month import Month
 from fingpt.sources.protocol import Answer
-from fingpt.sources.records import Kind, Moment
+from fingpt.sources.records import Kind
 from fingpt.storage import ObjectStore, check_key, put, read_verified
 
 _NO_SYMBOL = "_"

@@ -15,13 +15,12 @@ Payloads by kind (absent figures are None, never 0; prices are what was traded, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, JsonValue
+from pydantic import JsonValue
 
-from fingpt.record import Frozen
+from fingpt.record import Frozen, Moment
 
 
 class Kind(StrEnum):
@@ -34,14 +33,6 @@ class Kind(StrEnum):
     PROFILE = "profile"
     MACRO = "macro"
     SIGNAL = "signal"
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""A moment in UTC; any offset is taken, a time without one is refused."""
 
 
 class Record(Frozen):

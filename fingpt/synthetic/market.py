@@ -24,6 +24,7 @@ from fingpt.storage.files import translate_os_errors
 from fingpt.synthetic.text import EVENTS, PLACES, SAMPLE_COMPANIES, Company
 
 SOURCE = "invented"
+EXAMPLE, EXAMPLE_SYMBOLS = Path("market"), ("ACME", "BOLT", "CRUX", "DELTA")
 _TRADES = tuple((one.industry, one.thing) for one in SAMPLE_COMPANIES)
 _WEEKLY_SD, _DAILY_SD, _MARKET_SD = 0.012, 0.011, 0.007
 _LEAN = 0.024
@@ -307,3 +308,12 @@ def _record(
         retrieved_at=available,
         sha256=sha256_bytes(f"{SOURCE}/{kind}/{symbol}/{event}".encode()),
     )
+
+
+def write_example() -> None:
+    """Write three years of four companies into `EXAMPLE`: files for who has none yet."""
+    write_market(EXAMPLE, EXAMPLE_SYMBOLS, date(2023, 11, 1), date(2026, 11, 20))
+
+
+if __name__ == "__main__":
+    write_example()
