@@ -131,6 +131,7 @@ def _recognise_foreign_answers(client: S3Client) -> None:
         # The client says 500 of a success that is no XML, as most pages are; the connection knows what was sent.
         status = int(getattr(http_response.raw, "status", http_response.status_code))
         if status < 300 and not own and is_page(http_response.headers.get("content-type", "")):
+            http_response.raw.close()  # nobody else will: a body that is to be streamed holds its connection
             raise PageInsteadOfAnswer(status=status)
 
     def no_region(request: Any, **_: object) -> AWSResponse:
