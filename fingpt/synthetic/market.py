@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from fingpt import log
 from fingpt.record import sha256_bytes
 from fingpt.sources.calendar import close_of, open_of, session_of, sessions
 from fingpt.sources.records import Kind, Record
@@ -311,9 +312,14 @@ def _record(
 
 
 def write_example() -> None:
-    """Write three years of four companies into `EXAMPLE`: files for who has none yet."""
+    """Write three years of four companies into `EXAMPLE`, for who has no files yet; what is there stays as it is."""
+    if EXAMPLE.exists():
+        log.event("the folder is there already and stays as it is", folder=f"./{EXAMPLE}")
+        return
     write_market(EXAMPLE, EXAMPLE_SYMBOLS, date(2023, 11, 1), date(2026, 11, 20))
+    log.event("an invented market written", folder=f"./{EXAMPLE}", symbols=list(EXAMPLE_SYMBOLS))
 
 
 if __name__ == "__main__":
+    log.setup()
     write_example()

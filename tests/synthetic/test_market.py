@@ -7,8 +7,9 @@ from datetime import date
 from itertools import pairwise
 
 from fingpt.sources.calendar import session_of, sessions
+from fingpt.sources.files import open_files
 from fingpt.sources.records import Kind
-from fingpt.synthetic.market import market_records, write_market
+from fingpt.synthetic.market import EXAMPLE_SYMBOLS, market_records, write_example, write_market
 
 START, END = date(2024, 1, 2), date(2025, 6, 30)
 
@@ -77,3 +78,14 @@ def test_the_folder_holds_what_the_records_say(tmp_path) -> None:
     }
     closes = [str(one.payload["close"]) for one in records if one.kind is Kind.PRICE]
     assert [row["close"] for row in tables["prices"]] == closes
+
+
+def test_the_newcomers_folder_is_files_that_build_takes_and_is_never_written_over(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_example()
+    assert open_files(str(tmp_path / "market")).symbols() == EXAMPLE_SYMBOLS
+    (tmp_path / "market" / "prices.csv").write_text("mine")
+    write_example()
+    assert (tmp_path / "market" / "prices.csv").read_text() == "mine"
