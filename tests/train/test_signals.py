@@ -99,7 +99,9 @@ class Campaign:
         steps = [StepRecord.model_validate_json(line).step for line in lines]
         assert steps == list(range(1, STEPS + 1))
         unsound = {LinkStatus.DAMAGED, LinkStatus.MISSING}
-        faults = [x for x in verify(store, self.run.id, deep=True) if x.status in unsound]
+        # The bytes of the test rows are nowhere, so that a training that reads them fails.
+        links = [x for x in verify(store, self.run.id, deep=True) if "/test.jsonl" not in x.key]
+        faults = [x for x in links if x.status in unsound]
         assert [x.key for x in faults] == [complete_key(self.run.id, Stage.EVAL)], faults
         self.finished += 1
         self.world = self._new()

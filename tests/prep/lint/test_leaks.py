@@ -137,10 +137,10 @@ def test_dealt_labels_of_published_rows_alarm_in_no_more_than_one_of_twenty(real
 @pytest.mark.part3
 @pytest.mark.timeout(1800)
 def test_fewer_than_one_of_twenty_honest_worlds_has_an_error():
-    bad = Counter(
-        each.rule for seed in range(200) for each in errors(world.findings(world.honest_rows(seed)))
-    )
-    assert sum(bad.values()) <= 10, bad
+    # A rule that finds something in both splits finds it in one world.
+    worlds = (errors(world.findings(world.honest_rows(seed))) for seed in range(200))
+    bad = Counter(tuple(sorted({each.rule for each in found})) for found in worlds if found)
+    assert bad.total() <= 10, bad
 
 
 @pytest.mark.parametrize("source", [SAMPLE, NOISE], ids=lambda path: path.name)
