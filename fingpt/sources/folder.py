@@ -118,10 +118,10 @@ def read_settings(path: Path) -> FolderSettings:
 
 
 def _table_of(name: str, path: Path) -> str:
-    """The table that a file belongs to; empty for what is no data (read-me files, scripts, hidden files)."""
+    """The table that a file belongs to; empty for what is no data (scripts, hidden files, Excel's own locks)."""
     parts = name.split("/")
     lower = parts[-1].lower()
-    if name == SETTINGS or any(part.startswith((".", "_")) for part in parts):
+    if name == SETTINGS or any(part.startswith((".", "_", "~$")) for part in parts):
         return ""
     kind = kind_of(lower)
     stem = parts[0] if len(parts) == 2 else lower.partition(".")[0]

@@ -345,7 +345,8 @@ def test_a_file_that_nobody_would_read_is_named(write: Write) -> None:
 
 def test_notes_and_scripts_beside_the_tables_are_left_alone(write: Write) -> None:
     folder = write(README_md="about", make_py="print()")
-    (folder / ".DS_Store").write_bytes(b"\0")
+    for name in (".DS_Store", "~$prices.xlsx", "~$prices.csv"):
+        (folder / name).write_bytes(b"\0")
     assert open_files(str(folder)).symbols() == ("AAPL",)
 
 
