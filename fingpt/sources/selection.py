@@ -24,8 +24,8 @@ from fingpt.sources.files import NAME as FILES
 from fingpt.sources.folder import TEMPLATES
 from fingpt.sources.records import Kind
 
-_KEYS = frozenset("key api_key apikey token api_token secret password".split())
-"""What people call a key in settings."""
+_KEYS = ("key", "token", "secret", "password")
+"""How the names end that people give to a key in settings."""
 
 
 class Choice(Frozen):
@@ -94,6 +94,8 @@ def load_selection(sources: str, data: str) -> Selection:
 def parse_selection(values: dict[str, Any], where: str, data: str = "") -> Selection:
     """The Selection of settings; ConfigError naming the first fault. Without `sources`, all comes from `data`."""
     unknown = next((name for name in values if name not in Selection.model_fields), None)
+    if str(unknown).lower().endswith(_KEYS):
+        raise _no_key(f"{where}, {unknown}", "<SOURCE>")
     if unknown is not None:
         raise ConfigError(
             f"{where}: '{str(unknown)[:40]}' is no setting; {nearest(str(unknown), Selection.model_fields)}"
@@ -124,7 +126,7 @@ def _check_shape(values: Mapping[str, Any], where: str) -> None:
     for source, choice in sources.items():
         at = f"{where}, sources.{str(source)[:40]}"
         for name in _settings(choice, at, "{kinds: [price]}, or {}"):
-            if str(name).lower() in _KEYS:
+            if str(name).lower().endswith(_KEYS):
                 raise _no_key(f"{at}.{name}", str(source))
             if name not in Choice.model_fields:
                 raise ConfigError(
@@ -134,7 +136,7 @@ def _check_shape(values: Mapping[str, Any], where: str) -> None:
         if not isinstance(choice.get("folder", ""), str):
             raise ConfigError(f"{at}.folder is no text; write the folder's path.")
         for name in _settings(choice.get("settings", {}), f"{at}.settings", "{name: value}"):
-            if str(name).lower() in _KEYS:
+            if str(name).lower().endswith(_KEYS):
                 raise _no_key(f"{at}.settings.{name}", str(source))
     _check_kinds(values.get("allow_missing", []), f"{where}, allow_missing")
     _settings(values.get("features", {}), f"{where}, features", "{weeks: 4}")

@@ -95,6 +95,8 @@ def test_a_key_in_the_file_is_told_where_keys_belong_and_not_repeated(
     with pytest.raises(ConfigError, match="set FINGPT_TIINGO_KEY, or FINGPT_TIINGO_KEY_FILE") as at:
         load(tmp_path, f"sources: {{tiingo: {choice}}}")
     assert "s3cret" not in str(at.value)
+    with pytest.raises(ConfigError, match="set FINGPT_<SOURCE>_KEY, or FINGPT_<SOURCE>_KEY_FILE"):
+        load(tmp_path, "tiingo_key: s3cret")
 
 
 def test_no_source_and_no_file_are_named(tmp_path: Path) -> None:
