@@ -370,7 +370,13 @@ def test_settings_of_a_folder_say_what_its_times_and_prices_are(write: Write) ->
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("calender: XNYS\n", "calender"),
+        ("calender: XNYS\n", r"folder.yaml: calender is no setting; did you mean 'calendar'\?"),
+        (
+            "policy: {reserch: allowed}\n",
+            r"policy.reserch is no setting; did you mean 'research'\?",
+        ),
+        ("policy: {terms: ours}\n", "policy.terms is no list; write it in brackets"),
+        ("policy: {research: forbidden}\n", "policy.research: .*'prohibited'"),
         ("times: local\n", "times"),
         ("calendar: NYSE\n", "did you mean 'XNYS'"),
         ("- a\n", "may set"),
