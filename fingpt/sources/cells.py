@@ -21,9 +21,13 @@ from fingpt.sources.calendar import next_open
 from fingpt.sources.month import Month
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MIDNIGHT = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}:?\d{2})?", re.ASCII
+)
 _PERIOD = re.compile(r"(\d{4})(?:-(?:Q([1-4])|(\d{2})(?:-(\d{2}))?))?")
 _SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,19}")
 _MAX_TEXT = 20_000
+_NOTHING = frozenset("n/a #n/a na nan null none nil - -- inf -inf infinity -infinity".split())
 
 
 class BadCell(ValueError):
@@ -59,6 +63,13 @@ def is_empty(cell: object) -> bool:
     if isinstance(cell, str):
         return not cell.strip()
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def means_nothing(cell: object) -> bool:
+    """Whether a cell is what tools write where they know no value: N/A, null, NaN, infinity."""
+    if isinstance(cell, str):
+        return len(cell) <= _MAX_TEXT and cell.strip().lower() in _NOTHING
+    return isinstance(cell, float | Decimal) and not math.isfinite(cell)
 
 
 def text(cell: object, _: Clock) -> str:
@@ -99,7 +110,7 @@ def number(cell: object, _: Clock) -> float:
             "a number with a decimal point and no thousands separator, such as 1234.5"
         ) from None
     if not math.isfinite(value):
-        raise BadCell("a finite number (leave the cell empty where none is known)")
+        raise BadCell("a finite number")
     return value
 
 
@@ -139,7 +150,9 @@ def day(cell: object, _: Clock) -> date:
         return cell
     if not isinstance(cell, str):
         raise BadCell("a day as YYYY-MM-DD")
-    return _day(cell.strip())
+    written = cell.strip()
+    at_midnight = _MIDNIGHT.fullmatch(written)
+    return _day(at_midnight[1] if at_midnight else written)
 
 
 def instant(cell: object, clock: Clock) -> Instant:

@@ -7,6 +7,7 @@ halt, a crash, a delisting) and is named: a row is built on such a part only whe
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby, pairwise
@@ -23,6 +24,9 @@ ENDS_EARLY_SESSIONS = 5
 
 JUMP = 1.9
 """An overnight factor from which a split is presumed where none is named."""
+
+LARGE_DIVIDEND = 0.5
+"""The share of the last close from which a dividend is named: paid once in a company's life, or mistyped."""
 
 _SPLIT = 1.4  # the shift of a smaller split cannot be told from a day's move
 
@@ -43,6 +47,13 @@ class Split(NamedTuple):
     ratio: float
 
 
+class Dividend(NamedTuple):
+    """Money per share, from the opening of a session on."""
+
+    at: datetime
+    amount: float
+
+
 class Note(NamedTuple):
     """What looks wrong with a symbol, and in which month."""
 
@@ -57,6 +68,7 @@ def price_notes(
     splits: Sequence[Split],
     exchange: Exchange,
     last: datetime | None = None,
+    dividends: Sequence[Dividend] = (),
 ) -> Iterator[Note]:
     """What looks wrong with the prices of one symbol, in order; `last` is the newest close of all symbols.
 
@@ -67,6 +79,7 @@ def price_notes(
         *_gaps(places, exchange),
         *_stale(bars, places, exchange),
         *_jumps(bars, splits, places, exchange),
+        *_large_dividends(bars, splits, dividends, exchange),
         *_end(places, exchange, last),
     ]:
         yield Note(symbol, Month.of(exchange.days[day]), why)
@@ -105,6 +118,46 @@ def _jumps(
             day = exchange.days[place]
             why = f"the price changed by a factor of {factor:.3g} overnight to {day}, and no split is named there"
             yield place, why
+
+
+def _large_dividends(
+    bars: Sequence[Bar],
+    splits: Sequence[Split],
+    dividends: Sequence[Dividend],
+    exchange: Exchange,
+) -> _Found:
+    for dividend, number in _before(bars, dividends):
+        close = _worth(bars[number], splits, dividend)
+        if dividend.amount >= LARGE_DIVIDEND * close:
+            place = min(bisect_left(exchange.opens, dividend.at), len(exchange.days) - 1)
+            day = exchange.days[place]
+            why = f"a dividend of {dividend.amount:g} on {day} after a close of {close:g}: mistyped, or a rare one"
+            yield place, why
+
+
+def _before(bars: Sequence[Bar], dividends: Sequence[Dividend]) -> Iterator[tuple[Dividend, int]]:
+    """Each dividend with the place of the last bar before it; without one it cannot be judged."""
+    for dividend in dividends:
+        number = bisect_left(bars, dividend.at, key=lambda bar: bar.at) - 1
+        if number >= 0:
+            yield dividend, number
+
+
+def _worth(bar: Bar, splits: Sequence[Split], dividend: Dividend) -> float:
+    """The last close of one share; where a split lies between, of the share that is worth more: it may be meant."""
+    ratio = math.prod(split.ratio for split in splits if bar.at < split.at <= dividend.at)
+    return max(bar.close, bar.close / ratio)
+
+
+def impossible_dividend(
+    bars: Sequence[Bar], splits: Sequence[Split], dividends: Sequence[Dividend]
+) -> tuple[Dividend, float] | None:
+    """The first dividend that is not less than the last close before it, and that close; None when there is none."""
+    for dividend, number in _before(bars, dividends):
+        close = _worth(bars[number], splits, dividend)
+        if dividend.amount >= close:
+            return dividend, close
+    return None
 
 
 def _end(places: Sequence[int], exchange: Exchange, last: datetime | None) -> _Found:

@@ -17,7 +17,16 @@ from fingpt.record import FileRef, tree_sha256
 from fingpt.rows.layout import kind_of
 from fingpt.sources.calendar import exchange
 from fingpt.sources.cells import Clock
-from fingpt.sources.checks import Bar, Note, Split, by_part, price_notes, unseen_split
+from fingpt.sources.checks import (
+    Bar,
+    Dividend,
+    Note,
+    Split,
+    by_part,
+    impossible_dividend,
+    price_notes,
+    unseen_split,
+)
 from fingpt.sources.folder import Folder, look
 from fingpt.sources.grouped import Place, Series, group
 from fingpt.sources.month import Month
@@ -70,7 +79,24 @@ def _price_notes(series: dict[Kind, Series], folder: Folder, place: Place) -> It
                 f"{after.open:g} over it. These prices are adjusted already: bring them as they were traded; or the "
                 "split is wrong: correct it."
             )
-        yield from price_notes(symbol, bars, splits, found, last)
+        dividends = [
+            Dividend(each.event_time, each.values[1])
+            for each in actions
+            if each.values[0] == "dividend"
+        ]
+        if impossible := impossible_dividend(bars, splits, dividends):
+            dividend, close = impossible
+            wrong = ("dividend", dividend.amount)
+            at = next(
+                place(each)
+                for each in actions
+                if each.event_time == dividend.at and each.values == wrong
+            )
+            raise DataError(
+                f"{at}, column 'value': a dividend of {dividend.amount:g} for a share of {symbol}, whose last "
+                f"close was {close:g}; expected less than the close: correct it."
+            )
+        yield from price_notes(symbol, bars, splits, found, last, dividends)
 
 
 def _unpriced(series: dict[Kind, Series]) -> Iterator[Note]:

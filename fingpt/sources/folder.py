@@ -106,6 +106,7 @@ def read_settings(path: Path) -> FolderSettings:
         return FolderSettings()
     try:
         values = parse_yaml(path.read_text("utf-8"))
+        _check_names(values, path)
         return FolderSettings.model_validate(values if values is not None else {})
     except UnicodeDecodeError:
         reason = "is not UTF-8"
@@ -117,11 +118,29 @@ def read_settings(path: Path) -> FolderSettings:
     raise ConfigError(f"{path} {reason}; it may set {known}.")
 
 
+def _check_names(values: object, path: Path) -> None:
+    """ConfigError for a setting that does not exist, with the nearest that does, and for terms that are no list."""
+    policy = values.get("policy") if isinstance(values, dict) else None
+    for found, known, before in (
+        (values, FolderSettings.model_fields, ""),
+        (policy, UsagePolicy.model_fields, "policy."),
+    ):
+        for name in found if isinstance(found, dict) else ():
+            if name not in known:
+                raise ConfigError(
+                    f"{path}: {before}{str(name)[:40]} is no setting; {nearest(str(name), known)}"
+                )
+    if isinstance(policy, dict) and not isinstance(policy.get("terms", []), list):
+        raise ConfigError(
+            f"{path}: policy.terms is no list; write it in brackets, as [licence of 2026]."
+        )
+
+
 def _table_of(name: str, path: Path) -> str:
-    """The table that a file belongs to; empty for what is no data (read-me files, scripts, hidden files)."""
+    """The table that a file belongs to; empty for what is no data (scripts, hidden files, Excel's own locks)."""
     parts = name.split("/")
     lower = parts[-1].lower()
-    if name == SETTINGS or any(part.startswith((".", "_")) for part in parts):
+    if name == SETTINGS or any(part.startswith((".", "_", "~$")) for part in parts):
         return ""
     kind = kind_of(lower)
     stem = parts[0] if len(parts) == 2 else lower.partition(".")[0]

@@ -14,13 +14,20 @@ from pydantic import JsonValue
 
 from fingpt import log
 from fingpt.config import local_path
-from fingpt.errors import ConfigError, MissingInputError, StorageError, nearest
+from fingpt.errors import (
+    ConfigError,
+    MissingInputError,
+    PermissionDeniedError,
+    StorageError,
+    nearest,
+)
 from fingpt.reading import read_record
 from fingpt.record import Frozen, canonical_json
 from fingpt.sources.fetching import Wanted, fetch, require
 from fingpt.sources.files import NAME as FILES
 from fingpt.sources.files import FilesSnapshot, read_folder
-from fingpt.sources.folder import look
+from fingpt.sources.folder import SETTINGS, Folder, look
+from fingpt.sources.policy import Permission, UsagePolicy, Use
 from fingpt.sources.protocol import Source
 from fingpt.sources.raw_store import RawStore
 from fingpt.sources.records import Kind
@@ -28,6 +35,9 @@ from fingpt.sources.selection import Choice, Selection
 from fingpt.sources.snapshot import JoinedSnapshot, Snapshot
 from fingpt.sources.stored import StoredSnapshot
 from fingpt.storage import ObjectStore, put
+
+NEEDED = (Use.RESEARCH, Use.LOCAL_CACHE, Use.PERSISTENT_STORAGE, Use.MODEL_PROCESSING)
+"""What happens to all that is opened: it is kept in the bucket, models learn from it and are asked about it."""
 
 Available = Mapping[str, Callable[[Mapping[str, JsonValue]], Source]]
 """Sources by name, each made of its settings. Making one asks nobody and needs no key: only fetching does."""
@@ -68,26 +78,46 @@ class Opener:
     def open(self, selection: Selection, wanted: Wanted) -> Snapshot:
         """The snapshot of a selection; folders are imported, what the raw store lacks is fetched, all of it is frozen.
 
-        Raises ConfigError when a source is not known or two give prices, what reading a folder raises, and the error
-        of a part that could not be fetched and may not be missing.
+        Before anything is fetched or stored it raises ConfigError when a source is not known or not exactly one gives
+        prices, and PermissionDeniedError when a policy prohibits what is NEEDED; then what reading a folder raises, and
+        the error of a part that could not be fetched and may not be missing.
         """
         raw = RawStore(self.store)
         opened: list[tuple[Snapshot, frozenset[Kind]]] = []
         parts = []
-        for name, choice in selection.sources.items():
-            if name == FILES:
-                kinds = selection.kinds_of(name, frozenset(Kind))
-                files = self._import(raw, choice)
+        for name, source, kinds in self._chosen(selection):
+            choice = selection.sources[name]
+            if isinstance(source, Folder):
+                files = self._import(raw, source)
                 opened.append((files, kinds))
                 parts.append(_part(name, kinds, choice, folder=files.digest))
                 continue
-            source = self._source(name, choice.settings)
-            kinds = selection.kinds_of(name, source.capabilities().kinds)
             asked = replace(wanted, kinds=wanted.kinds & kinds)
             stored = self._fetch(raw, source, asked, selection)
             opened.append((stored, kinds))
             parts.append(_part(name, kinds, choice, stored=stored))
         return self._frozen(_joined(opened), parts)
+
+    def _chosen(self, selection: Selection) -> list[tuple[str, Source | Folder, frozenset[Kind]]]:
+        """Each source with the kinds that it is used for, once all may be used so; nobody is asked anything."""
+        chosen: list[tuple[str, Source | Folder, frozenset[Kind]]] = []
+        for name, choice in selection.sources.items():
+            if name == FILES:
+                folder = look(local_path(choice.folder))
+                chosen.append((name, folder, selection.kinds_of(name, frozenset(Kind))))
+            else:
+                source = self._source(name, choice.settings)
+                kinds = selection.kinds_of(name, source.capabilities().kinds)
+                chosen.append((name, source, kinds))
+        _one_gives_prices([kinds for _, _, kinds in chosen])
+        for name, found, _ in chosen:
+            if isinstance(found, Folder):
+                remedy = f"change `policy` in {found.path / SETTINGS} where that is wrong"
+                _permit(name, found.settings.policy, remedy)
+            else:
+                accepted = selection.sources[name].settings.get("accept_terms") is True
+                _permit(name, found.policy, f"leave {name} out of SOURCES", accepted=accepted)
+        return chosen
 
     def open_frozen(self, digest: str, scratch: Path) -> Snapshot:
         """The snapshot that was frozen under `digest`, from the bucket alone; folders are unpacked below `scratch`.
@@ -122,8 +152,7 @@ class Opener:
             )
         return snapshot
 
-    def _import(self, raw: RawStore, choice: Choice) -> FilesSnapshot:
-        folder = look(local_path(choice.folder))
+    def _import(self, raw: RawStore, folder: Folder) -> FilesSnapshot:
         manifest = raw.keep_folder(folder.path, folder.refs())
         files = read_folder(folder, now=self.clock())
         if files.digest != manifest.digest:
@@ -137,8 +166,6 @@ class Opener:
         wanted: Wanted,
         selection: Selection,
     ) -> StoredSnapshot:
-        if denied := source.policy.denied():
-            log.event("terms", source=source.name, not_allowed=" ".join(denied))
         fetched = fetch(raw, source, wanted, self.clock)
         require(fetched, selection.allow_missing)
         settings = selection.sources[source.name].settings
@@ -178,14 +205,40 @@ def _part(
 
 def _joined(opened: list[tuple[Snapshot, frozenset[Kind]]]) -> Snapshot:
     """One snapshot of several; ConfigError unless exactly one of them gives prices."""
-    pricing = [snapshot for snapshot, kinds in opened if Kind.PRICE in kinds]
-    if len(pricing) != 1:
-        how = "No source gives" if not pricing else f"{len(pricing)} sources give"
+    _one_gives_prices([kinds for _, kinds in opened])
+    (snapshot, kinds), *others = opened
+    return snapshot if not others and kinds == frozenset(Kind) else JoinedSnapshot(opened)
+
+
+def _one_gives_prices(several: list[frozenset[Kind]]) -> None:
+    pricing = sum(Kind.PRICE in kinds for kinds in several)
+    if pricing != 1:
+        how = f"{pricing} sources give" if pricing else "No source gives"
         raise ConfigError(
             f"{how} prices; exactly one has to: name `price` in the `kinds` of one source in SOURCES."
         )
-    (snapshot, kinds), *others = opened
-    return snapshot if not others and kinds == frozenset(Kind) else JoinedSnapshot(opened)
+
+
+def _permit(name: str, policy: UsagePolicy, remedy: str, *, accepted: bool = False) -> None:
+    """PermissionDeniedError when `policy` prohibits a use that is NEEDED, unless its user `accepted` the terms.
+
+    What nobody has verified, and what was accepted for oneself, is a warning.
+    """
+    prohibited = [use for use in NEEDED if policy.permission(use) is Permission.PROHIBITED]
+    unverified = [use for use in NEEDED if policy.permission(use) is Permission.UNVERIFIED]
+    terms = f" ({'; '.join(policy.terms)})"[:300] if policy.terms else ""
+    if prohibited and not accepted:
+        raise PermissionDeniedError(
+            f"The policy of the source {name} prohibits {', '.join(prohibited)}{terms}, which this needs; {remedy}."
+        )
+    if prohibited:
+        log.warning(
+            f"The terms of the source {name} prohibit {', '.join(prohibited)}{terms}; accept_terms says that you may."
+        )
+    if unverified:
+        log.warning(
+            f"Nobody has verified that the terms of the source {name} allow {', '.join(unverified)}{terms}; read them."
+        )
 
 
 def _key(digest: str) -> str:

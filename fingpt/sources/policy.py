@@ -22,7 +22,7 @@ class Use(StrEnum):
 
 
 class Permission(StrEnum):
-    """What the terms say of one use; only ALLOWED lets it happen."""
+    """What the terms say of one use; PROHIBITED ends a command that needs it, UNVERIFIED is a warning (opening.py)."""
 
     ALLOWED = "allowed"
     UNVERIFIED = "unverified"
@@ -33,7 +33,7 @@ _STRICTNESS = list(Permission)
 
 
 class UsagePolicy(Frozen):
-    """One permission for each use; a use that is not named is unverified, hence denied."""
+    """One permission for each use; a use that is not named is unverified, hence not allowed."""
 
     research: Permission = Permission.UNVERIFIED
     local_cache: Permission = Permission.UNVERIFIED

@@ -272,9 +272,11 @@ def read_entry(table: Table, row: Mapping[str, object], clock: Clock) -> Entry:
             try:
                 values[column.name] = column.convert(cell, clock)
             except BadCell as fault:
-                raise BadRow(column.name, str(fault)) from None
+                what = "leave it empty" if not column.required else "delete the line"
+                hint = f" ({what} where none is known)" if cells.means_nothing(cell) else ""
+                raise BadRow(column.name, f"{fault}{hint}") from None
         elif column.required:
-            raise BadRow(column.name, "a value")
+            raise BadRow(column.name, "a value (delete the line where none is known)")
         else:
             values[column.name] = None
     entry = table.build(values, clock)

@@ -24,6 +24,9 @@ from fingpt.sources.files import NAME as FILES
 from fingpt.sources.folder import TEMPLATES
 from fingpt.sources.records import Kind
 
+_KEYS = ("key", "token", "secret", "password")
+"""How the names end that people give to a key in settings."""
+
 
 class Choice(Frozen):
     """What one source is used for."""
@@ -91,10 +94,13 @@ def load_selection(sources: str, data: str) -> Selection:
 def parse_selection(values: dict[str, Any], where: str, data: str = "") -> Selection:
     """The Selection of settings; ConfigError naming the first fault. Without `sources`, all comes from `data`."""
     unknown = next((name for name in values if name not in Selection.model_fields), None)
+    if str(unknown).lower().endswith(_KEYS):
+        raise _no_key(f"{where}, {unknown}", "<SOURCE>")
     if unknown is not None:
         raise ConfigError(
             f"{where}: '{str(unknown)[:40]}' is no setting; {nearest(str(unknown), Selection.model_fields)}"
         )
+    _check_shape(values, where)
     try:
         found = Selection.model_validate({"sources": {FILES: {}}, **values})
     except ValidationError as fault:
@@ -112,3 +118,49 @@ def parse_selection(values: dict[str, Any], where: str, data: str = "") -> Selec
             raise ConfigError(f"{where}: only files has a folder; put {name}'s under settings.")
         choices[name] = choice.model_copy(update={"folder": folder})
     return found.model_copy(update={"sources": choices})
+
+
+def _check_shape(values: Mapping[str, Any], where: str) -> None:
+    """ConfigError for the first setting that has another shape or name than there is, with what to write there."""
+    sources = _settings(values.get("sources", {}), f"{where}, sources", "files: {folder: mydata}")
+    for source, choice in sources.items():
+        at = f"{where}, sources.{str(source)[:40]}"
+        for name in _settings(choice, at, "{kinds: [price]}, or {}"):
+            if str(name).lower().endswith(_KEYS):
+                raise _no_key(f"{at}.{name}", str(source))
+            if name not in Choice.model_fields:
+                raise ConfigError(
+                    f"{at}.{str(name)[:40]} is no setting; {nearest(str(name), Choice.model_fields)}"
+                )
+        _check_kinds(choice.get("kinds", []), f"{at}.kinds")
+        if not isinstance(choice.get("folder", ""), str):
+            raise ConfigError(f"{at}.folder is no text; write the folder's path.")
+        for name in _settings(choice.get("settings", {}), f"{at}.settings", "{name: value}"):
+            if str(name).lower().endswith(_KEYS):
+                raise _no_key(f"{at}.settings.{name}", str(source))
+    _check_kinds(values.get("allow_missing", []), f"{where}, allow_missing")
+    _settings(values.get("features", {}), f"{where}, features", "{weeks: 4}")
+
+
+def _settings(value: object, at: str, example: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{at} holds no settings by name; write them as {example}.")
+    return value
+
+
+def _check_kinds(value: object, at: str) -> None:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{at} is no list; write it in brackets, as [price, news].")
+    for number, kind in enumerate(value):
+        if kind not in list(Kind):
+            raise ConfigError(
+                f"{at}.{number}: '{str(kind)[:40]}' is no kind; {nearest(str(kind), Kind)}"
+            )
+
+
+def _no_key(at: str, source: str) -> ConfigError:
+    variable = f"FINGPT_{source[:40].upper()}_KEY"
+    return ConfigError(
+        f"{at}: no key stands in this file; set {variable}, or {variable}_FILE to a file that holds it, and remove it "
+        "here."
+    )

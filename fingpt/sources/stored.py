@@ -14,7 +14,17 @@ from pydantic import JsonValue
 from fingpt.errors import DataError
 from fingpt.record import canonical_json, sha256_bytes
 from fingpt.sources.calendar import Exchange, exchange
-from fingpt.sources.checks import Bar, Note, Split, by_part, merged, price_notes, unseen_split
+from fingpt.sources.checks import (
+    Bar,
+    Dividend,
+    Note,
+    Split,
+    by_part,
+    impossible_dividend,
+    merged,
+    price_notes,
+    unseen_split,
+)
 from fingpt.sources.protocol import Source
 from fingpt.sources.raw_store import Kept, RawStore
 from fingpt.sources.records import Kind, Record
@@ -88,19 +98,31 @@ class StoredSnapshot(Snapshot):
         every = {symbol: self._bars(symbol, found) for symbol in self.symbols()}
         last = max((bars[-1].at for bars in every.values() if bars), default=None)
         for symbol, bars in every.items():
-            splits = [
+            actions = list(self.load(Kind.ACTION, symbol))
+            splits = sorted(
                 Split(record.event_time, float(str(record.payload["ratio"])))
-                for record in self.load(Kind.ACTION, symbol)
+                for record in actions
                 if record.payload["type"] == "split"
-            ]
-            if unseen := unseen_split(bars, sorted(splits)):
+            )
+            dividends = sorted(
+                Dividend(record.event_time, float(str(record.payload["amount"])))
+                for record in actions
+                if record.payload["type"] == "dividend"
+            )
+            if unseen := unseen_split(bars, splits):
                 split, before, after = unseen
                 raise DataError(
                     f"{self._source.name} names a split of {symbol}, {split.ratio:g} for 1, on {split.at:%Y-%m-%d}, "
                     f"but its price went from {before.close:g} to {after.open:g} over it: these prices are adjusted "
                     "already, and forecasts need them as they were traded; take another source of prices."
                 )
-            yield from price_notes(symbol, bars, sorted(splits), found, last)
+            if impossible := impossible_dividend(bars, splits, dividends):
+                dividend, close = impossible
+                raise DataError(
+                    f"{self._source.name} names a dividend of {dividend.amount:g} for a share of {symbol} on "
+                    f"{dividend.at:%Y-%m-%d}, whose last close was {close:g}; take another source of actions."
+                )
+            yield from price_notes(symbol, bars, splits, found, last, dividends)
 
     def _bars(self, symbol: str, found: Exchange) -> Sequence[Bar]:
         bars = sorted(_bar(record) for record in self.load(Kind.PRICE, symbol))

@@ -22,6 +22,9 @@ KINDS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
 """What is read, as `rows.layout.kind_of` names it."""
 
 _DELIMITERS = ",;\t"
+_FIELD_CHARACTERS = 1 << 26
+"""So long a field is read at all: csv's own 131,072 come before its column can say that it is too long."""
+
 _EXCEL_MARKS = tuple(f"sep={each}" for each in _DELIMITERS)
 
 
@@ -73,12 +76,17 @@ def where(kind: str) -> str:
 
 
 def _csv_rows(text: IO[str], name: str, header: Header) -> Iterator[Row]:
+    csv.field_size_limit(max(csv.field_size_limit(), _FIELD_CHARACTERS))  # of the whole process
     first, skipped = text.readline(LINE_BYTES), 1
     if first.rstrip("\r\n") in _EXCEL_MARKS:
         first, skipped = text.readline(LINE_BYTES), 2
-    delimiter = max(_DELIMITERS, key=lambda each: len({*header.columns} & {*_fields(first, each)}))
-    names = _fields(first, delimiter)
-    _check_columns(names, name, header)
+    if not first:
+        raise DataError(
+            f"{name} is empty; its first line has to name its columns: {', '.join(header.required)}."
+        )
+    columns = {*header.columns}
+    delimiter = max(_DELIMITERS, key=lambda each: len(columns & {*_fields(first.lower(), each)}))
+    names = _named(_fields(first, delimiter), name, header)
     places = [names.index(column) if column in names else -1 for column in header.columns]
     width = len(names)
     reader = csv.reader(text, delimiter=delimiter, strict=True)
@@ -91,6 +99,11 @@ def _csv_rows(text: IO[str], name: str, header: Header) -> Iterator[Row]:
             elif fields:
                 yield line, BadLine(f"{len(fields)} fields", f"{width}, as in the header")
     except csv.Error as fault:
+        if "field limit" in str(fault):
+            raise DataError(
+                f"{name}, line {skipped + before + 1}: a field is longer than {csv.field_size_limit():,} characters; "
+                "shorten it, or close the quote that opens it."
+            ) from None
         raise DataError(
             f"{name}, line {skipped + before + 1}: this is not readable CSV ({fault}); a field with quotes or line "
             'breaks needs quotes around it, and a quote within is written twice ("").'
@@ -119,6 +132,9 @@ def _json_rows(file: IO[bytes], name: str, header: Header) -> Iterator[Row]:
             yield line, BadLine(f"a line that {fault}", "one JSON object")
             continue
         if not known.issuperset(values):
+            names = _as_known(list(values), header)
+            _refuse_repeated(names, name, header)
+            values = dict(zip(names, values.values(), strict=True))
             unknown.update(values.keys() - known)
         yield line, [values.get(column) for column in columns]
     for column in sorted(unknown):
@@ -126,31 +142,48 @@ def _json_rows(file: IO[bytes], name: str, header: Header) -> Iterator[Row]:
 
 
 def _parquet_rows(path: Path, name: str, header: Header) -> Iterator[Row]:
-    with Loading(name, "copy it again, or convert it"), open_parquet(path, header.columns) as file:
-        seen = list(file.schema_arrow.names)
-        _check_columns(seen, name, header)
-        there = [column for column in header.columns if column in seen]
-        found = read_columns(file, name, there)
-    count = len(found[there[0]])
+    with Loading(name, "copy it again, or convert it"):
+        with open_parquet(path, ()) as file:
+            seen = list(file.schema_arrow.names)
+        names = _named(seen, name, header)
+        there = {column: seen[names.index(column)] for column in header.columns if column in names}
+        with open_parquet(path, list(there.values())) as file:
+            found = read_columns(file, name, list(there.values()))
+    count = len(found[there[header.required[0]]])
     empty: list[object] = [None] * count
-    columns = [found.get(column, empty) for column in header.columns]
+    columns = [found[there[each]] if each in there else empty for each in header.columns]
     yield from enumerate(zip(*columns, strict=True), start=1)
 
 
-def _check_columns(seen: Sequence[str], name: str, header: Header) -> None:
-    for column in header.required:
-        if column not in seen:
-            shown = ", ".join(seen[:12])[:200] or "none"
-            raise DataError(
-                f"{name} has no column '{column}' (columns seen: {shown}); its columns are "
-                f"{', '.join(header.required)}, and if you have them {', '.join(header.optional)}."
-            )
-    for column in header.columns:
-        if list(seen).count(column) > 1:
-            raise DataError(f"{name} has column '{column}' more than once; keep one.")
-    for column in seen:
+def _named(seen: Sequence[str], name: str, header: Header) -> list[str]:
+    """The columns of a file, those that are known by the header's names; DataError when they are no such table."""
+    names = _as_known(seen, header)
+    if missing := [f"'{column}'" for column in header.required if column not in names]:
+        *several, last = missing
+        lacking = f"{', '.join(several)} or {last}" if several else last
+        shown = ", ".join(column[:40] for column in seen[:12]) or "none"
+        more = f" and {len(seen) - 12} more" if len(seen) > 12 else ""
+        raise DataError(
+            f"{name} has no column {lacking} (columns seen: {shown}{more}); its columns are "
+            f"{', '.join(header.required)}, and if you have them {', '.join(header.optional)}."
+        )
+    _refuse_repeated(names, name, header)
+    for column in names:
         if column not in header.columns:
-            _refuse_misspelt(column, seen, name, header)
+            _refuse_misspelt(column, names, name, header)
+    return names
+
+
+def _as_known(seen: Sequence[str], header: Header) -> list[str]:
+    """`seen` with the header's names for columns that differ from them by capitals and blanks at their ends alone."""
+    absent = {*header.columns}.difference(seen)
+    return [plain if (plain := each.strip().lower()) in absent else each for each in seen]
+
+
+def _refuse_repeated(names: Sequence[str], name: str, header: Header) -> None:
+    for column in header.columns:
+        if names.count(column) > 1:
+            raise DataError(f"{name} has column '{column}' more than once; keep one.")
 
 
 def _refuse_misspelt(

@@ -54,6 +54,16 @@ def test_a_column_of_moments_at_midnight_holds_days() -> None:
 
 
 @pytest.mark.parametrize(
+    "time", ["T00:00", " 00:00:00", " 00:00:00.000", "T00:00:00Z", " 00:00:00-05:00"]
+)
+def test_a_day_written_as_its_midnight_is_that_day(time: str) -> None:
+    assert cells.day(f"2026-03-02{time}", WITH_OFFSETS) == date(2026, 3, 2)
+    for other in ("2026-03-02 00:00:01", "2026-03-02 16:00:00", "2026-02-30 00:00:00"):
+        with pytest.raises(BadCell, match="YYYY-MM-DD"):
+            cells.day(other, WITH_OFFSETS)
+
+
+@pytest.mark.parametrize(
     ("cell", "moment"),
     [
         ("2025-07-01T16:05:00-04:00", utc(2025, 7, 1, 20, 5)),

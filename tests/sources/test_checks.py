@@ -4,8 +4,20 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import pytest
+
+from fingpt.errors import DataError
 from fingpt.sources.calendar import close_of, exchange, open_of, sessions
-from fingpt.sources.checks import Bar, Note, Split, merged, price_notes, unseen_split
+from fingpt.sources.checks import (
+    Bar,
+    Dividend,
+    Note,
+    Split,
+    impossible_dividend,
+    merged,
+    price_notes,
+    unseen_split,
+)
 from fingpt.sources.files import open_files
 
 DAYS = sessions(date(2025, 1, 2), date(2025, 3, 31))
@@ -86,6 +98,44 @@ def test_a_split_outside_of_the_prices_and_one_that_is_small_cannot_be_judged() 
     before = Split(open_of(date(2020, 8, 31)), 4)
     small = Split(open_of(SPLIT_DAY), 1.05)
     assert unseen_split(bars(rising()), [before, small]) is None
+
+
+def paid(amount: float, day: date = SPLIT_DAY) -> list[Dividend]:
+    return [Dividend(open_of(day), amount)]
+
+
+def test_a_dividend_of_half_the_last_close_is_named_in_its_month_and_a_smaller_one_is_not() -> None:
+    found = bars([100.0 + number % 2 for number in range(40)])  # 101 on the day before
+
+    def named(amount: float, day: date = SPLIT_DAY) -> list[str]:
+        given = price_notes("AAPL", found, [], exchange(), None, paid(amount, day))
+        return [note.why for note in given]
+
+    assert named(50.0) == []
+    (why,) = named(50.5)
+    assert why.startswith(f"a dividend of 50.5 on {SPLIT_DAY} after a close of 101")
+    assert named(500.0, DAYS[0]) == [], "there is no close before the first"
+
+
+def test_a_dividend_is_less_than_the_close_before_it_also_of_the_shares_of_a_split() -> None:
+    found = bars([100.0] * 40)
+    assert impossible_dividend(found, [], paid(100.0)) == (*paid(100.0), 100.0)
+    assert impossible_dividend(found, [], paid(99.9)) is None
+    for ratio, least in ((0.1, 1000.0), (10.0, 100.0)):
+        splits = [Split(open_of(SPLIT_DAY), ratio)]
+        assert impossible_dividend(found, splits, paid(least)) == (*paid(least), least)
+        assert impossible_dividend(found, splits, paid(least - 1)) is None
+
+
+def test_an_impossible_dividend_of_a_folder_is_named_by_its_line(
+    write: Callable[..., Path],
+) -> None:
+    text = "symbol,date,type,value\nAAPL,2025-01-03,dividend,0.2\nAAPL,2025-01-06,dividend,500\n"
+    with pytest.raises(DataError, match="last close was 102; expected less") as caught:
+        open_files(str(write(actions_csv=text)))
+    assert str(caught.value).startswith("actions.csv, line 3, column 'value': a dividend of 500")
+    large = open_files(str(write(actions_csv=text.replace("500", "60")))).degraded
+    assert "a dividend of 60 on 2025-01-06 after a close of 102" in large["files/AAPL/2025-01"]
 
 
 def test_what_two_say_of_one_part_is_kept() -> None:

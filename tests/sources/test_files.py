@@ -201,7 +201,20 @@ def test_spreadsheets_own_csv_is_read(write: Write) -> None:
         ("prices", "AAPL,2025-01-03,1,1,1,0,1", "close", "above 0"),
         ("prices", "AAPL,2025-01-03,1,1,1,nan,1", "close", "finite"),
         ("prices", "AAPL,2025-01-03,1,1,1,inf,1", "close", "finite"),
-        ("prices", "AAPL,2025-01-03,1,1,1,,1", "close", "a value"),
+        ("prices", "AAPL,2025-01-03,1,1,1,,1", "close", "a value .delete the line where none"),
+        (
+            "prices",
+            "AAPL,2025-01-03,1,1,1,NaN,1",
+            "close",
+            "finite number .delete the line where none",
+        ),
+        ("prices", "AAPL,2025-01-03,1,1,1,1,N/A", "volume", "a number .*leave it empty where none"),
+        (
+            "prices",
+            "AAPL,2025-01-03,1,1,1,1,inf",
+            "volume",
+            "finite number .leave it empty where none",
+        ),
         ("prices", "AAPL,2025-01-03,1,1,1,1,-5", "volume", "0 or more"),
         ("prices", "AAPL,2025-01-03,1,2,1,3,1", "high", "at least"),
         ("prices", "AAPL,2025-01-03,1,2,1.5,2,1", "low", "at most"),
@@ -258,10 +271,19 @@ def test_rows_of_parquet_are_numbered_as_rows(write: Write) -> None:
     [
         (HEAD + DAY + "AAPL,2025-01-03,1,1\n", "line 3: found 4 fields, expected 7"),
         (HEAD + DAY + 'AAPL,2025-01-03,"1"1,1,1,1,1\n', "line 3: this is not readable CSV"),
-        ("symbol,day,open\n", "no column 'date' (columns seen: symbol, day, open)"),
+        (
+            "Symbol,day,open\n",
+            "no column 'date', 'high', 'low' or 'close' (columns seen: Symbol, day, open)",
+        ),
+        (HEAD.replace("date", "day"), "no column 'date' (columns"),
+        (",".join(f"c{number}" for number in range(20)) + "\n", "c11 and 8 more)"),
+        (
+            HEAD.replace("volume", "Date, DATE").replace(",date", ""),
+            "has column 'date' more than once",
+        ),
         (HEAD.replace("volume", "volumes") + DAY, "did you mean 'volume'?"),
         (HEAD.replace("volume", "close") + DAY, "has column 'close' more than once"),
-        ("", "no column 'symbol'"),
+        ("", "prices.csv is empty; its first line has to name its columns: symbol, date, open"),
         (HEAD, "its prices have no row"),
         (HEAD + DAY + DAY, "line 3: what prices.csv, line 2 says of prices of AAPL"),
     ],
@@ -323,7 +345,8 @@ def test_a_file_that_nobody_would_read_is_named(write: Write) -> None:
 
 def test_notes_and_scripts_beside_the_tables_are_left_alone(write: Write) -> None:
     folder = write(README_md="about", make_py="print()")
-    (folder / ".DS_Store").write_bytes(b"\0")
+    for name in (".DS_Store", "~$prices.xlsx", "~$prices.csv"):
+        (folder / name).write_bytes(b"\0")
     assert open_files(str(folder)).symbols() == ("AAPL",)
 
 
@@ -347,7 +370,13 @@ def test_settings_of_a_folder_say_what_its_times_and_prices_are(write: Write) ->
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("calender: XNYS\n", "calender"),
+        ("calender: XNYS\n", r"folder.yaml: calender is no setting; did you mean 'calendar'\?"),
+        (
+            "policy: {reserch: allowed}\n",
+            r"policy.reserch is no setting; did you mean 'research'\?",
+        ),
+        ("policy: {terms: ours}\n", "policy.terms is no list; write it in brackets"),
+        ("policy: {research: forbidden}\n", "policy.research: .*'prohibited'"),
         ("times: local\n", "times"),
         ("calendar: NYSE\n", "did you mean 'XNYS'"),
         ("- a\n", "may set"),

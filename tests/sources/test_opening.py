@@ -8,10 +8,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
+from fingpt.errors import (
+    ConfigError,
+    DataError,
+    MissingInputError,
+    PermissionDeniedError,
+    StorageError,
+)
 from fingpt.sources.fetching import Wanted
 from fingpt.sources.files import open_files
-from fingpt.sources.opening import Opener
+from fingpt.sources.opening import NEEDED, Opener
+from fingpt.sources.policy import UsagePolicy, Use
 from fingpt.sources.records import Kind
 from fingpt.sources.selection import Selection, parse_selection
 from fingpt.storage import ObjectStore, open_store
@@ -30,6 +37,10 @@ def source() -> Invented:
 @pytest.fixture
 def opener(store: ObjectStore, source: Invented) -> Opener:
     return Opener(store, {"invented": lambda _: source})
+
+
+def stored(store: ObjectStore) -> list[Path]:
+    return [path for path in Path(urlsplit(store.uri).path).rglob("*") if path.is_file()]
 
 
 def choose(**sources: object) -> Selection:
@@ -80,12 +91,47 @@ def test_a_failed_part_ends_it_unless_it_may_be_missing(
     assert again.degraded == snapshot.degraded
 
 
-def test_exactly_one_source_gives_prices(opener: Opener, write: Write) -> None:
+def test_exactly_one_source_gives_prices_or_nothing_is_fetched_and_stored(
+    opener: Opener, source: Invented, store: ObjectStore, write: Write
+) -> None:
     files = {"folder": str(write()), "kinds": ["price", "news"]}
     with pytest.raises(ConfigError, match="2 sources give prices"):
         opener.open(choose(files=files, invented={"kinds": ["price"]}), WANTED)
     with pytest.raises(ConfigError, match="No source gives prices"):
         opener.open(choose(invented={"kinds": ["news"]}), WANTED)
+    assert source.asked == []
+    assert stored(store) == []
+
+
+@pytest.mark.parametrize("use", NEEDED)
+def test_a_prohibited_use_ends_it_before_anything_is_fetched_or_stored(
+    opener: Opener, source: Invented, store: ObjectStore, write: Write, use: Use
+) -> None:
+    folder = write(folder_yaml=f"policy: {{{use}: prohibited, terms: [our licence]}}\n")
+    files = {"folder": str(folder), "kinds": ["price"]}
+    with pytest.raises(PermissionDeniedError) as caught:
+        opener.open(choose(invented={}, files=files), WANTED)
+    said = f"The policy of the source files prohibits {use} (our licence), which this needs; change `policy` in "
+    assert str(caught.value).startswith(f"{said}{folder / 'folder.yaml'}")
+    source.policy = UsagePolicy.allowing(prohibited=[use])
+    files = {"folder": str(write(folder_yaml="")), "kinds": ["price"]}
+    with pytest.raises(PermissionDeniedError, match=f"source invented prohibits {use}"):
+        opener.open(choose(files=files, invented={}), WANTED)
+    assert source.asked == []
+    assert stored(store) == []
+    opener.open(choose(files=files), WANTED)
+
+
+def test_what_its_user_accepted_or_nobody_verified_is_a_warning_that_names_source_and_use(
+    opener: Opener, source: Invented, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    source.policy = UsagePolicy.allowing(Use.RESEARCH, prohibited=[Use.LOCAL_CACHE])
+    files = {"folder": str(write()), "kinds": ["price"]}
+    chosen = choose(files=files, invented={"settings": {"accept_terms": True}})
+    assert opener.open(chosen, WANTED).records(Kind.NEWS, "AAPL", before=LATER)
+    accepted, unverified = [one.message for one in caplog.records if one.levelname == "WARNING"]
+    assert accepted.startswith("The terms of the source invented prohibit local_cache; accept_")
+    assert "source invented allow persistent_storage, model_processing; read" in unverified
 
 
 def test_a_source_that_is_not_there_is_answered_with_the_nearest(opener: Opener) -> None:

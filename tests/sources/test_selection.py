@@ -49,14 +49,33 @@ def test_a_file_that_says_nothing_of_sources_takes_the_folder_of_data(tmp_path: 
     ("text", "said"),
     [
         ("sorces: {}", "did you mean 'sources'"),
-        ("sources: {edgar: {kinds: [filings]}}", "sources.edgar.kinds.0"),
-        ("sources: {edgar: {key: abc}}", "sources.edgar.key"),
+        (
+            "sources: {edgar: {kinds: [filings]}}",
+            "sources.edgar.kinds.0: 'filings' is no kind; known: action",
+        ),
+        ("sources: {edgar: {kinds: [prices]}}", "'prices' is no kind; did you mean 'price'?"),
+        (
+            "sources: {edgar: {kinds: price}}",
+            "sources.edgar.kinds is no list; write it in brackets, as [price",
+        ),
+        (
+            "sources: {edgar: {kind: [price]}}",
+            "sources.edgar.kind is no setting; did you mean 'kinds'?",
+        ),
+        ("sources: {files: {folder: 5}}", "sources.files.folder is no text"),
+        (
+            "sources: {edgar: }",
+            "sources.edgar holds no settings by name; write them as {kinds: [price]}, or {}",
+        ),
+        ("sources: {edgar: {settings: x}}", "sources.edgar.settings holds no settings by name"),
+        ("allow_missing: news", "allow_missing is no list"),
+        ("features: 3", "features holds no settings by name"),
         ("sources: {edgar: {folder: x}}", "only files has a folder"),
         ("sources: {files: {settings: {a: 1}}}", "folder.yaml"),
         ("sources: {files: {}}", "sources.files.folder, or DATA"),
         ("sources: {}", "names no source"),
-        ("sources: [files]", "sources: "),
-        ("allow_missing: [prices]", "allow_missing.0"),
+        ("sources: [files]", "sources holds no settings by name; write them as files: {folder"),
+        ("allow_missing: [prices]", "allow_missing.0: 'prices' is no kind; did you mean 'price'?"),
         ("- a", "must hold settings"),
         ("a: [", "is not plain YAML"),
     ],
@@ -67,6 +86,17 @@ def test_a_wrong_file_is_answered_in_one_sentence(tmp_path: Path, text: str, sai
         load(tmp_path, text, data)
     assert said in str(caught.value)
     assert str(caught.value).startswith(f"SOURCES={tmp_path}")
+
+
+@pytest.mark.parametrize("choice", ["{key: s3cret}", "{settings: {API_Key: s3cret}}"])
+def test_a_key_in_the_file_is_told_where_keys_belong_and_not_repeated(
+    tmp_path: Path, choice: str
+) -> None:
+    with pytest.raises(ConfigError, match="set FINGPT_TIINGO_KEY, or FINGPT_TIINGO_KEY_FILE") as at:
+        load(tmp_path, f"sources: {{tiingo: {choice}}}")
+    assert "s3cret" not in str(at.value)
+    with pytest.raises(ConfigError, match="set FINGPT_<SOURCE>_KEY, or FINGPT_<SOURCE>_KEY_FILE"):
+        load(tmp_path, "tiingo_key: s3cret")
 
 
 def test_no_source_and_no_file_are_named(tmp_path: Path) -> None:

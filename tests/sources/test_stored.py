@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -93,6 +94,26 @@ def test_prices_that_do_not_show_a_split_of_their_own_source_are_refused(
     source.split = date(2025, 2, 4), 4.0
     with pytest.raises(DataError, match="invented names a split of AAPL, 4 for 1, on 2025-02-04"):
         snapshot(store, source)
+
+
+@pytest.mark.parametrize("amount", [60.0, 500.0])
+def test_a_dividend_that_cannot_be_is_refused_and_one_that_is_rare_is_named(
+    store: ObjectStore, source: Invented, monkeypatch: pytest.MonkeyPatch, amount: float
+) -> None:
+    source.split, read = (date(2025, 2, 4), 1.0), source.read
+
+    def dividends(answer: Answer) -> Iterator[Record]:
+        for one in read(answer):
+            payload = {"type": "dividend", "amount": amount}
+            yield one.model_copy(update={"payload": payload} if one.kind is Kind.ACTION else {})
+
+    monkeypatch.setattr(source, "read", dividends)
+    if amount > 100:
+        with pytest.raises(DataError, match="dividend of 500 for a share of AAPL on 2025-02-04"):
+            snapshot(store, source)
+    else:
+        (why,) = snapshot(store, source).degraded.values()
+        assert why.startswith("a dividend of 60 on 2025-02-04 after a close of 10")
 
 
 def test_a_price_at_no_session_s_close_is_refused(
