@@ -12,7 +12,6 @@ import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import unquote, urlsplit
 
 import typer
 
@@ -61,7 +60,9 @@ def main(
         store = open_store(environment.store)
         with interrupt_on_signals():
             built = build(store, load_selection(sources, data), chosen, span)
-        typer.echo(address(store, built))
+        from fingpt.features.dataset import address
+
+        typer.echo(address(store, built.id))
 
     sys.exit(guarded(action, debug=environment.debug))
 
@@ -71,7 +72,7 @@ def build(
 ) -> BuiltManifest:
     """The data set of `symbols` over the days `span`, built unless it is there; raises what its parts raise."""
     from fingpt.features.config import parse_features
-    from fingpt.features.dataset import Recipe, find_built
+    from fingpt.features.dataset import Recipe, find_whole
     from fingpt.runs.local import ROOT
     from fingpt.runs.run import code_digest
 
@@ -89,7 +90,7 @@ def build(
         features=features,
         answers_sha256=answers_sha256,
     )
-    there = None if features.answers.mode == "teacher" else find_built(store, recipe.id)
+    there = None if features.answers.mode == "teacher" else find_whole(store, recipe.id)
     if there is not None:
         log.event("the data set is there already", id=there.id, rows=there.rows)
         return there
@@ -225,13 +226,6 @@ def manifest_of(
         rows_sha256=file.rows_sha256,
         file=file_ref(file.path, ROWS),
     )
-
-
-def address(store: ObjectStore, built: BuiltManifest) -> str:
-    """What `make run DATA=` takes: a folder of this machine, or an address in a bucket."""
-    uri = urlsplit(store.uri)
-    root = unquote(uri.path) if uri.scheme == "file" else store.uri
-    return f"{root}/built/{built.id}"
 
 
 def _day(text: str, name: str) -> date:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from fingpt.errors import ConfigError, DataError
-from fingpt.features.dataset import COLUMNS, find_built, manifest_key, rows_key
+from fingpt.errors import ConfigError, DataError, StorageError
+from fingpt.features.dataset import COLUMNS, address, find_built, manifest_key, rows_key
 from fingpt.prep.importer import import_rows
 from fingpt.prep.source import noted
 from fingpt.rows.readers import read_file
@@ -20,7 +21,7 @@ from fingpt.sources.calendar import close_of, horizon_end, session_of
 from fingpt.sources.selection import parse_selection
 from fingpt.storage import open_store
 from fingpt.synthetic.market import write_market
-from jobs.build import address, build
+from jobs.build import build
 from tests.features.chat_server import DOWN, UP, Said, chat, served
 from tests.jobs.commands import command
 
@@ -73,7 +74,7 @@ def test_a_build_is_kept_once_and_run_reads_its_address(folder, store, tmp_path)
     made = built(store, folder)
     assert made.rows == 4 * made.weeks > 70
     assert made.left == {}
-    place = Path(address(store, made))
+    place = Path(address(store, made.id))
     gathered = gather(str(place), tmp_path)
     assert [name for name, _ in gathered.files] == ["train.parquet"]
     path = gathered.files[0][1]
@@ -206,12 +207,35 @@ def test_days_without_a_whole_week_are_named(folder, store) -> None:
 
 def test_a_damaged_manifest_is_not_taken_for_a_data_set(folder, store) -> None:
     made = built(store, folder, symbols=("AAA",), span=(date(2024, 6, 3), date(2024, 8, 2)))
-    path = Path(address(store, made)) / "manifest.json"
+    path = Path(address(store, made.id)) / "manifest.json"
     path.chmod(0o600)
     path.write_bytes(path.read_bytes().replace(b'"first":"2024-06-03"', b'"first":"2024-06-04"'))
     with pytest.raises(Exception, match="another data set"):
         find_built(store, made.id)
     assert manifest_key(made.id) in set(store.keys("built/"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "longer", "gone"])
+def test_damaged_rows_are_not_there_already_and_what_is_said_mends_them(
+    folder, store, damage
+) -> None:
+    short = {"symbols": ("AAA",), "span": (date(2024, 6, 3), date(2024, 8, 2))}
+    made = built(store, folder, **short)
+    place = Path(address(store, made.id))
+    path = place / "rows.parquet"
+    path.chmod(0o600)
+    whole = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        hurt = {"cut": whole[:3000], "changed": whole[:-1] + b"x", "longer": whole + b"x"}
+        path.write_bytes(hurt[damage])
+    with pytest.raises(StorageError, match="the same command again") as told:
+        built(store, folder, **short)
+    assert f"Delete the folder {place} and" in str(told.value)
+    shutil.rmtree(place)
+    assert built(store, folder, **short) == made
+    assert path.read_bytes() == whole
 
 
 def test_a_setting_that_is_none_is_named(folder, store) -> None:
