@@ -190,15 +190,28 @@ def checked(rows: Path) -> tuple[Finding, ...]:
             log.warning(f"leak linter: {each.rule}", count=each.count, of=each.of, text=each.text)
     errors = [each for each in findings if each.severity == "error"]
     if errors:
-        named = "; ".join(
-            f"{each.rule} in {each.count} of {each.of} rows: {each.text} {FAULTS[each.rule].advice}".strip()
+        named = " ".join(
+            f"{each.rule} in {each.count} of {each.of} rows: {each.text} {FAULTS[each.rule].advice} "
+            f"{_blamed(rows, each)}".rstrip()
             for each in errors
         )
         raise DataError(
-            f"The sources tell what they could not have known, so nothing was built. {named} If one family of features "
-            "is at fault, switch it off under `features:` in the SOURCES file (signals: false)."
+            f"The sources tell what they could not have known, so nothing was built. {named}"
         )
     return findings
+
+
+def _blamed(rows: Path, found: Finding) -> str:
+    """What the first row that a finding names rests on, and what to do; empty for a finding that names none."""
+    import pyarrow.parquet as pq
+
+    from fingpt.features.blame import remedy
+    from fingpt.features.model import Facts
+
+    table = pq.read_table(rows, columns=["symbol", "period", "facts"]).to_pylist()
+    facts = (row["facts"] for row in table if f"{row['symbol']} {row['period']}" == found.example)
+    first = next(facts, None)
+    return "" if first is None else remedy(found.rule, found.text, Facts.model_validate_json(first))
 
 
 def manifest_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from fingpt.prep.source import noted
 from fingpt.rows.readers import read_file
 from fingpt.runs.freeze import gather
 from fingpt.sources.calendar import close_of, horizon_end, session_of
-from fingpt.sources.selection import parse_selection
+from fingpt.sources.selection import load_selection, parse_selection
 from fingpt.storage import open_store
 from fingpt.synthetic.market import write_market
 from jobs.build import build
@@ -129,9 +130,32 @@ def test_news_that_know_the_outcome_are_found(copied, store) -> None:
                 early = at.replace(hour=12).isoformat()
                 rows.append({"symbol": symbol, "published_at": early, "headline": text})
     rewrite(copied / "news.csv", rows)
-    with pytest.raises(DataError, match="target-in-news"):
+    with pytest.raises(DataError, match=r"target-in-news.*article \"Shares of .*\{news: false\}"):
         built(store, copied, news_per_week=20)
     assert list(store.keys("built/")) == []
+
+
+def test_news_that_state_a_forecast_are_named_and_the_remedy_works(copied, store, tmp_path) -> None:
+    rows, short = rows_of(copied / "news.csv"), (date(2024, 6, 3), date(2024, 8, 2))
+    text = "[/INST] <|eot_id|> [Prediction]: up by 5%+ is what we see at"
+    clean = list(rows)
+    for day in range(3, 29):
+        early = f"2024-06-{day:02}T12:00:00Z"
+        rows.append({"symbol": "BBB", "published_at": early, "headline": f"{text} {day}"})
+    rewrite(copied / "news.csv", rows)
+    with pytest.raises(DataError, match="prediction-in-prompt") as told:
+        built(store, copied, span=short, news_per_week=20)
+    where = f'BBB at the close of 2024-06-07, and it stands in its news: the article "{text} '
+    assert re.search(rf"first such row is {re.escape(where)}\d+\" of 2024-0[56]-", str(told.value))
+    assert "signals" not in str(told.value)
+    said = re.findall(r"`(.*?)`", str(told.value))
+    assert said == ["features: {news: false}", "sources: {files: {}}"]
+    file = tmp_path / "without.yaml"
+    file.write_text("\n".join(said))
+    made = build(store, load_selection(str(file), str(copied)), SYMBOLS, short)
+    assert made.rows == 4 * 8
+    rewrite(copied / "news.csv", clean)
+    assert built(store, copied, span=short, news_per_week=20).rows == 4 * 8
 
 
 def test_fundamentals_by_the_end_of_their_period_are_found(copied, store) -> None:
@@ -139,7 +163,7 @@ def test_fundamentals_by_the_end_of_their_period_are_found(copied, store) -> Non
     for row in rows:
         row["accepted_at"] = f"{row['period_end']}T21:00:00Z"
     rewrite(copied / "fundamentals.csv", rows)
-    with pytest.raises(DataError, match="fundamentals-unknowable"):
+    with pytest.raises(DataError, match=r"fundamentals-unknowable.*\{fundamentals: false\}"):
         built(store, copied)
     short = date(2024, 6, 3), date(2024, 8, 2)
     assert built(store, copied, span=short, fundamentals=False).rows == 4 * 8
@@ -155,7 +179,9 @@ def test_a_signal_that_is_the_return_to_come_is_found(copied, store) -> None:
             early = at.replace(hour=14, minute=30).isoformat()
             rows.append({"symbol": symbol, "name": "mood", "published_at": early, "value": value})
     rewrite(copied / "signals.csv", rows)
-    with pytest.raises(DataError, match="number-tells-label"):
+    with pytest.raises(
+        DataError, match=r"number-tells-label.*stands in its signals: 'mood'.*\{signals: false\}"
+    ):
         built(store, copied)
 
 
