@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from fingpt.errors import ConfigError, DataError, StorageError
+from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
 from fingpt.features.dataset import COLUMNS, address, find_built, manifest_key, rows_key
 from fingpt.prep.importer import import_rows
 from fingpt.prep.source import noted
@@ -22,7 +22,7 @@ from fingpt.sources.calendar import close_of, horizon_end, session_of
 from fingpt.sources.selection import load_selection, parse_selection
 from fingpt.storage import open_store
 from fingpt.synthetic.market import write_market
-from jobs.build import build
+from jobs.build import asked_symbols, build
 from tests.features.chat_server import DOWN, UP, Said, chat, served
 from tests.jobs.commands import command
 
@@ -222,8 +222,9 @@ def test_a_teacher_s_hindsight_is_recorded_and_stands_among_what_every_report_li
 
 
 def test_symbols_without_prices_are_named(folder, store) -> None:
-    with pytest.raises(DataError, match="no prices of ZZZ; known are AAA, BBB"):
-        built(store, folder, symbols=("AAA", "ZZZ"))
+    told = r"no prices of ZZZ, bbb \(did you mean BBB\?\); known are AAA, BBB"
+    with pytest.raises(MissingInputError, match=told):
+        built(store, folder, symbols=("AAA", "ZZZ", "bbb"))
 
 
 def test_days_without_a_whole_week_are_named(folder, store) -> None:
@@ -239,6 +240,42 @@ def test_a_damaged_manifest_is_not_taken_for_a_data_set(folder, store) -> None:
     with pytest.raises(Exception, match="another data set"):
         find_built(store, made.id)
     assert manifest_key(made.id) in set(store.keys("built/"))
+
+
+def test_days_without_prices_are_told_with_those_that_have_some(copied, store) -> None:
+    rows = [row for row in rows_of(copied / "prices.csv") if row["date"] >= "2024-10-28"]
+    rewrite(copied / "prices.csv", rows)
+    told = (
+        r"× no-prices.*are there from 2024-10-28 to 2024-11-29, .*choose FROM and TO within them\."
+    )
+    with pytest.raises(DataError, match=told):
+        built(store, copied)
+
+
+@pytest.mark.parametrize("day", [date(1, 1, 1), date(1850, 1, 1), date(1980, 2, 1)])
+def test_a_first_day_before_the_calendar_is_named_with_the_days_that_it_knows(
+    folder, store, day
+) -> None:
+    with pytest.raises(ConfigError, match=f"FROM={day} is not within 1981-01-16 to 2050-12-30"):
+        built(store, folder, span=(day, SPAN[1]))
+    with pytest.raises(DataError, match="no-prices"):
+        built(store, folder, symbols=("AAA",), span=(date(1981, 1, 16), date(1981, 2, 20)))
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"SYMBOL": "AAA"}, "SYMBOL is for make forecast; build takes SYMBOLS"),
+        ({"SYMBOLS": "AAA", "WATCHLIST": "x"}, "WATCHLIST is for make forecast"),
+        ({"SYMBOLS": "AAA,BBB"}, 'blanks separate symbols: SYMBOLS="AAA BBB"'),
+        ({"SYMBOLS": "A/B"}, "is no symbol"),
+    ],
+)
+def test_symbols_in_another_form_are_told_the_right_one(monkeypatch, variables, told) -> None:
+    for name, text in variables.items():
+        monkeypatch.setenv(f"FINGPT_ARG_{name}", text)
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        asked_symbols(variables.get("SYMBOLS", ""))
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "longer", "gone"])
