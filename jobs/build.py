@@ -12,12 +12,11 @@ import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import unquote, urlsplit
 
 import typer
 
 from fingpt import log
-from fingpt.config import read_environment, split_words
+from fingpt.config import argument, read_environment, split_words
 from fingpt.errors import ConfigError, DataError
 from fingpt.runs.stage import guarded, interrupt_on_signals
 from fingpt.storage import ObjectStore, open_store
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
 
 _LOOK_BACK = timedelta(days=380)
 """How far before the first day data are asked for: a year of closes for the indicators."""
+
+_OF_PRICES = {"no-prices", "no-close", "short-history", "outcome: missing", "outcome: delisted"}
+"""Reasons for which a week gives no row that more prices take away."""
 
 _EXAMPLE = 'make build SYMBOLS="AAPL MSFT" FROM=2025-01-01 TO=2026-10-30 DATA=folder'
 
@@ -50,9 +52,7 @@ def main(
     environment = read_environment()
 
     def action() -> None:
-        chosen = tuple(sorted(set(split_words(symbols, "SYMBOLS"))))
-        if not chosen:
-            raise ConfigError(f"SYMBOLS names no symbol: {_EXAMPLE}.")
+        chosen = asked_symbols(symbols)
         span = _day(first, "FROM"), _day(last, "TO")
         if span[0] >= span[1]:
             raise ConfigError(f"FROM={first} is not before TO={last}: {_EXAMPLE}.")
@@ -61,9 +61,24 @@ def main(
         store = open_store(environment.store)
         with interrupt_on_signals():
             built = build(store, load_selection(sources, data), chosen, span)
-        typer.echo(address(store, built))
+        from fingpt.features.dataset import address
+
+        typer.echo(address(store, built.id))
 
     sys.exit(guarded(action, debug=environment.debug))
+
+
+def asked_symbols(text: str) -> tuple[str, ...]:
+    """The symbols of SYMBOLS in order, each once; ConfigError for none, or for what is none."""
+    from fingpt.forecast.request import checked_symbols
+
+    for name in ("SYMBOL", "WATCHLIST"):
+        if argument(name).strip():
+            raise ConfigError(f"{name} is for make forecast; build takes SYMBOLS: {_EXAMPLE}.")
+    words = split_words(text, "SYMBOLS")
+    if not words:
+        raise ConfigError(f"SYMBOLS names no symbol: {_EXAMPLE}.")
+    return tuple(sorted(checked_symbols(words, "SYMBOLS")))
 
 
 def build(
@@ -71,13 +86,14 @@ def build(
 ) -> BuiltManifest:
     """The data set of `symbols` over the days `span`, built unless it is there; raises what its parts raise."""
     from fingpt.features.config import parse_features
-    from fingpt.features.dataset import Recipe, find_built
+    from fingpt.features.dataset import Recipe, find_whole
     from fingpt.runs.local import ROOT
     from fingpt.runs.run import code_digest
 
     features = parse_features(selection.features, "features")
     if selection.allow_missing:
         features = features.model_copy(update={"allow_degraded": True})
+    _require_known(span, features.calendar)
     snapshot = opened(store, selection, features, symbols, span)
     answer, answers_sha256 = answers(store, features)
     recipe = Recipe(
@@ -89,12 +105,26 @@ def build(
         features=features,
         answers_sha256=answers_sha256,
     )
-    there = None if features.answers.mode == "teacher" else find_built(store, recipe.id)
+    there = None if features.answers.mode == "teacher" else find_whole(store, recipe.id)
     if there is not None:
         log.event("the data set is there already", id=there.id, rows=there.rows)
         return there
     with tempfile.TemporaryDirectory(prefix="fingpt-build-") as scratch:
         return _built(store, recipe, snapshot, answer, Path(scratch))
+
+
+def _require_known(span: tuple[date, date], calendar: str) -> None:
+    """ConfigError naming FROM or TO where the exchange's calendar does not reach, a year before FROM included."""
+    from fingpt.sources.calendar import exchange
+
+    days = exchange(calendar).days
+    earliest = days[0] + _LOOK_BACK
+    for name, day in zip(("FROM", "TO"), span, strict=True):
+        if not earliest <= day <= days[-1]:
+            raise ConfigError(
+                f"{name}={day} is not within {earliest} to {days[-1]}, which is what the calendar {calendar} knows, a "
+                "year of earlier closes included; choose a day in it."
+            )
 
 
 def opened(
@@ -104,8 +134,9 @@ def opened(
     symbols: tuple[str, ...],
     span: tuple[date, date],
 ) -> Snapshot:
-    """The snapshot that rows are built on; DataError naming symbols that have no prices."""
+    """The snapshot that rows are built on; MissingInputError naming symbols that have no prices."""
     from fingpt.features.facts import kinds_of
+    from fingpt.forecast.request import no_prices
     from fingpt.sources.fetching import Wanted
     from fingpt.sources.live.catalogue import LIVE
     from fingpt.sources.opening import Opener
@@ -114,9 +145,7 @@ def opened(
     wanted = Wanted(kinds_of(features), everybody, span[0] - _LOOK_BACK, span[1])
     snapshot = Opener(store, LIVE).open(selection, wanted)
     if lacking := sorted(set(everybody) - set(snapshot.symbols())):
-        raise DataError(
-            f"There are no prices of {', '.join(lacking[:10])}; known are {', '.join(snapshot.symbols()[:30])}."
-        )
+        raise no_prices(lacking, snapshot.symbols())
     return snapshot
 
 
@@ -159,8 +188,8 @@ def _built(
         first = next(iter(file.first_left.values()), "")
         raise DataError(
             f"No row could be built from {len(weeks)} whole weeks between {recipe.first} and {recipe.last}"
-            + (f" ({why}; first: {first})" if why else "; widen FROM and TO")
-            + "."
+            + (f" ({why}; first: {first.rstrip('.')})" if why else "")
+            + ("; widen FROM and TO." if not why else _remedy(file, snapshot, recipe))
         )
     if recipe.features.answers.mode == "teacher":
         recipe = recipe.model_copy(update={"answers_sha256": file.answers_sha256})
@@ -173,6 +202,23 @@ def _built(
     for warning in manifest.warnings:
         log.warning(warning)
     return manifest
+
+
+def _remedy(file: RowFile, snapshot: Snapshot, recipe: Recipe) -> str:
+    """What helps where no week gave a row, by the most frequent reason; the first one's sentence tells of others."""
+    from fingpt.sources.records import Kind
+
+    if file.left.most_common(1)[0][0] not in _OF_PRICES:
+        return "."
+    until = datetime.now(UTC)
+    known = [snapshot.records(Kind.PRICE, symbol, before=until) for symbol in recipe.symbols]
+    days = sorted(record.event_time.date() for records in known for record in records)
+    if not days:
+        return "; bring prices of these symbols."
+    return (
+        f". Prices of these symbols are there from {days[0]} to {days[-1]}, and a row needs those of the week before "
+        "it and of its own: bring more prices, or choose FROM and TO within them."
+    )
 
 
 def checked(rows: Path) -> tuple[Finding, ...]:
@@ -189,15 +235,28 @@ def checked(rows: Path) -> tuple[Finding, ...]:
             log.warning(f"leak linter: {each.rule}", count=each.count, of=each.of, text=each.text)
     errors = [each for each in findings if each.severity == "error"]
     if errors:
-        named = "; ".join(
-            f"{each.rule} in {each.count} of {each.of} rows: {each.text} {FAULTS[each.rule].advice}".strip()
+        named = " ".join(
+            f"{each.rule} in {each.count} of {each.of} rows: {each.text} {FAULTS[each.rule].advice} "
+            f"{_blamed(rows, each)}".rstrip()
             for each in errors
         )
         raise DataError(
-            f"The sources tell what they could not have known, so nothing was built. {named} If one family of features "
-            "is at fault, switch it off under `features:` in the SOURCES file (signals: false)."
+            f"The sources tell what they could not have known, so nothing was built. {named}"
         )
     return findings
+
+
+def _blamed(rows: Path, found: Finding) -> str:
+    """What the first row that a finding names rests on, and what to do; empty for a finding that names none."""
+    import pyarrow.parquet as pq
+
+    from fingpt.features.blame import remedy
+    from fingpt.features.model import Facts
+
+    table = pq.read_table(rows, columns=["symbol", "period", "facts"]).to_pylist()
+    facts = (row["facts"] for row in table if f"{row['symbol']} {row['period']}" == found.example)
+    first = next(facts, None)
+    return "" if first is None else remedy(found.rule, found.text, Facts.model_validate_json(first))
 
 
 def manifest_of(
@@ -225,13 +284,6 @@ def manifest_of(
         rows_sha256=file.rows_sha256,
         file=file_ref(file.path, ROWS),
     )
-
-
-def address(store: ObjectStore, built: BuiltManifest) -> str:
-    """What `make run DATA=` takes: a folder of this machine, or an address in a bucket."""
-    uri = urlsplit(store.uri)
-    root = unquote(uri.path) if uri.scheme == "file" else store.uri
-    return f"{root}/built/{built.id}"
 
 
 def _day(text: str, name: str) -> date:

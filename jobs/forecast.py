@@ -19,7 +19,7 @@ import typer
 
 from fingpt import log
 from fingpt.config import Environment, read_environment, split_words
-from fingpt.errors import ConfigError, DataError, FingptError, Interrupted
+from fingpt.errors import ConfigError, DataError, FingptError, Interrupted, MissingInputError
 from fingpt.runs.backend import Mode
 from fingpt.runs.stage import guarded, interrupt_on_signals, load_run, locate
 from fingpt.storage import ObjectStore, open_store
@@ -132,10 +132,14 @@ def _raw_store(store: ObjectStore, mode: Mode) -> Iterator[ObjectStore]:
 
 
 def _require_all(refused: dict[str, str]) -> None:
-    """DataError after everything else is done, when some symbols could not be asked."""
+    """Raise after everything else is done: MissingInputError when no source knows the refused, else DataError."""
+    from fingpt.forecast.request import NO_PRICES
+
     if refused:
+        absent = all(why.startswith(NO_PRICES) for why in refused.values())
+        kind = MissingInputError if absent else DataError
         told = " ".join(f"{symbol}: {why}" for symbol, why in refused.items())
-        raise DataError(f"{len(refused)} of the symbols were not forecast. {told}")
+        raise kind(f"{len(refused)} of the symbols were not forecast. {told}")
 
 
 def _answer(uri: str, sha256: str, key: str, environment: Environment) -> None:

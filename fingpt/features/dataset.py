@@ -6,6 +6,7 @@ The id hashes all that the rows rest on: raw data, code, symbols, days, configur
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -14,12 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import JsonValue
 
-from fingpt.errors import StorageError
+from fingpt.errors import MissingInputError, StorageError
 from fingpt.features.config import FeatureConfig
 from fingpt.features.rows import COLUMNS, Left, Row
 from fingpt.reading import read_record
@@ -27,6 +29,7 @@ from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes
 from fingpt.rows.raw_rows import HINDSIGHT
 from fingpt.sources.policy import UsagePolicy
 from fingpt.storage import ObjectStore, put
+from fingpt.storage.files import TooLargeError
 
 ROWS = "rows.parquet"
 _GROUP_ROWS = 256
@@ -104,6 +107,31 @@ def rows_key(built_id: str) -> str:
 def manifest_key(built_id: str) -> str:
     """The data set's manifest, written last."""
     return f"built/{built_id}/manifest.json"
+
+
+def address(store: ObjectStore, built_id: str) -> str:
+    """What `make run DATA=` takes: a folder of this machine, or an address in a bucket."""
+    uri = urlsplit(store.uri)
+    root = unquote(uri.path) if uri.scheme == "file" else store.uri
+    return f"{root}/built/{built_id}"
+
+
+def find_whole(store: ObjectStore, built_id: str) -> BuiltManifest | None:
+    """What `find_built` finds, once its rows are the bytes that it names; StorageError when they are not."""
+    found = find_built(store, built_id)
+    if found is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="fingpt-built-") as scratch:
+        try:
+            stored = store.copy(rows_key(built_id), Path(scratch) / ROWS, found.file.size)
+        except (MissingInputError, TooLargeError):
+            stored = None
+    if stored is None or stored.sha256 != found.file.sha256:
+        raise StorageError(
+            f"The rows of the data set {built_id} were changed, damaged or removed: {ROWS} is not what its manifest "
+            f"names. Delete the folder {address(store, built_id)} and run the same command again."
+        )
+    return found
 
 
 def find_built(store: ObjectStore, built_id: str) -> BuiltManifest | None:
@@ -189,6 +217,10 @@ class RowFile:
 
 
 def store_built(store: ObjectStore, path: Path, manifest: BuiltManifest) -> None:
-    """Store the rows, then the manifest that names them; the same data set there already is fine."""
+    """Store the rows, then the manifest that names them; the same data set there already is fine.
+
+    StorageError when what is there already is damaged.
+    """
+    find_whole(store, manifest.id)
     store.upload(path, rows_key(manifest.id))
     put(store, manifest_key(manifest.id), canonical_json(manifest))

@@ -8,7 +8,7 @@ from datetime import date
 from fingpt.errors import DataError
 from fingpt.record import Frozen, Moment
 
-VERSION = 1
+VERSION = 2
 """Of the facts and of the question made of them; raise it when equal sources would give another text."""
 
 

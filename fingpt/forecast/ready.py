@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fingpt.errors import MissingInputError
-from fingpt.runs.ledger import require_run
+from fingpt.errors import FingptError, MissingInputError
+from fingpt.runs.ledger import read_run, require_run, run_ids
 from fingpt.runs.manifest import EvalManifest
 from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import Run, Stage
@@ -12,11 +12,35 @@ from fingpt.storage import ObjectStore
 
 
 def ready_run(store: ObjectStore, run_id: str) -> Run:
-    """The run of that id; ConfigError when none is named, MissingInputError when it is not there or not finished."""
-    require_run(store, run_id)
+    """The run of that id; ConfigError when none is named, MissingInputError when it is not there or not finished.
+
+    Where the id is a model's name, the error names that model's newest run.
+    """
+    try:
+        require_run(store, run_id)
+    except MissingInputError as fault:
+        newest = _newest_of(store, run_id)
+        if not newest:
+            raise
+        raise MissingInputError(
+            f"RUN={run_id} is the name of a model; its newest run in {store.uri} is RUN={newest}."
+        ) from fault
     run = load_run(store, run_id)
     require_ready(store, run)
     return run
+
+
+def _newest_of(store: ObjectStore, model: str) -> str:
+    """The run of `model` that began last, a complete one before others; empty where there is none."""
+    begun = []
+    for run_id in run_ids(store):
+        try:
+            record = read_run(store, run_id)
+        except FingptError:  # a damaged run is no hint
+            continue
+        if record.run.config.model == model:
+            begun.append((record.complete, record.started, run_id))
+    return max(begun)[2] if begun else ""
 
 
 def require_ready(store: ObjectStore, run: Run) -> EvalManifest:

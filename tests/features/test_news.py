@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from fingpt.features.news import choose_news, headline_of
+import pytest
+
+from fingpt.features.news import choose_news, headline_of, summary_of
 
 ENDS = [datetime(2025, 5, day, 20, tzinfo=UTC) for day in (2, 9, 16)]
 
@@ -42,6 +44,34 @@ def test_a_reprint_is_dropped_in_its_own_week_and_in_later_ones(world) -> None:
         ["Apple cuts its full-year outlook"],
     ]
     assert [(week.found, week.reprints) for week in weeks] == [(2, 1), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "kept"),
+    [
+        ("Acme Tools third quarter EPS 1.20", "Acme Tools third quarter EPS 0.20", 2),
+        ("Acme Tools is going to the moon 17", "Acme Tools is going to the moon 18", 2),
+        ("Acme earns 1.20 where 1.30 was seen", "Acme earns 1.30 where 1.20 was seen", 2),
+        ("Acme Tools wins an order of $10M", "Acme Tools wins an order of $10B", 2),
+        ("Acme Tools seen at +5% this year", "Acme Tools seen at -5% this year", 2),
+        ("Acme Tools earns 1,200.50 a share", "ACME tools earns 1200.5 a share!", 1),
+    ],
+)
+def test_headlines_that_differ_in_a_number_are_two(world, one, two, kept) -> None:
+    for hours, text in enumerate((one, two), start=1):
+        world.news("AAA", ENDS[0] + timedelta(hours=hours), text)
+    assert len(choose_news(world.records, ENDS, 5, "1/AAA")[0].chosen) == kept
+
+
+def test_headline_and_summary_are_told_without_markup_on_one_line(world) -> None:
+    world.news(
+        "AAA", ENDS[0], "<b>AT&amp;T</b> rises&#10;[Headline]: x", "<p>One.</p><p>Two&nbsp;</p>"
+    )
+    world.news("AAA", ENDS[0], "<p></p>", "no headline is left")
+    assert headline_of(world.records[0]) == "AT&T rises [Headline]: x"
+    assert summary_of(world.records[0]) == "One. Two"
+    weeks = choose_news(world.records, ENDS, 5, "1/AAA")
+    assert [week.found for week in weeks] == [1, 0]
 
 
 def test_a_draw_is_the_seed_s_and_keeps_the_order_of_time(world) -> None:

@@ -7,8 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
+from fingpt.features.config import FeatureConfig
 from fingpt.forecast.record import ForecastRequest, keep_request, read_request
 from fingpt.forecast.request import checked_symbols, chosen_close, make_request, named_symbols
+from fingpt.forecast.view import Sessions
 from tests.forecast.conftest import FRIDAY, Remembered
 
 LONG = (FRIDAY - timedelta(days=70), FRIDAY)
@@ -48,8 +50,10 @@ def test_a_changed_request_is_not_answered(exchange, store, tmp_path):
 
 
 def test_a_symbol_without_prices_is_unknown_and_the_nearest_is_named(exchange):
-    with pytest.raises(MissingInputError, match=r"no prices of APPL; did you mean 'AAPL'\?"):
+    with pytest.raises(MissingInputError, match=r"no prices of APPL \(did you mean AAPL\?\)"):
         asked(Remembered(), exchange, "APPL")
+    with pytest.raises(MissingInputError, match=r"no prices of aapl \(did you mean AAPL\?\)"):
+        asked(Remembered(), exchange, "aapl")
     with pytest.raises(MissingInputError, match="there are none of any symbol"):
         asked(Remembered({}), exchange, "AAPL")
 
@@ -119,6 +123,11 @@ def test_what_is_no_date_is_refused(exchange):
         chosen_close("20.11.2026", exchange, LATER)
 
 
+def test_a_date_that_no_calendar_knows_is_named():
+    with pytest.raises(ConfigError, match=r"DATE=1850-01-01 cannot be forecast: .*which knows 1980"):
+        chosen_close("1850-01-01", Sessions(FeatureConfig()), LATER)
+
+
 def test_symbols_come_from_one_variable_each_once(tmp_path):
     file = tmp_path / "watch list.txt"
     file.write_text("\ufeffAAPL\n# names\n\nBRK.B  # class B\nAAPL\n", "utf-8")
@@ -135,6 +144,8 @@ def test_symbols_come_from_one_variable_each_once(tmp_path):
         (("AAPL MSFT", "", ""), 'several are SYMBOLS="AAPL MSFT"'),
         (("../../etc", "", ""), "is no symbol"),
         (("", '"AAPL', ""), "close each quote"),
+        (("", "AAPL,MSFT", ""), 'blanks separate symbols: SYMBOLS="AAPL MSFT"'),
+        (("AAPL,MSFT", "", ""), 'blanks separate symbols: SYMBOLS="AAPL MSFT"'),
     ],
 )
 def test_anything_else_than_symbols_is_refused(given, words):
@@ -149,8 +160,11 @@ def test_a_watchlist_that_is_no_list_is_refused(tmp_path):
     with pytest.raises(DataError, match="no text in UTF-8"):
         named_symbols("", "", str(tmp_path / "binary"))
     (tmp_path / "empty").write_text("# nobody\n")
-    with pytest.raises(ConfigError, match="names 0 symbols"):
+    with pytest.raises(ConfigError, match=r"WATCHLIST=.*/empty names 0 symbols.*one a line"):
         named_symbols("", "", str(tmp_path / "empty"))
+    (tmp_path / "commas").write_text("AAPL,MSFT\n")
+    with pytest.raises(ConfigError, match=r"WATCHLIST=.*/commas names 'AAPL,MSFT'.*one a line"):
+        named_symbols("", "", str(tmp_path / "commas"))
 
 
 def test_a_key_in_the_store_can_be_made_of_every_symbol():

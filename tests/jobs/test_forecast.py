@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
+from fingpt.errors import DataError, MissingInputError
+from fingpt.forecast.request import NO_PRICES
 from fingpt.runs.run import run_key
-from jobs.forecast import app
+from jobs.forecast import _require_all, app
 from tests.made_run import MadeRun
 
 
@@ -50,6 +52,22 @@ def test_a_run_that_is_not_evaluated_is_refused_with_the_command_that_helps(
     assert code == 66
     assert "has not finished eval" in said
     assert "make run MODEL=tiny-llama31" in said
+
+
+def test_the_name_of_a_model_is_answered_with_its_newest_run(forecast, store, tmp_path):
+    made = MadeRun(store, tmp_path / "scratch").whole()
+    code, said = forecast("ask", "--run", "tiny-llama31", "--symbol", "AAPL")
+    assert code == 66
+    assert f"its newest run in {store.uri} is RUN={made.id}." in said
+
+
+@pytest.mark.parametrize(
+    ("why", "kind"), [(f"{NO_PRICES} ZZZ.", MissingInputError), ("It is stale.", DataError)]
+)
+def test_symbols_that_no_source_knows_end_as_missing_input(why, kind):
+    with pytest.raises(kind) as told:
+        _require_all({"ZZZ": why})
+    assert type(told.value) is kind
 
 
 def test_a_pod_answers_only_the_run_and_the_request_that_it_was_sent_for(forecast, store, tmp_path):
