@@ -94,7 +94,7 @@ class Opener:
 
         MissingInputError when there is none, StorageError when the bucket holds other bytes by now.
         """
-        raw, key = RawStore(self.store), _key(digest)
+        raw, key = RawStore(self.store), frozen_key(digest)
         if not self.store.exists(key):
             raise MissingInputError(
                 f"{self.store.uri}/{key} is not there; build again from the sources."
@@ -153,7 +153,7 @@ class Opener:
 
     def _frozen(self, snapshot: Snapshot, parts: list[FrozenPart]) -> Snapshot:
         manifest = FrozenSnapshot(digest=snapshot.digest, parts=tuple(parts))
-        put(self.store, _key(snapshot.digest), canonical_json(manifest))
+        put(self.store, frozen_key(snapshot.digest), canonical_json(manifest))
         return snapshot
 
 
@@ -188,5 +188,6 @@ def _joined(opened: list[tuple[Snapshot, frozenset[Kind]]]) -> Snapshot:
     return snapshot if not others and kinds == frozenset(Kind) else JoinedSnapshot(opened)
 
 
-def _key(digest: str) -> str:
+def frozen_key(digest: str) -> str:
+    """Where the record of the snapshot with this digest is kept."""
     return f"sources/snapshots/{digest}.json"
