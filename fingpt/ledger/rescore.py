@@ -7,6 +7,7 @@ or an invented market's, are not here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -41,7 +42,7 @@ def score_faults(
         for score in sorted(by_place.values(), key=lambda each: each.snapshot_sha256):
             if score.snapshot_sha256 != opened:
                 opened = score.snapshot_sha256
-                snapshot = _prices(store, opened, Path(scratch, opened[:64].replace("/", "_")))
+                snapshot = _prices(store, opened, Path(scratch, opened))
             before = by_place.get((score.chain, score.number, score.attempt - 1))
             if isinstance(snapshot, tuple):
                 yield score, *snapshot
@@ -52,6 +53,8 @@ def score_faults(
 
 def _prices(store: ObjectStore, digest: str, scratch: Path) -> Snapshot | _Fault | None:
     """The prices of a score; None where this bucket does not have them, a fault where it has them no longer whole."""
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        return LinkStatus.DAMAGED, "changed: what it names as its prices is no sha256"
     if not store.exists(frozen_key(digest)):
         return None
     try:

@@ -55,5 +55,7 @@ def test_a_job_fails_at_once_for_exactly_the_codes_that_are_not_retried(path):
     if not path.stem.endswith("drive"):
         final -= {StartTimeoutError.exit_code}  # only drive waits for other Jobs
     # Nobody claims base weights or forecasts, so none of these is fenced.
-    fenced = {} if path.stem.endswith(("mirror", "forecast")) else {"Ignore": {FencedError.exit_code}}
+    fenced = (
+        {} if path.stem.endswith(("mirror", "forecast")) else {"Ignore": {FencedError.exit_code}}
+    )
     assert found == {"FailJob": final, **fenced}
