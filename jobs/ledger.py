@@ -21,6 +21,7 @@ from fingpt.storage import ObjectStore, open_store
 
 if TYPE_CHECKING:
     from fingpt.ledger.chains import Ledger
+    from fingpt.ledger.score import OpenMarket
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -58,7 +59,12 @@ def write_command(ledger: Name = "", runs: Runs = "") -> None:
 @app.command("score")
 def score_command(ledger: Name = "", data: Data = "", sources: Sources = "") -> None:
     """Score the weeks that are over; what has no price yet is tried again by a later call."""
-    _run(lambda store: _score(_open(store, ledger), sources, data))
+
+    def action(store: ObjectStore) -> None:
+        opened = _open(store, ledger)
+        _score(opened, _prices(store, sources, data))
+
+    _run(action)
 
 
 @app.command("page")
@@ -74,10 +80,11 @@ def update_command(
     """Write what is new, score what is over where prices are named, and make the page."""
 
     def action(store: ObjectStore) -> None:
+        prices = _prices(store, sources, data) if data.strip() or sources.strip() else None
         _write(store, ledger, runs)
         opened = _open(store, ledger)
-        if data.strip() or sources.strip():
-            _score(opened, sources, data)
+        if prices:
+            _score(opened, prices)
         else:
             log.event("nothing is scored: DATA= or SOURCES= names the prices of past weeks")
         _page(opened, out)
@@ -130,11 +137,16 @@ def _write(store: ObjectStore, asked: str, runs: str) -> None:
     )
 
 
-def _score(ledger: Ledger, sources: str, data: str) -> None:
+def _prices(store: ObjectStore, sources: str, data: str) -> OpenMarket:
     from fingpt.ledger.market import market_opener
+
+    return market_opener(store, sources, data)
+
+
+def _score(ledger: Ledger, prices: OpenMarket) -> None:
     from fingpt.ledger.score import score, tell
 
-    done = score(ledger, market_opener(ledger.store, sources, data), datetime.now(UTC))
+    done = score(ledger, prices, datetime.now(UTC))
     for one in done.scores:
         tell(one)
     log.event(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import numpy as np
 
@@ -35,6 +34,7 @@ from fingpt.ledger.tables import week_tables
 from fingpt.ledger.trivial import Past, Trivial, trivial_forecasts
 from fingpt.ledger.words import words
 from fingpt.record import canonical_json, sha256_bytes
+from fingpt.sources.calendar import sessions
 
 
 @dataclass(frozen=True)
@@ -171,12 +171,20 @@ def _left_out(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def missed(chain: ChainRows, days: int) -> tuple[str, ...]:
-    """Days on which a week of `days` days would have started, and none did, between a chain's first and last week."""
-    weeks = [date.fromisoformat(week) for week in sorted({row.week for row in chain.rows})]
+    """The last sessions of the calendar weeks without a forecast, between a chain's first and its last one.
+
+    A horizon of `days` that spans several weeks leaves out the weeks that it spans.
+    """
+    held = sorted(date.fromisoformat(week) for week in {row.week for row in chain.rows})
+    if not held:
+        return ()
+    weeks = {day.isocalendar()[:2]: day for day in sessions(held[0], held[-1])}
+    there = {day.isocalendar()[:2] for day in held}
+    spanned, gap = max(1, round(days / 7)), 0
     found: list[str] = []
-    for one, two in itertools.pairwise(weeks):
-        steps = round((two - one).days / max(days, 1))
-        found += [(one + timedelta(days=days * step)).isoformat() for step in range(1, steps)]
+    for week, close in weeks.items():
+        gap = 0 if week in there else gap + 1
+        found += [close.isoformat()] if gap and not gap % spanned else []
     return tuple(found)
 
 

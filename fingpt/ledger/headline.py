@@ -11,6 +11,9 @@ from fingpt.report.document import Sentence
 from fingpt.report.formatting import interval, listed, number, percent
 from fingpt.report.verdict import Verdict
 
+_NAMED = 12
+"""So many missing weeks are named; the table of chains has all of them."""
+
 
 def headline(
     standings: Sequence[Standing],
@@ -35,7 +38,7 @@ def _skill(champion: Standing, trivial: Sequence[Standing], found: Evidence | No
     if not scores.n or found is None:
         return Sentence(
             question=question,
-            verdict=Verdict.NO_SKILL,
+            verdict=Verdict.NOTE,
             text="Nothing that counts has been scored yet.",
         )
     hardest = max(trivial, key=lambda one: one.figures.accuracy.value or 0.0)
@@ -117,7 +120,10 @@ def _left_out(models: Sequence[Standing]) -> Sentence:
             reasons[reason] = reasons.get(reason, 0) + count
     gone = sorted({week for one in models for week in one.missed})
     told = ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none is left out"
-    weeks = f" Without any forecast: the weeks of {listed(gone[:12])}." if gone else ""
+    more = [f"{len(gone) - _NAMED} more"] if len(gone) > _NAMED else []
+    weeks = (
+        f" Without any forecast: the weeks of {listed([*gone[:_NAMED], *more])}." if gone else ""
+    )
     return Sentence(
         question="Does everything count that was forecast?",
         verdict=Verdict.NOTE,

@@ -7,16 +7,18 @@ from datetime import datetime
 from functools import partial
 
 from fingpt import log
+from fingpt.config import local_path
 from fingpt.features.config import parse_features
 from fingpt.features.label import realised
 from fingpt.ledger.records import Outcome, Status
 from fingpt.ledger.score import OpenMarket
 from fingpt.prompts.examples import plain_label
 from fingpt.sources.fetching import Wanted
+from fingpt.sources.folder import look
 from fingpt.sources.live.catalogue import LIVE
 from fingpt.sources.opening import Opener
 from fingpt.sources.records import Kind
-from fingpt.sources.selection import Selection, load_selection
+from fingpt.sources.selection import FILES, Selection, load_selection
 from fingpt.sources.snapshot import Snapshot
 from fingpt.storage import ObjectStore
 
@@ -69,9 +71,12 @@ def market_opener(store: ObjectStore, sources: str, data: str) -> OpenMarket:
     """Opens the prices that SOURCES or DATA name, fetching what the store lacks.
 
     A source that fails does not end the scoring: what it lacks is said in `degraded`, and scored by a later call.
-    ConfigError, at once, when neither names anything.
+    At once, also where nothing is to be scored: ConfigError when neither names anything, and what `look` raises, such
+    as MissingInputError, for a folder that is not there or holds no prices.
     """
     selection = load_selection(sources, data)
+    if FILES in selection.sources:
+        look(local_path(selection.sources[FILES].folder))
     benchmark = parse_features(selection.features, "features").benchmark
     tolerant = selection.model_copy(update={"allow_missing": tuple(PRICED)})
     return partial(_open, store, tolerant, benchmark)

@@ -20,9 +20,10 @@ def make_page(ledger: Ledger, now: datetime, out: Path | None = None, notice: st
     Raises StorageError on a broken chain, and what the store raises.
     """
     page = compose(read_book(ledger), now, notice)
-    for sentence in page.headline:
-        if sentence.verdict.label:
-            log.event(f"{sentence.question} {sentence.verdict.label}")
+    for number, sentence in enumerate(page.headline):
+        told = sentence.verdict.label or ("" if number else sentence.text)
+        if told:
+            log.event(f"{sentence.question} {told}")
     folder = out or Path.cwd() / "reports" / f"ledger-{ledger.name}"
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in render(page).items():

@@ -6,9 +6,15 @@ All are kept as canonical JSON, so that a record has exactly one form and its sh
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from fingpt.errors import StorageError
 from fingpt.prompts.examples import LABELS
@@ -119,6 +125,7 @@ class Entry(Frozen):
 
     `number` counts from 1; `previous` is the sha256 of the entry before, of genesis.json for the first. `created_at` is
     the writer's clock. `restates`: symbols that an earlier entry of this week had already; the earlier one counts.
+    `scores`: key → sha256 of the scores, of any chain, that the ledger had by then and no earlier entry names.
     """
 
     version: int = VERSION
@@ -137,6 +144,15 @@ class Entry(Frozen):
     created_at: Moment
     restates: tuple[str, ...] = ()
     forecasts: tuple[Forecast, ...]
+    scores: dict[str, str] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _without_empty_scores(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Entries of before scores were named keep their bytes, and so their hashes."""
+        found: dict[str, Any] = plain(self)
+        if not self.scores:
+            del found["scores"]
+        return found
 
     def encode(self) -> bytes:
         """The bytes of the entry's object."""

@@ -22,6 +22,7 @@ from fingpt.ledger.keys import (
     score_place,
 )
 from fingpt.ledger.records import Entry, Score, decode
+from fingpt.ledger.rescore import score_faults
 from fingpt.record import sha256_bytes
 from fingpt.runs.chain import Link, LinkStatus
 from fingpt.storage import ObjectStore
@@ -70,8 +71,7 @@ def verify_ledger(
     stored = stored_times(store, name)
     for chain in sorted({chain for chain, _ in {*entries, *audit.named}}):
         _check_chain(audit, chain, stored)
-    for score in read:
-        audit.add(score_key(name, score.chain, score.number, score.attempt))
+    _check_scores(audit, read, scores)
     for key in keys:
         if key != genesis_key(name) and not entry_place(name, key) and not score_place(name, key):
             audit.add(key, LinkStatus.DAMAGED, f"no ledger keeps an object there; {_HOW}")
@@ -121,6 +121,30 @@ def _read_entry(audit: _Audit, place: tuple[str, int]) -> None:
     audit.entries[place] = entry
     if (entry.chain, entry.number) == place and entry.number > 1:
         audit.name((entry.chain, entry.number - 1), entry.previous, f"entry {entry.number}")
+
+
+def _check_scores(audit: _Audit, read: Iterable[Score], there: set[tuple[str, int, int]]) -> None:
+    """What a score says, its bytes as an entry names them, and scores that an entry or a later attempt rests on."""
+    name = audit.ledger.name
+    named: dict[str, tuple[str, str]] = {}
+    for (chain, number), entry in sorted(audit.entries.items()):
+        for key, sha256 in entry.scores.items():
+            named.setdefault(key, (sha256, f"entry {number} of {chain}"))
+    for chain, number, attempt in there:
+        for earlier in range(1, attempt):
+            named.setdefault(score_key(name, chain, number, earlier), ("", f"attempt {attempt}"))
+    kept = {score_key(name, *where) for where in there}
+    for key in sorted(named.keys() - kept):
+        audit.add(key, LinkStatus.MISSING, f"{named[key][1]} rests on it")
+    found = {}
+    for score, status, fault in score_faults(audit.ledger.store, read, audit.entries):
+        key = score_key(name, score.chain, score.number, score.attempt)
+        sha256, by = named.get(key, ("", ""))
+        if status is LinkStatus.OK and sha256 not in {"", sha256_bytes(score.encode())}:
+            status, fault = LinkStatus.DAMAGED, f"changed: {by} rests on other bytes"  # noqa: PLW2901
+        found[key] = status, fault
+    for key, (status, fault) in sorted(found.items()):
+        audit.add(key, status, fault)
 
 
 def _read_score(audit: _Audit, chain: str, number: int, attempt: int) -> Score | None:

@@ -23,8 +23,9 @@ from fingpt.ledger.chains import (
     read_chain,
 )
 from fingpt.ledger.intake import Intake, forecast_weeks, read_intakes
-from fingpt.ledger.keys import FORECASTS, genesis_key
+from fingpt.ledger.keys import FORECASTS, genesis_key, score_place, scores_prefix
 from fingpt.ledger.records import Entry, Genesis
+from fingpt.record import sha256_bytes
 from fingpt.storage import ObjectStore
 
 
@@ -60,10 +61,11 @@ def write(store: ObjectStore, name: str, runs: Sequence[str], now: datetime) -> 
     if not intakes:
         return Written(open_ledger(store, name), (), known)
     ledger = begin_ledger(store, _genesis(name, runs, intakes, now))
+    scores = _unnamed_scores(ledger, chains)
     written: list[Entry] = []
     for intake in intakes:
         before = chains.get(intake.chain, ())
-        entry = append(ledger, intake.chain, before, partial(_next, ledger, intake, now))
+        entry = append(ledger, intake.chain, before, partial(_next, ledger, intake, now, scores))
         if entry is None:
             known += 1
             continue
@@ -73,6 +75,7 @@ def write(store: ObjectStore, name: str, runs: Sequence[str], now: datetime) -> 
             else (*before, entry)
         )
         written.append(entry)
+        scores = {}
     return Written(ledger, tuple(written), known)
 
 
@@ -95,7 +98,24 @@ def _genesis(name: str, runs: Sequence[str], intakes: Sequence[Intake], now: dat
     )
 
 
-def _next(ledger: Ledger, new: Intake, now: datetime, held: tuple[Entry, ...]) -> Entry | None:
+def _unnamed_scores(ledger: Ledger, chains: dict[str, tuple[Entry, ...]]) -> dict[str, str]:
+    """Key → sha256 of the scores that no entry names yet: the next entry names them, so none can be changed unseen."""
+    named = {key for entries in chains.values() for entry in entries for key in entry.scores}
+    keys = [
+        key
+        for key in ledger.store.keys(f"{scores_prefix(ledger.name)}/")
+        if score_place(ledger.name, key) and key not in named
+    ]
+    return {key: sha256_bytes(ledger.store.read(key)) for key in keys}
+
+
+def _next(
+    ledger: Ledger,
+    new: Intake,
+    now: datetime,
+    scores: dict[str, str],
+    held: tuple[Entry, ...],
+) -> Entry | None:
     """The entry that takes what the chain does not hold of an intake; None where it holds all of it."""
     week = [entry for entry in held if entry.as_of == new.as_of]
     keys = {forecast.key for entry in week for forecast in entry.forecasts}
@@ -119,6 +139,7 @@ def _next(ledger: Ledger, new: Intake, now: datetime, held: tuple[Entry, ...]) -
         created_at=now.replace(microsecond=0),
         restates=tuple(sorted({f.symbol for f in fresh} & symbols)),
         forecasts=fresh,
+        scores=scores,
     )
 
 

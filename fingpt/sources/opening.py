@@ -124,7 +124,7 @@ class Opener:
 
         MissingInputError when there is none, StorageError when the bucket holds other bytes by now.
         """
-        raw, key = RawStore(self.store), _key(digest)
+        raw, key = RawStore(self.store), frozenfrozen_key(digest)
         if not self.store.exists(key):
             raise MissingInputError(
                 f"{self.store.uri}/{key} is not there; build again from the sources."
@@ -180,7 +180,7 @@ class Opener:
 
     def _frozen(self, snapshot: Snapshot, parts: list[FrozenPart]) -> Snapshot:
         manifest = FrozenSnapshot(digest=snapshot.digest, parts=tuple(parts))
-        put(self.store, _key(snapshot.digest), canonical_json(manifest))
+        put(self.store, frozen_key(snapshot.digest), canonical_json(manifest))
         return snapshot
 
 
@@ -241,5 +241,6 @@ def _permit(name: str, policy: UsagePolicy, remedy: str, *, accepted: bool = Fal
         )
 
 
-def _key(digest: str) -> str:
+def frozen_key(digest: str) -> str:
+    """Where the record of the snapshot with this digest is kept."""
     return f"sources/snapshots/{digest}.json"

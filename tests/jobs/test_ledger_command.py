@@ -67,6 +67,18 @@ def test_update_writes_and_shows_and_says_that_nothing_was_scored(written, run, 
     assert "nothing is scored: DATA= or SOURCES=" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["score", "update"])
+def test_a_folder_of_prices_that_is_not_there_is_66_even_where_no_score_is_due(
+    written, run, command
+):
+    keep(written, forecast("AAPL", 0, as_of=datetime.now(UTC).replace(microsecond=0)))
+    before = list(written.keys("ledger/"))
+    result = run(command, "--data", "nowhere")
+    assert result.exit_code == 66
+    assert "nowhere is no folder" in result.stderr
+    assert list(written.keys("ledger/")) == before
+
+
 def verify(*words: str):
     app = typer.Typer()
     app.command()(jobs_verify.main)

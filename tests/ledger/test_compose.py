@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -51,6 +51,7 @@ def test_before_anything_is_scored_the_page_says_what_was_forecast(store):
     assert {line.status for line in table.lines} == {"waiting"}
     assert page.standings[0].left_out == {"waiting": 6}
     assert page.headline[0].text == "Nothing that counts has been scored yet."
+    assert "no skill shown" not in render(page)["ledger.md"].decode()
     assert not page.outlook.measured
     assert "not over or not scored yet" in render(page)["ledger.html"].decode()
 
@@ -155,8 +156,21 @@ def test_a_missed_week_is_named_and_a_holiday_is_none(store):
     keep(store, forecast("AAPL", 2, as_of=thursday, horizon_end=friday(3)), forecast("AAPL", 5))
     write_at(store, soon(5))
     page = page_of(store, soon(5))
-    assert page.standings[0].missed == ("2026-01-22", "2026-01-29")
-    assert "Without any forecast: the weeks of 2026-01-22 and 2026-01-29." in page.headline[-1].text
+    assert page.standings[0].missed == ("2026-01-23", "2026-01-30")
+    assert "Without any forecast: the weeks of 2026-01-23 and 2026-01-30." in page.headline[-1].text
+
+
+def test_missing_weeks_after_a_holiday_are_the_exchanges_and_more_of_them_are_counted(store):
+    """It begins on Thursday, 2 July 2026, since the third is a holiday."""
+    thursday = datetime(2026, 7, 2, 20, tzinfo=UTC)
+    last = thursday + timedelta(days=1) + 15 * WEEK
+    keep(store, forecast("AAPL", 0, as_of=thursday), forecast("AAPL", 0, as_of=last))
+    write_at(store, last + timedelta(hours=2))
+    page = page_of(store, last + timedelta(hours=2))
+    missed = page.standings[0].missed
+    assert missed[:2] == ("2026-07-10", "2026-07-17")
+    assert len(missed) == 14
+    assert "2026-09-25 and 2 more." in page.headline[-1].text
 
 
 def test_the_first_run_of_the_beginning_is_the_champion(store):

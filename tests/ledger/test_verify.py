@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import timedelta
+from datetime import date, timedelta
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from fingpt.errors import MissingInputError, StorageError
 from fingpt.ledger.chains import open_ledger
 from fingpt.ledger.keys import entry_key, genesis_key, score_key
-from fingpt.ledger.records import Entry
+from fingpt.ledger.market import market_opener
+from fingpt.ledger.records import Entry, Outcome, Status
 from fingpt.ledger.score import score
 from fingpt.ledger.verify import heads, require_sound_ledger, verify_ledger
 from fingpt.record import canonical_json
 from fingpt.runs.chain import LinkStatus
+from fingpt.sources.calendar import sessions
+from fingpt.sources.opening import frozen_key
 from tests.ledger.invented import (
     CHAIN,
     TableMarket,
@@ -149,6 +154,105 @@ def test_a_changed_score_is_named(store, files):
     path = files / score_key("test", CHAIN, 1, 1)
     path.write_bytes(path.read_bytes().replace(b'"final":true', b'"final": true'))
     assert faults(store)[score_key("test", CHAIN, 1, 1)][0] is LinkStatus.DAMAGED
+
+
+def altered(path, of: str = "AAPL", **fields) -> None:
+    """Write a score anew with another outcome of one symbol."""
+    outcomes = json.loads(path.read_bytes())["outcomes"]
+    changed(path, outcomes=[one | (fields if one["symbol"] == of else {}) for one in outcomes])
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"realised_return": -0.015}, "AAPL has a return of -0.0150 and the label “up by 1-2%”"),
+        ({"label": "down by 1-2%"}, "AAPL has a return of +0.0150 and the label “down by 1-2%”"),
+        ({"excess_return": 0.02}, "its excess returns are not over one mean"),
+        ({"symbol": "NVDA"}, "its symbols are not those of its entry"),
+    ],
+)
+def test_a_score_whose_numbers_do_not_fit_each_other_is_named(store, files, fields, told):
+    altered(files / score_key("test", CHAIN, 2, 1), **fields)
+    key = score_key("test", CHAIN, 2, 1)
+    assert faults(store) == {key: (LinkStatus.DAMAGED, f"changed: {told}")}
+
+
+def test_the_next_entry_names_every_score_before_it_and_no_score_twice(store, files):
+    for week in (3, 4):
+        keep(store, forecast("AAPL", week))
+        write_at(store, soon(week))
+    entries = [json.loads((files / entry(n)).read_bytes()) for n in range(1, 6)]
+    keys = [score_key("test", CHAIN, n, 1) for n in (1, 2)]
+    assert [list(each.get("scores", {})) for each in entries] == [[], [], [], keys, []]
+    assert faults(store) == {}
+    path = files / keys[0]
+    changed(path, scored_at="2026-01-12T21:00:00Z")
+    (files / keys[1]).unlink()
+    by = f"entry 4 of {CHAIN} rests on"
+    assert faults(store) == {
+        keys[0]: (LinkStatus.DAMAGED, f"changed: {by} other bytes"),
+        keys[1]: (LinkStatus.MISSING, f"{by} it"),
+    }
+
+
+def test_an_attempt_before_another_is_missed_and_what_it_found_stays(store):
+    ledger = three_weeks(store)
+    table = {("AAPL", "2026-01-02"): Outcome(symbol="AAPL", status=Status.HALTED)}
+    score(ledger, TableMarket(table), soon(1))
+    score(ledger, TableMarket(), soon(1) + timedelta(days=1))
+    assert faults(store) == {}
+    folder = Path(unquote(urlsplit(store.uri).path))
+    first, second = (score_key("test", CHAIN, 1, attempt) for attempt in (1, 2))
+    altered(folder / second, "MSFT", realised_return=0.016)
+    assert "MSFT has another outcome than attempt 1 found" in faults(store)[second][1]
+    (folder / first).unlink()
+    assert faults(store)[first] == (LinkStatus.MISSING, "attempt 2 rests on it")
+
+
+@pytest.fixture
+def priced(store, tmp_path):
+    """Three weeks that are scored with the prices of a folder: AAPL rises by 1.5 % in the first, MSFT by 3.5."""
+    data = tmp_path / "data"
+    data.mkdir()
+    lines = ["symbol,date,open,high,low,close"]
+    for number, day in enumerate(sessions(date(2026, 1, 2), date(2026, 1, 16))):
+        for symbol, step in (("AAPL", 0.3), ("MSFT", 0.7)):
+            lines.append(",".join([symbol, str(day), *4 * [f"{100 + step * number:.2f}"]]))
+    (data / "prices.csv").write_text("\n".join(lines) + "\n")
+    score(three_weeks(store), market_opener(store, "", str(data)), soon(2))
+    return tmp_path / "store"
+
+
+def test_a_score_that_its_prices_do_not_give_is_named(store, priced):
+    """The forger changes all numbers so that they fit each other, and no entry names the score yet."""
+    assert faults(store) == {}
+    key = score_key("test", CHAIN, 2, 1)
+    one = json.loads((priced / key).read_bytes())["outcomes"][0]
+    moved = one["excess_return"] - one["realised_return"] - 0.0896
+    altered(
+        priced / key,
+        realised_return=-0.0896,
+        excess_return=moved,
+        label="down by more than 5%",
+    )
+    status, message = faults(store)[key]
+    assert status is LinkStatus.DAMAGED
+    assert "AAPL has a return of -0.0896, and its prices give a return of +0.01" in message
+    changed_status = {"status": "missing", "realised_return": None, "excess_return": None}
+    altered(priced / key, **changed_status, label=None)
+    assert "AAPL has no return, and its prices give a return of" in faults(store)[key][1]
+
+
+def test_prices_that_are_no_longer_whole_are_named(store, priced):
+    digest = json.loads((priced / score_key("test", CHAIN, 1, 1)).read_bytes())["snapshot_sha256"]
+    kept = (path for path in priced.rglob("*") if path.is_file())
+    prices = next(path for path in kept if path.read_bytes().startswith(b"symbol,date"))
+    prices.write_bytes(prices.read_bytes().replace(b"02,100.00", b"02,101.00"))
+    assert {status for status, _ in faults(store).values()} == {LinkStatus.DAMAGED}
+    prices.unlink()
+    assert {status for status, _ in faults(store).values()} == {LinkStatus.MISSING}
+    assert len(faults(store)) == 2
+    assert (priced / frozen_key(digest)).exists()
 
 
 def test_an_object_that_no_ledger_writes_is_named(store, files):
