@@ -124,7 +124,7 @@ class Opener:
 
         MissingInputError when there is none, StorageError when the bucket holds other bytes by now.
         """
-        raw, key = RawStore(self.store), frozenfrozen_key(digest)
+        raw, key = RawStore(self.store), frozen_key(digest)
         if not self.store.exists(key):
             raise MissingInputError(
                 f"{self.store.uri}/{key} is not there; build again from the sources."
