@@ -124,7 +124,9 @@ def test_what_is_no_date_is_refused(exchange):
 
 
 def test_a_date_that_no_calendar_knows_is_named():
-    with pytest.raises(ConfigError, match=r"DATE=1850-01-01 cannot be forecast: .*which knows 1980"):
+    with pytest.raises(
+        ConfigError, match=r"DATE=1850-01-01 cannot be forecast: .*which knows 1980"
+    ):
         chosen_close("1850-01-01", Sessions(FeatureConfig()), LATER)
 
 
