@@ -248,15 +248,11 @@ def checked(rows: Path) -> tuple[Finding, ...]:
 
 def _blamed(rows: Path, found: Finding) -> str:
     """What the first row that a finding names rests on, and what to do; empty for a finding that names none."""
-    import pyarrow.parquet as pq
-
     from fingpt.features.blame import remedy
-    from fingpt.features.model import Facts
+    from fingpt.features.dataset import facts_of
 
-    table = pq.read_table(rows, columns=["symbol", "period", "facts"]).to_pylist()
-    facts = (row["facts"] for row in table if f"{row['symbol']} {row['period']}" == found.example)
-    first = next(facts, None)
-    return "" if first is None else remedy(found.rule, found.text, Facts.model_validate_json(first))
+    facts = facts_of(rows, found.example)
+    return "" if facts is None else remedy(found.rule, found.text, facts)
 
 
 def manifest_of(

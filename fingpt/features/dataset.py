@@ -23,6 +23,7 @@ from pydantic import JsonValue
 
 from fingpt.errors import MissingInputError, StorageError
 from fingpt.features.config import FeatureConfig
+from fingpt.features.model import Facts
 from fingpt.features.rows import COLUMNS, Left, Row
 from fingpt.reading import read_record
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes
@@ -214,6 +215,14 @@ class RowFile:
             columns = {name: [line[name] for line in lines] for name in COLUMNS}
             self._writer.write_table(pa.table(columns, schema=_SCHEMA))
             self._group = []
+
+
+def facts_of(rows: Path, name: str) -> Facts | None:
+    """The facts of the first row that a file of rows has under a `name` such as "AAPL 2024-06-07 to 2024-06-14"."""
+    table = pq.read_table(rows, columns=["symbol", "period", "facts"]).to_pylist()
+    found = (row["facts"] for row in table if f"{row['symbol']} {row['period']}" == name)
+    first = next(found, None)
+    return None if first is None else Facts.model_validate_json(first)
 
 
 def store_built(store: ObjectStore, path: Path, manifest: BuiltManifest) -> None:

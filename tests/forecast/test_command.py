@@ -23,14 +23,14 @@ def test_a_folder_of_files_is_forecast_and_asked_again_is_the_same(world, evalua
         "OMP_NUM_THREADS": "1",
     }
     first = command(tmp_path, *words, **variables)
-    assert first.returncode == 65, first.stderr
+    assert first.returncode == 66, first.stderr
     said = json.loads(first.stderr.splitlines()[-1])["event"]
     assert "1 of the symbols were not forecast. NONE: There are no prices" in said
     for text in ("AAA at the close of 2026-11-20", "BBB at the close", "any rise", "Skill", "LATE"):
         assert text in first.stdout
     assert first.stdout.count("kept: file://") == 2
     again = command(tmp_path, *words, **variables)
-    assert again.returncode == 65, again.stderr
+    assert again.returncode == 66, again.stderr
     made = "made before, nothing was computed"
     assert again.stdout.count(f"{made}: file://") == 2
     assert first.stdout.replace("kept: ", "") == again.stdout.replace(f"{made}: ", "")
