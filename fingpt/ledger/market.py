@@ -14,11 +14,12 @@ from fingpt.ledger.records import Outcome, Status
 from fingpt.ledger.score import OpenMarket
 from fingpt.prompts.examples import plain_label
 from fingpt.sources.fetching import Wanted
+from fingpt.sources.files import NAME as FILES
 from fingpt.sources.folder import look
 from fingpt.sources.live.catalogue import LIVE
 from fingpt.sources.opening import Opener
 from fingpt.sources.records import Kind
-from fingpt.sources.selection import FILES, Selection, load_selection
+from fingpt.sources.selection import Selection, load_selection
 from fingpt.sources.snapshot import Snapshot
 from fingpt.storage import ObjectStore
 
