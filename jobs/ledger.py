@@ -123,16 +123,17 @@ def _open(store: ObjectStore, asked: str) -> Ledger:
 
 def _write(store: ObjectStore, asked: str, runs: str) -> None:
     from fingpt.ledger.chains import chosen_name
-    from fingpt.ledger.write import tell, write
+    from fingpt.ledger.write import tell, tell_outside, write
 
     name = chosen_name(store, asked, new=True)
     done = write(store, name, split_words(runs, "RUNS"), datetime.now(UTC))
     for entry in done.entries:
         tell(entry)
+    tell_outside(done)
     log.event(
         f"ledger {name}: entries written",
         written=len(done.entries),
-        late=done.late,
+        late_forecasts=done.late,
         weeks_known_before=done.known,
     )
 

@@ -1,8 +1,8 @@
 """The ledger as rows: each forecast with its timing, its outcome, and whether it counts; nothing is left out.
 
 A forecast counts when it was written before its outcome, was the first of its symbol and week, and its symbol belongs
-to the universe: the symbols of the beginning, and those that were added in time to the ledger's first week (a job that
-was killed half-way, a run that answered later).
+to the universe: the symbols of the beginning, and those that were added in time to the first week that was written in
+time (a job that was killed half-way, a run that answered later).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def read_book(ledger: Ledger) -> Book:
     """All rows of a ledger; StorageError on a broken chain, and what the store raises."""
     stored = stored_times(ledger.store, ledger.name)
     whole = [read_chain(ledger, chain) for chain in chain_ids(ledger)]
-    universe = _universe(ledger, [entry for entries in whole for entry in entries], stored)
+    universe = universe_of(ledger, [entry for entries in whole for entry in entries], stored)
     chains = [_chain_rows(ledger, entries, stored, universe) for entries in whole]
     runs = ledger.genesis.runs
 
@@ -89,17 +89,13 @@ def read_book(ledger: Ledger) -> Book:
     return Book(ledger.genesis, universe, tuple(sorted(chains, key=order)))
 
 
-def _universe(
+def universe_of(
     ledger: Ledger, entries: Sequence[Entry], stored: Mapping[str, datetime]
 ) -> tuple[str, ...]:
-    """The symbols that count; see above."""
-    first = min((entry.as_of for entry in entries), default=None)
-    added = {
-        forecast.symbol
-        for entry in entries
-        if entry.as_of == first and _timing(ledger, entry, stored) is Timing.IN_TIME
-        for forecast in entry.forecasts
-    }
+    """The symbols that count; see above. `stored`: key → when the store wrote the entry, as far as that is known."""
+    in_time = [entry for entry in entries if _timing(ledger, entry, stored) is Timing.IN_TIME]
+    first = min((entry.as_of for entry in in_time), default=None)
+    added = {f.symbol for entry in in_time if entry.as_of == first for f in entry.forecasts}
     return tuple(sorted({*ledger.genesis.universe, *added}))
 
 

@@ -45,6 +45,14 @@ def timing(entry: Entry, stored: datetime | None) -> Timing:
     return Timing.IN_TIME
 
 
+def late_forecasts(entry: Entry, stored: datetime | None) -> int:
+    """How many forecasts of an entry are late: all where it was written so, else those whose records say it."""
+    when = timing(entry, stored)
+    if when is Timing.LATE:
+        return len(entry.forecasts)
+    return sum(each.late for each in entry.forecasts) if when is Timing.IN_TIME else 0
+
+
 def is_backdated(entry: Entry, stored: datetime | None) -> bool:
     """The entry claims a time before the outcome, and the store wrote it after, by more than clocks may differ."""
     if stored is None:

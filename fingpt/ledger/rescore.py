@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,19 +37,20 @@ def score_faults(
     A score whose entry is not in `entries` is held against its own numbers alone.
     """
     by_place = {(each.chain, each.number, each.attempt): each for each in scores}
-    opened = ""
-    with TemporaryDirectory(prefix="fingpt-verify-") as scratch:
-        snapshot: Snapshot | _Fault | None = None
-        for score in sorted(by_place.values(), key=lambda each: each.snapshot_sha256):
-            if score.snapshot_sha256 != opened:
-                opened = score.snapshot_sha256
-                snapshot = _prices(store, opened, Path(scratch, opened))
-            before = by_place.get((score.chain, score.number, score.attempt - 1))
-            if isinstance(snapshot, tuple):
-                yield score, *snapshot
-                continue
-            fault = _fault(score, entries.get((score.chain, score.number)), before, snapshot)
-            yield score, LinkStatus.DAMAGED if fault else LinkStatus.OK, fault
+
+    def prices_of(score: Score) -> str:
+        return score.snapshot_sha256
+
+    for digest, group in groupby(sorted(by_place.values(), key=prices_of), key=prices_of):
+        with TemporaryDirectory(prefix="fingpt-verify-") as scratch:
+            snapshot = _prices(store, digest, Path(scratch))
+            for score in group:
+                if isinstance(snapshot, tuple):
+                    yield score, *snapshot
+                    continue
+                before = by_place.get((score.chain, score.number, score.attempt - 1))
+                fault = _fault(score, entries.get((score.chain, score.number)), before, snapshot)
+                yield score, LinkStatus.DAMAGED if fault else LinkStatus.OK, fault
 
 
 def _prices(store: ObjectStore, digest: str, scratch: Path) -> Snapshot | _Fault | None:

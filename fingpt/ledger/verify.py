@@ -12,7 +12,14 @@ from datetime import datetime
 
 from fingpt.errors import MissingInputError, StorageError
 from fingpt.ledger.chains import Ledger, chain_ids, open_ledger, read_chain
-from fingpt.ledger.clock import Timing, clock_note, is_backdated, stored_times, timing
+from fingpt.ledger.clock import (
+    Timing,
+    clock_note,
+    is_backdated,
+    late_forecasts,
+    stored_times,
+    timing,
+)
 from fingpt.ledger.keys import (
     entry_key,
     entry_place,
@@ -215,18 +222,25 @@ def _check_times(audit: _Audit, key: str, entry: Entry, stored: datetime | None)
         )
         return
     found, note = timing(entry, stored), clock_note(entry, stored)
-    if found is Timing.IN_TIME:
-        audit.add(key, LinkStatus.OK, note)
-        return
-    what = (
-        f"late: written after the outcome of {entry.horizon_end.date()}"
-        if found is Timing.LATE
-        else f"early: written before the close of {entry.as_of.date()} that it rests on"
-    )
+    late, all_of_them = late_forecasts(entry, stored), len(entry.forecasts)
+    what = ""
+    if found is Timing.EARLY:
+        what = (
+            f"early: written before the close of {entry.as_of.date()} that it rests on, so it is "
+            "not counted"
+        )
+    elif late:
+        why = (
+            f"written after the outcome of {entry.horizon_end.date()}"
+            if found is Timing.LATE
+            else "made after the next session had opened"
+        )
+        what = f"late: {why}, so {late} of its {all_of_them} forecasts do not count"
+    is_counted = found is Timing.IN_TIME and late < all_of_them
     audit.add(
         key,
-        LinkStatus.SKIPPED,
-        "; ".join([f"{what}, so it is not counted", *([note] if note else [])]),
+        LinkStatus.OK if is_counted else LinkStatus.SKIPPED,
+        "; ".join(text for text in (what, note) if text),
     )
 
 

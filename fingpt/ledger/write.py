@@ -14,6 +14,7 @@ from functools import partial
 
 from fingpt import log
 from fingpt.errors import MissingInputError
+from fingpt.ledger.book import universe_of
 from fingpt.ledger.chains import (
     Ledger,
     append,
@@ -22,6 +23,7 @@ from fingpt.ledger.chains import (
     open_ledger,
     read_chain,
 )
+from fingpt.ledger.clock import late_forecasts
 from fingpt.ledger.intake import Intake, forecast_weeks, read_intakes
 from fingpt.ledger.keys import FORECASTS, genesis_key, score_place, scores_prefix
 from fingpt.ledger.records import Entry, Genesis
@@ -31,24 +33,28 @@ from fingpt.storage import ObjectStore
 
 @dataclass(frozen=True)
 class Written:
-    """What one call did: the entries that it wrote, and how many weeks of runs were in the ledger already."""
+    """What one call did: the entries that it wrote, and how many weeks of runs were in the ledger already.
+
+    `outside`: symbols of these entries that the ledger's universe does not have.
+    """
 
     ledger: Ledger
     entries: tuple[Entry, ...]
     known: int
+    outside: tuple[str, ...] = ()
 
     @property
     def late(self) -> int:
-        """How many of the new entries were written after their outcome."""
-        return sum(entry.created_at >= entry.horizon_end for entry in self.entries)
+        """How many forecasts of the new entries are late."""
+        return sum(late_forecasts(entry, None) for entry in self.entries)
 
 
 def write(store: ObjectStore, name: str, runs: Sequence[str], now: datetime) -> Written:
     """Write every forecast of `runs` (of all runs where none are named) that the ledger does not have yet.
 
-    The first call begins the ledger: its runs, champion first, its universe and its horizon are those of the oldest
-    close that is there. Raises MissingInputError when there are no forecasts, StorageError on a broken chain, and what
-    the store raises.
+    The first call begins the ledger: its runs, champion first, and its universe are those of the oldest close whose
+    outcome is not known yet, of the oldest close where all are. Raises MissingInputError when there are no forecasts,
+    StorageError on a broken chain, and what the store raises.
     """
     weeks = forecast_weeks(store, runs)
     if not weeks:
@@ -76,7 +82,9 @@ def write(store: ObjectStore, name: str, runs: Sequence[str], now: datetime) -> 
         )
         written.append(entry)
         scores = {}
-    return Written(ledger, tuple(written), known)
+    universe = universe_of(ledger, [entry for each in chains.values() for entry in each], {})
+    new = {forecast.symbol for entry in written for forecast in entry.forecasts}
+    return Written(ledger, tuple(written), known, tuple(sorted(new - set(universe))))
 
 
 def _chains(ledger: Ledger) -> dict[str, tuple[Entry, ...]]:
@@ -86,7 +94,8 @@ def _chains(ledger: Ledger) -> dict[str, tuple[Entry, ...]]:
 
 def _genesis(name: str, runs: Sequence[str], intakes: Sequence[Intake], now: datetime) -> Genesis:
     """What a ledger that begins now would fix; where it has begun, the bucket's own stands."""
-    first = min(intake.as_of for intake in intakes)
+    open_ones = [intake for intake in intakes if intake.horizon_end > now]
+    first = min(intake.as_of for intake in open_ones or intakes)
     opening = [intake for intake in intakes if intake.as_of == first]
     days = Counter((intake.horizon_end.date() - intake.as_of.date()).days for intake in intakes)
     return Genesis(
@@ -159,11 +168,29 @@ def tell(entry: Entry) -> None:
             f"Entry {entry.number} of {entry.chain} was written after its outcome ({entry.horizon_end.date()}); it is "
             "kept, marked late, and not counted."
         )
+    elif late := late_forecasts(entry, None):
+        log.warning(
+            f"Entry {entry.number} of {entry.chain}: {late} of {len(entry.forecasts)} forecasts were made after the "
+            "next session had opened; they are kept, marked late, and not counted."
+        )
     if entry.restates:
         log.warning(
             f"Entry {entry.number} of {entry.chain} states {', '.join(entry.restates[:10])} again; the earlier "
             "forecast counts."
         )
+
+
+def tell_outside(done: Written) -> None:
+    """Warn of forecasts that count for nothing because the ledger's universe was fixed without their symbols."""
+    if not done.outside:
+        return
+    shown = ", ".join(done.outside[:10])
+    more = f" and {len(done.outside) - 10} more" if len(done.outside) > 10 else ""
+    log.warning(
+        f"{shown}{more}: outside the universe that ledger {done.ledger.name} fixed with its first week, so their "
+        "forecasts are kept and not counted. A new ledger, begun before their outcome, counts them: make ledger "
+        f"LEDGER={done.ledger.name[:36]}-new, or any other name."
+    )
 
 
 def _nothing(uri: str, runs: Sequence[str]) -> str:

@@ -11,7 +11,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from fingpt.errors import MissingInputError, StorageError
+from fingpt.ledger.book import read_book
 from fingpt.ledger.chains import open_ledger
+from fingpt.ledger.compose import compose
 from fingpt.ledger.keys import entry_key, genesis_key, score_key
 from fingpt.ledger.market import market_opener
 from fingpt.ledger.records import Entry, Outcome, Status
@@ -266,8 +268,26 @@ def test_a_late_entry_is_named_and_is_no_damage(store, files):
     write_at(store, soon(4))
     status, message = faults(store)[entry(4)]
     assert status is LinkStatus.SKIPPED
-    assert message == "late: written after the outcome of 2026-01-30, so it is not counted"
+    assert (
+        message
+        == "late: written after the outcome of 2026-01-30, so 1 of its 1 forecasts do not count"
+    )
     assert require_sound_ledger("test", verify_ledger(store, "test")).endswith("1 skipped")
+
+
+@pytest.mark.parametrize(
+    ("late", "status"), [(("AAPL", "MSFT"), LinkStatus.SKIPPED), (("MSFT",), LinkStatus.OK)]
+)
+def test_the_log_the_page_and_verify_count_the_same_late_forecasts(store, late, status):
+    keep(store, *(forecast(symbol, 0, late=symbol in late) for symbol in ("AAPL", "MSFT")))
+    written = write_at(store, soon(0))
+    links = {link.key: link for link in verify_ledger(store, "test")}
+    assert (links[entry(1)].status, links[entry(1)].message) == (
+        status,
+        f"late: made after the next session had opened, so {len(late)} of its 2 forecasts do not count",
+    )
+    page = compose(read_book(written.ledger), soon(0))
+    assert written.late == page.standings[0].left_out["late"] == len(late)
 
 
 def test_an_entry_that_lies_about_its_time_is_named(store, files):

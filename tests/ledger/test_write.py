@@ -8,11 +8,12 @@ from datetime import timedelta
 import pytest
 
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
+from fingpt.ledger.book import read_book
 from fingpt.ledger.chains import chain_ids, chosen_name, open_ledger, read_chain
 from fingpt.ledger.clock import Timing, stored_times, timing
 from fingpt.ledger.intake import forecast_weeks
 from fingpt.ledger.keys import chain_id, entry_key, genesis_key
-from fingpt.ledger.write import write
+from fingpt.ledger.write import tell_outside, write
 from fingpt.record import canonical_json, sha256_bytes
 from fingpt.storage import ObjectStore
 from tests.ledger.invented import (
@@ -223,3 +224,20 @@ def test_the_store_s_clock_makes_late_what_the_writer_s_calls_early(store):
     assert timing(entry, soon(0)) is Timing.IN_TIME
     assert timing(entry, friday(0) + WEEK) is Timing.LATE
     assert timing(entry, None) is Timing.IN_TIME
+
+
+def test_symbols_outside_the_universe_are_warned_of_and_the_ledger_that_is_named_counts_them(
+    store, caplog
+):
+    keep(store, forecast("AAPL", 0))
+    assert write_at(store, soon(0)).outside == ()
+    keep(store, forecast("AAPL", 1), forecast("NVDA", 1))
+    done = write_at(store, soon(1))
+    assert done.outside == ("NVDA",)
+    tell_outside(done)
+    told = caplog.text
+    assert "NVDA: outside the universe that ledger test fixed" in told
+    assert "make ledger LEDGER=test-new" in told
+    write_at(store, soon(1), name="test-new")
+    rows = read_book(open_ledger(store, "test-new")).chains[0].rows
+    assert {row.symbol for row in rows if not row.excluded} == {"AAPL", "NVDA"}
