@@ -113,20 +113,20 @@ def cell(text: object) -> str:
     return "".join(f"\\{c}" if c in "\\`*_[]<>|" else c for c in plain)
 
 
-def page_template(name: str) -> jinja2.Template:
-    """One of the packaged templates, escaping for HTML or for Markdown by its name."""
-    return _environment(html=name.endswith(".html.jinja")).get_template(name)
+def page_template(name: str, room: str = "fingpt.report") -> jinja2.Template:
+    """One of the packaged templates of a room, escaping for HTML or for Markdown by its name."""
+    return _environment(room, html=name.endswith(".html.jinja")).get_template(name)
 
 
-def source(name: str) -> str:
-    """One of the packaged templates as text."""
-    return (files("fingpt.report") / "templates" / name).read_text(encoding="utf-8")
+def source(name: str, room: str = "fingpt.report") -> str:
+    """One of the packaged templates of a room as text."""
+    return (files(room) / "templates" / name).read_text(encoding="utf-8")
 
 
 @cache
-def _environment(*, html: bool) -> jinja2.Environment:
+def _environment(room: str, *, html: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(source),
+        loader=jinja2.FunctionLoader(lambda name: source(name, room)),
         autoescape=html,  # noqa: S701 - the other form is Markdown, escaped by `cell`
         finalize=None if html else cell,
         undefined=jinja2.StrictUndefined,

@@ -7,6 +7,7 @@ import torch
 
 from fingpt.train import attention
 
+# CUDA alone has the kernel. Its twin runs anywhere: tests/train/test_attention.py holds that against a plain softmax.
 pytestmark = pytest.mark.skipif(
     attention.choose_attention("bf16")[0] != attention.VARLEN, reason="no GPU with the kernel"
 )

@@ -40,6 +40,7 @@ def test_a_reader_that_leaves_changes_no_exit_code(made, tmp_path, left, name, c
     assert "bug" not in done.stderr
 
 
+# A device of Linux, where CI runs it; macOS has nothing that is full at will.
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="There is no /dev/full here.")
 @pytest.mark.parametrize("name", ["status", "list"])
 def test_a_full_disk_behind_stdout_is_one_sentence_that_names_it(made, tmp_path, name):

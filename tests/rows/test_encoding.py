@@ -22,6 +22,7 @@ def refusal(path, kind: str) -> str:
     return str(caught.value)
 
 
+# The message names these two programs, so the test runs them; Linux and macOS have them, a bare container may not.
 @pytest.mark.skipif(
     not (shutil.which("iconv") and shutil.which("gunzip")), reason="iconv or gunzip is missing"
 )
