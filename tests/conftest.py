@@ -49,6 +49,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update(_SETTINGS)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their parameter: their own text may hold a time, and workers that read the clock a second apart
+    must collect the same tests."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the marks of all tests, those included that this session leaves out."""
