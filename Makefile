@@ -38,6 +38,13 @@ TO      ?=#             of build: the last day
 DATE    ?=#             of forecast: the day whose close is the last that may be known
 SOURCES ?=#             a YAML file: which sources, which features; empty: the folder DATA alone
 LEDGER  ?=#             of ledger and verify: its name; empty: the only one
+SPACE   ?=#             of sweep: a file in jobs/sweeps
+MODELS  ?=#             of sweep: "llama31 deepseek-r1", each with the same trials; empty: MODEL
+SWEEP   ?=#             a sweep's id
+STATE   ?=#             of list: running, queued, failed, complete, …
+FOLLOW  ?=#             0: run and sweep return once the cluster has the work; make wait comes back to it
+BEFORE  ?=#             of bench-check: the benchmark's JSON of then
+AFTER   ?=#             and of now
 OSV     ?=#             known vulnerabilities: an all.zip of osv.dev, or a folder of them
 
 VENV := .venv
@@ -49,9 +56,9 @@ DEMO_MODELS := tiny-llama31 tiny-deepseek-r1
 # anything uses it, commands get it in their environment as FINGPT_ARG_<name>, and no recipe contains it.
 VALUES := PYTHON MODEL DATA LIMIT SEEDS SET RUNS ANSWERS TEXTS OUT ADAPTER LOCAL DRY_RUN WAIT STORE RUN NAMESPACE DEEP \
 	CONFIRM REGISTRY TAG PUSH PART KUEUE \
-	SYMBOLS SYMBOL WATCHLIST FROM TO DATE SOURCES LEDGER OSV
-COMMANDS := tiny mirror prep train eval run compare collect score demo build forecast ledger demo-ledger status logs \
-	cancel list verify doctor prune cves
+	SYMBOLS SYMBOL WATCHLIST FROM TO DATE SOURCES LEDGER SPACE MODELS SWEEP STATE FOLLOW BEFORE AFTER OSV
+COMMANDS := tiny mirror prep train eval run sweep sweep-report wait compare collect score demo build forecast ledger \
+	demo-ledger status logs cancel list verify doctor prune cves bench-check
 unknown := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(filter-out $(VALUES),$(name))))
 ifneq ($(strip $(unknown)),)
 $(error There is no variable $(strip $(unknown)); the variables are $(VALUES))
@@ -92,7 +99,8 @@ $(VENV)/ready: requirements/dev.txt requirements/cuda.txt requirements/torch-cpu
 	@requirements/install $(PY) dev
 	@touch $@
 
-.PHONY: test fuzz test-slow lint types bench-stats bench-lint chart scan e2e merges lock
+.PHONY: test fuzz test-slow lint types chart scan e2e merges lock
+.PHONY: bench bench-gpu bench-scale bench-check bench-stats bench-lint
 test: setup ## run the unit tests on two cores
 	@$(PY) -m pytest -n 2
 fuzz: setup ## read 10,000 mutated inputs with every reader
@@ -105,6 +113,14 @@ lint: setup ## check style and formatting
 	@$(PY) -m ruff format --check .
 types: setup ## check types
 	@$(PY) -m mypy
+bench: setup ## time storage, data, training and answers against what else there is, on this CPU (five minutes)
+	@$(PY) -m tests.bench.cpu
+bench-gpu: setup ## the same of training and answers on one GPU (eight minutes)
+	@$(PY) -m tests.bench.gpu
+bench-scale: setup ## ten thousand trials: on simulated nodes of the cluster that KUBECONFIG names, and at an S3 server
+	@$(PY) -m tests.bench.scale
+bench-check: setup ## hold a benchmark's JSON, AFTER, against one of the same kind, BEFORE
+	@$(PY) -m tests.bench.check
 bench-stats: setup ## draw 1,000 invented worlds of each kind and count how often the report is right (minutes)
 	@$(PY) -m tests.report.bench_stats
 bench-lint: setup ## time the leak linter on as many rows as the published set has
@@ -162,6 +178,16 @@ eval: setup ## let MODEL answer the test rows, with and without its adapter, and
 run: setup ## all three, one after the other
 	@$(PY) -m jobs.submit run $(mode)
 
+## Sweeps (SPACE= MODELS= DATA= SET= SWEEP= STORE=)
+
+.PHONY: sweep sweep-report
+sweep: setup ## search the settings of SPACE for MODEL, or for each of MODELS; a repeated command goes on
+	@$(PY) -m jobs.sweep $(mode)
+sweep-report: setup ## what SWEEP has found, what it cost, and whether the default is as good
+	@$(PY) -m jobs.sweep_report
+
+## Results (RUNS= OUT= STORE=)
+
 .PHONY: compare collect score forecast demo
 compare: setup ## compare RUNS (or each model's newest) in one report
 	@$(PY) -m jobs.compare
@@ -185,11 +211,13 @@ demo-ledger: setup ## live through an invented year of forecasts, and make its p
 
 ## Operate (RUN= STORE= NAMESPACE=)
 
-.PHONY: status logs cancel list verify doctor prune
+.PHONY: status logs wait cancel list verify doctor prune
 status: setup ## how a run is doing, and why something does not start
 	@$(PY) -m jobs.status
 logs: setup ## follow the log of a run over its pods and stages
 	@$(PY) -m jobs.logs
+wait: setup ## wait for a RUN or a SWEEP in the cluster, and end with its exit code
+	@$(PY) -m jobs.wait
 cancel: export FINGPT_ARG_MODEL := $(if $(model_is_named),$(MODEL))
 cancel: setup ## take a RUN, or the mirror of a MODEL or of DATA, off the cluster; what it has reached stays
 	@$(PY) -m jobs.cancel

@@ -26,7 +26,7 @@ UV = Path(sys.executable).with_name("uv")
 LOCKS = {
     "dev": ("dev",),
     "torch": ("torch",),
-    "prep": ("prep", "cluster", "sources"),
+    "prep": ("prep", "cluster", "sources", "sweeps"),
     "train": ("train", "onebit"),
     "eval": ("eval", "report"),
 }

@@ -37,7 +37,7 @@ LAYERS = (
     {"features", "runs"},
     {"weights"},
     {*STAGES, "synthetic"},
-    {"forecast"},
+    {"forecast", "sweeps"},
     {"ledger"},
     {"doctor"},
     {"jobs"},
@@ -61,6 +61,7 @@ EXTRAS_OF = {
     "ledger": ("report", "sources"),
     "rows": ("prep",),
     "sources": ("sources", "yahoo"),
+    "sweeps": ("sweeps", "report"),
     "synthetic": ("train", "prep"),
     "weights": ("prep",),
 }
@@ -378,7 +379,7 @@ def test_ci_calls_make_targets_that_exist() -> None:
 
 
 def test_the_makefile_stays_short() -> None:
-    assert len((ROOT / "Makefile").read_text(encoding="utf-8").splitlines()) <= 240
+    assert len((ROOT / "Makefile").read_text(encoding="utf-8").splitlines()) <= 280
 
 
 PARTS = ("core", "part1", "part2", "part3")

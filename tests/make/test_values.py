@@ -21,7 +21,9 @@ COMMANDS = {
     **dict.fromkeys(("compare", "demo"), "jobs.compare"),
     **{name: f"jobs.{name}" for name in ("collect", "score", "status", "logs", "cancel", "list")},
     **dict.fromkeys(("ledger", "demo-ledger"), "jobs.ledger"),
-    **{name: f"jobs.{name}" for name in ("verify", "doctor", "prune")},
+    **{name: f"jobs.{name}" for name in ("verify", "doctor", "prune", "wait", "sweep")},
+    "sweep-report": "jobs.sweep_report",
+    "bench-check": "tests.bench.check",
     "cves": "images.cves",
 }
 FLAGS = ("LOCAL", "DRY_RUN", "WAIT", "DEEP", "CONFIRM")
@@ -131,7 +133,7 @@ def calls(checkout: Path) -> list[tuple[list[str], dict[str, str]]]:
 
 def test_the_list_of_hostile_values_is_long_and_covers_every_variable():
     assert len(set(HOSTILE)) >= 100
-    assert len(NAMES) == 33
+    assert len(NAMES) == 40
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=ascii)
