@@ -96,7 +96,10 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("dev", "cuda", "torch-cpu", "pip"):
         (tmp_path / "requirements" / f"{name}.txt").touch()
     dump = '(($#)) && printf "%s\\0" "$@"; printf "\\036"; env -0'
-    script = f"#!/bin/bash\n{{ {dump}; }} >seen/$$\n"
+    # Numbered by what is there: process ids begin again at some number, and then sort wrongly.
+    script = (
+        f"#!/bin/bash\nshopt -s nullglob\nbefore=(seen/*)\n{{ {dump}; }} >seen/${{#before[@]}}\n"
+    )
     for name in (
         ".venv/bin/python",
         "images/build",
