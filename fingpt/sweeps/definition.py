@@ -210,7 +210,9 @@ def _sentence(fault: dict[str, Any]) -> str:
 def _parameter(name: object, values: object) -> dict[str, Any]:
     """A parameter as it is stored, from its line in the file; ValueError says what is wrong with it."""
     if not isinstance(name, str):
-        raise ValueError(f"'space' names {name!r}, and a setting such as train.lr is expected")
+        raise ValueError(  # noqa: TRY004 - pydantic makes a sentence of a ValueError only
+            f"'space' names {name!r}, and a setting such as train.lr is expected"
+        )
     if isinstance(values, dict):
         if "." not in name:
             raise ValueError(
@@ -223,7 +225,7 @@ def _parameter(name: object, values: object) -> dict[str, Any]:
                 f"'space.{name}': {sentence(dict(error.errors()[0]), Range)}"
             ) from None
     if not isinstance(values, list):
-        raise ValueError(
+        raise ValueError(  # noqa: TRY004 - as above
             f"'space.{name}' is {str(values)[:40]!r}; a list of values, or low and high are expected"
         )
     if len(values) < 2:

@@ -107,7 +107,7 @@ def _identity(
 
 
 def create_sweep(store: ObjectStore, sweep: Sweep) -> None:
-    """Create sweep.json; the same bytes there already mean a resume, others raise RunConflictError naming both hashes."""
+    """Create sweep.json; the same bytes there already mean a resume, others raise RunConflictError with both hashes."""
     created = write(store, sweep_key(sweep.id), sweep)
     log.event(
         "sweep created" if created else "sweep exists, resuming", sweep=sweep.id, store=store.uri
@@ -140,7 +140,7 @@ def trial_run(sweep: Sweep, model: str, settings: Settings) -> Run:
 
 
 def trial_config(sweep: Sweep, model: str, settings: Settings) -> RunConfig:
-    """The configuration of a trial: the base with `settings`; with objective `labels`, scored on validation rows only."""
+    """The base with `settings`; objective `labels` has an eval too, of the validation rows only."""
     split: Settings = {"eval.split": "validation"} if sweep.definition.objective == "labels" else {}
     return with_settings(sweep.bases[model], {**settings, **split})
 
