@@ -25,8 +25,8 @@ def instance_of(run: str, model: str, data: str = "", sweep: str = "") -> str:
         )
     if not commands:
         raise ConfigError(
-            "Name the run: make cancel RUN=id (make list shows the ids), or SWEEP=id, or what is on its way from the hub: "
-            "make cancel MODEL=llama31 for base weights, make cancel DATA=hub:owner/name@revision for rows."
+            "Name the run: make cancel RUN=id (make list shows the ids) or SWEEP=id, or what is on its way from "
+            "the hub: make cancel MODEL=llama31 for base weights, make cancel DATA=hub:owner/name@revision for rows."
         )
     if data and not data.startswith("hub:"):
         raise ConfigError(
