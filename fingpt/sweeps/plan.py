@@ -14,7 +14,7 @@ from fingpt.errors import ConfigError
 from fingpt.sweeps.definition import Parameter, Settings, SweepDefinition, Value
 from fingpt.sweeps.space import edges, finite_size, is_integer, number
 
-_DRAWS = 1000  # per trial; a finite space that is nearly used up is hit ever more rarely
+_DRAWS = 50  # per trial; a finite space that is nearly used up is hit ever more rarely
 
 
 def check_count(definition: SweepDefinition) -> None:

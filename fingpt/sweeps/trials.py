@@ -6,7 +6,7 @@ A trial is its run: what it has reached is read from the run's manifests and att
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -128,24 +128,24 @@ def read_trial(store: ObjectStore, sweep: Sweep, run: Run) -> Trial:
     trained = attempts(store, run.id, Stage.TRAIN)
     seconds = sum(map(_seconds, trained))
     gpus = _gpus(run, manifest if isinstance(manifest, TrainManifest) else None)
-    spent = {"seconds": seconds, "gpu_seconds": seconds * gpus}
+    spent = Trial(TrialState.WAITING, seconds=seconds, gpu_seconds=seconds * gpus)
     if isinstance(manifest, TrainManifest):
         value = _value(store, sweep, run, manifest)
         if value is not None:
-            return Trial(TrialState.COMPLETE, value, **spent)
+            return replace(spent, state=TrialState.COMPLETE, value=value)
         tried: Sequence[AttemptRecord] = attempts(store, run.id, Stage.EVAL)
     else:
         tried = trained or attempts(store, run.id, Stage.PREP)
     if not tried:
-        return Trial(TrialState.WAITING, **spent)
+        return spent
     last = tried[-1]
     if last.code in FAILURES:
-        return Trial(TrialState.FAILED, None, last.message, last.code, **spent)
+        return replace(spent, state=TrialState.FAILED, reason=last.message, code=last.code)
     if last.code == 0 and manifest is None and trained and _is_paused(store, sweep, run):
-        return Trial(TrialState.PAUSED, **spent)
+        return replace(spent, state=TrialState.PAUSED)
     working = last.state(datetime.now(UTC)) == "working"
     state = TrialState.RUNNING if working else TrialState.WAITING
-    return Trial(state, None, last.message, last.code, **spent)
+    return replace(spent, state=state, reason=last.message, code=last.code)
 
 
 def _value(store: ObjectStore, sweep: Sweep, run: Run, manifest: TrainManifest) -> float | None:
@@ -161,7 +161,8 @@ def _value(store: ObjectStore, sweep: Sweep, run: Run, manifest: TrainManifest) 
         return None
     from fingpt.sweeps.labels import labels_value
 
-    return labels_value(store, run)
+    value: float = labels_value(store, run)
+    return value
 
 
 def _is_paused(store: ObjectStore, sweep: Sweep, run: Run) -> bool:
