@@ -21,7 +21,7 @@ from fingpt.storage import ObjectStore, open_store
 from fingpt.sweeps.records import SweepManifest, complete_key, read
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = "eval.include_base=false eval.answer_rows=1 eval.max_new_tokens=8 train.max_tokens=512"
+SETTINGS = "train.epochs=2 eval.include_base=false eval.answer_rows=1 eval.max_new_tokens=8 train.max_tokens=512"
 
 
 def started(store: Path) -> subprocess.Popen[bytes]:
@@ -79,7 +79,7 @@ def results(manifest: SweepManifest) -> dict[str, Any]:
 def ended(process: subprocess.Popen[bytes], store: ObjectStore) -> SweepManifest:
     said, _ = process.communicate(timeout=900)
     assert process.returncode == 0
-    manifest = read(store, SweepManifest, complete_key(said.decode().strip()))
+    manifest = read(store, SweepManifest, complete_key(said.decode().split()[-1]))
     assert manifest is not None
     return manifest
 
@@ -104,6 +104,9 @@ def test_a_sweep_killed_in_the_middle_goes_on_to_the_same_end(tmp_path):
 
     assert results(manifest) == results(reference)
     finals = manifest.finals["tiny-llama31"]
+    assert (
+        finals.chosen == finals.default
+    )  # the best of the grid is the configuration itself: one training for both
     opened = {key.rpartition("/")[2] for key in store.keys("openings/")}
     assert opened == {f"{each}-eval.json" for each in (*finals.chosen, *finals.default)}
     trials = [key.split("/")[1] for key in store.keys("runs/") if key.endswith("/trial.json")]
