@@ -209,7 +209,7 @@ ledger: setup ## take new forecasts into the LEDGER, score past weeks with the p
 demo-ledger: setup ## live through an invented year of forecasts, and make its page
 	@$(PY) -m jobs.ledger demo
 
-## Operate (RUN= STORE= NAMESPACE=)
+## Operate (RUN= SWEEP= STORE= NAMESPACE=)
 
 .PHONY: status logs wait cancel list verify doctor prune
 status: setup ## how a run is doing, and why something does not start
@@ -219,7 +219,7 @@ logs: setup ## follow the log of a run over its pods and stages
 wait: setup ## wait for a RUN or a SWEEP in the cluster, and end with its exit code
 	@$(PY) -m jobs.wait
 cancel: export FINGPT_ARG_MODEL := $(if $(model_is_named),$(MODEL))
-cancel: setup ## take a RUN, or the mirror of a MODEL or of DATA, off the cluster; what it has reached stays
+cancel: setup ## take a RUN, a SWEEP, or the mirror of a MODEL or of DATA, off the cluster; what it has reached stays
 	@$(PY) -m jobs.cancel
 list: setup ## every run of the store and where it stands
 	@$(PY) -m jobs.list

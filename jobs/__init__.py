@@ -9,6 +9,9 @@ from fingpt.errors import Interrupted
 CONFIGS = Path(__file__).resolve().parent / "configs"
 """One file for each model that `--model` names."""
 
+SWEEPS = CONFIGS.parent / "sweeps"
+"""One file for each search that SPACE names."""
+
 
 def _hook(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
     """Ctrl-C while a command still imports its libraries is no fault: one sentence and the code of an interruption."""

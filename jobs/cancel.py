@@ -1,6 +1,7 @@
 """Take work off the cluster and keep what it has reached: `python -m jobs.cancel --run ID`.
 
-Or `--model MODEL` for the Job of its base weights, `--data hub:…` for that of rows.
+Or `--sweep ID` for all Jobs of a search, `--model MODEL` for the Job of its base weights, `--data hub:…` for that of
+rows.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.cluster.cancel import cancel, instance_of
+from fingpt.cluster.cancel import cancel, cancel_sweep, instance_of
 from fingpt.config import read_environment
 from fingpt.errors import ConfigError
 from fingpt.runs.stage import guarded
@@ -19,6 +20,7 @@ from fingpt.runs.stage import guarded
 
 def main(
     run: Annotated[str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id")] = "",
+    sweep: Annotated[str, typer.Option(envvar="FINGPT_ARG_SWEEP", help="sweep id")] = "",
     model: Annotated[
         str,
         typer.Option(envvar="FINGPT_ARG_MODEL", help="a model whose base weights are on their way"),
@@ -27,12 +29,12 @@ def main(
         str, typer.Option(envvar="FINGPT_ARG_DATA", help="rows of the hub that are on their way")
     ] = "",
 ) -> None:
-    """Delete the Jobs of a run, or that of base weights or rows; nothing in the bucket is touched."""
+    """Delete the Jobs of a run or a sweep, or that of base weights or rows; nothing in the bucket is touched."""
     log.setup()
     environment = read_environment()
 
     def action() -> None:
-        instance = instance_of(run.strip(), model.strip(), data.strip())
+        instance = instance_of(run.strip(), model.strip(), data.strip(), sweep.strip())
         if environment.store.startswith("file:"):
             raise ConfigError(
                 f"The store {environment.store} is a folder, so no Job works on {instance}. If a process of this "
@@ -40,7 +42,8 @@ def main(
             )
         from fingpt.cluster.api.cluster import Cluster
 
-        cancel(Cluster.connect(environment.namespace), instance)
+        act = cancel_sweep if sweep.strip() else cancel
+        act(Cluster.connect(environment.namespace), instance)
         typer.echo("What is in the bucket stays; the same command as before resumes.")
 
     sys.exit(guarded(action, debug=environment.debug))

@@ -20,7 +20,7 @@ from fingpt.cluster.api.stream import WatchBackoff
 from fingpt.cluster.diagnosis.exits import exit_of
 from fingpt.cluster.diagnosis.explain import IMAGE_FAULTS, explain
 from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
-from fingpt.cluster.job import DRIVE, job_name
+from fingpt.cluster.job import DRIVE, SEARCH, job_name
 from fingpt.errors import (
     DivergedError,
     FingptError,
@@ -135,8 +135,8 @@ def failure(snapshot: JobSnapshot, work: Work) -> StageFailedError | None:
     code = codes[-1] if codes else TransientError.exit_code
     why = explain(snapshot)
     final = bool(codes) and bool(why.message) and not exit_of(code).retried
-    if final and work.component == DRIVE:
-        # Its message is its stage's error already, and its code that stage's.
+    if final and work.component in (DRIVE, SEARCH):
+        # Its message is its stage's or trial's error already, and its code that one's.
         return StageFailedError(why.message, code)
     reason = why.message if final else f"{why.summary} ({why.message or outcome.reason})"
     return StageFailedError.of(work.component, code, reason)

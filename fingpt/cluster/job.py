@@ -32,6 +32,8 @@ RUN_SHA256 = "fingpt-jobs/run-sha256"
 BASE = "fingpt-jobs/base"
 ROWS = "fingpt-jobs/rows"
 REQUEST = "fingpt-jobs/request"
+SWEEP = "fingpt-jobs/sweep"
+SWEEP_SHA256 = "fingpt-jobs/sweep-sha256"
 RUN_URI = "fingpt-jobs/run-uri"
 PROJECT = "app.kubernetes.io/name"
 QUEUE = "kueue.x-k8s.io/queue-name"
@@ -39,9 +41,10 @@ QUEUE = "kueue.x-k8s.io/queue-name"
 # Kubernetes puts a Job's name into a label of its pods.
 MAX_NAME = 63
 
-DRIVE, MIRROR, FORECAST = "drive", "mirror", "forecast"
+DRIVE, MIRROR, FORECAST, SEARCH, TRIAL = "drive", "mirror", "forecast", "sweep", "trial"
 """Components that are no stage: drive runs a run's stages, mirror gets base weights, and its `instance` is a model; a
-forecast's component names its request, too (`forecast_component`).
+forecast's component names its request, too (`forecast_component`). `sweep` controls a search, whose id is its
+`instance`; `trial` is the Job of a model's trials (sweep_job.py).
 """
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -73,11 +76,11 @@ def build_job(
     computed by two codes. Raises ConfigError when a name is too long or the run was frozen with local code.
     """
     annotations = {CONFIG_SHA256: run.config.sha256, RUN_SHA256: run.sha256, RUN_URI: uri}
-    job = _named_job(template, (run.id, stage_name, run.config.model), annotations)
+    job = named_job(template, (run.id, stage_name, run.config.model), annotations)
     container = job["spec"]["template"]["spec"]["containers"][0]
     container["image"] = _image(run, stage_name)
     container["args"] = ["--run", uri, "--sha256", run.sha256]
-    _set_site(job, stage_name, site, gpu_count(run, stage_name, site))
+    set_site(job, stage_name, site, gpu_count(run, stage_name, site))
     return job
 
 
@@ -87,24 +90,24 @@ def build_base_job(model: ModelSpec, template: dict[str, Any], site: Site) -> di
     It belongs to no run, so it uses the site's images.
     """
     annotations = {BASE: f"{model.base}@{model.revision}"}
-    job = _named_job(template, (model.key, MIRROR, model.key), annotations)
+    job = named_job(template, (model.key, MIRROR, model.key), annotations)
     container = job["spec"]["template"]["spec"]["containers"][0]
     container["image"] = site.images.train if model.tiny else site.images.prep
     container["args"] = ["--model", model.key]
     if model.tiny:
         container["command"] = [*container["command"][:-1], "jobs.tiny"]
         site = site.model_copy(update={"hub_endpoint": "", "hub_secret": ""})  # needs no hub
-    _set_site(job, MIRROR, site, 0)
+    set_site(job, MIRROR, site, 0)
     return job
 
 
 def build_rows_job(source: str, template: dict[str, Any], site: Site) -> dict[str, Any]:
     """The Job that brings the rows of `hub:owner/name@revision` into the bucket; it belongs to no run and no model."""
-    job = _named_job(template, (rows_instance(source), MIRROR, "rows"), {ROWS: source})
+    job = named_job(template, (rows_instance(source), MIRROR, "rows"), {ROWS: source})
     container = job["spec"]["template"]["spec"]["containers"][0]
     container["image"] = site.images.prep
     container["args"] = ["--data", source]
-    _set_site(job, MIRROR, site, 0)
+    set_site(job, MIRROR, site, 0)
     return job
 
 
@@ -132,11 +135,11 @@ def build_forecast_job(
         REQUEST: request,
     }
     owner = (run.id, forecast_component(request), run.config.model)
-    job = _named_job(template, owner, annotations)
+    job = named_job(template, owner, annotations)
     container = job["spec"]["template"]["spec"]["containers"][0]
     container["image"] = site.images.eval
     container["args"] = ["answer", request, "--run", uri, "--sha256", run.sha256]
-    _set_site(job, str(Stage.EVAL), site, gpu_count(run, Stage.EVAL, site))
+    set_site(job, str(Stage.EVAL), site, gpu_count(run, Stage.EVAL, site))
     return job
 
 
@@ -146,12 +149,13 @@ def forecast_component(request: str) -> str:
 
 
 def identity(annotations: Mapping[str, str]) -> str:
-    """What a Job computes: a run's sha256, base weights or rows; two Jobs of one name must agree in it."""
-    named = (annotations.get(key, "") for key in (RUN_SHA256, CONFIG_SHA256, BASE, ROWS))
+    """What a Job computes: sha256 of a run or sweep, base weights or rows; two Jobs of one name must agree in it."""
+    keys = (RUN_SHA256, CONFIG_SHA256, BASE, ROWS, SWEEP_SHA256)
+    named = (annotations.get(key, "") for key in keys)
     return next(filter(None, named), "")
 
 
-def _named_job(
+def named_job(
     template: dict[str, Any], owner: tuple[str, str, str], annotations: Mapping[str, str]
 ) -> dict[str, Any]:
     """A copy of the template with name and labels of `owner` (instance, component, model), and annotations."""
@@ -166,7 +170,7 @@ def _named_job(
     return job
 
 
-def _set_site(job: dict[str, Any], component: str, site: Site, gpus: int) -> None:
+def set_site(job: dict[str, Any], component: str, site: Site, gpus: int) -> None:
     """Everything that the site decides."""
     pod = job["spec"]["template"]["spec"]
     container = pod["containers"][0]
@@ -182,8 +186,9 @@ def _set_site(job: dict[str, Any], component: str, site: Site, gpus: int) -> Non
 
 
 def job_name(instance: str, component: str) -> str:
-    """`<run id>-<stage>`, or `mirror-<model>`; ConfigError when that is no name that a Job may have."""
-    name = f"{MIRROR}-{instance}" if component == MIRROR else f"{instance}-{component}"
+    """`<run id>-<stage>`, `mirror-<model>` or `sweep-<id>`; ConfigError when that is no name that a Job may have."""
+    first = component in (MIRROR, SEARCH)
+    name = f"{component}-{instance}" if first else f"{instance}-{component}"
     if len(name) > MAX_NAME or not _DNS_LABEL.fullmatch(name):
         raise ConfigError(
             f"Job name '{name}' has {len(name)} characters; at most {MAX_NAME} lower-case letters, digits and '-' are "
@@ -192,9 +197,9 @@ def job_name(instance: str, component: str) -> str:
     return name
 
 
-def selector(run_id: str = "", stage_name: str = "") -> str:
-    """The label selector of our Jobs and their pods: all of them, those of one run, or of one of its stages."""
-    chosen = {PROJECT: "fingpt-jobs", INSTANCE: run_id, COMPONENT: stage_name}
+def selector(run_id: str = "", stage_name: str = "", sweep: str = "") -> str:
+    """The label selector of our Jobs and their pods: all, those of one run, of one of its stages, or of a sweep."""
+    chosen = {PROJECT: "fingpt-jobs", INSTANCE: run_id, COMPONENT: stage_name, SWEEP: sweep}
     return ",".join(f"{label}={value}" for label, value in chosen.items() if value)
 
 

@@ -46,12 +46,23 @@ def taken_over(ctx: Context, sleep: Callable[[float], None] = time.sleep) -> Pre
             told = True
         sleep(_POLL_SECONDS)
         ctx.attempt.check()
+    return _own(ctx, first, made, time.monotonic() - started)
+
+
+def taken_from(ctx: Context, first: Run) -> PrepManifest | None:
+    """This run's manifest for the data set that `first`, a run with the same prep, has made; None when it is not there.
+
+    For machines that cannot make one themselves: nothing is waited for, and no library of prep is needed.
+    """
+    made = _made_by(ctx, first)
+    return None if made is None else _own(ctx, first, made, 0.0)
+
+
+def _own(ctx: Context, first: Run, made: PrepManifest, seconds: float) -> PrepManifest:
+    """The other run's manifest in this run's name."""
     log.event("data set taken over", run=first.id, id=made.dataset)
     return made.model_copy(
-        update={
-            **ctx.identity(),
-            "seconds": {"taken_over": round(time.monotonic() - started, 3)},
-        }
+        update={**ctx.identity(), "seconds": {"taken_over": round(seconds, 3)}},
     )
 
 

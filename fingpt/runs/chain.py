@@ -40,6 +40,7 @@ from fingpt.runs.run import (
     adapter_manifest_key,
     adapter_prefix,
     base_manifest_key,
+    claim_key,
     commit_key,
     complete_key,
     dataset_manifest_key,
@@ -47,6 +48,7 @@ from fingpt.runs.run import (
     raw_prefix,
     report_prefix,
     stage_prefix,
+    trial_key,
 )
 from fingpt.storage import ObjectStore, TooLargeError, check_key
 
@@ -188,6 +190,9 @@ class Chain:
     def _complete(self, stage: Stage, kind: type[S]) -> S | None:
         """A stage's manifest, and whether what it read is still what it read; None when it cannot be used."""
         key = complete_key(self.run.id, stage)
+        if stage is Stage.EVAL and self._is_trial() and not self.store.exists(key):
+            self.add(key, LinkStatus.SKIPPED, "a trial of a sweep, which ends when it is trained")
+            return None
         manifest = self._record(key, kind, f"stage {stage} has not finished")
         if manifest is None:
             return None
@@ -196,6 +201,11 @@ class Chain:
             self.add(key, LinkStatus.DAMAGED, "it belongs to another run, stage or configuration")
         self._inputs(key, manifest.inputs)
         return manifest
+
+    def _is_trial(self) -> bool:
+        """Whether a sweep made the run as a trial, and nobody has begun to evaluate it."""
+        begun = self.store.exists(claim_key(self.run.id, Stage.EVAL, 1))
+        return not begun and self.store.exists(trial_key(self.run.id))
 
     def _adapter(self) -> AdapterManifest | None:
         """A foreign adapter: its folder is named by the hash of its files."""

@@ -20,6 +20,12 @@ from fingpt.storage import ObjectStore
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def local_images() -> dict[str, str]:
+    """What stands for images where processes of this machine compute a run: the digest of this checkout's code."""
+    code = f"local:{code_digest(ROOT)[:16]}"
+    return {str(stage): code for stage in Stage}
+
+
 class LocalBackend:
     """`backend.Backend` by processes of this machine; runs are identified by the hash of the code instead of images."""
 
@@ -28,8 +34,7 @@ class LocalBackend:
 
     def freeze(self, config: RunConfig) -> Run:
         """The run of `config` by the code of this checkout."""
-        code = f"local:{code_digest(ROOT)[:16]}"
-        return freeze(self._store, config, {str(stage): code for stage in Stage})
+        return freeze(self._store, config, local_images())
 
     def bring_base(self, model: ModelSpec) -> str:
         """Mirror or make base weights."""

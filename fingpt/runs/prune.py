@@ -14,8 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
+from pydantic import BaseModel, ConfigDict
+
 from fingpt import log
+from fingpt.config import RunConfig
 from fingpt.errors import ConfigError, MissingInputError, StorageError
+from fingpt.reading import read_record
 from fingpt.runs.chain import KEPT_COMMITS
 from fingpt.runs.ledger import attempts, report_keys, run_ids, seconds_since
 from fingpt.runs.manifest import (
@@ -111,14 +115,38 @@ def _unused(store: ObjectStore, deleter: Deleter, runs: list[Run]) -> Iterator[L
         if _is_dataset(store, prefix, objects):
             yield Leftover(prefix, "no run and no report names the data set", objects)
     named = {run.config.prep.source for run in runs} | set(mirrored_raw(store))
+    named |= set(_swept_sources(store))
     sources = {source.removeprefix("raw/") for source in named}
     for prefix, objects in _unnamed(deleter, "raw", sources):
         if _is_source(store, prefix, objects):
-            yield Leftover(prefix, "no run and no mirror names these source files", objects)
+            yield Leftover(
+                prefix, "no run, no sweep and no mirror names these source files", objects
+            )
     adapters = {(run.config.eval.adapter or "").rstrip("/").rpartition("/")[2] for run in runs}
     for prefix, objects in _unnamed(deleter, "adapters", adapters):
         if _is_adapter(store, prefix, objects):
             yield Leftover(prefix, "no run names the adapter", objects)
+
+
+def _swept_sources(store: ObjectStore) -> Iterator[str]:
+    """Frozen source files of sweeps, which may have no run yet; StorageError on a sweep that cannot be read."""
+    for key in store.keys("sweeps/"):
+        if key.count("/") == 2 and key.endswith("/sweep.json"):
+            yield from read_record(
+                _Sweep, store.read(key), key, "restore it, or remove the sweep"
+            ).sources()
+
+
+class _Sweep(BaseModel):
+    """What pruning needs of a sweep.json: the rows that its configurations name."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    bases: dict[str, RunConfig]
+
+    def sources(self) -> Iterator[str]:
+        """The source of each configuration."""
+        return (config.prep.source.rstrip("/") for config in self.bases.values())
 
 
 def prune(

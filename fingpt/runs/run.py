@@ -148,6 +148,11 @@ def run_key(run_id: str) -> str:
     return f"{run_prefix(run_id)}/run.json"
 
 
+def trial_key(run_id: str) -> str:
+    """The note that a run is a trial of a sweep: nobody trains it further than that, or opens its test rows."""
+    return f"{run_prefix(run_id)}/trial.json"
+
+
 def stage_prefix(run_id: str, stage: Stage) -> str:
     """A stage's files."""
     return f"{run_prefix(run_id)}/{stage}"

@@ -50,7 +50,7 @@ class FakeCluster(ClusterApi):
     def job(self, name: str) -> JobState | None:
         return self.there.get(name)
 
-    def jobs(self, run_id: str = "") -> tuple[JobState, ...]:
+    def jobs(self, run_id: str = "", sweep: str = "") -> tuple[JobState, ...]:
         return tuple(self.there.values())
 
     def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:

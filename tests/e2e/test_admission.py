@@ -229,10 +229,13 @@ REFUSED: dict[str, tuple[Callable[[Json], None], str]] = {
         "as volumes of type secret only",
     ),
     "pull secret": (_spec(imagePullSecrets=[{"name": "theirs"}]), "not one of images.pullSecrets"),
-    "drive's account": (_spec(serviceAccountName="fingpt-drive"), "only the component drive"),
+    "drive's account": (
+        _spec(serviceAccountName="fingpt-drive"),
+        "only the components drive and sweep",
+    ),
     "drive's account under its old name": (
         _spec(serviceAccountName=None, serviceAccount="fingpt-drive"),
-        "only the component drive",
+        "only the components drive and sweep",
     ),
     "default account": (_spec(serviceAccountName="default"), "no other account works here"),
     "no account": (_spec(serviceAccountName=None), "no other account works here"),
@@ -256,7 +259,7 @@ def test_doctor_s_label_does_not_lend_drive_s_account(guarded):
     pod = as_pod(shipped(guarded)["train"])
     pod["metadata"]["labels"][LABEL] = "fingpt-doctor"
     pod["spec"]["serviceAccountName"] = "fingpt-drive"
-    assert "only the component drive" in send(guarded, pod)
+    assert "only the components drive and sweep" in send(guarded, pod)
 
 
 def test_a_pod_of_ours_can_be_neither_relabelled_nor_given_a_foreign_debugger(guarded):

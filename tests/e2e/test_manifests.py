@@ -25,11 +25,15 @@ from fingpt.cluster.site import Site
 from fingpt.errors import MissingInputError, RunConflictError, SetupError
 from fingpt.models import spec
 from tests.cluster.sites import full_site_data, run_of, site_data
+from tests.cluster.sweeps import sweep_jobs_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.core]
 
 STAGES = ("prep", "train", "eval", "drive")
-SHIPPED = [Path(__file__).parents[2] / "k8s" / f"{name}.yaml" for name in (*STAGES, "mirror")]
+SHIPPED = [
+    Path(__file__).parents[2] / "k8s" / f"{name}.yaml"
+    for name in (*STAGES, "mirror", "sweep", "trial")
+]
 Kubectl = Callable[..., "CompletedProcess[str]"]
 
 
@@ -111,6 +115,15 @@ def test_a_base_s_job_and_its_pod_are_accepted_without_a_warning(kubectl, namesp
     job = build_base_job(spec(model), load_template("mirror"), site)
     accepted(kubectl, namespace, to_yaml(job))
     accepted(kubectl, namespace, pod_of(job))
+
+
+@pytest.mark.parametrize("model", ["llama31", "tiny-deepseek-r1"])
+def test_a_sweep_s_jobs_and_their_pods_are_accepted_without_a_warning(
+    kubectl, namespace, model, site
+):
+    for job in sweep_jobs_of(model, site, (10_000, 64)).values():
+        accepted(kubectl, namespace, to_yaml(job))
+        accepted(kubectl, namespace, pod_of(job))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from fingpt.cluster.job import build_job, load_template
 from fingpt.cluster.site import Site
 from tests.cluster.sites import run_of, site_data
+from tests.cluster.sweeps import sweep_jobs_of
 from tests.helm.charts import CI, of_kind, refusal, render
 
 BASE = {"fingpt-dns", "fingpt-store"}
@@ -36,6 +37,8 @@ def allowed(policies: dict[str, dict[str, Any]], labels: dict[str, str]) -> set[
 
 def pod_labels(stage: str) -> dict[str, str]:
     """Those of a real Job's pod."""
+    if stage in ("sweep", "trial"):
+        return sweep_jobs_of("llama31", Site.of(site_data()))[stage]["metadata"]["labels"]
     job = build_job(
         run_of("llama31"), stage, load_template(stage), Site.of(site_data()), "s3://b/r"
     )
@@ -51,7 +54,14 @@ def egress(helm: str, name: str, *arguments: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("stage", "more"),
-    [("prep", set()), ("train", set()), ("eval", set()), ("drive", {"fingpt-api"})],
+    [
+        ("prep", set()),
+        ("train", set()),
+        ("eval", set()),
+        ("trial", set()),
+        ("drive", {"fingpt-api"}),
+        ("sweep", {"fingpt-api"}),
+    ],
 )
 def test_a_stages_pod_talks_to_what_it_needs_and_to_nothing_else(helm, stage, more):
     policies = of_kind(render(helm, "minimal"), "NetworkPolicy")

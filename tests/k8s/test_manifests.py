@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from fingpt import errors
+from fingpt.sweeps.trials import FAILURES, OBSTACLES
 
 K8S = Path(__file__).parents[2] / "k8s"
-MANIFESTS = ("prep", "train", "eval", "drive", "mirror", "forecast")
+MANIFESTS = ("prep", "train", "eval", "drive", "mirror", "forecast", "sweep", "trial")
+CONTROLLERS = ("drive", "sweep")
 UNCLAIMED = ("mirror", "forecast")
 VERDICTS = ("ConfigError DataError MissingInputError DivergedError RunConflictError").split()
 
@@ -42,37 +44,56 @@ def container(pod) -> dict:
     return pod["containers"][0]
 
 
-def test_one_pod_at_a_time_and_none_before_the_last_is_gone(job):
+def test_one_pod_at_a_time_and_none_before_the_last_is_gone(stage, job):
     spec = job["spec"]
     assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
-    assert (spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (1, 1, 6)
+    limit = "backoffLimitPerIndex" if stage == "trial" else "backoffLimit"
+    assert (spec["completions"], spec["parallelism"], spec[limit]) == (1, 1, 6)
     assert spec["podReplacementPolicy"] == "Failed"
     assert spec["ttlSecondsAfterFinished"] == 604800
     assert spec["activeDeadlineSeconds"] > 0
     assert "suspend" not in spec  # a queue's webhook sets it
 
 
-def test_exit_codes_are_judged_by_the_same_rules(stage, job):
-    def on_codes(action: str, *codes: int) -> dict:
-        return {
-            "action": action,
-            "onExitCodes": {"containerName": stage, "operator": "In", "values": list(codes)},
-        }
+def on_codes(stage: str, action: str, *codes: int) -> dict:
+    return {
+        "action": action,
+        "onExitCodes": {"containerName": stage, "operator": "In", "values": list(codes)},
+    }
 
-    # Drive alone gives up waiting; base weights and forecasts are claimed by nobody, so nobody is fenced.
-    verdicts = [64, 65, 66, *([69] if stage == "drive" else []), 70, 73, 77, 78]
-    rules = [
-        on_codes("FailJob", *verdicts),
+
+def test_a_trial_s_own_fault_ends_it_alone_and_the_place_s_fault_all_of_them():
+    spec = read("trial")["spec"]
+    assert spec["completionMode"] == "Indexed"
+    assert spec["podFailurePolicy"]["rules"] == [
+        on_codes("trial", "FailIndex", *sorted(FAILURES)),
+        on_codes("trial", "FailJob", *sorted(OBSTACLES)),
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
-        on_codes("Ignore", 76),
+        on_codes("trial", "Ignore", 76, 143),
+    ]
+    verdicts = {getattr(errors, name).exit_code for name in VERDICTS}
+    assert verdicts | {77, 78} == FAILURES | OBSTACLES
+
+
+@pytest.mark.parametrize("stage", [each for each in MANIFESTS if each != "trial"])
+def test_exit_codes_are_judged_by_the_same_rules(stage):
+    job = read(stage)
+    # Drive and sweep alone give up waiting; base weights and forecasts are claimed by nobody, so nobody is fenced.
+    verdicts = [64, 65, 66, *([69] if stage in CONTROLLERS else []), 70, 73, 77, 78]
+    rules = [
+        on_codes(stage, "FailJob", *verdicts),
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+        on_codes(stage, "Ignore", 76),
     ]
     assert job["spec"]["podFailurePolicy"]["rules"] == (rules[:2] if stage in UNCLAIMED else rules)
 
 
-def test_the_rules_know_the_error_tree_s_codes(stage, job):
+@pytest.mark.parametrize("stage", [each for each in MANIFESTS if each != "trial"])
+def test_the_rules_know_the_error_tree_s_codes(stage):
+    job = read(stage)
     verdicts = {getattr(errors, name).exit_code for name in VERDICTS}
     verdicts |= {errors.PermissionDeniedError.exit_code, errors.SetupError.exit_code}
-    if stage == "drive":
+    if stage in CONTROLLERS:
         verdicts.add(errors.StartTimeoutError.exit_code)
     rules = job["spec"]["podFailurePolicy"]["rules"]
     assert set(rules[0]["onExitCodes"]["values"]) == verdicts
@@ -97,7 +118,7 @@ def test_the_pod_is_as_restricted_as_can_be(stage, pod, container):
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
 
 
-def test_only_drive_has_a_token(stage, pod):
+def test_only_drive_and_sweep_have_a_token(stage, pod):
     assert pod["automountServiceAccountToken"] is False
     tokens = [
         source["serviceAccountToken"]["expirationSeconds"]
@@ -105,13 +126,13 @@ def test_only_drive_has_a_token(stage, pod):
         for source in volume.get("projected", {}).get("sources", [])
         if "serviceAccountToken" in source
     ]
-    assert tokens == ([3600] if stage == "drive" else [])
-    account = "fingpt-drive" if stage == "drive" else "fingpt-stage"
+    assert tokens == ([3600] if stage in CONTROLLERS else [])
+    account = "fingpt-drive" if stage in CONTROLLERS else "fingpt-stage"
     assert pod["serviceAccountName"] == account
 
 
 def test_training_gets_two_minutes_to_save_the_others_half_a_minute(stage, pod):
-    assert pod["terminationGracePeriodSeconds"] == (120 if stage == "train" else 30)
+    assert pod["terminationGracePeriodSeconds"] == (120 if stage in ("train", "trial") else 30)
 
 
 def test_requests_equal_limits(container):
@@ -126,7 +147,7 @@ def test_every_folder_that_is_written_to_has_a_size(stage, pod, container):
     assert {"scratch", "tmp", "s3"} <= set(volumes)
     assert ("hub" in volumes) is (stage == "mirror")
     kinds = {kind for each in pod["volumes"] for kind in each if kind != "name"}
-    assert kinds == {"emptyDir", "secret", *(["projected"] if stage == "drive" else [])}
+    assert kinds == {"emptyDir", "secret", *(["projected"] if stage in CONTROLLERS else [])}
     assert all("sizeLimit" in each["emptyDir"] for each in pod["volumes"] if "emptyDir" in each)
 
 
@@ -182,7 +203,7 @@ def test_labels_are_the_recommended_ones_on_job_and_pod(stage, job):
 
 def test_only_training_evaluation_and_forecasts_ask_for_gpus(stage, container):
     gpus = [name for name in container["resources"]["limits"] if "/" in name]
-    assert gpus == (["nvidia.com/gpu"] if stage in ("train", "eval", "forecast") else [])
+    assert gpus == (["nvidia.com/gpu"] if stage in ("train", "eval", "forecast", "trial") else [])
 
 
 @pytest.mark.parametrize("name", ["drive", "mirror"])
@@ -191,6 +212,21 @@ def test_what_is_no_stage_runs_from_the_image_of_prep(name):
     prep = read("prep")["spec"]["template"]["spec"]["containers"][0]
     assert one["image"] == prep["image"]
     assert one["command"] == ["tini", "--", "python", "-m", f"jobs.{name}"]
+
+
+def test_a_sweep_is_controlled_from_the_image_of_prep_and_tried_from_that_of_training():
+    sweep, prep, trial, train = (
+        read(name)["spec"]["template"]["spec"] for name in ("sweep", "prep", "trial", "train")
+    )
+    ours, theirs = sweep["containers"][0], prep["containers"][0]
+    assert ours["image"] == theirs["image"]
+    assert ours["command"] == ["tini", "--", "python", "-m", "jobs.sweep", "controller"]
+    ours, theirs = trial["containers"][0], train["containers"][0]
+    assert ours["command"] == ["tini", "--", "python", "-m", "jobs.sweep", "trial"]
+    for name in ("image", "resources", "volumeMounts"):
+        assert ours[name] == theirs[name], name
+    assert {each["name"] for each in ours["env"]} == {each["name"] for each in theirs["env"]}
+    assert trial["volumes"] == train["volumes"]
 
 
 def test_a_forecast_runs_from_the_image_of_eval_with_its_resources():

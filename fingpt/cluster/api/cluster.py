@@ -100,10 +100,11 @@ class Cluster:
         """The Job of that name, None when there is none (never made, deleted, or past its time to live)."""
         return self._list_job(name)[0]
 
-    def jobs(self, run_id: str = "") -> tuple[JobState, ...]:
-        """All of our Jobs in the namespace, or those of one run."""
+    def jobs(self, run_id: str = "", sweep: str = "") -> tuple[JobState, ...]:
+        """All of our Jobs in the namespace, those of one run, or those that a sweep has made."""
         method = self._api.batch.list_namespaced_job
-        return self._items(JobState.of, "jobs", method, label_selector=selector(run_id))
+        chosen = selector(run_id, sweep=sweep)
+        return self._items(JobState.of, "jobs", method, label_selector=chosen)
 
     def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
         """The pods of our Jobs, of one run, or of one of its stages, oldest first."""

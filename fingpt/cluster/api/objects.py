@@ -48,7 +48,10 @@ def _conditions(status: Json) -> tuple[Condition, ...]:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A Job; `run_id` and `stage` come from its labels, `uid` tells it from a later one of the same name."""
+    """A Job; `run_id` and `stage` come from its labels, `uid` tells it from a later one of the same name.
+
+    `completed_indexes` and `failed_indexes` are those of an Indexed Job, as in `0-4,7` (`indexes` reads them).
+    """
 
     name: str
     uid: str
@@ -62,6 +65,8 @@ class JobState:
     terminating: int
     annotations: Mapping[str, str] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
+    completed_indexes: str = ""
+    failed_indexes: str = ""
 
     @classmethod
     def of(cls, data: Json) -> Self:
@@ -81,6 +86,8 @@ class JobState:
             terminating=status.get("terminating") or 0,
             annotations=metadata.get("annotations") or {},
             conditions=_conditions(status),
+            completed_indexes=status.get("completedIndexes") or "",
+            failed_indexes=status.get("failedIndexes") or "",
         )
 
     @property
@@ -94,6 +101,15 @@ class JobState:
     def is_final(self) -> bool:
         """True when the Job is Complete or Failed."""
         return self.outcome is not None
+
+
+def indexes(text: str) -> set[int]:
+    """The numbers that an Indexed Job's status names: `0-2,7` is 0, 1, 2 and 7."""
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return found
 
 
 class ContainerPhase(StrEnum):

@@ -41,8 +41,8 @@ class ClusterApi(Protocol):
     def job(self, name: str) -> JobState | None:
         """The Job of that name, None when there is none (never made, deleted, or past its time to live)."""
 
-    def jobs(self, run_id: str = "") -> tuple[JobState, ...]:
-        """All of our Jobs in the namespace, or those of one run."""
+    def jobs(self, run_id: str = "", sweep: str = "") -> tuple[JobState, ...]:
+        """All of our Jobs in the namespace, those of one run, or those that a sweep has made."""
 
     def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
         """The pods of our Jobs, of one run, or of one of its stages, oldest first."""

@@ -1,0 +1,103 @@
+"""`pool.Workers` by Jobs of a cluster: a run with one stage left is that stage's Job, with several the Job of drive.
+
+Jobs have the names that they have without a sweep, so each is its own lock, and `make status RUN=` explains them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from fingpt.cluster import drive
+from fingpt.cluster.api.protocol import ClusterApi
+from fingpt.cluster.api.stream import WatchBackoff
+from fingpt.cluster.follow import Work, failure
+from fingpt.cluster.job import DRIVE
+from fingpt.cluster.site import Site
+from fingpt.cluster.sweep_job import mark
+from fingpt.errors import DivergedError, TransientError
+from fingpt.runs.run import Run, Stage
+from fingpt.runs.stage import finished
+from fingpt.storage import ObjectStore
+from fingpt.sweeps.adopt import adopt
+from fingpt.sweeps.pool import Ended
+
+_POLL_SECONDS = 5.0
+
+
+@dataclass
+class ClusterWorkers:
+    """`pool.Workers` in one namespace; every Job carries the label of the sweep.
+
+    A silent API server is waited for as `follow` does. `leader` is the run whose data set others take over. `pausing`:
+    a training may have ended well without being complete, at a limit of its own.
+    """
+
+    cluster: ClusterApi
+    store: ObjectStore
+    sweep_id: str
+    leader: Callable[[Run], Run]
+    site: Site
+    pausing: bool = False
+    sleep: Callable[[float], None] = time.sleep
+    _work: dict[str, Work] = field(default_factory=dict)
+    _backoff: WatchBackoff = field(default_factory=lambda: WatchBackoff("the sweep's Jobs"))
+
+    def start(self, run: Run, stages: Sequence[Stage]) -> None:
+        """Create the Job of what is left of `stages`; one under way is left alone, one that has ended runs again."""
+        left = [stage for stage in stages if finished(self.store, run, stage) is None]
+        if Stage.PREP in left and adopt(self.store, run, self.leader(run)):
+            left.remove(Stage.PREP)
+        name = str(left[0]) if len(left) == 1 else DRIVE
+        self._work[run.id] = (
+            drive.stage_work(self.store, run, left[0])
+            if len(left) == 1
+            else drive.run_work(self.store, run)
+        )
+        if left:
+            (job,) = drive.plan(run, [name], self.site, self.store.uri)
+            drive.start(self.cluster, mark(job, self.sweep_id), sleep=self.sleep)
+
+    def ended(self, run: Run) -> Ended | None:
+        """How the run's Job ended, by its pod's exit code and last message; None while it is under way."""
+        work = self._work[run.id]
+        if work.done():
+            return Ended(0)
+        try:
+            job = self.cluster.job(work.job)
+            if job is not None and not job.is_final():
+                self._backoff.reset()
+                return None
+            snapshot = self.cluster.stage_snapshot(work.instance, work.component, complete=None)
+        except TransientError as silence:
+            self._backoff.pause(silence)
+            return None
+        self._backoff.reset()
+        if snapshot.job is None:
+            return Ended(
+                TransientError.exit_code,
+                f"Job {work.job} was deleted, or is past its time to live.",
+            )
+        if not snapshot.job.is_final():
+            return None
+        fault = failure(snapshot, work)
+        if fault is not None:
+            return Ended(fault.exit_code, str(fault))
+        if work.done() or self._is_paused(run):
+            return Ended(0)
+        return Ended(
+            DivergedError.exit_code,
+            f"Job {work.job} is Complete, but {work.result} is not in the store: a silent failure.",
+        )
+
+    def wait(self, seconds: float) -> None:
+        """Return after some seconds: asking for each Job under way costs one small request."""
+        self.sleep(min(seconds, _POLL_SECONDS))
+
+    def _is_paused(self, run: Run) -> bool:
+        if not self.pausing:
+            return False
+        from fingpt.train.limits import paused
+
+        return paused(self.store, run) is not None

@@ -1,0 +1,124 @@
+"""Search the settings of a training: `python -m jobs.sweep [--mode local]`, with SPACE and MODEL or MODELS of make.
+
+Where: as `make run`. On a cluster a controller carries the sweep out (`controller`), and each trial of a grid or random
+search is a pod (`trial`); both are started by Jobs, with the address of the frozen sweep.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from fingpt import log
+from fingpt.config import (
+    RunConfig,
+    argument,
+    load_config,
+    read_environment,
+    split_words,
+)
+from fingpt.errors import ConfigError, nearest
+from fingpt.runs.backend import Mode
+from fingpt.runs.run import Stage, run_key
+from fingpt.runs.stage import guarded, run_stage
+from fingpt.sweeps.definition import SweepDefinition, load_definition
+from fingpt.sweeps.pod import begin_trial, locate_sweep
+from fingpt.sweeps.submitting import carry_out_controller, submit
+from jobs import CONFIGS, SWEEPS
+from jobs.train import load_body
+
+
+class Verb(StrEnum):
+    """What to do: freeze a sweep and have it carried out; carry out a frozen one; carry out one of its trials."""
+
+    SUBMIT = "submit"
+    CONTROLLER = "controller"
+    TRIAL = "trial"
+
+
+def main(
+    verb: Annotated[
+        Verb, typer.Argument(help="controller and trial: what the pods start")
+    ] = Verb.SUBMIT,
+    sweep: Annotated[str, typer.Option(help="URI of the frozen sweep")] = "",
+    sha256: Annotated[str, typer.Option(help="its whole hash; another one is refused")] = "",
+    model: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_MODEL", help="of a trial, or to search for")
+    ] = "",
+    index: Annotated[
+        int, typer.Option(envvar="JOB_COMPLETION_INDEX", help="number of the trial")
+    ] = -1,
+    mode: Annotated[Mode, typer.Option(help="how to carry it out")] = Mode.SUBMIT,
+) -> None:
+    """Search the settings of SPACE for each of MODELS; the same command goes on where it was."""
+    log.setup(**({} if verb is Verb.SUBMIT else {"stage": "sweep"}))
+    debug = read_environment().debug
+    if verb is Verb.TRIAL:
+        sys.exit(trial(sweep, sha256, model, index, debug=debug))
+
+    def action() -> None:
+        if verb is Verb.CONTROLLER:
+            carry_out_controller(sweep, sha256)
+            return
+        name, definition = chosen_space()
+        printed = submit(name, definition, chosen_configs(model), mode, follow=follows())
+        typer.echo(printed)
+
+    sys.exit(guarded(action, debug=debug))
+
+
+def trial(uri: str, sha256: str, model: str, index: int, *, debug: bool) -> int:
+    """Carry out one trial of a plan in this process; the exit code of its training."""
+    runs: list[tuple[str, str]] = []
+
+    def action() -> None:
+        store, frozen = locate_sweep(uri, sha256)
+        run = begin_trial(store, frozen, model, index)
+        if run is not None:
+            runs.append((f"{store.uri}/{run_key(run.id)}", run.sha256))
+
+    code = guarded(action, debug=debug)
+    if code or not runs:
+        return code
+    address, whole = runs[0]
+    return run_stage(Stage.TRAIN, address, load_body, whole)
+
+
+def chosen_space() -> tuple[str, SweepDefinition]:
+    """The name and the definition that SPACE names; ConfigError with the known ones when it names none."""
+    name = argument("SPACE").strip()
+    if not name:
+        known = (file.stem for file in SWEEPS.glob("*.yaml"))
+        raise ConfigError(f"Name a search: make sweep SPACE=lora-grid; {nearest('', known)}")
+    return name, load_definition(SWEEPS / f"{name}.yaml")
+
+
+def chosen_configs(model: str) -> Sequence[RunConfig]:
+    """The configuration of each of MODELS, or of MODEL, with DATA, LIMIT and SET applied."""
+    names = split_words(argument("MODELS"), "MODELS") or [model.strip()]
+    if not all(names):
+        raise ConfigError("Name a model: make sweep MODEL=tiny-llama31 SPACE=tiny-grid.")
+    settings = split_words(argument("SET"), "SET")
+    data, limit = argument("DATA").strip(), argument("LIMIT").strip()
+    settings += [f"prep.source={data}"] if data else []
+    settings += [f"prep.limit={limit}"] if limit else []
+    return [load_config(CONFIGS / f"{name}.yaml", settings) for name in dict.fromkeys(names)]
+
+
+def follows() -> bool:
+    """Whether to follow the sweep to its end; ConfigError unless FOLLOW is 1 or 0."""
+    text = argument("FOLLOW").strip().lower()
+    if text in ("", "1", "yes", "true"):
+        return True
+    if text in ("0", "no", "false"):
+        return False
+    raise ConfigError(f"FOLLOW={quote(text)} is neither 1 nor 0.")
+
+
+if __name__ == "__main__":
+    typer.run(main)
