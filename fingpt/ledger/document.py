@@ -109,8 +109,8 @@ class RunningPoint(Frozen):
 class LedgerPage(Frozen):
     """The whole page; `id` is a hash of its content without `made_at`, the time at which it was made.
 
-    `notice`: what stands above all else, such as that nothing on it is real. `newest_scores`: key → sha256 of the scores
-    that nothing in the ledger rests on yet.
+    `notice`: what stands above all else, such as that nothing on it is real. `newest_scores`: key → sha256 of the
+    scores that nothing in the ledger rests on yet.
     """
 
     schema_version: int = SCHEMA_VERSION

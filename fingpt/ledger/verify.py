@@ -71,9 +71,9 @@ def verify_ledger(
     """A link for the genesis, each entry, each score and each forecast that it names; `on_link` gets each at once.
 
     Changed, inserted, reordered and backdated objects are `damaged`, missing ones `missing`; an entry that says itself
-    that it is late is `skipped`, since it counts for nothing. An entry whose week is over at `now` (this machine's clock)
-    and that has no score is told as such: nothing else shows that its only score was deleted. Raises MissingInputError when there is no such ledger,
-    and StorageError when its genesis cannot be read.
+    that it is late is `skipped`, since it counts for nothing. An entry whose week is over at `now` (by default this
+    machine's clock) and that has no score is told as such: nothing else shows that its only score was deleted. Raises
+    MissingInputError when there is no such ledger, and StorageError when its genesis cannot be read.
     """
     audit = _Audit(open_ledger(store, name), on_link)
     _genesis(audit)

@@ -37,7 +37,7 @@ from fingpt.sources.stored import StoredSnapshot
 from fingpt.storage import ObjectStore, put
 
 JOINED = (Use.RESEARCH, Use.LOCAL_CACHE, Use.PERSISTENT_STORAGE)
-"""What happens to all that is opened: it is kept in the bucket. Prices that score forecasts are joined to them, no more."""
+"""What happens to all that is opened: it is kept in the bucket. Prices that only score forecasts are joined to them."""
 NEEDED = (*JOINED, Use.MODEL_PROCESSING)
 """What happens besides to all that prompts tell: models learn from it and are asked about it."""
 
@@ -77,9 +77,7 @@ class Opener:
     available: Available
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def open(
-        self, selection: Selection, wanted: Wanted, uses: Sequence[Use] = NEEDED
-    ) -> Snapshot:
+    def open(self, selection: Selection, wanted: Wanted, uses: Sequence[Use] = NEEDED) -> Snapshot:
         """The snapshot of a selection; folders are imported, what the raw store lacks is fetched, all of it is frozen.
 
         Before anything is fetched or stored it raises ConfigError when a source is not known or not exactly one gives

@@ -167,12 +167,15 @@ def test_what_is_forecast_is_what_the_values_say(helm):
     assert set(yaml.safe_load(data["sources.yaml"])["sources"]) == {"tiingo", "finnhub"}
     for name, job in jobs(helm).items():
         (container,) = pod_of(job)["containers"]
-        assert container["command"][4:] == {
-            "request": ["jobs.forecast", "week-request"],
-            "answer": ["jobs.forecast", "week-answer"],
-            "write": ["jobs.ledger", "write"],
-            "score": ["jobs.ledger", "score", "--if-begun"],
-        }[name]
+        assert (
+            container["command"][4:]
+            == {
+                "request": ["jobs.forecast", "week-request"],
+                "answer": ["jobs.forecast", "week-answer"],
+                "write": ["jobs.ledger", "write"],
+                "score": ["jobs.ledger", "score", "--if-begun"],
+            }[name]
+        )
         variables = variables_of(job)
         assert variables["FINGPT_ARG_RUNS"] == "llama31-0a1b2c3d deepseek-r1-4e5f6a7b"
         assert variables["FINGPT_ARG_LEDGER"] == "desk-7"

@@ -17,6 +17,7 @@ from fingpt.ledger.compose import compose
 from fingpt.ledger.keys import entry_key, genesis_key, score_key
 from fingpt.ledger.market import market_opener
 from fingpt.ledger.records import Entry, Outcome, Status
+from fingpt.ledger.render import render
 from fingpt.ledger.score import score
 from fingpt.ledger.verify import heads, require_sound_ledger, verify_ledger
 from fingpt.record import canonical_json, sha256_bytes
@@ -71,7 +72,10 @@ def test_a_sound_ledger_verifies_and_names_its_heads(store, files):
     newest = score_key("test", CHAIN, 2, 1)
     sha256 = sha256_bytes((files / newest).read_bytes())
     assert heads(store, "test") == f"{CHAIN} entry 3 {last.sha256}; {newest} {sha256}"
-    assert read_book(open_ledger(store, "test")).newest_scores == {newest: sha256}
+    page = render(compose(read_book(open_ledger(store, "test")), soon(3)))
+    for name in ("ledger.html", "ledger.md", "ledger.json"):
+        assert newest.encode() in page[name]
+        assert sha256.encode() in page[name]
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
