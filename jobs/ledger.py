@@ -57,12 +57,23 @@ def write_command(ledger: Name = "", runs: Runs = "") -> None:
 
 
 @app.command("score")
-def score_command(ledger: Name = "", data: Data = "", sources: Sources = "") -> None:
+def score_command(
+    ledger: Name = "",
+    data: Data = "",
+    sources: Sources = "",
+    if_begun: Annotated[
+        bool, typer.Option(help="a ledger that nothing was written into yet is no error")
+    ] = False,
+) -> None:
     """Score the weeks that are over; what has no price yet is tried again by a later call."""
 
     def action(store: ObjectStore) -> None:
-        opened = _open(store, ledger)
-        _score(opened, _prices(store, sources, data))
+        opened = _open_begun(store, ledger) if if_begun else _open(store, ledger)
+        prices = _prices(store, sources, data)
+        if opened:
+            _score(opened, prices)
+        else:
+            log.event("nothing was written into the ledger yet, so nothing is scored")
 
     _run(action)
 
@@ -113,6 +124,14 @@ def _run(action: Callable[[ObjectStore], None]) -> None:
     log.setup()
     environment = read_environment()
     sys.exit(guarded(lambda: action(open_store(environment.store)), debug=environment.debug))
+
+
+def _open_begun(store: ObjectStore, asked: str) -> Ledger | None:
+    """The ledger, None before its first entry; the chart's score job comes a day before that."""
+    from fingpt.ledger.chains import chosen_name, ledger_names
+
+    name = chosen_name(store, asked, new=True)
+    return _open(store, name) if name in ledger_names(store) else None
 
 
 def _open(store: ObjectStore, asked: str) -> Ledger:

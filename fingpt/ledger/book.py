@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from fingpt.ledger.chains import Ledger, chain_ids, read_chain
+from fingpt.ledger.chains import Ledger, chain_ids, newest_scores, read_chain
 from fingpt.ledger.clock import Timing, stored_times, timing
 from fingpt.ledger.keys import entry_key
 from fingpt.ledger.records import Entry, Forecast, Genesis, Outcome, Score, Status
@@ -62,11 +62,15 @@ class ChainRows:
 
 @dataclass(frozen=True)
 class Book:
-    """A ledger as it stands: the champion's chain first, then the challengers in the order of their first week."""
+    """A ledger as it stands: the champion's chain first, then the challengers in the order of their first week.
+
+    `newest_scores`: key → sha256 of those that no entry and no other score names.
+    """
 
     genesis: Genesis
     universe: tuple[str, ...]
     chains: tuple[ChainRows, ...]
+    newest_scores: Mapping[str, str]
 
     @property
     def weeks(self) -> tuple[str, ...]:
@@ -78,7 +82,8 @@ def read_book(ledger: Ledger) -> Book:
     """All rows of a ledger; StorageError on a broken chain, and what the store raises."""
     stored = stored_times(ledger.store, ledger.name)
     whole = [read_chain(ledger, chain) for chain in chain_ids(ledger)]
-    universe = universe_of(ledger, [entry for entries in whole for entry in entries], stored)
+    every = [entry for entries in whole for entry in entries]
+    universe = universe_of(ledger, every, stored)
     chains = [_chain_rows(ledger, entries, stored, universe) for entries in whole]
     runs = ledger.genesis.runs
 
@@ -86,7 +91,8 @@ def read_book(ledger: Ledger) -> Book:
         place = runs.index(one.run) if one.run in runs else len(runs)
         return place, one.rows[0].week if one.rows else "", one.chain
 
-    return Book(ledger.genesis, universe, tuple(sorted(chains, key=order)))
+    ordered = tuple(sorted(chains, key=order))
+    return Book(ledger.genesis, universe, ordered, newest_scores(ledger, every))
 
 
 def universe_of(

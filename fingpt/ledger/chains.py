@@ -5,12 +5,20 @@ An appender reads the whole chain first and refuses one that is broken: what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from fingpt.errors import ConfigError, MissingInputError, StorageError, TransientError
-from fingpt.ledger.keys import check_name, entries_prefix, entry_key, entry_place, genesis_key
-from fingpt.ledger.records import Entry, Genesis, decode
+from fingpt.ledger.keys import (
+    check_name,
+    entries_prefix,
+    entry_key,
+    entry_place,
+    genesis_key,
+    score_place,
+    scores_prefix,
+)
+from fingpt.ledger.records import Entry, Genesis, Score, decode
 from fingpt.record import sha256_bytes
 from fingpt.runs.run import last_number
 from fingpt.storage import ObjectStore
@@ -122,6 +130,32 @@ def append(
     raise TransientError(
         f"Others were faster {_TRIES} times in writing to chain {chain}; run the same command again."
     )
+
+
+def unnamed_scores(ledger: Ledger, entries: Iterable[Entry]) -> dict[str, str]:
+    """Key → sha256 of the scores that none of `entries` (of all chains) names: the next entry names them."""
+    return {key: sha256_bytes(data) for key, data in _unnamed(ledger, entries).items()}
+
+
+def newest_scores(ledger: Ledger, entries: Iterable[Entry]) -> dict[str, str]:
+    """Those of them that no other score names either: the next score does, and a person may note them.
+
+    One, but for scores that two processes wrote at the same time.
+    """
+    found = _unnamed(ledger, entries)
+    scores = (decode(Score, data, f"{ledger.store.uri}/{key}") for key, data in found.items())
+    named = {key for score in scores for key in score.scores}
+    return {key: sha256_bytes(data) for key, data in found.items() if key not in named}
+
+
+def _unnamed(ledger: Ledger, entries: Iterable[Entry]) -> dict[str, bytes]:
+    named = {key for entry in entries for key in entry.scores}
+    keys = [
+        key
+        for key in ledger.store.keys(f"{scores_prefix(ledger.name)}/")
+        if score_place(ledger.name, key) and key not in named
+    ]
+    return {key: ledger.store.read(key) for key in keys}
 
 
 def chain_ids(ledger: Ledger) -> list[str]:

@@ -85,6 +85,7 @@ def compose(book: Book, now: datetime, notice: str = "") -> LedgerPage:
             if (bins := reliability_bins(side.own, reach(windows)))
         },
         outlook=ahead,
+        newest_scores=dict(book.newest_scores),
         method=words().method,
         disclaimer=words().disclaimer,
     )

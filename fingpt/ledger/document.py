@@ -109,7 +109,8 @@ class RunningPoint(Frozen):
 class LedgerPage(Frozen):
     """The whole page; `id` is a hash of its content without `made_at`, the time at which it was made.
 
-    `notice`: what stands above all else, such as that nothing on it is real.
+    `notice`: what stands above all else, such as that nothing on it is real. `newest_scores`: key → sha256 of the
+    scores that nothing in the ledger rests on yet.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -129,5 +130,6 @@ class LedgerPage(Frozen):
     running: tuple[RunningPoint, ...]
     reliability: dict[str, tuple[ReliabilityBin, ...]]
     outlook: Outlook | None
+    newest_scores: dict[str, str] = Field(default_factory=dict)
     method: tuple[str, ...]
     disclaimer: tuple[str, ...]

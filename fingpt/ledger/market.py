@@ -17,7 +17,7 @@ from fingpt.sources.fetching import Wanted
 from fingpt.sources.files import NAME as FILES
 from fingpt.sources.folder import look
 from fingpt.sources.live.catalogue import LIVE
-from fingpt.sources.opening import Opener
+from fingpt.sources.opening import JOINED, Opener
 from fingpt.sources.records import Kind
 from fingpt.sources.selection import Selection, load_selection
 from fingpt.sources.snapshot import Snapshot
@@ -93,7 +93,7 @@ def _open(
 ) -> SnapshotMarket:
     everybody = tuple(dict.fromkeys([*symbols, *([benchmark] if benchmark else [])]))
     wanted = Wanted(PRICED, everybody, first.date(), end.date())
-    snapshot = Opener(store, LIVE).open(selection, wanted)
+    snapshot = Opener(store, LIVE).open(selection, wanted, JOINED)
     for part, why in list(snapshot.degraded.items())[:10]:
         log.warning(f"Prices are degraded: {part}: {why}"[:400])
     return SnapshotMarket(snapshot, [benchmark] if benchmark else symbols)

@@ -120,12 +120,26 @@ class Forecast(Frozen):
         return self
 
 
-class Entry(Frozen):
+class _Naming(Frozen):
+    """A record that names scores: key → sha256 of scores, of any chain, that were there before it."""
+
+    scores: dict[str, str] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _without_empty_scores(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Records of before scores were named keep their bytes, and so their hashes."""
+        found: dict[str, Any] = plain(self)
+        if not self.scores:
+            del found["scores"]
+        return found
+
+
+class Entry(_Naming):
     """A week's forecasts of one chain.
 
     `number` counts from 1; `previous` is the sha256 of the entry before, of genesis.json for the first. `created_at` is
     the writer's clock. `restates`: symbols that an earlier entry of this week had already; the earlier one counts.
-    `scores`: key → sha256 of the scores, of any chain, that the ledger had by then and no earlier entry names.
+    `scores`: those that the ledger had by then and no earlier entry names.
     """
 
     version: int = VERSION
@@ -144,15 +158,6 @@ class Entry(Frozen):
     created_at: Moment
     restates: tuple[str, ...] = ()
     forecasts: tuple[Forecast, ...]
-    scores: dict[str, str] = Field(default_factory=dict)
-
-    @model_serializer(mode="wrap")
-    def _without_empty_scores(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Entries of before scores were named keep their bytes, and so their hashes."""
-        found: dict[str, Any] = plain(self)
-        if not self.scores:
-            del found["scores"]
-        return found
 
     def encode(self) -> bytes:
         """The bytes of the entry's object."""
@@ -190,11 +195,12 @@ class Outcome(Frozen):
         return self
 
 
-class Score(Frozen):
+class Score(_Naming):
     """One attempt to say what came of an entry; the last attempt counts.
 
     `entry_sha256` ties it to the entry's bytes, `snapshot_sha256` to the prices that it was computed from.
-    `degraded`: what could not be had, empty for none. `final`: no later attempt may find more.
+    `degraded`: what could not be had, empty for none. `final`: no later attempt may find more. `scores`: the ones
+    before it that nothing named yet, so that none but the newest can go unseen.
     """
 
     version: int = VERSION

@@ -13,9 +13,10 @@ from typing import Protocol
 
 from fingpt import log
 from fingpt.errors import StorageError
-from fingpt.ledger.chains import Ledger, chain_ids, read_chain
+from fingpt.ledger.chains import Ledger, chain_ids, newest_scores, read_chain
 from fingpt.ledger.keys import score_key
 from fingpt.ledger.records import Entry, Outcome, Score, Status, decode
+from fingpt.record import sha256_bytes
 from fingpt.runs.run import last_number
 from fingpt.storage import ObjectStore
 
@@ -71,12 +72,16 @@ def score(ledger: Ledger, open_market: OpenMarket, now: datetime) -> Scored:
         symbols = {f.symbol for entry, _ in todo for f in entry.forecasts}
         first, end = (min(e.as_of for e, _ in todo), max(e.horizon_end for e, _ in todo))
         market = open_market(tuple(sorted({*symbols, *ledger.genesis.universe})), first, end)
+        newest = newest_scores(ledger, entries)
         for entry, last in todo:
-            new = _score(entry, last, market, now)
+            new = _score(entry, last, market, now).model_copy(update={"scores": newest})
             if last is None or _differs(new, last):
-                # Where another process was faster with this attempt, its score stands.
-                key = score_key(new.ledger, new.chain, new.number, new.attempt)
-                written += [new] if ledger.store.create(key, new.encode()) else []
+                key, data = score_key(new.ledger, new.chain, new.number, new.attempt), new.encode()
+                if ledger.store.create(key, data):
+                    newest = {key: sha256_bytes(data)}
+                    written.append(new)
+                else:  # another process was faster with this attempt, and its score stands
+                    newest = {**newest, key: sha256_bytes(ledger.store.read(key))}
     return Scored(tuple(written), len(entries) - len(over), len(over) - len(todo))
 
 

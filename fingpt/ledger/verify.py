@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from fingpt.errors import MissingInputError, StorageError
-from fingpt.ledger.chains import Ledger, chain_ids, open_ledger, read_chain
+from fingpt.ledger.chains import Ledger, chain_ids, newest_scores, open_ledger, read_chain
 from fingpt.ledger.clock import (
     Timing,
     clock_note,
@@ -39,7 +39,10 @@ _HOW = "find out who wrote it"
 
 @dataclass
 class _Audit:
-    """What is known so far; `hashes`: sha256 of the bytes under each entry's key, `named`: what others say it is."""
+    """What is known so far; `hashes`: sha256 of the bytes under each entry's key, `named`: what others say it is.
+
+    `unscored`: entries whose week is over and that have no score.
+    """
 
     ledger: Ledger
     on_link: Callable[[Link], None]
@@ -47,6 +50,7 @@ class _Audit:
     entries: dict[tuple[str, int], Entry] = field(default_factory=dict)
     hashes: dict[tuple[str, int], str] = field(default_factory=dict)
     named: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
+    unscored: set[tuple[str, int]] = field(default_factory=set)
 
     def add(self, key: str, status: LinkStatus = LinkStatus.OK, message: str = "") -> None:
         link = Link(key, status, message)
@@ -59,13 +63,17 @@ class _Audit:
 
 
 def verify_ledger(
-    store: ObjectStore, name: str, on_link: Callable[[Link], None] = lambda _: None
+    store: ObjectStore,
+    name: str,
+    on_link: Callable[[Link], None] = lambda _: None,
+    now: datetime | None = None,
 ) -> tuple[Link, ...]:
     """A link for the genesis, each entry, each score and each forecast that it names; `on_link` gets each at once.
 
     Changed, inserted, reordered and backdated objects are `damaged`, missing ones `missing`; an entry that says itself
-    that it is late is `skipped`, since it counts for nothing. Raises MissingInputError when there is no such ledger,
-    and StorageError when its genesis cannot be read.
+    that it is late is `skipped`, since it counts for nothing. An entry whose week is over at `now` (by default this
+    machine's clock) and that has no score is told as such: nothing else shows that its only score was deleted. Raises
+    MissingInputError when there is no such ledger, and StorageError when its genesis cannot be read.
     """
     audit = _Audit(open_ledger(store, name), on_link)
     _genesis(audit)
@@ -76,6 +84,11 @@ def verify_ledger(
         _read_entry(audit, place)
     read = [score for where in sorted(scores) if (score := _read_score(audit, *where))]
     stored = stored_times(store, name)
+    audit.unscored = {
+        place
+        for place, entry in audit.entries.items()
+        if entry.horizon_end <= (now or datetime.now(UTC))
+    } - {(chain, number) for chain, number, _ in scores}
     for chain in sorted({chain for chain, _ in {*entries, *audit.named}}):
         _check_chain(audit, chain, stored)
     _check_scores(audit, read, scores)
@@ -101,10 +114,15 @@ def require_sound_ledger(name: str, links: Iterable[Link]) -> str:
 
 
 def heads(store: ObjectStore, name: str) -> str:
-    """`chain entry n sha256` of the last entry of each chain: whoever notes it elsewhere sees when a tail is cut."""
+    """`chain entry n sha256` of the last entry of each chain, then key and sha256 of the newest score.
+
+    Whoever notes them elsewhere sees when a tail is cut. StorageError on a broken chain or score.
+    """
     ledger = open_ledger(store, name)
-    last = {chain: read_chain(ledger, chain)[-1] for chain in chain_ids(ledger)}
-    return "; ".join(f"{chain} entry {one.number} {one.sha256}" for chain, one in last.items())
+    chains = {chain: read_chain(ledger, chain) for chain in chain_ids(ledger)}
+    ends = [f"{chain} entry {each[-1].number} {each[-1].sha256}" for chain, each in chains.items()]
+    newest = newest_scores(ledger, [entry for each in chains.values() for entry in each])
+    return "; ".join([*ends, *(f"{key} {sha256}" for key, sha256 in newest.items())])
 
 
 def _genesis(audit: _Audit) -> None:
@@ -133,25 +151,40 @@ def _read_entry(audit: _Audit, place: tuple[str, int]) -> None:
 def _check_scores(audit: _Audit, read: Iterable[Score], there: set[tuple[str, int, int]]) -> None:
     """What a score says, its bytes as an entry names them, and scores that an entry or a later attempt rests on."""
     name = audit.ledger.name
-    named: dict[str, tuple[str, str]] = {}
-    for (chain, number), entry in sorted(audit.entries.items()):
-        for key, sha256 in entry.scores.items():
-            named.setdefault(key, (sha256, f"entry {number} of {chain}"))
-    for chain, number, attempt in there:
-        for earlier in range(1, attempt):
-            named.setdefault(score_key(name, chain, number, earlier), ("", f"attempt {attempt}"))
+    scores = list(read)
+    named = _named_scores(audit, scores, there)
     kept = {score_key(name, *where) for where in there}
     for key in sorted(named.keys() - kept):
-        audit.add(key, LinkStatus.MISSING, f"{named[key][1]} rests on it")
+        audit.add(key, LinkStatus.MISSING, f"{next(iter(named[key]))} rests on it")
     found = {}
-    for score, status, fault in score_faults(audit.ledger.store, read, audit.entries):
+    for score, status, fault in score_faults(audit.ledger.store, scores, audit.entries):
         key = score_key(name, score.chain, score.number, score.attempt)
-        sha256, by = named.get(key, ("", ""))
-        if status is LinkStatus.OK and sha256 not in {"", sha256_bytes(score.encode())}:
-            status, fault = LinkStatus.DAMAGED, f"changed: {by} rests on other bytes"  # noqa: PLW2901
+        own = {"", sha256_bytes(score.encode())}
+        wrong = [by for by, sha256 in named.get(key, {}).items() if sha256 not in own]
+        if status is LinkStatus.OK and wrong:
+            status, fault = LinkStatus.DAMAGED, f"changed: {wrong[0]} rests on other bytes"  # noqa: PLW2901
         found[key] = status, fault
     for key, (status, fault) in sorted(found.items()):
         audit.add(key, status, fault)
+
+
+def _named_scores(
+    audit: _Audit, scores: Iterable[Score], there: set[tuple[str, int, int]]
+) -> dict[str, dict[str, str]]:
+    """Key of a score → who rests on it → the sha256 that it says, empty for an earlier attempt's."""
+    named: dict[str, dict[str, str]] = {}
+    for (chain, number), entry in sorted(audit.entries.items()):
+        for key, sha256 in entry.scores.items():
+            named.setdefault(key, {})[f"entry {number} of {chain}"] = sha256
+    for score in scores:
+        by = f"score {score.attempt} of entry {score.number} of {score.chain}"
+        for key, sha256 in score.scores.items():
+            named.setdefault(key, {})[by] = sha256
+    for chain, number, attempt in sorted(there):
+        for earlier in range(1, attempt):
+            key = score_key(audit.ledger.name, chain, number, earlier)
+            named.setdefault(key, {})[f"attempt {attempt}"] = ""
+    return named
 
 
 def _read_score(audit: _Audit, chain: str, number: int, attempt: int) -> Score | None:
@@ -236,11 +269,17 @@ def _check_times(audit: _Audit, key: str, entry: Entry, stored: datetime | None)
             else "made after the next session had opened"
         )
         what = f"late: {why}, so {late} of its {all_of_them} forecasts do not count"
+    unscored = (
+        f"its week was over on {entry.horizon_end.date()}, and it has no score: nobody scored it, or its score was "
+        "deleted"
+        if (entry.chain, entry.number) in audit.unscored
+        else ""
+    )
     is_counted = found is Timing.IN_TIME and late < all_of_them
     audit.add(
         key,
         LinkStatus.OK if is_counted else LinkStatus.SKIPPED,
-        "; ".join(text for text in (what, note) if text),
+        "; ".join(text for text in (what, note, unscored) if text),
     )
 
 

@@ -22,12 +22,12 @@ from fingpt.ledger.chains import (
     chain_ids,
     open_ledger,
     read_chain,
+    unnamed_scores,
 )
 from fingpt.ledger.clock import late_forecasts
 from fingpt.ledger.intake import Intake, forecast_weeks, read_intakes
-from fingpt.ledger.keys import FORECASTS, genesis_key, score_place, scores_prefix
+from fingpt.ledger.keys import FORECASTS, genesis_key
 from fingpt.ledger.records import Entry, Genesis
-from fingpt.record import sha256_bytes
 from fingpt.storage import ObjectStore
 
 
@@ -67,7 +67,7 @@ def write(store: ObjectStore, name: str, runs: Sequence[str], now: datetime) -> 
     if not intakes:
         return Written(open_ledger(store, name), (), known)
     ledger = begin_ledger(store, _genesis(name, runs, intakes, now))
-    scores = _unnamed_scores(ledger, chains)
+    scores = unnamed_scores(ledger, [entry for each in chains.values() for entry in each])
     written: list[Entry] = []
     for intake in intakes:
         before = chains.get(intake.chain, ())
@@ -105,17 +105,6 @@ def _genesis(name: str, runs: Sequence[str], intakes: Sequence[Intake], now: dat
         universe=tuple(sorted({f.symbol for intake in opening for f in intake.forecasts})),
         horizon_days=days.most_common(1)[0][0],
     )
-
-
-def _unnamed_scores(ledger: Ledger, chains: dict[str, tuple[Entry, ...]]) -> dict[str, str]:
-    """Key → sha256 of the scores that no entry names yet: the next entry names them, so none can be changed unseen."""
-    named = {key for entries in chains.values() for entry in entries for key in entry.scores}
-    keys = [
-        key
-        for key in ledger.store.keys(f"{scores_prefix(ledger.name)}/")
-        if score_place(ledger.name, key) and key not in named
-    ]
-    return {key: sha256_bytes(ledger.store.read(key)) for key in keys}
 
 
 def _next(

@@ -5,7 +5,7 @@ The frozen record, `sources/snapshots/<digest>.json`, opens the same snapshot ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,8 +36,10 @@ from fingpt.sources.snapshot import JoinedSnapshot, Snapshot
 from fingpt.sources.stored import StoredSnapshot
 from fingpt.storage import ObjectStore, put
 
-NEEDED = (Use.RESEARCH, Use.LOCAL_CACHE, Use.PERSISTENT_STORAGE, Use.MODEL_PROCESSING)
-"""What happens to all that is opened: it is kept in the bucket, models learn from it and are asked about it."""
+JOINED = (Use.RESEARCH, Use.LOCAL_CACHE, Use.PERSISTENT_STORAGE)
+"""What happens to all that is opened: it is kept in the bucket. Prices that only score forecasts are joined to them."""
+NEEDED = (*JOINED, Use.MODEL_PROCESSING)
+"""What happens besides to all that prompts tell: models learn from it and are asked about it."""
 
 Available = Mapping[str, Callable[[Mapping[str, JsonValue]], Source]]
 """Sources by name, each made of its settings. Making one asks nobody and needs no key: only fetching does."""
@@ -75,17 +77,17 @@ class Opener:
     available: Available
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def open(self, selection: Selection, wanted: Wanted) -> Snapshot:
+    def open(self, selection: Selection, wanted: Wanted, uses: Sequence[Use] = NEEDED) -> Snapshot:
         """The snapshot of a selection; folders are imported, what the raw store lacks is fetched, all of it is frozen.
 
         Before anything is fetched or stored it raises ConfigError when a source is not known or not exactly one gives
-        prices, and PermissionDeniedError when a policy prohibits what is NEEDED; then what reading a folder raises, and
+        prices, and PermissionDeniedError when a policy prohibits one of `uses`; then what reading a folder raises, and
         the error of a part that could not be fetched and may not be missing.
         """
         raw = RawStore(self.store)
         opened: list[tuple[Snapshot, frozenset[Kind]]] = []
         parts = []
-        for name, source, kinds in self._chosen(selection):
+        for name, source, kinds in self._chosen(selection, uses):
             choice = selection.sources[name]
             if isinstance(source, Folder):
                 files = self._import(raw, source)
@@ -98,7 +100,9 @@ class Opener:
             parts.append(_part(name, kinds, choice, stored=stored))
         return self._frozen(_joined(opened), parts)
 
-    def _chosen(self, selection: Selection) -> list[tuple[str, Source | Folder, frozenset[Kind]]]:
+    def _chosen(
+        self, selection: Selection, uses: Sequence[Use]
+    ) -> list[tuple[str, Source | Folder, frozenset[Kind]]]:
         """Each source with the kinds that it is used for, once all may be used so; nobody is asked anything."""
         chosen: list[tuple[str, Source | Folder, frozenset[Kind]]] = []
         for name, choice in selection.sources.items():
@@ -113,10 +117,11 @@ class Opener:
         for name, found, _ in chosen:
             if isinstance(found, Folder):
                 remedy = f"change `policy` in {found.path / SETTINGS} where that is wrong"
-                _permit(name, found.settings.policy, remedy)
+                _permit(name, found.settings.policy, uses, remedy)
             else:
                 accepted = selection.sources[name].settings.get("accept_terms") is True
-                _permit(name, found.policy, f"leave {name} out of SOURCES", accepted=accepted)
+                remedy = f"leave {name} out of SOURCES"
+                _permit(name, found.policy, uses, remedy, accepted=accepted)
         return chosen
 
     def open_frozen(self, digest: str, scratch: Path) -> Snapshot:
@@ -219,13 +224,15 @@ def _one_gives_prices(several: list[frozenset[Kind]]) -> None:
         )
 
 
-def _permit(name: str, policy: UsagePolicy, remedy: str, *, accepted: bool = False) -> None:
-    """PermissionDeniedError when `policy` prohibits a use that is NEEDED, unless its user `accepted` the terms.
+def _permit(
+    name: str, policy: UsagePolicy, uses: Sequence[Use], remedy: str, *, accepted: bool = False
+) -> None:
+    """PermissionDeniedError when `policy` prohibits one of `uses`, unless its user `accepted` the terms.
 
     What nobody has verified, and what was accepted for oneself, is a warning.
     """
-    prohibited = [use for use in NEEDED if policy.permission(use) is Permission.PROHIBITED]
-    unverified = [use for use in NEEDED if policy.permission(use) is Permission.UNVERIFIED]
+    prohibited = [use for use in uses if policy.permission(use) is Permission.PROHIBITED]
+    unverified = [use for use in uses if policy.permission(use) is Permission.UNVERIFIED]
     terms = f" ({'; '.join(policy.terms)})"[:300] if policy.terms else ""
     if prohibited and not accepted:
         raise PermissionDeniedError(

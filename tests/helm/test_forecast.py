@@ -52,7 +52,7 @@ def test_they_run_after_friday_s_close_in_new_york_and_never_twice_at_once(helm)
         spec = job["spec"]
         assert spec["timeZone"] == "America/New_York"
         assert spec["concurrencyPolicy"] == "Forbid"
-        assert spec["schedule"] == ("0 12 * * 6,0" if name == "write" else "30 18 * * 5")
+        assert spec["schedule"] == ("0 12 * * 6,0" if name == "write" else "30 18 * * 5,6")
         # From Friday evening to Monday's opening.
         assert spec["startingDeadlineSeconds"] == 60 * 3600
         assert "suspend" not in spec
@@ -108,6 +108,24 @@ def test_only_those_that_fetch_have_the_sources_keys_as_files(helm):
     assert "keys" not in str(pod_of(jobs(helm, "minimal", *LEAST)["request"])["volumes"])
 
 
+def test_only_those_that_fetch_trust_the_site_s_own_authorities(helm):
+    for name, job in jobs(helm).items():
+        there = [each for each in pod_of(job)["volumes"] if each["name"] == "certificates"]
+        (container,) = pod_of(job)["containers"]
+        mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+        if name not in ("request", "score"):
+            assert (there, "certificates" in mounts) == ([], False)
+            assert "SSL_CERT_FILE" not in variables_of(job)
+            continue
+        (volume,) = there
+        assert volume["configMap"]["name"] == "proxy-authority"
+        (item,) = volume["configMap"]["items"]
+        assert variables_of(job)["SSL_CERT_FILE"] == f"{mounts['certificates']}/{item['path']}"
+    for job in jobs(helm, "minimal", *LEAST).values():
+        assert "SSL_CERT_FILE" not in variables_of(job)
+        assert "certificates" not in str(pod_of(job)["volumes"])
+
+
 def test_each_talks_to_what_it_needs_and_to_nothing_else(helm):
     policies = of_kind(render(helm, "full"), "NetworkPolicy")
     more = {
@@ -149,13 +167,15 @@ def test_what_is_forecast_is_what_the_values_say(helm):
     assert set(yaml.safe_load(data["sources.yaml"])["sources"]) == {"tiingo", "finnhub"}
     for name, job in jobs(helm).items():
         (container,) = pod_of(job)["containers"]
-        room, word = container["command"][-2:]
-        assert (room, word) == {
-            "request": ("jobs.forecast", "week-request"),
-            "answer": ("jobs.forecast", "week-answer"),
-            "write": ("jobs.ledger", "write"),
-            "score": ("jobs.ledger", "score"),
-        }[name]
+        assert (
+            container["command"][4:]
+            == {
+                "request": ["jobs.forecast", "week-request"],
+                "answer": ["jobs.forecast", "week-answer"],
+                "write": ["jobs.ledger", "write"],
+                "score": ["jobs.ledger", "score", "--if-begun"],
+            }[name]
+        )
         variables = variables_of(job)
         assert variables["FINGPT_ARG_RUNS"] == "llama31-0a1b2c3d deepseek-r1-4e5f6a7b"
         assert variables["FINGPT_ARG_LEDGER"] == "desk-7"

@@ -50,6 +50,19 @@ def test_without_forecasts_or_a_ledger_the_code_is_66(run):
         assert "There is no ledger" in result.stderr
 
 
+def test_the_weekly_score_before_the_first_entry_is_no_failure(run, written, tmp_path):
+    """On the first Friday the score job comes before anything was written; a folder that is not there still is one."""
+    prices = tmp_path / "data" / "prices.csv"
+    prices.parent.mkdir()
+    prices.write_text("symbol,date,open,high,low,close\n")
+    assert run("score", "--if-begun", "--data", "nowhere", "--ledger", "other").exit_code == 66
+    words = ("score", "--if-begun", "--data", str(prices.parent))
+    result = run(*words, "--ledger", "other")
+    assert result.exit_code == 0, result.stderr
+    assert "nothing was written into the ledger yet" in result.stderr
+    assert "weeks_not_over" in run(*words, "--ledger", "weekly").stderr
+
+
 def test_a_name_that_no_ledger_can_have_is_64(run):
     assert run("page", "--ledger", "../runs").exit_code == 64
 

@@ -6,9 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from fingpt.ledger.market import SnapshotMarket
+from fingpt.errors import PermissionDeniedError
+from fingpt.ledger.market import SnapshotMarket, market_opener
 from fingpt.ledger.records import Status
 from fingpt.sources.calendar import as_of, sessions
+from fingpt.sources.opening import JOINED
+from fingpt.sources.policy import Use
 from fingpt.sources.records import Kind, Record
 from fingpt.sources.snapshot import MemorySnapshot
 
@@ -72,3 +75,31 @@ def test_no_price_is_a_status_with_its_reason(records):
 def test_a_source_that_failed_for_the_week_is_down_and_nothing_else(records, part, status):
     snapshot = MemorySnapshot(records, degraded={part: "429, asked again in an hour"})
     assert SnapshotMarket(snapshot, ["AAPL"]).outcome("NVDA", START, END).status is status
+
+
+@pytest.fixture
+def prohibiting(tmp_path):
+    """Writes a folder of prices whose policy prohibits one use; gives its path."""
+
+    def write(use: Use) -> str:
+        lines = ["symbol,date,open,high,low,close"]
+        for day in sessions(FIRST, LAST):
+            lines.append(f"AAPL,{day},{','.join(4 * ['102' if day == LAST else '100'])}")
+        (tmp_path / "prices.csv").write_text("\n".join(lines) + "\n")
+        (tmp_path / "folder.yaml").write_text(f"policy: {{{use}: prohibited}}\n")
+        return str(tmp_path)
+
+    return write
+
+
+def test_prices_that_no_model_may_be_asked_about_score_its_forecasts(store, prohibiting):
+    data = prohibiting(Use.MODEL_PROCESSING)
+    market = market_opener(store, "", data)(("AAPL",), START, END)
+    assert market.outcome("AAPL", START, END).label == "up by 1-2%"
+
+
+@pytest.mark.parametrize("use", JOINED)
+def test_prices_that_may_not_be_kept_score_nothing(store, prohibiting, use):
+    with pytest.raises(PermissionDeniedError, match=f"prohibits {use}"):
+        market_opener(store, "", prohibiting(use))(("AAPL",), START, END)
+    assert list(store.keys("sources/")) == []

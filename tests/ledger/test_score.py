@@ -13,7 +13,7 @@ from fingpt.ledger.chains import open_ledger, read_chain
 from fingpt.ledger.keys import entry_key, score_key
 from fingpt.ledger.records import Outcome, Status
 from fingpt.ledger.score import PATIENCE, last_score, score
-from fingpt.record import canonical_json
+from fingpt.record import canonical_json, sha256_bytes
 from tests.ledger.invented import CHAIN, TableMarket, rose, soon, three_weeks
 
 
@@ -101,9 +101,11 @@ def test_scores_of_two_jobs_at_once_are_one(ledger):
             score(ledger, TableMarket(default=3.5), soon(1)) if not self.asked else None
             return super().outcome(symbol, as_of, horizon_end)
 
-    score(ledger, Meanwhile(default=-3.5), soon(1))
+    score(ledger, Meanwhile(default=-3.5), soon(2))
     assert last(ledger).outcomes[0].label == "up by 3-4%"
     assert not ledger.store.exists(score_key("test", CHAIN, entry.number, 2))
+    first = score_key("test", CHAIN, 1, 1)
+    assert last(ledger, 2).scores == {first: sha256_bytes(ledger.store.read(first))}
 
 
 def test_an_entry_that_was_changed_after_its_score_is_not_scored_on(ledger, tmp_path):

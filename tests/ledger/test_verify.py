@@ -17,9 +17,10 @@ from fingpt.ledger.compose import compose
 from fingpt.ledger.keys import entry_key, genesis_key, score_key
 from fingpt.ledger.market import market_opener
 from fingpt.ledger.records import Entry, Outcome, Status
+from fingpt.ledger.render import render
 from fingpt.ledger.score import score
 from fingpt.ledger.verify import heads, require_sound_ledger, verify_ledger
-from fingpt.record import canonical_json
+from fingpt.record import canonical_json, sha256_bytes
 from fingpt.runs.chain import LinkStatus
 from fingpt.sources.calendar import sessions
 from fingpt.sources.opening import frozen_key
@@ -68,7 +69,13 @@ def test_a_sound_ledger_verifies_and_names_its_heads(store, files):
         require_sound_ledger("test", links) == "12 ok"
     )  # genesis, 3 entries, 6 forecasts, 2 scores
     last = Entry.model_validate(json.loads((files / entry(3)).read_bytes()))
-    assert heads(store, "test") == f"{CHAIN} entry 3 {last.sha256}"
+    newest = score_key("test", CHAIN, 2, 1)
+    sha256 = sha256_bytes((files / newest).read_bytes())
+    assert heads(store, "test") == f"{CHAIN} entry 3 {last.sha256}; {newest} {sha256}"
+    page = render(compose(read_book(open_ledger(store, "test")), soon(3)))
+    for name in ("ledger.html", "ledger.md", "ledger.json"):
+        assert newest.encode() in page[name]
+        assert sha256.encode() in page[name]
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -197,6 +204,30 @@ def test_the_next_entry_names_every_score_before_it_and_no_score_twice(store, fi
     }
 
 
+def test_a_score_that_no_entry_names_yet_is_named_by_the_next_score(store, files):
+    """The third week is scored, and no entry is written after it: of the scores only the newest can go unseen."""
+    score(open_ledger(store, "test"), TableMarket(), soon(3))
+    keys = [score_key("test", CHAIN, n, 1) for n in (1, 2, 3)]
+    named = [json.loads((files / key).read_bytes()).get("scores", {}) for key in keys]
+    assert [list(each) for each in named] == [[], keys[:1], keys[1:2]]
+    changed(files / keys[0], scored_at="2026-01-12T21:00:00Z")
+    by = f"score 1 of entry 2 of {CHAIN} rests on"
+    assert faults(store) == {keys[0]: (LinkStatus.DAMAGED, f"changed: {by} other bytes")}
+    (files / keys[0]).unlink()
+    assert faults(store) == {keys[0]: (LinkStatus.MISSING, f"{by} it")}
+
+
+def test_a_newest_score_that_was_deleted_leaves_its_entry_without_any(store, files):
+    """Nothing rests on it, so nothing is wrong: only that the week is over and has no score, and the head, say it."""
+    before = heads(store, "test")
+    (files / score_key("test", CHAIN, 2, 1)).unlink()
+    links = {link.key: link for link in verify_ledger(store, "test", now=soon(2))}
+    told = "its week was over on 2026-01-16, and it has no score: nobody scored it, or its score was deleted"
+    assert (links[entry(2)].status, links[entry(2)].message) == (LinkStatus.OK, told)
+    assert [links[entry(n)].message for n in (1, 3)] == ["", ""], "scored, and not over"
+    assert heads(store, "test") != before
+
+
 def test_an_attempt_before_another_is_missed_and_what_it_found_stays(store):
     ledger = three_weeks(store)
     table = {("AAPL", "2026-01-02"): Outcome(symbol="AAPL", status=Status.HALTED)}
@@ -208,7 +239,8 @@ def test_an_attempt_before_another_is_missed_and_what_it_found_stays(store):
     altered(folder / second, "MSFT", realised_return=0.016)
     assert "MSFT has another outcome than attempt 1 found" in faults(store)[second][1]
     (folder / first).unlink()
-    assert faults(store)[first] == (LinkStatus.MISSING, "attempt 2 rests on it")
+    by = f"score 2 of entry 1 of {CHAIN}"
+    assert faults(store)[first] == (LinkStatus.MISSING, f"{by} rests on it")
 
 
 @pytest.fixture
@@ -266,6 +298,7 @@ def test_an_object_that_no_ledger_writes_is_named(store, files):
 def test_a_late_entry_is_named_and_is_no_damage(store, files):
     keep(store, forecast("AAPL", 3))
     write_at(store, soon(4))
+    score(open_ledger(store, "test"), TableMarket(), soon(4))
     status, message = faults(store)[entry(4)]
     assert status is LinkStatus.SKIPPED
     assert (
@@ -281,7 +314,7 @@ def test_a_late_entry_is_named_and_is_no_damage(store, files):
 def test_the_log_the_page_and_verify_count_the_same_late_forecasts(store, late, status):
     keep(store, *(forecast(symbol, 0, late=symbol in late) for symbol in ("AAPL", "MSFT")))
     written = write_at(store, soon(0))
-    links = {link.key: link for link in verify_ledger(store, "test")}
+    links = {link.key: link for link in verify_ledger(store, "test", now=soon(0))}
     assert (links[entry(1)].status, links[entry(1)].message) == (
         status,
         f"late: made after the next session had opened, so {len(late)} of its 2 forecasts do not count",

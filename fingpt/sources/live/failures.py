@@ -135,7 +135,7 @@ def from_transport(start: str, error: httpx2.HTTPError | httpx2.InvalidURL) -> E
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return SetupError(
             f"{start} shows a certificate that is not trusted here ({said}); if a proxy in between re-signs "
-            "connections, name its certificate authority's file by SSL_CERT_FILE."
+            "connections, name its certificate authority's file by SSL_CERT_FILE (in the chart: forecast.certificates)."
         )
     if isinstance(error, httpx2.TimeoutException):
         return Passing("it does not answer in time")

@@ -136,7 +136,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* Refuses a key or token among the values, also when the schema was skipped. */}}
 {{- define "fingpt.refuseKeys" -}}
-{{- range $section, $known := dict "store" (list "uri" "endpoint" "region" "secret") "hub" (list "endpoint" "secret") "forecast" (list "enabled" "runs" "watchlist" "sources" "secret" "keys" "ledger" "schedule") }}
+{{- range $section, $known := dict "store" (list "uri" "endpoint" "region" "secret") "hub" (list "endpoint" "secret") "forecast" (list "enabled" "runs" "watchlist" "sources" "secret" "keys" "certificates" "ledger" "schedule") }}
 {{- $values := get $.Values $section }}
 {{- range $key := without (keys $values | sortAlpha) "" }}
 {{- if not (has $key $known) }}
@@ -199,6 +199,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
     - name: FINGPT_{{ upper . }}_KEY_FILE
       value: /var/run/secrets/sources/{{ . }}
     {{- end }}
+    {{- if $forecast.certificates }}
+    - name: SSL_CERT_FILE
+      value: /etc/sources/ca.crt
+    {{- end }}
     {{- end }}
   resources:
     requests: &resources-{{ $one.name }}
@@ -238,6 +242,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
     {{- if and $one.sources $forecast.keys }}
     - name: keys
       mountPath: /var/run/secrets/sources
+      readOnly: true
+    {{- end }}
+    {{- if and $one.sources $forecast.certificates }}
+    - name: certificates
+      mountPath: /etc/sources
       readOnly: true
     {{- end }}
 {{- end }}
