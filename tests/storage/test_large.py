@@ -1,4 +1,4 @@
-"""Large files on every S3 server, by ranges and in parts: in order, whatever arrives first and whatever a server does."""
+"""Large files on every S3 server: in order, whatever part arrives first and whatever a server does to one."""
 
 from __future__ import annotations
 
