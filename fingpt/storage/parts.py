@@ -38,12 +38,14 @@ def receive_parts(
     """
     digest = hashlib.sha256()
     waiting: deque[tuple[Future[None], memoryview, int]] = deque()
+    writing = threading.Lock()  # the kernel lets one thread write to a file at a time, and others wait busily
     count = min(AT_ONCE + _READY, -(-size // part_bytes))
     spare = [memoryview(bytearray(part_bytes)) for _ in range(count)]
 
     def take(start: int, view: memoryview) -> None:
         fill(start, view)
-        _write_at(file.fileno(), view, start)
+        with writing:
+            _write_at(file.fileno(), view, start)
 
     def hash_next() -> None:
         future, view, length = waiting.popleft()
