@@ -1,7 +1,7 @@
 """`make bench`: storage, tokens, training, losses and answers on this CPU, each beside what else there is.
 
 Takes less than five minutes on two idle cores. Writes docs/benchmarks/<day>-cpu-<machine>.json and prints it as a
-table; what could not be measured is named. The model is a tiny one: its figures show what the code around a model costs.
+table; what could not be measured is named. The model is a tiny one: figures show what the code around it costs.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -49,9 +50,14 @@ def main() -> int:
         lines += token_lines(base, spec(_MODEL), 200)
         lines += training_lines(Path(scratch), base, 64, _MODEL)
         lines += answer_lines(base, spec(_MODEL), 16, 128)
-    path = write("gpu", machine(hardware.hardware()), lines, ())
+    path = write("gpu", machine({**hardware.hardware(), "driver": _driver()}), lines, ())
     print(f"{table(lines)}\n\nKept in {path}")
     return 0
+
+
+def _driver() -> str:
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0]
 
 
 def _random_base(folder: Path, tokenizer: Path) -> None:

@@ -71,7 +71,7 @@ def machine(gpu: dict[str, str] | None = None) -> dict[str, str]:
     models = re.findall(r"model name\s*:\s*(.*)", found.read_text()) if found.is_file() else []
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     processor = (models or [platform.processor() or platform.machine()])[0]
-    name = (gpu or {}).get("gpu", f"{cores} cores {processor}")
+    name = (gpu or {}).get("device", f"{cores} cores {processor}")
     slug = "-".join(re.findall("[a-z0-9]+", name.lower()))[:60]
     return {"name": slug, "processor": processor, "cores": str(cores), **(gpu or {})}
 
