@@ -38,7 +38,8 @@ def receive_parts(
     """
     digest = hashlib.sha256()
     waiting: deque[tuple[Future[None], memoryview, int]] = deque()
-    writing = threading.Lock()  # the kernel lets one thread write to a file at a time, and others wait busily
+    # The kernel lets one thread write to a file at a time, and others wait busily.
+    writing = threading.Lock()
     count = min(AT_ONCE + _READY, -(-size // part_bytes))
     spare = [memoryview(bytearray(part_bytes)) for _ in range(count)]
 
