@@ -115,8 +115,8 @@ def write_pieces(pieces: Iterable[bytes], path: Path, key: str) -> FileRef:
     return FileRef(name=key.rpartition("/")[2], size=size, sha256=digest.hexdigest())
 
 
-def fetch_verified(fetch: Callable[[Path], None], where: str, path: Path, sha256: str) -> None:
-    """Let `fetch` write a file beside `path`; rename it to `path` when its sha256 is `sha256`.
+def fetch_verified(fetch: Callable[[Path], str], where: str, path: Path, sha256: str) -> None:
+    """Let `fetch` write a file beside `path` and hash it on its way; rename it to `path` when that is `sha256`.
 
     At most three tries. Raises StorageError naming `where`, wanted and got; whatever was at `path` stays until then.
     """
@@ -126,8 +126,7 @@ def fetch_verified(fetch: Callable[[Path], None], where: str, path: Path, sha256
         for _ in range(TRIES):
             temporary = path.with_name(f".{uuid4().hex}.part")
             try:
-                fetch(temporary)
-                got = sha256_file(temporary)
+                got = fetch(temporary)
                 if got == sha256:
                     temporary.replace(path)
                     return

@@ -119,8 +119,12 @@ class LocalStore:
         """Copy an object to `path` once its sha256 is verified."""
         source = self._path(key)
         self._require(source, key)
-        where = f"{self.uri}/{key}"
-        fetch_verified(lambda temporary: _copy(source, temporary), where, path, sha256)
+
+        def fetch(temporary: Path) -> str:
+            _copy(source, temporary)
+            return sha256_file(temporary)
+
+        fetch_verified(fetch, f"{self.uri}/{key}", path, sha256)
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)

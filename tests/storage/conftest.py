@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from botocore.retries.standard import ExponentialBackoff
 
 from fingpt.storage import LocalStore, ObjectStore, s3_retry
 from fingpt.storage.s3 import S3Store
+from fingpt.storage.s3_client import make_client
 from tests import s3_servers
+from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.s3_servers import ACCESS_KEY, SECRET_KEY, forget_aws_settings
 
 POWERLESS_KEY = "powerless-key"
@@ -215,6 +218,15 @@ def hook():
 def before_sending(hook):
     """`act` gets each request of an operation, and answers in the server's place unless it returns None."""
     return lambda lab, operation, act: hook(lab.client, f"before-send.s3.{operation}", act)
+
+
+@pytest.fixture
+def proxied(s3_lab, aws_settings) -> Iterator[tuple[S3Store, FaultProxy]]:
+    """A store that reaches a server only through a proxy, and the proxy."""
+    with fault_proxy(s3_lab.client.meta.endpoint_url) as proxy:
+        aws_settings(proxy.endpoint)
+        with closing(make_client()) as client:
+            yield S3Store(client, s3_lab.bucket, "some/prefix"), proxy
 
 
 @pytest.fixture

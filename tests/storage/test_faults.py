@@ -9,24 +9,20 @@ import signal
 import threading
 import time
 import warnings
-from contextlib import closing
 
 import pytest
-from boto3.s3.transfer import TransferConfig
 
 from fingpt.config import RunConfig
 from fingpt.errors import StorageError
 from fingpt.record import sha256_bytes
 from fingpt.runs.run import Run, Stage, run_key
 from fingpt.runs.stage import run_stage
-from fingpt.storage import download_tree, s3, upload_tree
-from fingpt.storage.s3_client import make_client
+from fingpt.storage import download_tree, s3, s3_large, upload_tree
 from tests.fault_proxy import (
     busy,
     delay,
     drop_answer,
     drop_request,
-    fault_proxy,
     flip_a_bit,
     reset_midway,
     trickle,
@@ -35,20 +31,12 @@ from tests.fault_proxy import (
 
 
 @pytest.fixture
-def proxied(s3_lab, aws_settings):
-    """A store that reaches a server only through a proxy, and the proxy."""
-    with fault_proxy(s3_lab.client.meta.endpoint_url) as proxy:
-        aws_settings(proxy.endpoint)
-        with closing(make_client()) as client:
-            yield s3.S3Store(client, s3_lab.bucket, "some/prefix"), proxy
-
-
-@pytest.fixture
 def small_parts(monkeypatch) -> None:
     """Files above 5 MiB go and come in parts."""
     size = 5 << 20
     monkeypatch.setattr(s3, "_MULTIPART_BYTES", size)
-    monkeypatch.setattr(s3, "_MULTIPART", TransferConfig(size, 4, size))
+    monkeypatch.setattr(s3_large, "_RANGE_BYTES", size)
+    monkeypatch.setattr(s3_large, "_PART_BYTES", size)
 
 
 def first(number: int, method: str, fault):
