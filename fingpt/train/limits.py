@@ -35,8 +35,8 @@ class Limit(Frozen):
 
 
 class Reached(Frozen):
-    """Where limit `n` paused a training: optimizer step, tokens seen, mean loss of the validation rows in nats per
-    answer token, and on how many GPUs it ran (0: on a CPU).
+    """Where limit `n` paused a training: optimizer step, tokens seen, and the mean loss of the validation rows in nats
+    per answer token.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -44,7 +44,6 @@ class Reached(Frozen):
     step: int
     tokens: int
     eval_loss: float
-    gpus: int = 0
 
     @property
     def sentence(self) -> str:

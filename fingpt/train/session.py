@@ -218,13 +218,13 @@ class Session:
         if stop.limits is not None and stop.limits.reached(found.step):
             # An earlier attempt committed this step, and was stopped before it could say what was reached.
             trainer.evaluate()
-            return self._reached(found.step, trainer.args.world_size, stop)
+            return self._reached(found.step, stop)
         trainer.train(resume_from_checkpoint=str(folder) if found.step else None)
         step = trainer.state.global_step
         if step >= plan.total_steps:
             return None
         if stop.paused and stop.eval_loss is not None:
-            return self._reached(step, trainer.args.world_size, stop)
+            return self._reached(step, stop)
         kept = (
             "its checkpoint is committed"
             if self._train.zero_stage is None
@@ -255,7 +255,7 @@ class Session:
         look = partial(newest_limit, store, run_id) if self._rank == 0 else None
         return LimitWatch(found.limit, tokens_after, look)
 
-    def _reached(self, step: int, ranks: int, stop: StopAndSave) -> Reached:
+    def _reached(self, step: int, stop: StopAndSave) -> Reached:
         """What a limit paused; rank 0 records it."""
         assert stop.limits is not None
         assert stop.eval_loss is not None
@@ -264,7 +264,6 @@ class Session:
             step=step,
             tokens=stop.limits.tokens_after(step),
             eval_loss=stop.eval_loss,
-            gpus=ranks if torch.cuda.is_available() else 0,
         )
         if self._rank:
             return found
