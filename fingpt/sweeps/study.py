@@ -171,15 +171,12 @@ class _Study:
     def _begin(self, place: int, slot: Slot) -> None:
         """Start a slot's job, unless it is written already how it ended."""
         run = self._runs[slot.trial]
-        if place == 0:
-            create_run(self._store, run)
-            self._prepare(run)
         if slot.rung == 0:
-            self._rungs.append(self._count_rungs(run))
-        end = self._journal.outcome(slot, pauses=self._pauses(slot))
-        if end is None:
             create_run(self._store, run)
-            end = self._found(slot)
+            if place == 0:
+                self._prepare(run)
+            self._rungs.append(self._count_rungs(run))
+        end = self._journal.outcome(slot, pauses=self._pauses(slot)) or self._found(slot)
         if end is not None:
             self._ends[place] = end
             return
