@@ -121,6 +121,8 @@ class _Study:
         for ask, run in zip(self._asks, self._runs, strict=True):
             tell = self._journal.tell(ask.number)
             if tell is None:
+                # Whoever wants the run after all, such as the finals, may train it on from its checkpoint.
+                set_limit(self._store, run.id, None)
                 last = max(s.rung for s in self._slots if s and s.trial == ask.number)
                 pruned = Tell(number=ask.number, state="pruned", rung=last)
                 tell = self._journal.write_tell(run, pruned)

@@ -145,6 +145,18 @@ def test_most_trials_stop_at_their_rungs_and_the_best_train_to_their_ends():
     assert told[best].state == "complete"
 
 
+def test_a_pruned_run_may_be_trained_on_by_whoever_wants_it():
+    sweep = a_sweep(trials=4, pruning=PRUNING)
+    told, objects, machine = study(sweep)
+    pruned = next(tell.number for tell in told if tell.state == "pruned")
+    ask = decoded(MemoryStore(objects), ask_key(sweep.id, MODEL, pruned))
+    run = trial_run(sweep, MODEL, ask.settings)
+    assert complete_key(run.id, Stage.TRAIN) not in objects
+    machine.start(run, (Stage.TRAIN,))
+    assert machine.work()[1].message == "complete"
+    assert complete_key(run.id, Stage.TRAIN) in objects
+
+
 def test_a_promoted_trial_gets_a_later_limit_and_in_the_end_none():
     sweep = a_sweep(trials=1, pruning={"reduction": 2, "first": 0.4})
     told, objects, _ = study(sweep)

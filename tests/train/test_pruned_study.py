@@ -83,8 +83,9 @@ def test_a_pruned_study_of_trainings(world, tmp_path, invent, base_folder, monke
     whole = invent.world(_folder(tmp_path), base_folder)
     for tell, run in zip(told, _runs(world, sweep), strict=True):
         if tell.state == "pruned":
-            limit = newest_limit(world.store, run.id)
-            there = reached(world.store, run.id, limit.n)
+            released = newest_limit(world.store, run.id)
+            assert released.tokens is None
+            there = reached(world.store, run.id, released.n - 1)
             assert next(sound_commits(world.store, run.id)).step == there.step > 0
             assert finished(world.store, run, Stage.TRAIN) is None
             continue
