@@ -147,7 +147,7 @@ class _Study:
             return None
         ask = self._journal.ask(number)
         if ask is None:
-            settings = propose(self._definition, [self._past(each, known) for each in self._asks])
+            settings = propose(self._definition, self._past(known))
             if settings is None:
                 log.event("every point of the space was asked", trials=number)
                 self._exhausted = True
@@ -157,18 +157,27 @@ class _Study:
         self._runs.append(self._journal.run_of(ask.settings))
         return Slot(number)
 
-    def _past(self, ask: Ask, known: Known) -> Past:
-        """A trial as the sampler may see it."""
-        values: dict[int, float] = {}
-        for place, end in known.items():
+    def _past(self, known: Known) -> list[Past]:
+        """The trials so far as the sampler may see them: one that waits at a rung is a pruned one to it."""
+        values: list[dict[int, float]] = [{} for _ in self._asks]
+        last: dict[int, Outcome] = {}
+        for place, end in sorted(known.items()):
             slot = self._slots[place]
-            if slot is None or slot.trial != ask.number:
+            if slot is None:
                 continue
-            if end.state != "paused":
-                return Past(ask.settings, end.state, end.value, values)
-            assert end.value is not None
-            values[slot.rung] = end.value
-        return Past(ask.settings, "pruned" if values else "running", rungs=values)
+            if end.state == "paused" and end.value is not None:
+                values[slot.trial][slot.rung] = end.value
+            last[slot.trial] = end
+        past = []
+        for ask, rungs_of in zip(self._asks, values, strict=True):
+            end_of = last.get(ask.number)
+            if end_of is None:
+                past.append(Past(ask.settings))
+            elif end_of.state == "paused":
+                past.append(Past(ask.settings, "pruned", rungs=rungs_of))
+            else:
+                past.append(Past(ask.settings, end_of.state, end_of.value, rungs_of))
+        return past
 
     def _begin(self, place: int, slot: Slot) -> None:
         """Start a slot's job, unless it is written already how it ended."""

@@ -60,11 +60,13 @@ def test_a_kill_at_any_call_of_store_or_workers_changes_no_record(pruning, monke
 
     monkeypatch.setattr("fingpt.sweeps.study.propose", remembered)
     sweep = a_sweep(trials=3 if pruning else 5, pruning=pruning)
-    wanted, whole, _ = study(sweep)
+    verdicts = (lambda _: ()) if pruning else diverges
+    wanted, whole, _ = study(sweep, verdicts=verdicts)
     asked = len(memory)
+    assert pruning or "failed" in {tell.state for tell in wanted}
     for fatal in count():
         objects, calls = with_epoch(sweep), Calls(fatal)
-        machine = Machine(objects)
+        machine = Machine(objects, verdicts=verdicts)
         try:
             run_study(sweep, MODEL, MemoryStore(objects, calls), InventedWorkers(machine, calls))
         except Killed:
@@ -179,7 +181,7 @@ def test_a_trial_that_was_evicted_three_times_is_told_once():
 
 
 def diverges(run):
-    return [Ended(70, "loss became NaN")] if run.config.train.lr > 2e-3 else []
+    return 99 * [Ended(70, "loss became NaN")] if run.config.train.lr > 2e-3 else []
 
 
 @pytest.mark.parametrize("pruning", [None, PRUNING], ids=["whole", "pruned"])
