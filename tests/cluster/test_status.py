@@ -243,3 +243,10 @@ def test_a_paused_trial_that_goes_on_runs_and_one_that_is_complete_is(made):
     made.attempt(Stage.TRAIN, 1, code=0, message=PAUSED, at=NOW)
     made.attempt(Stage.TRAIN, 2, code=None, at=NOW)
     assert seen(made).current.why.state is State.RUNNING
+
+
+def test_a_stage_that_is_complete_is_not_paused_whatever_its_last_attempt_says(made):
+    made.whole()
+    made.attempt(Stage.TRAIN, 2, code=0, message=PAUSED, at=NOW)
+    train = read_run(made.store, made.id).stages[1]
+    assert (train.last.message, train.paused) == (PAUSED, "")

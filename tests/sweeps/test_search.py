@@ -67,11 +67,20 @@ def test_a_proposal_is_a_pure_function_of_what_is_known():
     assert propose(definition(seed=1), past) != propose(definition(), past)
 
 
-def test_trials_at_the_same_time_differ():
-    told = [Past(propose(definition(seed=s), []), "complete", float(s)) for s in range(12)]
-    first = propose(definition(), told)
-    second = propose(definition(), [*told, Past(first)])
-    assert math.dist([math.log(first["train.lr"])], [math.log(second["train.lr"])]) > 1e-3
+def test_trials_under_way_keep_others_away():
+    asked = [propose(definition(seed=seed), []) for seed in range(100, 112)]
+    told = [Past(each, "complete", loss(each)) for each in asked]
+
+    def distance(state: str) -> float:
+        """Mean distance, in powers of ten, of a rate from that of three trials in `state`."""
+        apart = []
+        for seed in range(12):
+            first = propose(definition(seed=seed), told)
+            second = propose(definition(seed=seed), [*told, *3 * [Past(first, state)]])
+            apart.append(abs(math.log10(first["train.lr"] / second["train.lr"])))
+        return statistics.mean(apart)
+
+    assert distance("running") > 1.5 * distance("failed")
 
 
 def test_nothing_is_asked_twice_and_a_space_ends():

@@ -180,6 +180,12 @@ def test_a_trial_that_was_evicted_three_times_is_told_once():
     assert len(machine.starts) == 1 + 4 * 4
 
 
+def test_what_others_interrupt_is_repeated_as_often_as_they_do():
+    sweep = a_sweep(trials=2)
+    told, _, _ = study(sweep, verdicts=lambda _: 12 * [Ended(143), Ended(76)])
+    assert told == study(sweep)[0]
+
+
 def diverges(run):
     return 99 * [Ended(70, "loss became NaN")] if run.config.train.lr > 2e-3 else []
 
