@@ -47,8 +47,8 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Folders that hold no text of ours.
 SKIPPED = {"store", "build", "dist", "node_modules", "__pycache__"}
 
-# Templates are applied for training and generation; prep shows what the models will see.
-CHAT_USERS = {"prep", "train", "eval", "forecast", "synthetic"}
+# Templates are applied for training and generation; prep shows what the models will see, sweeps count its tokens.
+CHAT_USERS = {"prep", "train", "eval", "forecast", "sweeps", "synthetic"}
 
 # Rooms beside the stages that need a stage's libraries once they are called.
 EXTRAS_OF = {

@@ -90,6 +90,12 @@ def from_bucket(stage: StageRecord, now: datetime) -> Explanation:
         return Explanation(State.COMPLETE, f"COMPLETE is in the bucket since {stage.finished_at}")
     if last is None:
         return Explanation(State.ABSENT, "no attempt has begun")
+    if stage.paused:
+        return Explanation(
+            State.PAUSED,
+            "its sweep compares it with other trials, and lets it go on or not",
+            stage.paused,
+        )
     if last.code is not None:
         meaning, state = exit_of(last.code), exit_state(last.code)
         action = meaning.action if state is State.PERMANENT else "the same command resumes"
@@ -126,6 +132,8 @@ def _without_ending(last: AttemptRecord, now: datetime) -> Explanation:
 def _stage(record: StageRecord, snapshot: JobSnapshot | None, now: datetime) -> StageStatus:
     why = explain(snapshot) if snapshot else from_bucket(record, now)
     if why.state is State.ABSENT and record.attempts:
+        why = from_bucket(record, now)
+    if why.state is State.SILENT and record.paused:
         why = from_bucket(record, now)
     if snapshot and why.state is State.RUNNING:
         why = _waiting_for_claim(record, snapshot) or why

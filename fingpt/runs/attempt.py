@@ -104,12 +104,16 @@ def read_note(store: ObjectStore, kind: type[R], key: str) -> R:
 
 @dataclass
 class Attempt:
-    """Attempt `number` of a stage; a context manager that stores heartbeats while it lasts, and how it ended."""
+    """Attempt `number` of a stage; a context manager that stores heartbeats while it lasts, and how it ended.
+
+    `note`: what the ending says of an attempt that met no error, and left its stage incomplete all the same.
+    """
 
     store: ObjectStore
     run_id: str
     stage: Stage
     number: int
+    note: str = ""
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -133,7 +137,7 @@ class Attempt:
         ending = {
             "attempt": self.number,
             "code": code,
-            "message": "" if error is None else str(error)[:_MESSAGE_CHARACTERS],
+            "message": self.note if error is None else str(error)[:_MESSAGE_CHARACTERS],
             "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         try:

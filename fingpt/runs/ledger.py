@@ -72,6 +72,12 @@ class StageRecord:
         """The newest attempt."""
         return self.attempts[-1] if self.attempts else None
 
+    @property
+    def paused(self) -> str:
+        """What the newest attempt says that paused as its sweep wants; empty for a stage that is not paused."""
+        paused = self.last is not None and self.last.code == 0 and not self.complete
+        return self.last.message if paused and self.last else ""
+
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:

@@ -104,7 +104,14 @@ class Context:
         }
 
 
-Body = Callable[[Context], StageManifest]
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A stage that did what it was told to and is not complete; `message` says how far it is, and is its last line."""
+
+    message: str
+
+
+Body = Callable[[Context], StageManifest | Paused]
 
 
 def run_stage(stage: Stage, uri: str, load_body: Callable[[], Body], sha256: str = "") -> int:
@@ -223,6 +230,10 @@ def _frame(
                 return
             context = Context(store, run, stage, environment, scratch, attempt)
             manifest = body(context)
+            if isinstance(manifest, Paused):
+                attempt.note = manifest.message
+                log.event("paused", stage=str(stage), message=manifest.message)
+                return
             attempt.check()
             _commit(store, complete_key(run.id, stage), encode(manifest))
         log.event(

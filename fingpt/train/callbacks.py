@@ -17,6 +17,7 @@ from fingpt.record import canonical_json
 from fingpt.train.batching import Batching, Row
 from fingpt.train.engine import Plan
 from fingpt.train.handoff import StepRecord
+from fingpt.train.limits import LimitWatch
 
 if TYPE_CHECKING:
     from fingpt.train.loop import AnswerTrainer
@@ -121,26 +122,54 @@ class StepRecorder(TrainerCallback):
 
 
 class StopAndSave(TrainerCallback):
-    """Ends the loop after the current step when a stop was asked for, and saves when the last checkpoint is old.
+    """Ends the loop after the current step when a stop was asked for or a limit is reached, and saves when the last
+    checkpoint is old.
 
-    Ranks agree on both once per optimizer step, so that they stop and save at the same one.
+    Ranks agree on all three once per optimizer step, so that they stop and save at the same one. `paused` says that a
+    limit ended the loop: then its step is evaluated before it is saved. `eval_loss` is that of the last evaluation,
+    None when a stop cut it short.
     """
 
-    def __init__(self, stopping: Callable[[], bool], save_seconds: float = SAVE_SECONDS) -> None:
+    def __init__(
+        self,
+        stopping: Callable[[], bool],
+        limits: LimitWatch | None = None,
+        save_seconds: float = SAVE_SECONDS,
+    ) -> None:
+        self.limits = limits
         self._stopping, self._save_seconds = stopping, save_seconds
         self._saved = time.monotonic()
+        self.paused = False
+        self.eval_loss: float | None = None
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         """Decide, together with the other ranks."""
         due = time.monotonic() - self._saved > self._save_seconds
-        stop, save = self._agree(args, self._stopping(), due)
+        limited = self.limits is not None and self.limits.exceeded(state.global_step)
+        stop, save, pause = self._agree(args, self._stopping(), due, limited)
         control.should_save |= save or stop
-        if stop and state.global_step < state.max_steps:
+        if state.global_step >= state.max_steps:
+            return control
+        if stop:
             control.should_training_stop = True
             control.should_evaluate = False
+        elif pause:
+            self.paused = True
+            control.should_training_stop = control.should_evaluate = control.should_save = True
         return control
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,  # noqa: ARG002 - the names are Trainer's
+        state: TrainerState,  # noqa: ARG002
+        control: TrainerControl,  # noqa: ARG002
+        metrics: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Keep the loss."""
+        self.eval_loss = (metrics or {}).get("eval_loss")
 
     def on_save(self, *_: Any, **__: Any) -> None:
         """Restart the clock."""

@@ -16,6 +16,7 @@ from fingpt.reading import read_record
 from fingpt.record import Frozen, canonical_json
 from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.run import Run
+from fingpt.train.limits import Reached
 
 TRAINING_SPLITS = ("train", "validation")
 """What a training may see of a data set: rows to learn from, and rows for the held-out loss. Never the test rows."""
@@ -104,12 +105,16 @@ class StepRecord(Frozen):
 
 
 class Outcome(Frozen):
-    """How a rank ended: exit code (docs/operations.md), one sentence, last finished step."""
+    """How a rank ended: exit code (docs/operations.md), one sentence, last finished step.
+
+    With code 0 the training is complete and has a `summary`, or is paused and says what it had `reached`.
+    """
 
     code: int
     message: str = ""
     step: int = 0
     summary: TrainSummary | None = None
+    reached: Reached | None = None
 
     def error(self) -> FingptError:
         """The error that stands for this outcome."""

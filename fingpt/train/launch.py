@@ -19,6 +19,7 @@ from fingpt.config import child_environment
 from fingpt.errors import Interrupted, TransientError
 from fingpt.runs.manifest import TrainSummary
 from fingpt.train.handoff import Outcome, TrainTask, read_outcomes
+from fingpt.train.limits import Reached
 
 GRACE_SECONDS = 100.0
 """From a stop to the kill: time to finish a step and commit a checkpoint."""
@@ -26,8 +27,8 @@ GRACE_SECONDS = 100.0
 _BUG = 1
 
 
-def run_trainer(task: TrainTask) -> TrainSummary:
-    """Run the trainer to its end and return what it measured.
+def run_trainer(task: TrainTask) -> TrainSummary | Reached:
+    """Run the trainer to its end and return what it measured, or where a limit paused it.
 
     Raises the error that the trainer ended with. After SIGTERM or Ctrl-C (both KeyboardInterrupt here) that is
     Interrupted, naming what was saved; without an outcome the KeyboardInterrupt is raised again. TransientError when it
@@ -99,8 +100,8 @@ def environment(task: TrainTask) -> dict[str, str]:
     return own
 
 
-def trainer_result(task: TrainTask, code: int) -> TrainSummary:
-    """The summary that rank 0 left, or the error that explains best why there is none.
+def trainer_result(task: TrainTask, code: int) -> TrainSummary | Reached:
+    """What rank 0 measured or had reached, or the error that explains best why there is none.
 
     A rank's own error goes before a bug, and a bug before a rank that was stopped: when one rank fails, the launcher
     stops the others.
@@ -113,13 +114,14 @@ def trainer_result(task: TrainTask, code: int) -> TrainSummary:
             raise RuntimeError(worst.message)
         raise worst.error()
     complete = len(outcomes) == task.run.config.train.processes
-    if not complete or outcomes[0].summary is None:
+    result = (outcomes[0].summary or outcomes[0].reached) if complete else None
+    if result is None:
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         raise TransientError(
             f"The trainer ended {how} without an outcome (killed, most likely out of memory); "
             "the same command resumes from its last checkpoint."
         )
-    return outcomes[0].summary
+    return result
 
 
 def _raise_interruption(task: TrainTask) -> None:

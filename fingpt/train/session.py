@@ -15,7 +15,7 @@ import torch.distributed
 from transformers import TrainingArguments
 
 from fingpt import hardware, log
-from fingpt.errors import Interrupted, StorageError
+from fingpt.errors import DataError, Interrupted, StorageError
 from fingpt.log import Meter
 from fingpt.models import spec
 from fingpt.record import Frozen, canonical_json
@@ -29,6 +29,14 @@ from fingpt.train.callbacks import StepRecorder, StopAndSave
 from fingpt.train.checkpoint import CheckpointLog, Resume
 from fingpt.train.engine import Plan, plan_run, trainer_arguments
 from fingpt.train.handoff import TrainTask, read_records
+from fingpt.train.limits import (
+    Limit,
+    LimitWatch,
+    Reached,
+    newest_limit,
+    record_reached,
+    require_limits,
+)
 from fingpt.train.loop import AnswerTrainer, Hooks, TrainData
 from fingpt.train.machine import Machine
 from fingpt.train.model import attach_adapter, checkpoint_activations, trainable_parameters
@@ -39,9 +47,10 @@ _RESUME = "resume"
 
 
 class _ResumePoint(Frozen):
-    """Which checkpoint rank 0 downloaded, for the other ranks."""
+    """Which checkpoint rank 0 downloaded, and which limit it found, for the other ranks."""
 
     step: int = 0
+    limit: Limit | None = None
     same_machine: bool = True
     pack_tokens: int | None = None
 
@@ -62,8 +71,10 @@ class Session:
         """Optimizer steps done so far, those before a resume included."""
         return 0 if self._trainer is None else self._trainer.state.global_step
 
-    def run(self) -> TrainSummary:
+    def run(self) -> TrainSummary | Reached:
         """Train to the last step, leave adapter and metrics in the task's folder, return what the manifest needs.
+
+        Where a limit of the run ends the training before: commit a checkpoint, record what was reached, return that.
 
         Raises Interrupted after a stop (its checkpoint is committed), DivergedError on NaN, DataError when base, rows
         or checkpoint do not fit.
@@ -96,15 +107,12 @@ class Session:
         with self._phase("train"), self._meter(plan) as meter:
             recorder = StepRecorder(plan, rows.train, batching, self._task.metrics, meter)
             data = TrainData(rows.train, rows.evaluation, batching, rows.pad_id)
-            trainer = AnswerTrainer(
-                model,
-                arguments,
-                data,
-                self._hooks(batching),
-                [recorder, StopAndSave(self._stopping)],
-            )
+            stop = StopAndSave(self._stopping, self._limits(found, plan, batching, rows))
+            trainer = AnswerTrainer(model, arguments, data, self._hooks(batching), [recorder, stop])
             self._trainer = recorder.trainer = trainer
-            self._fit(trainer, plan, found, meter)
+            paused = self._fit(trainer, plan, found, meter, stop)
+        if paused is not None:
+            return paused
         with self._phase("save"):
             if self._rank == 0:
                 adapter.save_adapter(model, self._task.adapter)
@@ -152,14 +160,16 @@ class Session:
             resume = self._log.newest(folder)
             if resume is not None:
                 self._keep_metrics(resume)
+            limit = newest_limit(open_store(self._task.store), self._task.run.id)
             found = (
                 _ResumePoint(
                     step=resume.step,
+                    limit=limit,
                     same_machine=resume.same_machine,
                     pack_tokens=resume.pack_tokens,
                 )
                 if resume
-                else _ResumePoint()
+                else _ResumePoint(limit=limit)
             )
             note.write_bytes(canonical_json(found))
         if self._train.processes > 1:
@@ -190,24 +200,76 @@ class Session:
         log.event("checkpoint committed", step=step, commit=commit.n, seconds=round(spent, 2))
 
     def _fit(
-        self, trainer: AnswerTrainer, plan: Plan, found: _ResumePoint, meter: Meter | None
-    ) -> None:
+        self,
+        trainer: AnswerTrainer,
+        plan: Plan,
+        found: _ResumePoint,
+        meter: Meter | None,
+        stop: StopAndSave,
+    ) -> Reached | None:
+        """Train from `found` to the last step; what was reached where a limit ends it before."""
         folder = self._task.folder / _RESUME
         if meter is not None and found.step:
             meter.advance(found.step)
         if found.step:
             adapter.load_adapter(trainer.model, folder, self._spec)
-        if found.step < plan.total_steps:
-            trainer.train(resume_from_checkpoint=str(folder) if found.step else None)
-            if trainer.state.global_step < plan.total_steps:
-                kept = (
-                    "its checkpoint is committed"
-                    if self._train.zero_stage is None
-                    else ("runs with DeepSpeed keep no checkpoints and start again from step 0")
-                )
-                raise Interrupted(
-                    f"Stopped after step {trainer.state.global_step} of {plan.total_steps}; {kept}."
-                )
+        if found.step >= plan.total_steps:
+            return None
+        if stop.limits is not None and stop.limits.reached(found.step):
+            # An earlier attempt committed this step, and was stopped before it could say what was reached.
+            trainer.evaluate()
+            return self._reached(found.step, stop)
+        trainer.train(resume_from_checkpoint=str(folder) if found.step else None)
+        step = trainer.state.global_step
+        if step >= plan.total_steps:
+            return None
+        if stop.paused and stop.eval_loss is not None:
+            return self._reached(step, stop)
+        kept = (
+            "its checkpoint is committed"
+            if self._train.zero_stage is None
+            else ("runs with DeepSpeed keep no checkpoints and start again from step 0")
+        )
+        raise Interrupted(f"Stopped after step {step} of {plan.total_steps}; {kept}.")
+
+    def _limits(
+        self, found: _ResumePoint, plan: Plan, batching: Batching, rows: Tokenised
+    ) -> LimitWatch | None:
+        """What this training obeys, None for a run without limits; rank 0 looks for newer ones."""
+        if found.limit is None:
+            return None
+        require_limits(self._task.run.config)
+        if not rows.evaluation:
+            raise DataError(
+                f"{self._task.run.id} has limits, at which its validation rows are evaluated, and its data set has "
+                "none: set prep.validation_weeks above 0 and search again."
+            )
+        store, run_id = open_store(self._task.store), self._task.run.id
+
+        def tokens_after(step: int) -> int:
+            epoch, place = plan.position(step)
+            ahead = batching.steps(epoch)[: place + 1]
+            seen = sum(batching.lengths[index] for step_rows in ahead for index in step_rows)
+            return epoch * sum(batching.lengths) + seen
+
+        look = partial(newest_limit, store, run_id) if self._rank == 0 else None
+        return LimitWatch(found.limit, tokens_after, look)
+
+    def _reached(self, step: int, stop: StopAndSave) -> Reached:
+        """What a limit paused; rank 0 records it."""
+        assert stop.limits is not None
+        assert stop.eval_loss is not None
+        found = Reached(
+            n=stop.limits.limit.n,
+            step=step,
+            tokens=stop.limits.tokens_after(step),
+            eval_loss=stop.eval_loss,
+        )
+        if self._rank:
+            return found
+        store, run_id = open_store(self._task.store), self._task.run.id
+        check_fence(store, run_id, Stage.TRAIN, self._task.attempt)
+        return record_reached(store, run_id, found)
 
     def _log_start(
         self, plan: Plan, batching: Batching, rows: Tokenised, found: _ResumePoint

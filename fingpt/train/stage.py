@@ -27,17 +27,18 @@ from fingpt.runs.run import (
     dataset_prefix,
     stage_prefix,
 )
-from fingpt.runs.stage import Context
+from fingpt.runs.stage import Context, Paused
 from fingpt.storage import download_tree, upload_tree
 from fingpt.train.handoff import TRAINING_SPLITS, TrainTask
 from fingpt.train.launch import run_trainer
+from fingpt.train.limits import Reached
 from fingpt.weights.contents import open_base
 
 _TOKENIZER = "tokenizer.json"
 
 
-def body(ctx: Context) -> TrainManifest:
-    """Train the run's adapter, or finish an interrupted training, and upload it.
+def body(ctx: Context) -> TrainManifest | Paused:
+    """Train the run's adapter, or finish an interrupted training, and upload it; Paused where a limit ends it before.
 
     Raises DataError when inputs do not fit, and what `run_trainer` raises.
     """
@@ -45,6 +46,8 @@ def body(ctx: Context) -> TrainManifest:
     task = prepare(ctx)
     fetched = time.monotonic()
     summary = run_trainer(task)
+    if isinstance(summary, Reached):
+        return Paused(summary.sentence)
     trained = time.monotonic()
     files = _upload(ctx, task)
     ended = time.monotonic()

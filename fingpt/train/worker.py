@@ -21,6 +21,7 @@ from fingpt.config import child_environment
 from fingpt.errors import DivergedError, FingptError, TransientError
 from fingpt.storage.files import translate_os_errors
 from fingpt.train.handoff import Outcome, TrainTask, write_outcome
+from fingpt.train.limits import Reached
 
 _WATCH_SECONDS = 0.5
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
@@ -55,7 +56,10 @@ def _run(task: TrainTask, rank: int, terminated: threading.Event) -> Outcome:
     session = Session(task, rank, lambda: terminated.is_set() or task.stop.exists())
     try:
         with translate_os_errors(task.folder):
-            return Outcome(code=0, step=session.step, summary=session.run())
+            result = session.run()
+            if isinstance(result, Reached):
+                return Outcome(code=0, step=session.step, reached=result)
+            return Outcome(code=0, step=session.step, summary=result)
     except torch.OutOfMemoryError as error:
         fault: FingptError = DivergedError(
             f"Out of GPU memory ({str(error).splitlines()[0][:200]}); lower "

@@ -215,3 +215,38 @@ def test_a_pod_after_an_attempt_with_an_ending_starts_at_once(made):
     made.prep()
     made.attempt(Stage.TRAIN, 1, code=143, at=NOW, pod="x-train-0")
     assert seen(made, Showing(train={"pods": [running()]})).current.why.state is State.RUNNING
+
+
+PAUSED = "Paused at its limit, after step 8 (900 tokens, validation loss 1.9000)"
+
+
+COMPLETE_JOB = {"job": {"conditions": [{"type": "Complete", "status": "True"}]}}
+
+
+@pytest.mark.parametrize("shown", [{}, {"train": COMPLETE_JOB}], ids=["bucket", "cluster"])
+def test_a_trial_that_its_sweep_paused_is_neither_failed_nor_at_work(made, shown):
+    made.prep()
+    made.commit(8)
+    made.attempt(Stage.TRAIN, 1, code=143, at=NOW)
+    made.attempt(Stage.TRAIN, 2, code=0, message=PAUSED, at=NOW)
+    found = seen(made, Showing(**shown)) if shown else seen(made)
+    assert found.current.why.state is State.PAUSED
+    assert found.current.why.action == ""
+    text = screen(found)
+    assert "train: paused: its sweep compares it" in text
+    assert PAUSED in text
+
+
+def test_a_paused_trial_that_goes_on_runs_and_one_that_is_complete_is(made):
+    made.prep()
+    made.commit(8)
+    made.attempt(Stage.TRAIN, 1, code=0, message=PAUSED, at=NOW)
+    made.attempt(Stage.TRAIN, 2, code=None, at=NOW)
+    assert seen(made).current.why.state is State.RUNNING
+
+
+def test_a_stage_that_is_complete_is_not_paused_whatever_its_last_attempt_says(made):
+    made.whole()
+    made.attempt(Stage.TRAIN, 2, code=0, message=PAUSED, at=NOW)
+    train = read_run(made.store, made.id).stages[1]
+    assert (train.last.message, train.paused) == (PAUSED, "")

@@ -24,6 +24,7 @@ class State(StrEnum):
     STUCK = "stuck-node"
     FENCED = "fenced"
     SILENT = "silent-failure"
+    PAUSED = "paused"
     COMPLETE = "complete"
 
 
