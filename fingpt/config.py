@@ -34,6 +34,9 @@ ResolvedPrecision = Literal["bf16", "fp16", "fp32"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 
+LEAST_VALIDATION_WEEKS = 2
+"""Of an evaluation on validation rows, whose temperature is fitted on other weeks than it is judged on."""
+
 
 class PrepConfig(Section):
     """How raw rows become a data set.
@@ -178,12 +181,14 @@ class TrainConfig(Section):
 class EvalConfig(Section):
     """Label probabilities of every test row, greedy answers, scores of both; `include_base`: also of the untuned base.
 
+    `split`: `validation` scores the labels and the loss of the tuned model on validation rows, and nothing else: test
+    rows are not read, no answer is made. That is how a sweep chooses settings by their label probabilities.
     `answer_rows`: answers in prose for so many test rows only, evenly spread over the weeks; all of them when absent.
     `adapter`: one that was trained elsewhere, as a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; submit
     replaces it by `adapters/<hash>` after copying its bytes into the bucket. Such a run trains nothing.
     """
 
-    LATER = frozenset({"adapter", "answer_rows"})
+    LATER = frozenset({"adapter", "answer_rows", "split"})
 
     batch_size: Positive = 16
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 512
@@ -191,6 +196,16 @@ class EvalConfig(Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     adapter: str | None = None
     answer_rows: Positive | None = None
+    split: Literal["test", "validation"] = "test"
+
+    @model_validator(mode="after")
+    def _validation_makes_no_answers(self) -> Self:
+        if self.split == "validation" and self.answer_rows is not None:
+            raise ValueError(
+                f"eval.answer_rows={self.answer_rows} asks for answers, and eval.split=validation makes none; "
+                "leave one of them out"
+            )
+        return self
 
 
 class CompareConfig(Frozen):
@@ -226,6 +241,15 @@ class RunConfig(Section):
             return spec(model).key
         except ConfigError as error:
             raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _a_temperature_has_other_weeks_to_be_fitted_on(self) -> Self:
+        if self.eval.split == "validation" and self.prep.validation_weeks < LEAST_VALIDATION_WEEKS:
+            raise ValueError(
+                f"eval.split=validation needs prep.validation_weeks ≥ {LEAST_VALIDATION_WEEKS}, not "
+                f"{self.prep.validation_weeks}: each week is judged with a temperature that was fitted on the others"
+            )
+        return self
 
     @property
     def sha256(self) -> str:

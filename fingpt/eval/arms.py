@@ -23,13 +23,12 @@ from fingpt.prompts.anonymous import anonymise, recall
 from fingpt.prompts.chat import label_ids, render_prompt
 from fingpt.prompts.examples import LABELS, Example
 from fingpt.record import FileRef
-from fingpt.runs.run import labels_key
+from fingpt.runs.run import LABEL_ROWS, labels_key
 from fingpt.storage import ObjectStore
 
 Arm = Literal["test", "validation", "prior", "anonymous", "recall"]
 
-CHUNK_ROWS = 256
-"""Rows of one stored chunk: some tens of seconds of an 8B model on a GPU, which is what an interruption costs."""
+CHUNK_ROWS = LABEL_ROWS
 _NO_CONTENT = "N/A"  # the first of the three content-free inputs of Zhao et al. 2021
 
 
@@ -67,9 +66,9 @@ class Labels:
         """Log-likelihoods of one row, None where the arm was not measured."""
         return self.logp.get(arm, {}).get(example.id)
 
-    def log_loss(self, test: Sequence[Example]) -> float:
-        """Mean log-loss over the test rows, in nats, as scored: no temperature, no prior."""
-        found = self._arrays("test", test)
+    def log_loss(self, rows: Sequence[Example], arm: Arm = "test") -> float:
+        """Mean log-loss over the rows of an arm, in nats, as scored: no temperature, no prior."""
+        found = self._arrays(arm, rows)
         return float(log_loss(log_probabilities(found[0]), found[1]).mean()) if found else 0.0
 
     def _arrays(self, arm: Arm, examples: Sequence[Example]) -> tuple[Any, Any] | None:
