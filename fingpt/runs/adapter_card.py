@@ -151,9 +151,7 @@ def _on_validation(found: ValidationScores) -> str:
     ]
     return (
         f"On {found.n} validation rows of {found.weeks} weeks, by which settings were compared; the test split was not "
-        f"opened.
-
-{_table(('metric', 'tuned'), [*rows])}"
+        f"opened.\n\n{_table(('metric', 'tuned'), [*rows])}"
     )
 
 
