@@ -1,0 +1,158 @@
+"""The Sweep: a search frozen into the bucket, and which run a trial of it is.
+
+Keys and records of what it leaves are those of records.py, which are named here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from fingpt import log
+from fingpt.config import RunConfig, parse_config
+from fingpt.errors import MissingInputError, StorageError
+from fingpt.record import Frozen, canonical_json, sha256_bytes
+from fingpt.runs.manifest import SCHEMA_VERSION
+from fingpt.runs.run import Run
+from fingpt.storage import ObjectStore
+from fingpt.storage.keys import is_key
+from fingpt.sweeps.definition import Settings, SweepDefinition
+from fingpt.sweeps.records import (
+    Ask,
+    Choice,
+    Finals,
+    Report,
+    SweepManifest,
+    Tell,
+    ask_key,
+    choice_key,
+    complete_key,
+    read,
+    report_key,
+    sweep_key,
+    tell_key,
+    write,
+)
+
+__all__ = [
+    "Ask",
+    "Choice",
+    "Finals",
+    "Report",
+    "Sweep",
+    "SweepManifest",
+    "Tell",
+    "ask_key",
+    "choice_key",
+    "complete_key",
+    "create_sweep",
+    "load_sweep",
+    "report_key",
+    "sweep_key",
+    "tell_key",
+    "trial_config",
+    "trial_run",
+]
+
+
+class Sweep(Frozen):
+    """A frozen search: `id` is `<name of the space>-<8 hex>` of all the rest, `sha256` the whole hash of that.
+
+    `bases`: model → the configuration that trials start from, with its rows frozen (`raw/<id>`), so the default
+    setting. `notes`: what freezing changed in them, in words.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    sha256: str
+    name: str
+    definition: SweepDefinition
+    bases: dict[str, RunConfig]
+    images: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        definition: SweepDefinition,
+        bases: Mapping[str, RunConfig],
+        images: Mapping[str, str],
+        notes: tuple[str, ...] = (),
+    ) -> Sweep:
+        """The sweep of a definition over `bases`, computed by `images` (stage → image, or the digest of local code)."""
+        digest = _identity(name, definition, bases, images)
+        return cls(
+            id=f"{name[:31]}-{digest[:8]}",
+            sha256=digest,
+            name=name,
+            definition=definition,
+            bases=dict(bases),
+            images=dict(images),
+            notes=notes,
+        )
+
+
+def _identity(
+    name: str,
+    definition: SweepDefinition,
+    bases: Mapping[str, RunConfig],
+    images: Mapping[str, str],
+) -> str:
+    plain = {model: config.model_dump(mode="json") for model, config in bases.items()}
+    return sha256_bytes(
+        canonical_json([name, definition.model_dump(mode="json"), plain, dict(images)])
+    )
+
+
+def create_sweep(store: ObjectStore, sweep: Sweep) -> None:
+    """Create sweep.json; the same bytes there already mean a resume, others raise RunConflictError naming both hashes."""
+    created = write(store, sweep_key(sweep.id), sweep)
+    log.event(
+        "sweep created" if created else "sweep exists, resuming", sweep=sweep.id, store=store.uri
+    )
+
+
+def load_sweep(store: ObjectStore, sweep_id: str) -> Sweep:
+    """Read and verify a frozen sweep; MissingInputError when there is none, StorageError when it was changed."""
+    key = sweep_key(sweep_id)
+    sweep = read(store, Sweep, key) if is_key(key) else None
+    if sweep is None:
+        raise MissingInputError(
+            f"There is no sweep '{sweep_id}' in {store.uri}; the line of make sweep that says 'sweep created' names "
+            "it, STORE= names another store."
+        )
+    again = Sweep.of(sweep.name, sweep.definition, sweep.bases, sweep.images, sweep.notes)
+    if again != sweep or sweep.id != sweep_id:
+        raise StorageError(
+            f"{key} does not match its own hashes: the object was moved or changed; restore it."
+        )
+    return sweep
+
+
+def trial_run(sweep: Sweep, model: str, settings: Settings) -> Run:
+    """The run that computes `settings` for `model`: an ordinary one; pure.
+
+    ConfigError when the settings are no configuration, which the sweep's checks have ruled out.
+    """
+    return Run.of(trial_config(sweep, model, settings), sweep.images)
+
+
+def trial_config(sweep: Sweep, model: str, settings: Settings) -> RunConfig:
+    """The configuration of a trial: the base with `settings`; with objective `labels`, scored on validation rows only."""
+    split: Settings = {"eval.split": "validation"} if sweep.definition.objective == "labels" else {}
+    return with_settings(sweep.bases[model], {**settings, **split})
+
+
+def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
+    """`config` with other values of some settings, each named by its whole key; ConfigError for what is none."""
+    data = deepcopy(config.model_dump(mode="json"))
+    for key, value in settings.items():
+        *parents, last = key.split(".")
+        node = data
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = list(value) if isinstance(value, tuple) else value
+    shown = ", ".join(f"{key}={value}" for key, value in settings.items())
+    return parse_config(data, where=f"Settings {shown}")
