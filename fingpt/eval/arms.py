@@ -14,10 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fingpt.config import LEAST_VALIDATION_WEEKS
 from fingpt.eval.chunks import Chunk, chunk, context_of
 from fingpt.eval.labels import LabelScores, LabelTree, label_logp
 from fingpt.eval.prompts import Prompt, batches
-from fingpt.metrics import fit_temperature, log_loss, log_probabilities
+from fingpt.metrics import cross_fitted_log_loss, fit_temperature, log_loss, log_probabilities
 from fingpt.models import ModelSpec
 from fingpt.prompts.anonymous import anonymise, recall
 from fingpt.prompts.chat import label_ids, render_prompt
@@ -61,6 +62,19 @@ class Labels:
         if found is None:
             return None
         return fit_temperature(found[0] - np.array(self.prior), found[1], np.array(shares))
+
+    def cross_fitted(self, rows: Sequence[Example], shares: Sequence[float]) -> float | None:
+        """Mean log-loss over the validation rows, anchored, each week with a temperature that the others fit best.
+
+        It is what the primary question of a report is answered by, as far as one can say without the test. None for
+        fewer than two weeks.
+        """
+        weeks = [week_of(row) for row in rows]
+        found = self._arrays("validation", rows)
+        if found is None or len(set(weeks)) < LEAST_VALIDATION_WEEKS:
+            return None
+        told = found[0] - np.array(self.prior)
+        return float(cross_fitted_log_loss(told, found[1], weeks, np.array(shares)).mean())
 
     def of(self, arm: Arm, example: Example) -> tuple[float, ...] | None:
         """Log-likelihoods of one row, None where the arm was not measured."""
@@ -172,6 +186,12 @@ def before_cutoff(spec: ModelSpec, test: Sequence[Example]) -> int:
     """Test rows whose week begins before the day from which the base cannot know what happened."""
     cutoff = spec.cutoff
     return sum(example.start < cutoff.clean_from for example in test) if cutoff else 0
+
+
+def week_of(example: Example) -> str:
+    """The calendar week (ISO 8601) in which a forecast is made: rows of several start days share it."""
+    year, week, _ = example.start.isocalendar()
+    return f"{year}-W{week:02d}"
 
 
 def _length(prompt: Prompt) -> int:

@@ -8,20 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import numpy as np
-
 from fingpt import log
 from fingpt.config import LEAST_VALIDATION_WEEKS
 from fingpt.errors import DataError
-from fingpt.eval.arms import Arms, Labels, Place, label_tree, without_content
+from fingpt.eval.arms import Arms, Place, label_tree, week_of, without_content
 from fingpt.eval.chunks import Chunk, chunk, context_of
 from fingpt.eval.inputs import Inputs, read_split, read_validation
 from fingpt.eval.loaded import Loaded, answer_tokens
 from fingpt.eval.loss import answer_nll
 from fingpt.eval.model import active, translate_out_of_memory
 from fingpt.eval.prompts import Prompt, refuse_duplicates
-from fingpt.metrics import cross_fitted_log_loss, label_shares, mean
-from fingpt.prompts.examples import LABELS, Example
+from fingpt.metrics import label_shares, mean
+from fingpt.prompts.examples import LABELS
 from fingpt.record import FileRef, Frozen
 from fingpt.runs.manifest import ValidationScores
 from fingpt.runs.run import Stage, stage_prefix
@@ -50,7 +48,8 @@ class Validation(Loaded):
         self.rows = self.prompts(rows)
         refuse_duplicates(self.rows, "validation")
         train = read_split(ctx, inputs.dataset, "train")
-        self.shares = label_shares((example.label for example in train), LABELS)
+        shares = label_shares((example.label for example in train), LABELS)
+        self.shares: tuple[float, ...] = tuple(shares.tolist())
         self.arms = Arms(
             label_tree(inputs.spec, self.tokenizer),
             self.settings.batch_size,
@@ -72,14 +71,15 @@ class Validation(Loaded):
             with log.progress("labels of validation rows", self.arms.count) as meter:
                 labels = self.arms.score(model, place, meter.advance)
             loss = self._losses(model, identity)
+        examples = [prompt.example for prompt in self.rows]
+        label_log_loss = labels.cross_fitted(examples, self.shares)
+        assert label_log_loss is not None  # there are weeks enough
         found = ValidationScores(
             n=len(self.rows),
             weeks=len(set(self.weeks)),
             loss=mean(sum(row.nll for row in loss.records), answer_tokens(self.rows)),
-            label_log_loss=self._label_log_loss(labels),
-            label_log_loss_as_scored=labels.log_loss(
-                [prompt.example for prompt in self.rows], "validation"
-            ),
+            label_log_loss=label_log_loss,
+            label_log_loss_as_scored=labels.log_loss(examples, "validation"),
             seconds={
                 "load": load_seconds,
                 "labels": sum(labels.seconds.values()),
@@ -88,14 +88,6 @@ class Validation(Loaded):
         )
         log.event("scored validation rows", label_log_loss=found.label_log_loss, loss=found.loss)
         return found, labels.files + loss.files
-
-    def _label_log_loss(self, labels: Labels) -> float:
-        """What the primary question of a report is answered by, with temperatures that have not seen the row's week."""
-        examples = [prompt.example for prompt in self.rows]
-        logp = np.array([labels.logp["validation"][example.id] for example in examples])
-        outcome = np.array([LABELS.index(example.label) for example in examples], dtype=float)
-        told = logp - np.array(labels.prior)
-        return float(cross_fitted_log_loss(told, outcome, self.weeks, self.shares).mean())
 
     def _losses(self, model: object, identity: Sequence[str]) -> Chunk[RowLoss]:
         """Losses of all validation rows, measured now or read from an earlier attempt."""
@@ -115,9 +107,3 @@ class Validation(Loaded):
             self.rows,
             measure,
         )
-
-
-def week_of(example: Example) -> str:
-    """The calendar week (ISO 8601) in which a forecast is made: rows of several start days share it."""
-    year, week, _ = example.start.isocalendar()
-    return f"{year}-W{week:02d}"

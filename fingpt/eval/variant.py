@@ -146,6 +146,9 @@ class Evaluation(Loaded):
             label_anchor_temperature=labels.anchor_temperature(
                 [one.example for one in self.validation], self.shares
             ),
+            label_validation_loss=labels.cross_fitted(
+                [one.example for one in self.validation], self.shares
+            ),
         )
         log.event(
             f"labels {variant}",

@@ -220,8 +220,9 @@ class VariantScores(Frozen):
     `label_temperature` divides label log-likelihoods before they become probabilities; it is fitted on validation rows
     alone, None without any. `label_prior`: log-likelihoods of the twelve labels, in the order of
     `fingpt.prompts.examples.LABELS`, after a prompt without content. `label_shares`: of the labels among the training
-    rows; `label_anchor_temperature` is fitted for probabilities anchored there (`fingpt.metrics.anchored`). None where
-    labels were not scored.
+    rows; `label_anchor_temperature` is fitted for probabilities anchored there (`fingpt.metrics.anchored`).
+    `label_validation_loss`: log-loss of the labels of the validation rows, as `ValidationScores.label_log_loss`. None
+    where labels were not scored, or there is no validation to fit on.
     """
 
     n: int
@@ -237,6 +238,7 @@ class VariantScores(Frozen):
     label_prior: tuple[float, ...] | None = None
     label_shares: tuple[float, ...] | None = None
     label_anchor_temperature: float | None = None
+    label_validation_loss: float | None = None
 
 
 class ValidationScores(Frozen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 
 from fingpt.config import EvalConfig, PrepConfig, RunConfig, parse_config
 from fingpt.errors import ConfigError, DataError, Interrupted
-from fingpt.eval import chunks, validation
+from fingpt.eval import arms, chunks, validation
+from fingpt.eval.arms import week_of
 from fingpt.eval.stage import body
-from fingpt.eval.validation import week_of
 from fingpt.metrics import anchored, fit_temperature, label_shares, log_loss
 from fingpt.prompts.examples import LABELS
 from fingpt.runs import openings
@@ -56,7 +57,8 @@ def on_validation(world, name="scratch"):
 
 def weeks_of_their_own(monkeypatch):
     """Two validation rows in each of two weeks."""
-    monkeypatch.setattr(validation, "week_of", lambda row: f"week {int(row.symbol[1:]) % 2}")
+    for module in (arms, validation):
+        monkeypatch.setattr(module, "week_of", lambda row: f"week {int(row.symbol[1:]) % 2}")
 
 
 def test_validation_rows_alone_are_scored_and_the_test_stays_closed(world, monkeypatch):
@@ -104,6 +106,18 @@ def test_the_label_log_loss_judges_each_week_with_the_temperature_of_the_others(
     assert manifest.validation.label_log_loss != manifest.validation.label_log_loss_as_scored
     losses = stored("losses/tuned-validation.jsonl")
     assert set(losses) == {row.id for row in rows}
+
+
+def test_an_evaluation_of_the_test_says_the_same_of_the_validation_rows(world, monkeypatch):
+    weeks_of_their_own(monkeypatch)
+    alone = body(on_validation(world)).validation
+    run = world.run()  # of the same id here, where nothing is frozen anew
+    shutil.rmtree(world.folder / "store" / stage_prefix(run.id, Stage.EVAL))
+    whole = body(world.context(run, "whole"))
+    assert whole.split == "test"
+    assert whole.validation is None
+    assert whole.scores["tuned"].label_validation_loss == pytest.approx(alone.label_log_loss)
+    assert whole.scores["base"].label_validation_loss != pytest.approx(alone.label_log_loss)
 
 
 def test_an_interrupted_one_goes_on_and_measures_nothing_twice(world, monkeypatch):
