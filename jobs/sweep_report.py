@@ -34,7 +34,9 @@ def main(
         named = split_words(sweep, "SWEEP")
         for each in named:
             load_sweep(store, each)
-        from fingpt.sweeps.report.write import sweep_report  # loads for seconds, so that typos come before
+        from fingpt.sweeps.report.write import (
+            sweep_report,
+        )  # loads for seconds, so that typos come before
 
         typer.echo(sweep_report(store, named, folder))
 

@@ -40,9 +40,7 @@ SPACE = {
     "train.lr": {"low": 5e-5, "high": 1e-3, "log": True},
     "train.epochs": [1.0, 2.0, 3.0],
     "train.lora.dropout": [0.0, 0.05, 0.1],
-    "capacity": [
-        {"train.lora.r": r, "train.lora.alpha": 2 * r} for r in (4, 8, 16, 32)
-    ],
+    "capacity": [{"train.lora.r": r, "train.lora.alpha": 2 * r} for r in (4, 8, 16, 32)],
 }
 TPE = {
     "method": "tpe",
@@ -83,7 +81,11 @@ class InventedSweep:
         self.definition = parse_definition(self.plan.definition, "here")
         bases = {
             model: parse_config(
-                {"model": model, "prep": {"source": "raw/0123"}, "train": {"lr": self.plan.default_lr}},
+                {
+                    "model": model,
+                    "prep": {"source": "raw/0123"},
+                    "train": {"lr": self.plan.default_lr},
+                },
                 "here",
             )
             for model in self.plan.models
@@ -93,7 +95,9 @@ class InventedSweep:
         create_sweep(store, self.sweep)
         told = {model: self._search(model) for model in self.plan.models}
         whole = self.plan.ended is None
-        choices = {model: self._choose(model, told[model]) for model in self.plan.models} if whole else {}
+        choices = (
+            {model: self._choose(model, told[model]) for model in self.plan.models} if whole else {}
+        )
         finals = {model: self._finals(model, choice) for model, choice in choices.items()}
         if whole and self.plan.complete:
             self._complete(told, choices, finals)
@@ -103,8 +107,12 @@ class InventedSweep:
         train = run.config.train
         far = math.log(train.lr / (2.6e-4 if model == "llama31" else 3.2e-4))
         value = 0.80 + 0.012 * far**2 + 0.004 * (train.epochs - 2) ** 2
-        value += 0.006 * max(0.0, math.log2(16 / train.lora.r)) + 0.01 * (train.lora.dropout - 0.05) ** 2
-        return round(value + (0.01 if model != "llama31" else 0) + self.rng.normal(0, self.plan.noise), 6)
+        value += (
+            0.006 * max(0.0, math.log2(16 / train.lora.r)) + 0.01 * (train.lora.dropout - 0.05) ** 2
+        )
+        return round(
+            value + (0.01 if model != "llama31" else 0) + self.rng.normal(0, self.plan.noise), 6
+        )
 
     def _settings(self) -> Iterator[Settings]:
         """Points of the space: a grid's in order, others at random."""
@@ -145,7 +153,9 @@ class InventedSweep:
         value, epochs = self.loss(model, run), run.config.train.epochs
         pace = (1180 if model == "llama31" else 1240) * float(self.rng.normal(1, 0.02))
         if run.config.train.lr > 8.5e-4:
-            reason = f"The training diverged: the loss of step {37 + number} is nan; lower train.lr."
+            reason = (
+                f"The training diverged: the loss of step {37 + number} is nan; lower train.lr."
+            )
             return self._tell(number, "failed", 0.3 * pace, None, reason)
         if run.config.train.lora.r == 32 and number % 9 == 4:
             reason = "Out of GPU memory: 79.1 GiB are not enough for train.batch_size=1; see make doctor."
@@ -154,7 +164,9 @@ class InventedSweep:
             at, rung = self.definition.pruning.first, 0
             while at < epochs:
                 seen = value + 0.05 / (1 + at)
-                record = Report(number=number, rung=rung, step=int(60 * at), tokens=int(1e6 * at), value=seen)
+                record = Report(
+                    number=number, rung=rung, step=int(60 * at), tokens=int(1e6 * at), value=seen
+                )
                 write(self.store, report_key(self.sweep.id, model, number, rung), record)
                 others = rungs.setdefault(rung, [])
                 others.append(seen)
@@ -164,12 +176,24 @@ class InventedSweep:
         return self._tell(number, "complete", epochs * pace, value)
 
     def _tell(
-        self, number: int, state: str, seconds: float, value: float | None, reason: str = "", rung: int | None = None
+        self,
+        number: int,
+        state: str,
+        seconds: float,
+        value: float | None,
+        reason: str = "",
+        rung: int | None = None,
     ) -> Tell:
         gpus = 0 if self.plan.device == "cpu" else 1
         seconds = round(seconds, 1)
         return Tell(
-            number=number, state=state, value=value, reason=reason, rung=rung, seconds=seconds, gpu_seconds=gpus * seconds
+            number=number,
+            state=state,
+            value=value,
+            reason=reason,
+            rung=rung,
+            seconds=seconds,
+            gpu_seconds=gpus * seconds,
         )
 
     def _attempt(
@@ -179,7 +203,12 @@ class InventedSweep:
         self.store.create(claim_key(run.id, stage, 1), canonical_json(claim))
         if seconds is not None:
             ended = (start + timedelta(seconds=seconds)).isoformat()
-            ending = {"attempt": 1, "code": 70 if message else 0, "message": message, "ended_at": ended}
+            ending = {
+                "attempt": 1,
+                "code": 70 if message else 0,
+                "message": message,
+                "ended_at": ended,
+            }
             self.store.create(attempt_key(run.id, stage, 1), canonical_json(ending))
 
     def _choose(self, model: str, tells: list[Tell]) -> Choice:
@@ -239,7 +268,9 @@ class InventedSweep:
             eval_split="validation",
             exactness="bitwise",
             padding_share=0.0,
-            **dict.fromkeys(("steps", "rows", "tokens", "answer_tokens", "trainable_parameters"), 9),
+            **dict.fromkeys(
+                ("steps", "rows", "tokens", "answer_tokens", "trainable_parameters"), 9
+            ),
             **dict.fromkeys(("dropped_news", "peak_memory_bytes", "resumed"), 0),
         )
         self.store.create(stage_complete_key(run.id, Stage.TRAIN), encode(train))

@@ -48,7 +48,12 @@ def value_chart(study: StudyReport) -> Chart | None:
     scale = alt.Scale(type="log" if first.log else "linear", zero=False, nice=False, padding=12)
     base = alt.Chart(named("rows")).encode(
         x=alt.X("x:Q", title=first.parameter.keys[0], scale=scale, axis=_axis(first)),
-        y=alt.Y("value:Q", title="value, nats", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6)),
+        y=alt.Y(
+            "value:Q",
+            title="value, nats",
+            scale=alt.Scale(zero=False, padding=10),
+            axis=alt.Axis(tickCount=6, format=".3f"),
+        ),
     )
     layers: list[alt.Chart] = []
     if default is not None:
@@ -56,7 +61,12 @@ def value_chart(study: StudyReport) -> Chart | None:
         layers.append(rule.encode(x=alt.X("x:Q", scale=scale)))
     points = base.mark_point(filled=True, size=70, opacity=0.9)
     if second is not None:
-        legend = alt.Legend(title=second.name, columns=3, labelLimit=200)
+        legend = alt.Legend(
+            title=second.name,
+            columns=2 if max(map(len, names)) > 8 else 4,
+            labelLimit=200,
+            columnPadding=24,
+        )
         colours = alt.Scale(domain=names, range=[COLOURS[n % 4] for n in range(len(names))])
         shapes = alt.Scale(domain=names, range=[_MARKS[n % 6] for n in range(len(names))])
         points = points.encode(
@@ -109,7 +119,12 @@ def coordinates_chart(study: StudyReport) -> Chart | None:
         assert t.value is not None  # complete
         places.append((t.value - low) / (high - low) if high > low else 0.5)
         rows += [
-            {"trial": float(t.number), "axis": float(n), "share": share, "best": float(t.number in best)}
+            {
+                "trial": float(t.number),
+                "axis": float(n),
+                "share": share,
+                "best": float(t.number in best),
+            }
             for n, share in enumerate(places)
             if share is not None
         ]
@@ -120,19 +135,26 @@ def coordinates_chart(study: StudyReport) -> Chart | None:
     ]
     ends = ((0.0, number(low, 4)), (1.0, number(high, 4)))
     labels += [{"axis": float(len(space)), "share": share, "text": text} for share, text in ends]
-    heads: list[Row] = [{"axis": float(n), "text": name} for n, name in enumerate(names)]
-    x = alt.X("axis:Q", axis=None, scale=alt.Scale(domain=[-0.35, len(names) - 0.65], nice=False))
+    heads: list[Row] = [
+        {"axis": float(n), "text": name, "low": 0.0, "high": 1.0, "share": 1.09}
+        for n, name in enumerate(names)
+    ]
+    x = alt.X("axis:Q", axis=None, scale=alt.Scale(domain=[-0.35, len(names) - 0.5], nice=False))
     y = alt.Y("share:Q", axis=None, scale=alt.Scale(domain=[-0.06, 1.14], nice=False))
     lines = alt.Chart(named("rows")).encode(x=x, y=y, detail="trial:N")
     rules = alt.Chart(named("heads")).mark_rule(color=INK, opacity=0.4)
     text = alt.Chart(named("labels")).mark_text(align="left", dx=5, fontSize=11, color=INK)
-    head = alt.Chart(named("heads")).mark_text(fontSize=11, fontWeight="bold", color=INK, y=6)
+    head = alt.Chart(named("heads")).mark_text(fontSize=11, fontWeight="bold", color=INK)
     chart = alt.layer(
-        rules.encode(x=x, y=alt.datum(0.0), y2=alt.datum(1.0)),
-        lines.transform_filter("datum.best == 0").mark_line(color=GREY, strokeWidth=1, opacity=0.45),
-        lines.transform_filter("datum.best == 1").mark_line(color=COLOURS[1], strokeWidth=2, opacity=0.9),
+        rules.encode(x=x, y=alt.Y("low:Q", axis=None), y2="high:Q"),
+        lines.transform_filter("datum.best == 0").mark_line(
+            color=GREY, strokeWidth=1, opacity=0.45
+        ),
+        lines.transform_filter("datum.best == 1").mark_line(
+            color=COLOURS[1], strokeWidth=2, opacity=0.9
+        ),
         text.encode(x=x, y=y, text="text:N"),
-        head.encode(x=x, text="text:N"),
+        head.encode(x=x, y=y, text="text:N"),
     )
     shown = [f"trial {t.number}: {number(t.value, 4)}" for t in ranked[:_TOP]]
     return Chart(
@@ -162,16 +184,24 @@ def importance_chart(studies: Sequence[StudyReport]) -> Chart | None:
     ]
     base = alt.Chart(named("rows")).encode(y=alt.Y("name:N", sort=None, axis=None))
     bars = base.mark_bar(height=10, yOffset=9).encode(
-        x=alt.X("share:Q", title="share", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5)),
+        x=alt.X(
+            "share:Q",
+            title="share",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format="%", tickCount=5),
+        ),
         color=alt.Color("colour:N", scale=None),
     )
-    names = base.mark_text(align="left", fontSize=12, color=INK, x=0, yOffset=-7).encode(text="name:N")
+    names = base.mark_text(align="left", fontSize=12, color=INK, x=0, yOffset=-7).encode(
+        text="name:N"
+    )
     return Chart(
         key="importance",
         title="Which parameter decides whether a trial is among the best (PED-ANOVA, complete trials)",
         alt="; ".join(str(row["name"]) for row in rows) + ".",
         svg=draw(
-            alt.layer(bars, names).properties(width=WIDTH - 30, height=LINE_HEIGHT * len(rows)), rows=rows
+            alt.layer(bars, names).properties(width=WIDTH - 30, height=LINE_HEIGHT * len(rows)),
+            rows=rows,
         ),
         header=("model", "parameter", "share"),
         rows=tuple(
@@ -192,7 +222,10 @@ def _axis(axis: Axis) -> alt.Axis:
         return alt.Axis(tickCount=6)
     low, high = min(axis.numbers()), max(axis.numbers())
     steps = [base * 10.0**power for power in range(-9, 10) for base in (1, 2, 5)]
-    return alt.Axis(format="~g", values=[step for step in steps if low * 0.99 <= step <= high * 1.01])
+    return alt.Axis(
+        format=".0e" if high < 0.01 else "~g",
+        values=[step for step in steps if low * 0.99 <= step <= high * 1.01],
+    )
 
 
 def _ticks(axis: Axis) -> list[tuple[float, str]]:

@@ -41,7 +41,9 @@ def lead_chart(report: SweepReport) -> Chart | None:
     titles = [study.title for study in report.studies]
     rows: list[Row] = []
     for study, final in found:
-        values = [f.value for f in study.finals if f.setting == final.setting and f.value is not None]
+        values = [
+            f.value for f in study.finals if f.setting == final.setting and f.value is not None
+        ]
         mean = sum(values) / len(values)
         rows.append(
             {
@@ -54,11 +56,20 @@ def lead_chart(report: SweepReport) -> Chart | None:
         )
     colour, shape = by_model(titles)
     base = alt.Chart(named("rows")).encode(y=alt.Y("line:N", sort=None, axis=None))
-    x = alt.X("value:Q", title="value on validation rows, nats", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
+    x = alt.X(
+        "value:Q",
+        title="value on validation rows, nats",
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(tickCount=5, format=".3f"),
+    )
     text = base.mark_text(align="left", fontSize=12, color=INK, x=0, yOffset=-9)
     chart = alt.layer(
-        base.mark_tick(thickness=3, height=18, yOffset=8, color=INK, opacity=0.75).encode(x=alt.X("mean:Q")),
-        base.mark_point(filled=True, size=80, opacity=0.85, yOffset=8).encode(x=x, color=colour, shape=shape),
+        base.mark_tick(thickness=3, height=18, yOffset=8, color=INK, opacity=0.75).encode(
+            x=alt.X("mean:Q")
+        ),
+        base.mark_point(filled=True, size=80, opacity=0.85, yOffset=8).encode(
+            x=x, color=colour, shape=shape
+        ),
         text.encode(text="name:N").transform_aggregate(groupby=["line", "name"]),
     )
     lines = len({row["line"] for row in rows})
@@ -84,7 +95,13 @@ def progress_chart(report: SweepReport) -> Chart | None:
             better = t.value < best
             best = min(best, t.value)
             rows.append(
-                {"model": study.title, "ended": t.ended, "value": t.value, "best": best, "new": float(better)}
+                {
+                    "model": study.title,
+                    "ended": t.ended,
+                    "value": t.value,
+                    "best": best,
+                    "new": float(better),
+                }
             )
     if not rows:
         return None
@@ -93,11 +110,22 @@ def progress_chart(report: SweepReport) -> Chart | None:
         row["at"] = float(row["ended"] or 0.0) * scale  # type: ignore[index]
     colour, shape = by_model(titles)
     base = alt.Chart(named("rows")).encode(
-        x=alt.X("at:Q", title=f"{unit} since the first trial began", axis=alt.Axis(tickCount=6)), color=colour
+        x=alt.X("at:Q", title=f"{unit} since the first trial began", axis=alt.Axis(tickCount=6)),
+        color=colour,
     )
-    y = alt.Y("best:Q", title="value, nats", scale=alt.Scale(zero=False))
+    y = alt.Y(
+        "best:Q", title="value, nats", scale=alt.Scale(zero=False), axis=alt.Axis(format=".3f")
+    )
     chart = alt.layer(
-        base.mark_point(filled=True, size=30, opacity=0.4).encode(y=alt.Y("value:Q", title="value, nats", scale=alt.Scale(zero=False)), shape=shape),
+        base.mark_point(filled=True, size=30, opacity=0.4).encode(
+            y=alt.Y(
+                "value:Q",
+                title="value, nats",
+                scale=alt.Scale(zero=False),
+                axis=alt.Axis(format=".3f"),
+            ),
+            shape=shape,
+        ),
         base.mark_line(interpolate="step-after", strokeWidth=2, aria=False).encode(y=y),
     )
     last = {str(row["model"]): float(row["best"] or 0.0) for row in rows}
@@ -108,7 +136,12 @@ def progress_chart(report: SweepReport) -> Chart | None:
         svg=draw(chart.properties(width=WIDTH - 60, height=240), rows=rows),
         header=("model", f"ended, {unit}", "value, nats", "best so far"),
         rows=tuple(
-            (str(r["model"]), number(_float(r["at"]), 2), number(_float(r["value"]), 4), number(_float(r["best"]), 4))
+            (
+                str(r["model"]),
+                number(_float(r["at"]), 2),
+                number(_float(r["value"]), 4),
+                number(_float(r["best"]), 4),
+            )
             for r in rows
         ),
     )
@@ -132,7 +165,12 @@ def time_chart(study: StudyReport, report: SweepReport) -> Chart | None:
     ]
     states = [state for state in STATE_COLOURS if any(row["state"] == state for row in rows)]
     base = alt.Chart(named("rows")).encode(
-        y=alt.Y("trial:Q", title="trial", scale=alt.Scale(reverse=True, nice=False, padding=6), axis=alt.Axis(tickMinStep=1, tickCount=8)),
+        y=alt.Y(
+            "trial:Q",
+            title="trial",
+            scale=alt.Scale(reverse=True, nice=False, padding=6),
+            axis=alt.Axis(tickMinStep=1, tickCount=8),
+        ),
         x=alt.X("from:Q", title=f"{unit} since the first trial began", axis=alt.Axis(tickCount=6)),
         color=alt.Color(
             "state:N",
@@ -143,7 +181,10 @@ def time_chart(study: StudyReport, report: SweepReport) -> Chart | None:
     height = min(max(6 * len(timed), 120), 420)
     width = max(1.0, min(5.0, 0.7 * height / max(len(timed), 1)))
     ends = base.mark_point(filled=True, size=18, opacity=1).encode(
-        x="to:Q", shape=alt.Shape("state:N", scale=alt.Scale(domain=states, range=_shapes(states)), legend=None)
+        x="to:Q",
+        shape=alt.Shape(
+            "state:N", scale=alt.Scale(domain=states, range=_shapes(states)), legend=None
+        ),
     )
     chart = alt.layer(base.mark_rule(strokeWidth=width, opacity=0.75).encode(x2="to:Q"), ends)
     parts = ", ".join(f"{count} {state}" for state, count in study.counts.items() if count)
@@ -201,12 +242,19 @@ def spent_chart(report: SweepReport) -> Chart | None:
         alt="; ".join(f"{name}: {number(total, 0)}" for name, total in totals.items()) + ".",
         svg=draw(alt.layer(bars, names).properties(width=WIDTH - 30, height=height), rows=rows),
         header=("model", "of", report.unit),
-        rows=tuple((s.title, kind, number(s.spent[kind], 0)) for s in report.studies for kind in kinds),
+        rows=tuple(
+            (s.title, kind, number(s.spent[kind], 0)) for s in report.studies for kind in kinds
+        ),
     )
 
 
 def _shapes(states: Sequence[str]) -> list[str]:
-    own = {"complete": "circle", "pruned": "triangle-down", "failed": "cross", "under way": "square"}
+    own = {
+        "complete": "circle",
+        "pruned": "triangle-down",
+        "failed": "cross",
+        "under way": "square",
+    }
     return [own[state] for state in states]
 
 
@@ -218,5 +266,3 @@ def _time(report: SweepReport) -> tuple[float, str]:
 
 def _float(value: str | float | None) -> float | None:
     return value if isinstance(value, float) else None
-
-

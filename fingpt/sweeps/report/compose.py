@@ -19,7 +19,14 @@ from fingpt.sweeps.report.document import (
 )
 from fingpt.sweeps.report.importance import importances, missing
 from fingpt.sweeps.report.lead import Lead, Word, judge
-from fingpt.sweeps.report.places import Axis, axes, default_settings, rate_axis, second_axis
+from fingpt.sweeps.report.places import (
+    Axis,
+    axes,
+    default_settings,
+    in_order,
+    rate_axis,
+    second_axis,
+)
 from fingpt.sweeps.report.reading import FinalRead, Reading, StudyRead, TrialRead
 
 BEST = 10
@@ -69,7 +76,11 @@ def _study(read: StudyRead, reading: Reading, start: datetime | None) -> StudyRe
     finals = tuple(_final(final, definition.objective) for final in read.finals)
     default = default_settings(sweep.bases[read.model], space)
     chosen = (
-        Chosen(trial=read.choice.trial, settings=read.choice.settings, value=read.choice.value)
+        Chosen(
+            trial=read.choice.trial,
+            settings=in_order(read.choice.settings, space),
+            value=read.choice.value,
+        )
         if read.choice
         else None
     )
@@ -109,6 +120,7 @@ def _study(read: StudyRead, reading: Reading, start: datetime | None) -> StudyRe
         spent=_spent(trials, finals, gpus=True),
         dataset=read.dataset,
         openings=read.openings,
+        use=sentences.use(read.model, chosen.settings) if chosen and not same else "",
         command=_command(read),
     )
     return study.model_copy(
@@ -130,7 +142,7 @@ def _trial(read: TrialRead, space: Sequence[Axis], start: datetime | None) -> Tr
         number=read.ask.number,
         run=read.ask.run_id,
         state=state,
-        settings=read.ask.settings,
+        settings=in_order(read.ask.settings, space),
         place=tuple(axis.words(read.ask.settings) for axis in space),
         value=value,
         rung=tell.rung if tell and tell.rung is not None else last.rung if last else None,

@@ -73,7 +73,9 @@ class StudyReport(Frozen):
     """What the search of one model found.
 
     `sentence` is the answer; `lead` what it rests on. `spread`: nats between the best and the fifth-best complete trial.
-    `without_importance`: why there is no importance; `unit` of the value.
+    `without_importance`: why there is no importance. `use`: the command that trains with the chosen setting, `command`:
+    the one that compares the finals on test rows; empty where it is too early. `spent`: by how trials ended, and on
+    `finals`, in the report's unit. `openings`: how many runs opened the test rows of `dataset`.
     """
 
     model: str
@@ -100,6 +102,7 @@ class StudyReport(Frozen):
     spent: dict[str, float]
     dataset: str
     openings: int | None
+    use: str
     command: str
 
 

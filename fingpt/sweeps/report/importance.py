@@ -18,9 +18,7 @@ def missing(complete: int, space: Sequence[Axis]) -> str:
     if len(space) < 2:
         return "the space has a single parameter, so all depends on it"
     if complete < LEAST_TRIALS:
-        return (
-            f"it takes {LEAST_TRIALS} complete trials, and {complete} are: {LEAST_TRIALS - complete} are missing"
-        )
+        return f"it takes {LEAST_TRIALS} complete trials, and {complete} are: {LEAST_TRIALS - complete} are missing"
     return ""
 
 
@@ -41,7 +39,9 @@ def importances(
     study = optuna.create_study()
     optuna.logging.set_verbosity(verbosity)
     distributions = {
-        axis.name: FloatDistribution(axis.parameter.range.low, axis.parameter.range.high, log=axis.log)
+        axis.name: FloatDistribution(
+            axis.parameter.range.low, axis.parameter.range.high, log=axis.log
+        )
         if axis.parameter.range
         else CategoricalDistribution(axis.choices)
         for axis in space

@@ -93,9 +93,7 @@ def _word(value: float, least: float) -> Word:
 
 def _freedom(parts: Sequence[float], sides: Sequence[Sequence[float]]) -> float:
     """Degrees of freedom of the error of a difference (Satterthwaite 1946)."""
-    shares = sum(
-        part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True)
-    )
+    shares = sum(part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True))
     return sum(parts) ** 2 / shares
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from fingpt.config import RunConfig
+from fingpt.models import MODELS
 from fingpt.record import Frozen
 from fingpt.report.titles import settings as all_settings
 from fingpt.report.titles import short
@@ -19,6 +21,10 @@ class Axis:
     parameter: Parameter
     name: str
     choices: tuple[str, ...]
+
+    def with_choices(self) -> Axis:
+        """The axis with the words of its choices."""
+        return replace(self, choices=tuple(self.words(choice) for choice in self.parameter.choices))
 
     @property
     def log(self) -> bool:
@@ -54,9 +60,15 @@ class Axis:
         choices = list(self.parameter.choices)
         return choices.index(mine) if mine in choices else None
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The settings that it sets, in the order in which a configuration has them: records hold them sorted."""
+        order = list(all_settings(RunConfig(model=next(iter(MODELS)))))
+        return tuple(sorted(self.parameter.keys, key=order.index))
+
     def words(self, settings: Mapping[str, Value]) -> str:
-        """A setting's value as people write it."""
-        return _words({key: settings.get(key) for key in self.parameter.keys})
+        """A setting's value as people write it; numbers of a range in three digits."""
+        return _words({key: settings.get(key) for key in self.keys})
 
     def share(self, settings: Mapping[str, Value]) -> float | None:
         """How far along the axis a setting lies, 0 to 1; None where it lies outside."""
@@ -77,16 +89,26 @@ def axes(definition: SweepDefinition) -> tuple[Axis, ...]:
         Axis(
             parameter=parameter,
             name=parameter.name.removeprefix("train."),
-            choices=tuple(_words(choice) for choice in parameter.choices),
-        )
+            choices=(),
+        ).with_choices()
         for parameter in definition.space
     )
+
+
+def in_order(settings: Mapping[str, Value], space: Sequence[Axis]) -> Settings:
+    """The settings in the order of the space."""
+    return {key: settings[key] for axis in space for key in axis.keys if key in settings}
+
+
+def brief(value: Value) -> str:
+    """A value in at most three digits, which is finer than any search can tell."""
+    return short(float(f"{value:.3g}") if isinstance(value, float) else value)
 
 
 def default_settings(config: Frozen, space: Sequence[Axis]) -> Settings:
     """What the configuration itself has for every key of the space."""
     every = all_settings(config)
-    return {key: every[key] for axis in space for key in axis.parameter.keys}
+    return {key: every[key] for axis in space for key in axis.keys}
 
 
 def rate_axis(space: Sequence[Axis]) -> Axis | None:
@@ -105,5 +127,5 @@ def second_axis(space: Sequence[Axis], first: Axis) -> Axis | None:
 
 def _words(choice: Mapping[str, Value]) -> str:
     if len(choice) == 1:
-        return short(next(iter(choice.values())))
-    return ", ".join(f"{key.rpartition('.')[2]} {short(value)}" for key, value in choice.items())
+        return brief(next(iter(choice.values())))
+    return ", ".join(f"{key.rpartition('.')[2]} {brief(value)}" for key, value in choice.items())

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from fingpt.errors import StorageError
+from fingpt.models import MODELS
 from fingpt.record import Frozen, sha256_bytes
 from fingpt.runs.ledger import AttemptRecord, attempts
 from fingpt.runs.manifest import EvalManifest, TrainManifest, decode
@@ -106,7 +107,7 @@ def read_sweeps(store: ObjectStore, sweep_ids: Sequence[str]) -> Reading:
         folder = f"{sweep_prefix(sweep_id)}/"
         found = [(key, _RECORD.fullmatch(key.removeprefix(folder))) for key in store.keys(folder)]
         names = [(key, match) for key, match in found if match]
-        for model in sweep.bases:
+        for model in sorted(sweep.bases, key=list(MODELS).index):
             mine = [(key, match) for key, match in names if match["model"] == model]
             reading.studies.append(_study(store, reading, (sweep, model), mine, manifest))
     return reading
@@ -207,7 +208,9 @@ def _finals(
         for run in runs:
             train = _stage(store, reading, run, Stage.TRAIN)
             evaluation = _stage(store, reading, run, Stage.EVAL)
-            tried = [one for stage in (Stage.TRAIN, Stage.EVAL) for one in attempts(store, run.id, stage)]
+            tried = [
+                one for stage in (Stage.TRAIN, Stage.EVAL) for one in attempts(store, run.id, stage)
+            ]
             yield FinalRead(
                 run=run,
                 chosen=chosen,

@@ -40,12 +40,11 @@ def report_id(rendered: dict[str, bytes]) -> str:
 
 def sweep_charts(report: SweepReport) -> list[Chart]:
     """The charts that there is something to draw for, in the page's order."""
-    found = [lead_chart(report)]
+    found = [lead_chart(report), importance_chart(report.studies)]
     found += [value_chart(study) for study in report.studies]
     found += [coordinates_chart(study) for study in report.studies]
-    found += [importance_chart(report.studies), progress_chart(report)]
     found += [time_chart(study, report) for study in report.studies]
-    found.append(spent_chart(report))
+    found += [progress_chart(report), spent_chart(report)]
     return [chart for chart in found if chart is not None]
 
 

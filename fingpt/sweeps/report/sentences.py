@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,6 +10,7 @@ from fingpt.report.formatting import listed, number, percent
 from fingpt.report.titles import short
 from fingpt.sweeps.definition import Parameter, SweepDefinition, Value
 from fingpt.sweeps.report.document import FinalLine, StudyReport, TrialLine
+from fingpt.sweeps.report.places import brief
 from fingpt.sweeps.report.lead import ALPHA, Lead, Word
 
 _EQUAL = 0.10
@@ -27,7 +29,19 @@ def objective(name: str) -> str:
 
 def described(settings: Mapping[str, Value]) -> str:
     """Settings in words, in the order in which the space names them."""
-    return ", ".join(f"{key} {short(value)}" for key, value in settings.items())
+    return ", ".join(f"{key} {brief(value)}" for key, value in settings.items())
+
+
+def use(model: str, settings: Mapping[str, Value]) -> str:
+    """The command that trains with a setting, exactly."""
+    words = " ".join(f"{key}={_plain(value)}" for key, value in settings.items())
+    return f'make run MODEL={model} SET="{words}"'
+
+
+def _plain(value: Value) -> str:
+    if isinstance(value, tuple):
+        return f"[{','.join(value)}]"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def reason(trial: TrialLine) -> str:
@@ -35,7 +49,9 @@ def reason(trial: TrialLine) -> str:
     if trial.state == "pruned":
         return f"pruned after rung {trial.rung}" if trial.rung is not None else "pruned"
     first = trial.reason.partition(". ")[0].rstrip(".")
-    return f"failed: {_FIGURES.sub('…', first)[:160]}" if first else "failed: no reason was recorded"
+    return (
+        f"failed: {_FIGURES.sub('…', first)[:160]}" if first else "failed: no reason was recorded"
+    )
 
 
 def answer(study: StudyReport) -> str:
@@ -47,7 +63,9 @@ def answer(study: StudyReport) -> str:
         return f"{name}: {_not_yet(study)}"
     gap = f"{number(abs(lead.value), 4)} nats"
     if lead.word is Word.AS_GOOD:
-        within = f"a {'lead' if lead.value >= 0 else 'lag'} of {gap} is within the noise between seeds"
+        within = (
+            f"a {'lead' if lead.value >= 0 else 'lag'} of {gap} is within the noise between seeds"
+        )
         return f"{name}: the default is as good as the chosen setting; {within}."
     times = "" if lead.times is None else f", {number(lead.times, 1)} times the noise between seeds"
     return f"{name}: the chosen setting is {lead.word} than the default by {gap}{times}."
@@ -73,8 +91,13 @@ def effort(studies: Sequence[StudyReport], unit: str) -> str:
     """Whether the models had equal effort, and if not, in what they differ; empty for a single study."""
     if len(studies) < 2:
         return ""
-    ended = [study.counts["complete"] + study.counts["pruned"] + study.counts["failed"] for study in studies]
-    spent = [sum(study.spent[state] for state in ("complete", "pruned", "failed")) for study in studies]
+    ended = [
+        study.counts["complete"] + study.counts["pruned"] + study.counts["failed"]
+        for study in studies
+    ]
+    spent = [
+        sum(study.spent[state] for state in ("complete", "pruned", "failed")) for study in studies
+    ]
     unequal = []
     if len({study.planned for study in studies}) > 1 or len(set(ended)) > 1:
         unequal.append(f"the number of trials ({_each(studies, [str(n) for n in ended])})")
@@ -95,7 +118,9 @@ def method(comparisons: int) -> tuple[str, ...]:
     """How the report decides, in sentences."""
     level = percent(ALPHA / comparisons, 1)
     shared = (
-        f", {level} for each of the {comparisons} models here (Bonferroni)" if comparisons > 1 else ""
+        f", {level} for each of the {comparisons} models here (Bonferroni)"
+        if comparisons > 1
+        else ""
     )
     return (
         "The best of many trials is partly lucky, so trials decide nothing: the chosen and the default setting were both "
@@ -166,7 +191,9 @@ def _spread(study: StudyReport) -> str:
     top = min(len(study.best), 5)
     text = f"The best {top} trials lie within {number(study.spread, 4)} nats of each other"
     if study.lead and study.lead.noise and study.spread is not None:
-        return f"{text}, {number(study.spread / study.lead.noise, 1)} times the noise between seeds."
+        return (
+            f"{text}, {number(study.spread / study.lead.noise, 1)} times the noise between seeds."
+        )
     return f"{text}."
 
 
@@ -188,7 +215,11 @@ def _test(study: StudyReport) -> str:
         return ""
     loss = [_mean([f.test_loss for f in side]) for side in sides.values()]
     right = [_mean([f.test_accuracy for f in side]) for side in sides.values()]
-    opened = "" if study.openings is None else f" Its rows were opened by {study.openings} run(s) in all."
+    opened = (
+        ""
+        if study.openings is None
+        else f" Its rows were opened by {study.openings} run(s) in all."
+    )
     return (
         f"On the test, opened after the choice: loss {number(loss[0], 4)} chosen, {number(loss[1], 4)} default; right "
         f"directions {percent(right[0])} and {percent(right[1])}. Whether that is more than chance of weeks is for a "
@@ -202,7 +233,9 @@ def _mean(values: Sequence[float | None]) -> float:
 
 
 def _each(studies: Sequence[StudyReport], figures: Sequence[str]) -> str:
-    return ", ".join(f"{study.title} {figure}" for study, figure in zip(studies, figures, strict=True))
+    return ", ".join(
+        f"{study.title} {figure}" for study, figure in zip(studies, figures, strict=True)
+    )
 
 
 def _searched(study: StudyReport) -> str:
