@@ -31,6 +31,7 @@ from fingpt.sweeps.report.reading import FinalRead, Reading, StudyRead, TrialRea
 
 BEST = 10
 """Trials in the table of the best."""
+TINY = "Tiny stand-in models: their values try out the search and say nothing about the 8B models."
 TOP = 5
 """Trials whose spread is told."""
 
@@ -52,7 +53,7 @@ def compose(reading: Reading) -> SweepReport:
         unit=unit,
         studies=studies,
         effort=sentences.effort(studies, unit),
-        notes=tuple(dict.fromkeys(n for study in reading.studies for n in study.sweep.notes)),
+        notes=_notes(reading),
         skipped=tuple(_skipped(studies)),
         method=sentences.method(len(studies)),
         as_of=reading.latest.isoformat(timespec="seconds") if reading.latest else "",
@@ -73,7 +74,6 @@ def _study(read: StudyRead, reading: Reading, start: datetime | None) -> StudyRe
         (trial for trial in trials if trial.state == "complete" and trial.value is not None),
         key=lambda trial: (trial.value, trial.number),
     )
-    finals = tuple(_final(final, definition.objective) for final in read.finals)
     default = default_settings(sweep.bases[read.model], space)
     chosen = (
         Chosen(
@@ -85,7 +85,10 @@ def _study(read: StudyRead, reading: Reading, start: datetime | None) -> StudyRe
         else None
     )
     same = chosen is not None and all(default.get(k) == v for k, v in chosen.settings.items())
-    lead = None if same else _lead(finals, len(reading.studies))
+    finals = _finals(read, same=same)
+    # While finals are missing nothing is judged: whoever looks at every step sees a winner too often.
+    whole = _settled(finals, read.complete)
+    lead = _lead(finals, len(reading.studies)) if whole and not same else None
     counts: dict[State, int] = {
         state: sum(trial.state == state for trial in trials) for state in STATES
     }
@@ -110,7 +113,7 @@ def _study(read: StudyRead, reading: Reading, start: datetime | None) -> StudyRe
         spread=values[min(len(values), TOP) - 1] - values[0] if len(values) > 1 else None,
         chosen=chosen,
         finals=finals,
-        finals_planned=2 * definition.final_seeds,
+        finals_planned=definition.final_seeds * (1 if same else 2),
         lead=lead,
         importance=()
         if why
@@ -120,7 +123,9 @@ def _study(read: StudyRead, reading: Reading, start: datetime | None) -> StudyRe
         spent=_spent(trials, finals, gpus=True),
         dataset=read.dataset,
         openings=read.openings,
-        use=sentences.use(read.model, chosen.settings) if chosen and not same else "",
+        use=sentences.use(read.model, chosen.settings)
+        if chosen and lead and lead.word is Word.BETTER
+        else "",
         command=_command(read),
     )
     return study.model_copy(
@@ -151,6 +156,24 @@ def _trial(read: TrialRead, space: Sequence[Axis], start: datetime | None) -> Tr
         gpu_seconds=tell.gpu_seconds if tell else 0.0,
         started=hours(read.started),
         ended=hours(read.ended) if tell else None,
+    )
+
+
+def _finals(read: StudyRead, *, same: bool) -> tuple[FinalLine, ...]:
+    """The finals, once where the default was chosen; figures of the test only when all of them are there."""
+    objective = read.sweep.definition.objective
+    found = tuple(_final(final, objective) for final in read.finals if not (same and final.chosen))
+    if _settled(found, read.complete):
+        return found
+    closed = {"test_loss": None, "test_accuracy": None}
+    return tuple(final.model_copy(update=closed) for final in found)
+
+
+def _settled(finals: Sequence[FinalLine], complete: bool) -> bool:
+    """Whether no final is still to come."""
+    return complete or (
+        bool(finals)
+        and all(final.reason or None not in (final.value, final.test_loss) for final in finals)
     )
 
 
@@ -196,8 +219,10 @@ def _spent(
     def cost(line: TrialLine | FinalLine) -> float:
         return line.gpu_seconds if gpus else line.seconds
 
+    # A random search may meet a point twice: that is one run, and was paid once.
+    runs = {trial.run: trial for trial in reversed(trials)}.values()
     found = {
-        state: sum(cost(trial) for trial in trials if trial.state == state) for state in STATES[:3]
+        state: sum(cost(trial) for trial in runs if trial.state == state) for state in STATES[:3]
     }
     return {**found, "finals": sum(map(cost, {final.run: final for final in finals}.values()))}
 
@@ -205,6 +230,14 @@ def _spent(
 def _timed(study: StudyReport) -> StudyReport:
     """The study with seconds where no GPU was used."""
     return study.model_copy(update={"spent": _spent(study.trials, study.finals, gpus=False)})
+
+
+def _notes(reading: Reading) -> tuple[str, ...]:
+    """What a reader must know before any number."""
+    found = [note for study in reading.studies for note in study.sweep.notes]
+    if any(spec(study.model).tiny for study in reading.studies):
+        found.append(TINY)
+    return tuple(dict.fromkeys(found))
 
 
 def _skipped(studies: Sequence[StudyReport]) -> list[str]:

@@ -89,7 +89,10 @@ def told(study: StudyReport) -> tuple[str, ...]:
 
 def effort(studies: Sequence[StudyReport], unit: str) -> str:
     """Whether the models had equal effort, and if not, in what they differ; empty for a single study."""
-    if len(studies) < 2:
+    begun = any(
+        study.counts[state] for study in studies for state in ("complete", "pruned", "failed")
+    )
+    if len(studies) < 2 or not begun:
         return ""
     ended = [
         study.counts["complete"] + study.counts["pruned"] + study.counts["failed"]
