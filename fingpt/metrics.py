@@ -204,8 +204,8 @@ def cross_fitted_log_loss(
 ) -> Floats:
     """Log-loss of each row, anchored at `shares`, with the temperature that fits the rows of all other groups best.
 
-    `logp` (n, k) are log-likelihoods less the prior (`anchored`), `groups` says which week a row is of. No row is judged
-    with a temperature that has seen its week. ValueError for fewer than two groups.
+    `logp` (n, k) are log-likelihoods less the prior (`anchored`), `groups` says which week a row is of. No row is
+    judged with a temperature that has seen its week. ValueError for fewer than two groups.
     """
     names = list(dict.fromkeys(groups))
     if len(names) < 2:

@@ -53,7 +53,7 @@ def refuse_duplicates(prompts: Sequence[Prompt], split: str = "test") -> None:
     for prompt in prompts:
         if prompt.example.id in seen:
             raise DataError(
-                f"{split.capitalize()} row {prompt.example.symbol} {prompt.example.period} occurs twice; run prep again to rebuild "
-                "the data."
+                f"{split.capitalize()} row {prompt.example.symbol} {prompt.example.period} occurs twice; run prep "
+                "again to rebuild the data."
             )
         seen.add(prompt.example.id)

@@ -1,4 +1,4 @@
-"""Scores of the tuned model on validation rows alone (`eval.split=validation`): labels and loss, no answer, no test row.
+"""Scores of the tuned model on validation rows alone (`eval.split=validation`): labels and loss, no answer, no test.
 
 That is all a sweep needs to compare settings by their label probabilities. Nothing here can read the test split.
 """
@@ -42,8 +42,9 @@ class Validation(Loaded):
         self.weeks = [week_of(row) for row in rows]
         if len(set(self.weeks)) < LEAST_VALIDATION_WEEKS:
             raise DataError(
-                f"Data set {inputs.dataset.id} has {len(set(self.weeks))} validation week(s), and eval.split=validation "
-                f"needs {LEAST_VALIDATION_WEEKS}: set prep.validation_weeks higher, and bring rows of more weeks."
+                f"Data set {inputs.dataset.id} has {len(set(self.weeks))} validation week(s), and "
+                f"eval.split=validation needs {LEAST_VALIDATION_WEEKS}: set "
+                "prep.validation_weeks higher, and bring rows of more weeks."
             )
         self.rows = self.prompts(rows)
         refuse_duplicates(self.rows, "validation")

@@ -26,7 +26,7 @@ from fingpt.eval.loaded import Loaded, answer_tokens
 from fingpt.eval.loss import answer_nll
 from fingpt.eval.metric_modules import MetricModules
 from fingpt.eval.model import Variant, active, translate_out_of_memory
-from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates, to_answer
+from fingpt.eval.prompts import batches, evenly_spaced, refuse_duplicates, to_answer
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import Prose, ScoredAnswer
 from fingpt.eval.text import PromptNumbers, text_facts

@@ -49,8 +49,8 @@ def require_ready(store: ObjectStore, run: Run) -> EvalManifest:
     """
     if run.config.eval.split == "validation":
         raise ConfigError(
-            f"Run {run.id} was evaluated on validation rows alone (eval.split=validation), so nothing says how good its "
-            "forecasts are; name a run that opened the test, such as a final of the sweep."
+            f"Run {run.id} was evaluated on validation rows alone (eval.split=validation), so nothing says how good "
+            "its forecasts are; name a run that opened the test, such as a final of the sweep."
         )
     for stage in run.stages:
         if finished(store, run, stage) is None:

@@ -61,8 +61,8 @@ def _require_finished(store: ObjectStore, run: Run) -> None:
         )
     if run.config.eval.split == "validation":
         raise ConfigError(
-            f"Run {run.id} was evaluated on validation rows alone (eval.split=validation), as trials of a sweep are, and "
-            "a comparison is of test rows; name runs that opened the test, such as the finals of the sweep, or see "
+            f"Run {run.id} was evaluated on validation rows alone (eval.split=validation), as trials of a sweep are, "
+            "and a comparison is of test rows; name runs that opened the test, such as the finals of the sweep, or see "
             "make sweep-report."
         )
     for stage in (Stage.TRAIN, Stage.EVAL):

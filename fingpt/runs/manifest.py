@@ -244,9 +244,9 @@ class VariantScores(Frozen):
 class ValidationScores(Frozen):
     """Scores of the tuned model on validation rows alone, as a sweep compares settings by.
 
-    `loss` in nats per answer token. `label_log_loss`: of the twelve labels, nats per row, on top of the training labels'
-    shares, each week with a temperature that was fitted on the other weeks (`fingpt.metrics.cross_fitted_log_loss`);
-    `label_log_loss_as_scored`: with no temperature, prior or shares.
+    `loss` in nats per answer token. `label_log_loss`: of the twelve labels, nats per row, on top of the training
+    labels' shares, each week with a temperature that was fitted on the other weeks
+    (`fingpt.metrics.cross_fitted_log_loss`); `label_log_loss_as_scored`: with no temperature, prior or shares.
     """
 
     n: int

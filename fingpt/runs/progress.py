@@ -40,7 +40,9 @@ _RECENT_STEPS = 20
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` are optimizer steps in train, answered rows in eval (scored ones on validation rows); None is unknown.
+    """`done` of `total` are optimizer steps in train, answered rows in eval; None is unknown.
+
+    Of an evaluation of validation rows alone, rows whose labels are scored.
 
     `loss` is that of the last step known, in nats per answer token. `seconds_left` counts work at the recent speed;
     commits, evaluations and restarts come on top. `commit` is the newest sound checkpoint's number, and `committed` the

@@ -174,7 +174,7 @@ def predictions_key(run_id: str, variant: str, chunk: int) -> str:
 
 
 LABEL_ROWS = 256
-"""Rows of one stored chunk of label scores: some tens of seconds of an 8B model on a GPU, which an interruption costs."""
+"""Rows of one stored chunk of label scores: tens of seconds of an 8B model on a GPU, which an interruption costs."""
 
 
 def labels_key(run_id: str, variant: str, arm: str, chunk: int) -> str:

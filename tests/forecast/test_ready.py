@@ -13,5 +13,5 @@ from fingpt.runs.run import Run, run_key
 def test_a_run_that_never_opened_the_test_has_no_evidence_to_forecast_with(store):
     run = Run.of(RunConfig(model="tiny-llama31", eval=EvalConfig(split="validation")), {})
     store.create(run_key(run.id), run.encode())
-    with pytest.raises(ConfigError, match="validation rows alone.*opened the test"):
+    with pytest.raises(ConfigError, match=r"validation rows alone.*opened the test"):
         ready_run(store, run.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import altair as alt
 
@@ -30,7 +31,7 @@ _BANDS = 3
 
 
 def value_chart(study: StudyReport) -> Chart | None:
-    """The value of each complete trial over the learning rate, told apart by rank; other parameters where these lack."""
+    """Value of each complete trial over the learning rate, told apart by rank; other parameters where these lack."""
     space = axes(study.definition)
     first = rate_axis(space)
     trials = complete(study)
@@ -39,7 +40,7 @@ def value_chart(study: StudyReport) -> Chart | None:
     second = second_axis(space, first)
     groups = _groups(second, trials)
     names = list(dict.fromkeys(groups))
-    names = [name for name in _order(second, trials) if name in names] or names
+    names = [name for name in _order(second) if name in names] or names
     rows: list[Row] = [
         {"x": first.number(t.settings), "value": t.value, "group": group}
         for t, group in zip(trials, groups, strict=True)
@@ -103,7 +104,7 @@ def value_chart(study: StudyReport) -> Chart | None:
 
 
 def coordinates_chart(study: StudyReport) -> Chart | None:
-    """Parallel coordinates: a line for each complete trial through all parameters to its value; the best five coloured."""
+    """Parallel coordinates: a complete trial is a line through all parameters to its value, the best five coloured."""
     space = axes(study.definition)
     trials = complete(study)
     if len(space) < 2 or len(trials) < 2:
@@ -159,7 +160,8 @@ def coordinates_chart(study: StudyReport) -> Chart | None:
     shown = [f"trial {t.number}: {number(t.value, 4)}" for t in ranked[:_TOP]]
     return Chart(
         key=f"coordinates-{study.model}-{study.sweep}",
-        title=f"{study.title}: parameters of all complete trials (orange: the best {min(_TOP, len(ranked))}; below is better)",
+        title=f"{study.title}: parameters of all complete trials "
+        f"(orange: the best {min(_TOP, len(ranked))}; below is better)",
         alt=f"Best: {'; '.join(shown)}.",
         svg=draw(chart.properties(width=WIDTH, height=280), rows=rows, labels=labels, heads=heads),
         header=("trial", *names),
@@ -253,7 +255,7 @@ def _groups(axis: Axis | None, trials: Sequence[TrialLine]) -> list[str]:
     return [bands[min(int(share * _BANDS), _BANDS - 1)] for share in shares]
 
 
-def _order(axis: Axis | None, trials: Sequence[TrialLine]) -> list[str]:
+def _order(axis: Axis | None) -> list[str]:
     if axis is None:
         return []
     return list(axis.choices) if axis.choices else _bands(axis)
@@ -262,4 +264,4 @@ def _order(axis: Axis | None, trials: Sequence[TrialLine]) -> list[str]:
 def _bands(axis: Axis) -> list[str]:
     assert axis.parameter.range is not None  # a choice has its own words
     edges = [short(float(f"{axis.parameter.range.at(n / _BANDS):.2g}")) for n in range(_BANDS + 1)]
-    return [f"{one} to {two}" for one, two in zip(edges, edges[1:], strict=False)]
+    return [f"{one} to {two}" for one, two in pairwise(edges)]

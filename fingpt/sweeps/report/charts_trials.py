@@ -75,7 +75,7 @@ def lead_chart(report: SweepReport) -> Chart | None:
     lines = len({row["line"] for row in rows})
     return Chart(
         key="lead",
-        title="Chosen setting beside the default, trained anew: a mark for each seed, a bar at the mean (left is better)",
+        title="Chosen setting beside the default, trained anew: a mark for each seed, a bar at the mean",
         alt="; ".join(dict.fromkeys(str(row["name"]) for row in rows)) + ".",
         svg=draw(chart.properties(width=WIDTH - 30, height=LINE_HEIGHT * lines), rows=rows),
         header=("model", "setting", "seed", "value, nats"),

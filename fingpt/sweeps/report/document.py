@@ -1,4 +1,4 @@
-"""The report on sweeps as one record: what sweep.json of the page holds, and all that page and charts are drawn from."""
+"""The report on sweeps as one record: what the page's sweep.json holds, and all that its charts are drawn from."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ class Chosen(Frozen):
 class StudyReport(Frozen):
     """What the search of one model found.
 
-    `sentence` is the answer; `lead` what it rests on. `spread`: nats between the best and the fifth-best complete trial.
-    `without_importance`: why there is no importance. `use`: the command that trains with the chosen setting, `command`:
-    the one that compares the finals on test rows; empty where it is too early. `spent`: by how trials ended, and on
-    `finals`, in the report's unit. `openings`: how many runs opened the test rows of `dataset`.
+    `sentence` is the answer; `lead` what it rests on. `spread`: nats between the best and the fifth-best complete
+    trial. `without_importance`: why there is no importance. `use`: the command that trains with the chosen setting,
+    `command`: the one that compares the finals on test rows; empty where it is too early. `spent`: by how trials ended,
+    and on `finals`, in the report's unit. `openings`: how many runs opened the test rows of `dataset`.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Which parameters decide whether a trial is among the best: PED-ANOVA (Watanabe et al. 2023), as Optuna has it. Pure."""
+"""Which parameters decide whether a trial is among the best: Optuna's PED-ANOVA (Watanabe et al. 2023). Pure."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from fingpt.report.formatting import listed, number, percent
 from fingpt.report.titles import short
 from fingpt.sweeps.definition import Parameter, SweepDefinition, Value
 from fingpt.sweeps.report.document import FinalLine, StudyReport, TrialLine
-from fingpt.sweeps.report.places import brief
 from fingpt.sweeps.report.lead import ALPHA, Lead, Word
+from fingpt.sweeps.report.places import brief
 
 _EQUAL = 0.10
 """GPU-seconds of two models that differ by no more than this share of the larger are told as equal."""
@@ -110,35 +110,42 @@ def effort(studies: Sequence[StudyReport], unit: str) -> str:
         figures = [number(each, 0) for each in spent]
         unequal.append(f"{unit} ({_each(studies, figures)})")
     if unequal:
-        return f"Effort was unequal in {listed(unequal)}: what the models were given is part of any difference between them."
+        return (
+            f"Effort was unequal in {listed(unequal)}: what the models were given is part of any difference between "
+            "them."
+        )
     figures = _each(studies, [number(each, 0) for each in spent])
     return (
         f"Equal effort: {ended[0]} trials each in the same space; {unit} of the trials: {figures}."
     )
 
 
+_METHOD = """
+The best of many trials is partly lucky, so trials decide nothing: the chosen and the default setting were both trained
+again with seeds that no trial had, and only these finals are compared.
+
+The lead is the default's mean value less the chosen setting's, on validation rows. Its interval is lead ±
+t · √(s²/n + s²/n), with each setting's own variance over its seeds, and t of Student's distribution with the degrees of
+freedom of Welch and Satterthwaite. “Better” and “worse” mean that it leaves out 0. Where both are equally good, about
+{alpha} of reports call one of them better{shared}.
+
+“The default is as good” means that these seeds show no difference, which is no proof that there is none. The noise
+between seeds is the standard deviation over seeds, of both settings pooled.
+
+The lead is one on these validation rows, by which the setting was also chosen: it says nothing of other weeks. The test
+rows were opened after the choice, by the finals alone, and decide nothing here.
+
+Importance: PED-ANOVA (Watanabe and others 2023), from complete trials alone. Trials that were pruned, and a search that
+looks where it was good, blur it.
+"""
+
+
 def method(comparisons: int) -> tuple[str, ...]:
     """How the report decides, in sentences."""
     level = percent(ALPHA / comparisons, 1)
-    shared = (
-        f", {level} for each of the {comparisons} models here (Bonferroni)"
-        if comparisons > 1
-        else ""
-    )
-    return (
-        "The best of many trials is partly lucky, so trials decide nothing: the chosen and the default setting were both "
-        "trained again with seeds that no trial had, and only these finals are compared.",
-        "The lead is the default's mean value less the chosen setting's, on validation rows. Its interval is lead ± "
-        "t · √(s²/n + s²/n), with each setting's own variance over seeds, t of Student's distribution with the degrees of "
-        "freedom of Welch and Satterthwaite. “Better” and “worse” mean that it leaves out 0; a setting that is as good is "
-        f"called so wrongly in at most {percent(ALPHA, 0)} of reports{shared}.",
-        "“The default is as good” means that these seeds show no difference, which is no proof that there is none. The "
-        "noise between seeds is the standard deviation over seeds, of both settings pooled.",
-        "The lead is one on these validation rows, by which the setting was also chosen: it says nothing of other weeks. "
-        "The test rows were opened after the choice, by the finals alone, and decide nothing here.",
-        "Importance: PED-ANOVA (Watanabe and others 2023), from complete trials alone. Trials that were pruned, and a "
-        "search that looks where it was good, blur it.",
-    )
+    shared = f", {level} for each of the {comparisons} models here (Bonferroni)"
+    text = _METHOD.format(alpha=percent(ALPHA, 0), shared=shared if comparisons > 1 else "")
+    return tuple(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 def _not_yet(study: StudyReport) -> str:
@@ -149,8 +156,8 @@ def _not_yet(study: StudyReport) -> str:
         if done + failed == study.finals_planned:
             return "the finals that are left are too few to say whether the chosen setting is better than the default."
         return (
-            f"a setting is chosen, and {done} of {study.finals_planned} finals are trained; whether it is better than the "
-            "default is not known yet."
+            f"a setting is chosen, and {done} of {study.finals_planned} finals are trained; whether it is better than "
+            "the default is not known yet."
         )
     if not study.best:
         return f"no trial is complete yet, {_ended(study)} of {study.planned} have ended."
@@ -175,8 +182,8 @@ def _rule(lead: Lead) -> str:
         f"Trained anew with {lead.chosen_seeds} and {lead.default_seeds} seeds: {number(lead.chosen_mean, 4)} chosen, "
         f"{number(lead.default_mean, 4)} default, lead {number(lead.value, 4, signed=True)} nats, "
         f"{percent(lead.level, 1)} interval {number(lead.low, 4, signed=True)} to {number(lead.high, 4, signed=True)}. "
-        f"Noise between seeds: {number(lead.noise, 4)} nats; a lead below {number(lead.least, 4)} could not be told from "
-        "none."
+        f"Noise between seeds: {number(lead.noise, 4)} nats; a lead below {number(lead.least, 4)} could not be told "
+        "from none."
     )
 
 
