@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -25,7 +26,7 @@ from pydantic import (
 from fingpt.errors import ConfigError, MissingInputError, nearest
 from fingpt.leaks import checked_allowances
 from fingpt.models import LINEAR_LAYERS, spec
-from fingpt.overrides import apply_override, forget_allowed_leaks, sentence
+from fingpt.overrides import apply_override, forget_allowed_leaks, scorable, sentence
 from fingpt.reading import Unreadable, parse_yaml
 from fingpt.record import Frozen, Section, canonical_json, sha256_bytes
 
@@ -33,9 +34,6 @@ Precision = Literal["auto", "bf16", "fp16", "fp32"]
 ResolvedPrecision = Literal["bf16", "fp16", "fp32"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
-
-LEAST_VALIDATION_WEEKS = 2
-"""Of an evaluation on validation rows, whose temperature is fitted on other weeks than it is judged on."""
 
 
 class PrepConfig(Section):
@@ -181,8 +179,8 @@ class TrainConfig(Section):
 class EvalConfig(Section):
     """Label probabilities of every test row, greedy answers, scores of both; `include_base`: also of the untuned base.
 
-    `split`: `validation` scores the labels and the loss of the tuned model on validation rows, and nothing else: test
-    rows are not read, no answer is made. That is how a sweep chooses settings by their label probabilities.
+    `split`: `validation` scores labels and loss of the tuned model on validation rows alone, for a sweep: no test row
+    is read, nothing is answered.
     `answer_rows`: answers in prose for so many test rows only, evenly spread over the weeks; all of them when absent.
     `adapter`: one that was trained elsewhere, as a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; submit
     replaces it by `adapters/<hash>` after copying its bytes into the bucket. Such a run trains nothing.
@@ -197,15 +195,6 @@ class EvalConfig(Section):
     adapter: str | None = None
     answer_rows: Positive | None = None
     split: Literal["test", "validation"] = "test"
-
-    @model_validator(mode="after")
-    def _validation_makes_no_answers(self) -> Self:
-        if self.split == "validation" and self.answer_rows is not None:
-            raise ValueError(
-                f"eval.answer_rows={self.answer_rows} asks for answers, and eval.split=validation makes none; "
-                "leave one of them out"
-            )
-        return self
 
 
 class CompareConfig(Frozen):
@@ -231,7 +220,7 @@ class RunConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     prep: PrepConfig = PrepConfig()
     train: TrainConfig = TrainConfig()
-    eval: EvalConfig = EvalConfig()
+    eval: Annotated[EvalConfig, AfterValidator(scorable)] = EvalConfig()
     compare: CompareConfig = CompareConfig()
 
     @field_validator("model")
@@ -241,15 +230,6 @@ class RunConfig(Section):
             return spec(model).key
         except ConfigError as error:
             raise ValueError(str(error)) from None
-
-    @model_validator(mode="after")
-    def _a_temperature_has_other_weeks_to_be_fitted_on(self) -> Self:
-        if self.eval.split == "validation" and self.prep.validation_weeks < LEAST_VALIDATION_WEEKS:
-            raise ValueError(
-                f"eval.split=validation needs prep.validation_weeks ≥ {LEAST_VALIDATION_WEEKS}, not "
-                f"{self.prep.validation_weeks}: each week is judged with a temperature that was fitted on the others"
-            )
-        return self
 
     @property
     def sha256(self) -> str:

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fingpt.config import LEAST_VALIDATION_WEEKS
 from fingpt.eval.chunks import Chunk, chunk, context_of
 from fingpt.eval.labels import LabelScores, LabelTree, label_logp
 from fingpt.eval.prompts import Prompt, batches
 from fingpt.metrics import cross_fitted_log_loss, fit_temperature, log_loss, log_probabilities
 from fingpt.models import ModelSpec
+from fingpt.overrides import LEAST_VALIDATION_WEEKS
 from fingpt.prompts.anonymous import anonymise, recall
 from fingpt.prompts.chat import label_ids, render_prompt
 from fingpt.prompts.examples import LABELS, Example

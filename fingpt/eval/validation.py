@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 
 from fingpt import log
-from fingpt.config import LEAST_VALIDATION_WEEKS
 from fingpt.errors import DataError
 from fingpt.eval.arms import Arms, Place, label_tree, week_of, without_content
 from fingpt.eval.chunks import Chunk, chunk, context_of
@@ -19,6 +18,7 @@ from fingpt.eval.loss import answer_nll
 from fingpt.eval.model import active, translate_out_of_memory
 from fingpt.eval.prompts import Prompt, refuse_duplicates
 from fingpt.metrics import label_shares, mean
+from fingpt.overrides import LEAST_VALIDATION_WEEKS
 from fingpt.prompts.examples import LABELS
 from fingpt.record import FileRef, Frozen
 from fingpt.runs.manifest import ValidationScores

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from fingpt.config import EvalConfig, PrepConfig, RunConfig, parse_config
+from fingpt.config import PrepConfig, RunConfig, parse_config
 from fingpt.errors import ConfigError, DataError, Interrupted
 from fingpt.eval import arms, chunks, validation
 from fingpt.eval.arms import week_of
@@ -164,6 +164,8 @@ def test_a_run_from_before_keeps_its_identity_and_nonsense_is_refused():
             },
             "here",
         )
-    with pytest.raises(ValueError, match="makes none"):
-        EvalConfig(split="validation", answer_rows=3)
+    with pytest.raises(ConfigError, match="makes none"):
+        parse_config(
+            {"model": "tiny-llama31", "eval": {"split": "validation", "answer_rows": 3}}, "here"
+        )
     assert PrepConfig().validation_weeks >= 2

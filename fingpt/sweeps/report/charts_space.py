@@ -60,23 +60,7 @@ def value_chart(study: StudyReport) -> Chart | None:
     if default is not None:
         rule = alt.Chart(named("default")).mark_rule(color=INK, strokeDash=[4, 3], opacity=0.5)
         layers.append(rule.encode(x=alt.X("x:Q", scale=scale)))
-    points = base.mark_point(filled=True, size=70, opacity=0.9)
-    if second is not None:
-        legend = alt.Legend(
-            title=second.name,
-            columns=2 if max(map(len, names)) > 8 else 4,
-            labelLimit=200,
-            columnPadding=24,
-        )
-        colours = alt.Scale(domain=names, range=[COLOURS[n % 4] for n in range(len(names))])
-        shapes = alt.Scale(domain=names, range=[_MARKS[n % 6] for n in range(len(names))])
-        points = points.encode(
-            color=alt.Color("group:N", scale=colours, legend=legend),
-            shape=alt.Shape("group:N", scale=shapes, legend=legend),
-        )
-    else:
-        points = base.mark_point(filled=True, size=70, opacity=0.9, color=COLOURS[0])
-    layers.append(points)
+    layers.append(_points(base, second, names))
     by = f", by {second.name}" if second else ""
     dashed = " (dashed: the default)" if default is not None else ""
     best = min(trials, key=lambda t: (t.value, t.number))
@@ -103,6 +87,24 @@ def value_chart(study: StudyReport) -> Chart | None:
     )
 
 
+def _points(base: alt.Chart, second: Axis | None, names: Sequence[str]) -> alt.Chart:
+    """Marks for trials, told apart by the group of the second axis where there is one."""
+    if second is None:
+        return base.mark_point(filled=True, size=70, opacity=0.9, color=COLOURS[0])
+    legend = alt.Legend(
+        title=second.name,
+        columns=2 if max(map(len, names)) > 8 else 4,
+        labelLimit=200,
+        columnPadding=24,
+    )
+    colours = alt.Scale(domain=list(names), range=[COLOURS[n % 4] for n in range(len(names))])
+    shapes = alt.Scale(domain=list(names), range=[_MARKS[n % 6] for n in range(len(names))])
+    return base.mark_point(filled=True, size=70, opacity=0.9).encode(
+        color=alt.Color("group:N", scale=colours, legend=legend),
+        shape=alt.Shape("group:N", scale=shapes, legend=legend),
+    )
+
+
 def coordinates_chart(study: StudyReport) -> Chart | None:
     """Parallel coordinates: a complete trial is a line through all parameters to its value, the best five coloured."""
     space = axes(study.definition)
@@ -114,21 +116,11 @@ def coordinates_chart(study: StudyReport) -> Chart | None:
     values = [t.value for t in ranked if t.value is not None]
     low, high = values[0], values[-1]
     names = [axis.name for axis in space] + ["value"]
-    rows: list[Row] = []
-    for t in trials:
-        places = [axis.share(t.settings) for axis in space]
-        assert t.value is not None  # complete
-        places.append((t.value - low) / (high - low) if high > low else 0.5)
-        rows += [
-            {
-                "trial": float(t.number),
-                "axis": float(n),
-                "share": share,
-                "best": float(t.number in best),
-            }
-            for n, share in enumerate(places)
-            if share is not None
-        ]
+    rows = [
+        {**row, "best": float(t.number in best)}
+        for t in trials
+        for row in _along(t, space, (low, high))
+    ]
     labels: list[Row] = [
         {"axis": float(n), "share": share, "text": text}
         for n, axis in enumerate(space)
@@ -167,6 +159,19 @@ def coordinates_chart(study: StudyReport) -> Chart | None:
         header=("trial", *names),
         rows=tuple((str(t.number), *t.place, number(t.value, 4)) for t in ranked),
     )
+
+
+def _along(trial: TrialLine, space: Sequence[Axis], ends: tuple[float, float]) -> list[Row]:
+    """The points of a trial's line: its place on each axis that has one for it, and of its value between `ends`."""
+    low, high = ends
+    places = [axis.share(trial.settings) for axis in space]
+    if trial.value is not None:
+        places.append((trial.value - low) / (high - low) if high > low else 0.5)
+    return [
+        {"trial": float(trial.number), "axis": float(n), "share": share}
+        for n, share in enumerate(places)
+        if share is not None
+    ]
 
 
 def importance_chart(studies: Sequence[StudyReport]) -> Chart | None:

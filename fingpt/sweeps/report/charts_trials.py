@@ -86,28 +86,10 @@ def lead_chart(report: SweepReport) -> Chart | None:
 def progress_chart(report: SweepReport) -> Chart | None:
     """The best value so far, over the time at which complete trials ended."""
     titles = [study.title for study in report.studies]
-    rows: list[Row] = []
-    for study in report.studies:
-        best = float("inf")
-        ended = [t for t in study.trials if t.state == "complete" and t.ended is not None]
-        for t in sorted(ended, key=lambda t: (t.ended, t.number)):
-            assert t.value is not None  # complete
-            better = t.value < best
-            best = min(best, t.value)
-            rows.append(
-                {
-                    "model": study.title,
-                    "ended": t.ended,
-                    "value": t.value,
-                    "best": best,
-                    "new": float(better),
-                }
-            )
+    scale, unit = _time(report)
+    rows = _best_so_far(report, scale)
     if not rows:
         return None
-    scale, unit = _time(report)
-    for row in rows:
-        row["at"] = float(row["ended"] or 0.0) * scale  # type: ignore[index]
     colour, shape = by_model(titles)
     base = alt.Chart(named("rows")).encode(
         x=alt.X("at:Q", title=f"{unit} since the first trial began", axis=alt.Axis(tickCount=6)),
@@ -145,6 +127,22 @@ def progress_chart(report: SweepReport) -> Chart | None:
             for r in rows
         ),
     )
+
+
+def _best_so_far(report: SweepReport, scale: float) -> list[Row]:
+    """A row for each complete trial in the order in which they ended."""
+    rows: list[Row] = []
+    for study in report.studies:
+        ended = [
+            (t.ended, t.value)
+            for t in study.trials
+            if t.state == "complete" and t.ended is not None and t.value is not None
+        ]
+        best = float("inf")
+        for hours, value in sorted(ended):
+            best = min(best, value)
+            rows.append({"model": study.title, "at": hours * scale, "value": value, "best": best})
+    return rows
 
 
 def time_chart(study: StudyReport, report: SweepReport) -> Chart | None:

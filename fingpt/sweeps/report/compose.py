@@ -67,70 +67,69 @@ def study_axes(study: StudyReport) -> tuple[Axis, ...]:
 
 
 def _study(read: StudyRead, reading: Reading, start: datetime | None) -> StudyReport:
-    sweep, definition = read.sweep, read.sweep.definition
+    definition = read.sweep.definition
     space = axes(definition)
     trials = tuple(_trial(trial, space, start) for trial in read.trials)
     complete = sorted(
-        (trial for trial in trials if trial.state == "complete" and trial.value is not None),
-        key=lambda trial: (trial.value, trial.number),
+        (trial.value, trial.number, trial)
+        for trial in trials
+        if trial.state == "complete" and trial.value is not None
     )
-    default = default_settings(sweep.bases[read.model], space)
-    chosen = (
-        Chosen(
-            trial=read.choice.trial,
-            settings=in_order(read.choice.settings, space),
-            value=read.choice.value,
-        )
-        if read.choice
-        else None
-    )
-    same = chosen is not None and all(default.get(k) == v for k, v in chosen.settings.items())
+    values = [value for value, _, _ in complete]
+    default = default_settings(read.sweep.bases[read.model], space)
+    chosen = _chosen(read, space)
+    same = chosen is not None and chosen.settings == default
     finals = _finals(read, same=same)
     # While finals are missing nothing is judged: whoever looks at every step sees a winner too often.
     whole = _settled(finals, read.complete)
     lead = _lead(finals, len(reading.studies)) if whole and not same else None
-    counts: dict[State, int] = {
-        state: sum(trial.state == state for trial in trials) for state in STATES
-    }
+    better = lead is not None and lead.word is Word.BETTER
     why = missing(len(complete), space)
-    values = [trial.value for trial in complete if trial.value is not None]
-    alone = [study.model for study in reading.studies].count(read.model) == 1
-    title = spec(read.model).title
     study = StudyReport(
         model=read.model,
-        title=title if alone else f"{title} ({sweep.id})",
-        sweep=sweep.id,
+        title=_title(read, reading),
+        sweep=read.sweep.id,
         definition=definition,
         word=Word.SAME if same else lead.word if lead else Word.UNKNOWN,
         sentence="",
         told=(),
         planned=definition.count,
-        counts=counts,
+        counts={state: sum(trial.state == state for trial in trials) for state in STATES},
         parameters=tuple(axis.name for axis in space),
         default_settings=default,
         trials=trials,
-        best=tuple(trial.number for trial in complete[:BEST]),
+        best=tuple(number for _, number, _ in complete[:BEST]),
         spread=values[min(len(values), TOP) - 1] - values[0] if len(values) > 1 else None,
         chosen=chosen,
         finals=finals,
         finals_planned=definition.final_seeds * (1 if same else 2),
         lead=lead,
-        importance=()
-        if why
-        else importances([(t.settings, v) for t, v in zip(complete, values, strict=True)], space),
+        importance=() if why else importances([(t.settings, v) for v, _, t in complete], space),
         without_importance=why,
         reasons=dict(Counter(map(sentences.reason, filter(_ended_early, trials))).most_common()),
         spent=_spent(trials, finals, gpus=True),
         dataset=read.dataset,
         openings=read.openings,
-        use=sentences.use(read.model, chosen.settings)
-        if chosen and lead and lead.word is Word.BETTER
-        else "",
+        use=sentences.use(read.model, chosen.settings) if chosen and better else "",
         command=_command(read),
     )
     return study.model_copy(
         update={"sentence": sentences.answer(study), "told": sentences.told(study)}
     )
+
+
+def _chosen(read: StudyRead, space: Sequence[Axis]) -> Chosen | None:
+    if read.choice is None:
+        return None
+    settings = in_order(read.choice.settings, space)
+    return Chosen(trial=read.choice.trial, settings=settings, value=read.choice.value)
+
+
+def _title(read: StudyRead, reading: Reading) -> str:
+    """The model's name, with the sweep's where the page has several of the model."""
+    title = spec(read.model).title
+    alone = [study.model for study in reading.studies].count(read.model) == 1
+    return title if alone else f"{title} ({read.sweep.id})"
 
 
 def _trial(read: TrialRead, space: Sequence[Axis], start: datetime | None) -> TrialLine:

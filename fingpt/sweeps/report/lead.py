@@ -66,7 +66,11 @@ def judge(chosen: Sequence[float], default: Sequence[float], comparisons: int = 
     parts = [variance / len(side) for variance, side in zip(variances, sides, strict=True)]
     error = float(np.sqrt(sum(parts)))
     level = 1 - ALPHA / comparisons
-    least = float(stdtrit(_freedom(parts, sides), (1 + level) / 2)) * error if error else 0.0
+    least = (
+        float(stdtrit(_freedom(parts, [len(side) for side in sides]), (1 + level) / 2)) * error
+        if error
+        else 0.0
+    )
     value = means[1] - means[0]
     noise = _pooled(variances, [len(side) for side in sides])
     return Lead(
@@ -91,9 +95,9 @@ def _word(value: float, least: float) -> Word:
     return Word.BETTER if value > 0 else Word.WORSE
 
 
-def _freedom(parts: Sequence[float], sides: Sequence[Sequence[float]]) -> float:
+def _freedom(parts: Sequence[float], counts: Sequence[int]) -> float:
     """Degrees of freedom of the error of a difference (Satterthwaite 1946)."""
-    shares = sum(part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True))
+    shares = sum(part**2 / (n - 1) for part, n in zip(parts, counts, strict=True))
     return sum(parts) ** 2 / shares
 
 

@@ -114,9 +114,9 @@ def effort(studies: Sequence[StudyReport], unit: str) -> str:
             f"Effort was unequal in {listed(unequal)}: what the models were given is part of any difference between "
             "them."
         )
-    figures = _each(studies, [number(each, 0) for each in spent])
+    amounts = _each(studies, [number(each, 0) for each in spent])
     return (
-        f"Equal effort: {ended[0]} trials each in the same space; {unit} of the trials: {figures}."
+        f"Equal effort: {ended[0]} trials each in the same space; {unit} of the trials: {amounts}."
     )
 
 
