@@ -90,7 +90,8 @@ def value_chart(study: StudyReport) -> Chart | None:
 def _points(base: alt.Chart, second: Axis | None, names: Sequence[str]) -> alt.Chart:
     """Marks for trials, told apart by the group of the second axis where there is one."""
     if second is None:
-        return base.mark_point(filled=True, size=70, opacity=0.9, color=COLOURS[0])
+        plain: alt.Chart = base.mark_point(filled=True, size=70, opacity=0.9, color=COLOURS[0])
+        return plain
     legend = alt.Legend(
         title=second.name,
         columns=2 if max(map(len, names)) > 8 else 4,
@@ -99,10 +100,11 @@ def _points(base: alt.Chart, second: Axis | None, names: Sequence[str]) -> alt.C
     )
     colours = alt.Scale(domain=list(names), range=[COLOURS[n % 4] for n in range(len(names))])
     shapes = alt.Scale(domain=list(names), range=[_MARKS[n % 6] for n in range(len(names))])
-    return base.mark_point(filled=True, size=70, opacity=0.9).encode(
+    points: alt.Chart = base.mark_point(filled=True, size=70, opacity=0.9).encode(
         color=alt.Color("group:N", scale=colours, legend=legend),
         shape=alt.Shape("group:N", scale=shapes, legend=legend),
     )
+    return points
 
 
 def coordinates_chart(study: StudyReport) -> Chart | None:

@@ -199,11 +199,11 @@ def _final(read: FinalRead, objective: str) -> FinalLine:
 
 def _lead(finals: Sequence[FinalLine], comparisons: int) -> Lead | None:
     """The comparison of the finals that have a value; seeds that failed are told beside it."""
-    sides = [
+    chosen, default = (
         [final.value for final in finals if final.setting == setting and final.value is not None]
         for setting in ("chosen", "default")
-    ]
-    return judge(*sides, comparisons=comparisons)
+    )
+    return judge(chosen, default, comparisons)
 
 
 def _ended_early(trial: TrialLine) -> bool:
@@ -220,7 +220,7 @@ def _spent(
 
     # A random search may meet a point twice: that is one run, and was paid once.
     runs = {trial.run: trial for trial in reversed(trials)}.values()
-    found = {
+    found: dict[str, float] = {
         state: sum(cost(trial) for trial in runs if trial.state == state) for state in STATES[:3]
     }
     return {**found, "finals": sum(map(cost, {final.run: final for final in finals}.values()))}

@@ -30,7 +30,11 @@ def importances(
     What counts as best is the best tenth, or as many as hold five trials.
     """
     import optuna
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.distributions import (
+        BaseDistribution,
+        CategoricalDistribution,
+        FloatDistribution,
+    )
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
 
@@ -38,7 +42,7 @@ def importances(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
     optuna.logging.set_verbosity(verbosity)
-    distributions = {
+    distributions: dict[str, BaseDistribution] = {
         axis.name: FloatDistribution(
             axis.parameter.range.low, axis.parameter.range.high, log=axis.log
         )
