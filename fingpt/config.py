@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -25,7 +26,7 @@ from pydantic import (
 from fingpt.errors import ConfigError, MissingInputError, nearest
 from fingpt.leaks import checked_allowances
 from fingpt.models import LINEAR_LAYERS, spec
-from fingpt.overrides import apply_override, forget_allowed_leaks, sentence
+from fingpt.overrides import apply_override, forget_allowed_leaks, scorable, sentence
 from fingpt.reading import Unreadable, parse_yaml
 from fingpt.record import Frozen, Section, canonical_json, sha256_bytes
 
@@ -178,12 +179,14 @@ class TrainConfig(Section):
 class EvalConfig(Section):
     """Label probabilities of every test row, greedy answers, scores of both; `include_base`: also of the untuned base.
 
+    `split`: `validation` scores labels and loss of the tuned model on validation rows alone, for a sweep: no test row
+    is read, nothing is answered.
     `answer_rows`: answers in prose for so many test rows only, evenly spread over the weeks; all of them when absent.
     `adapter`: one that was trained elsewhere, as a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; submit
     replaces it by `adapters/<hash>` after copying its bytes into the bucket. Such a run trains nothing.
     """
 
-    LATER = frozenset({"adapter", "answer_rows"})
+    LATER = frozenset({"adapter", "answer_rows", "split"})
 
     batch_size: Positive = 16
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 512
@@ -191,6 +194,7 @@ class EvalConfig(Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     adapter: str | None = None
     answer_rows: Positive | None = None
+    split: Literal["test", "validation"] = "test"
 
 
 class CompareConfig(Frozen):
@@ -216,7 +220,7 @@ class RunConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     prep: PrepConfig = PrepConfig()
     train: TrainConfig = TrainConfig()
-    eval: EvalConfig = EvalConfig()
+    eval: Annotated[EvalConfig, AfterValidator(scorable)] = EvalConfig()
     compare: CompareConfig = CompareConfig()
 
     @field_validator("model")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -197,6 +197,28 @@ def fit_temperature(logp: Floats, outcome: Floats, shares: Floats | None = None)
         middle = (low + high) / 2
         low, high = (low, middle) if slope(math.exp(middle)) > 0 else (middle, high)
     return math.exp(-(low + high) / 2)
+
+
+def cross_fitted_log_loss(
+    logp: Floats, outcome: Floats, groups: Sequence[Hashable], shares: Floats
+) -> Floats:
+    """Log-loss of each row, anchored at `shares`, with the temperature that fits the rows of all other groups best.
+
+    `logp` (n, k) are log-likelihoods less the prior (`anchored`), `groups` says which week a row is of. No row is
+    judged with a temperature that has seen its week. ValueError for fewer than two groups.
+    """
+    names = list(dict.fromkeys(groups))
+    if len(names) < 2:
+        raise ValueError("at least two groups are needed")
+    number = np.array([names.index(group) for group in groups])
+    found = np.empty(len(logp))
+    for index in range(len(names)):
+        mine = number == index
+        temperature = fit_temperature(logp[~mine], outcome[~mine], shares)
+        assert temperature is not None  # another group has rows
+        own = anchored(logp[mine], shares, temperature, np.zeros(logp.shape[1]))
+        found[mine] = log_loss(own, outcome[mine])
+    return found
 
 
 def weekly_ic(forecast: Floats, truth: Floats, weeks: Sequence[str]) -> dict[str, float]:

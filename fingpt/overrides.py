@@ -6,11 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationInfo
 
 from fingpt.errors import ConfigError, nearest
 from fingpt.reading import Unreadable, parse_yaml
 from fingpt.record import Frozen
+
+S = TypeVar("S", bound=Frozen)
+
+LEAST_VALIDATION_WEEKS = 2
+"""Of an evaluation on validation rows, whose temperature is fitted on other weeks than it is judged on."""
 
 
 def apply_override(data: dict[str, Any], override: str, root: type[Frozen]) -> None:
@@ -31,6 +38,25 @@ def apply_override(data: dict[str, Any], override: str, root: type[Frozen]) -> N
             )
         node = child
     node[parts[-1]] = text if _is_text(parts, root) else _scalar(text)
+
+
+def scorable(settings: S, info: ValidationInfo) -> S:
+    """Settings of eval that fit those of prep; ValueError where validation rows cannot be scored as was asked."""
+    weeks = getattr(info.data.get("prep"), "validation_weeks", LEAST_VALIDATION_WEEKS)
+    answer_rows = getattr(settings, "answer_rows", None)
+    if getattr(settings, "split", "") != "validation":
+        return settings
+    if weeks < LEAST_VALIDATION_WEEKS:
+        raise ValueError(
+            f"eval.split=validation needs prep.validation_weeks ≥ {LEAST_VALIDATION_WEEKS}, not {weeks}: each week is "
+            "judged with a temperature that was fitted on the others"
+        )
+    if answer_rows is not None:
+        raise ValueError(
+            f"eval.answer_rows={answer_rows} asks for answers, and eval.split=validation makes none; leave one of them "
+            "out"
+        )
+    return settings
 
 
 def forget_allowed_leaks(data: dict[str, Any], overrides: Sequence[str]) -> None:

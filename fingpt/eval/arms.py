@@ -17,19 +17,19 @@ import numpy as np
 from fingpt.eval.chunks import Chunk, chunk, context_of
 from fingpt.eval.labels import LabelScores, LabelTree, label_logp
 from fingpt.eval.prompts import Prompt, batches
-from fingpt.metrics import fit_temperature, log_loss, log_probabilities
+from fingpt.metrics import cross_fitted_log_loss, fit_temperature, log_loss, log_probabilities
 from fingpt.models import ModelSpec
+from fingpt.overrides import LEAST_VALIDATION_WEEKS
 from fingpt.prompts.anonymous import anonymise, recall
 from fingpt.prompts.chat import label_ids, render_prompt
 from fingpt.prompts.examples import LABELS, Example
 from fingpt.record import FileRef
-from fingpt.runs.run import labels_key
+from fingpt.runs.run import LABEL_ROWS, labels_key
 from fingpt.storage import ObjectStore
 
 Arm = Literal["test", "validation", "prior", "anonymous", "recall"]
 
-CHUNK_ROWS = 256
-"""Rows of one stored chunk: some tens of seconds of an 8B model on a GPU, which is what an interruption costs."""
+CHUNK_ROWS = LABEL_ROWS
 _NO_CONTENT = "N/A"  # the first of the three content-free inputs of Zhao et al. 2021
 
 
@@ -63,13 +63,26 @@ class Labels:
             return None
         return fit_temperature(found[0] - np.array(self.prior), found[1], np.array(shares))
 
+    def cross_fitted(self, rows: Sequence[Example], shares: Sequence[float]) -> float | None:
+        """Mean log-loss over the validation rows, anchored, each week with a temperature that the others fit best.
+
+        It is what the primary question of a report is answered by, as far as one can say without the test. None for
+        fewer than two weeks.
+        """
+        weeks = [week_of(row) for row in rows]
+        found = self._arrays("validation", rows)
+        if found is None or len(set(weeks)) < LEAST_VALIDATION_WEEKS:
+            return None
+        told = found[0] - np.array(self.prior)
+        return float(cross_fitted_log_loss(told, found[1], weeks, np.array(shares)).mean())
+
     def of(self, arm: Arm, example: Example) -> tuple[float, ...] | None:
         """Log-likelihoods of one row, None where the arm was not measured."""
         return self.logp.get(arm, {}).get(example.id)
 
-    def log_loss(self, test: Sequence[Example]) -> float:
-        """Mean log-loss over the test rows, in nats, as scored: no temperature, no prior."""
-        found = self._arrays("test", test)
+    def log_loss(self, rows: Sequence[Example], arm: Arm = "test") -> float:
+        """Mean log-loss over the rows of an arm, in nats, as scored: no temperature, no prior."""
+        found = self._arrays(arm, rows)
         return float(log_loss(log_probabilities(found[0]), found[1]).mean()) if found else 0.0
 
     def _arrays(self, arm: Arm, examples: Sequence[Example]) -> tuple[Any, Any] | None:
@@ -173,6 +186,12 @@ def before_cutoff(spec: ModelSpec, test: Sequence[Example]) -> int:
     """Test rows whose week begins before the day from which the base cannot know what happened."""
     cutoff = spec.cutoff
     return sum(example.start < cutoff.clean_from for example in test) if cutoff else 0
+
+
+def week_of(example: Example) -> str:
+    """The calendar week (ISO 8601) in which a forecast is made: rows of several start days share it."""
+    year, week, _ = example.start.isocalendar()
+    return f"{year}-W{week:02d}"
 
 
 def _length(prompt: Prompt) -> int:

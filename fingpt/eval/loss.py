@@ -34,7 +34,7 @@ def answer_nll(
         for prompt, nll in zip(batch, _batch_nll(model, batch), strict=True):
             if nll != nll or nll == float("inf"):
                 raise DivergedError(
-                    f"The loss of test row {prompt.example.symbol} {prompt.example.period} is {nll}; the adapter's "
+                    f"The loss of row {prompt.example.symbol} {prompt.example.period} is {nll}; the adapter's "
                     "weights have diverged: train again with a lower train.lr."
                 )
             found[prompt.example.id] = nll

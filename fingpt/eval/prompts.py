@@ -47,13 +47,13 @@ def to_answer(test: Sequence[Prompt], limit: int | None) -> list[Prompt]:
     return [prompt for prompt in test if prompt.example.id in chosen]
 
 
-def refuse_duplicates(prompts: Sequence[Prompt]) -> None:
+def refuse_duplicates(prompts: Sequence[Prompt], split: str = "test") -> None:
     """DataError when an example occurs twice: its scores would be counted twice."""
     seen: set[str] = set()
     for prompt in prompts:
         if prompt.example.id in seen:
             raise DataError(
-                f"Test row {prompt.example.symbol} {prompt.example.period} occurs twice; run prep again to rebuild "
-                "the data."
+                f"{split.capitalize()} row {prompt.example.symbol} {prompt.example.period} occurs twice; run prep "
+                "again to rebuild the data."
             )
         seen.add(prompt.example.id)

@@ -34,8 +34,13 @@ _LIBRARIES = (
 
 
 def body(ctx: Context) -> EvalManifest:
-    """Evaluate the run's adapter on its test split, and its base beside it unless `eval.include_base` is off."""
+    """Evaluate the run's adapter on its test split, and its base beside it unless `eval.include_base` is off.
+
+    With `eval.split=validation` labels and loss of the validation rows are scored, and the test split stays closed.
+    """
     inputs = read_inputs(ctx)
+    if ctx.run.config.eval.split == "validation":
+        return _on_validation(ctx, inputs)
     # What lacks is said before torch and evaluate load, which takes seconds.
     from fingpt.eval.arms import before_cutoff
     from fingpt.eval.scores_parquet import encode_scores
@@ -79,6 +84,29 @@ def body(ctx: Context) -> EvalManifest:
         scores=scores,
         before_cutoff=before_cutoff(inputs.spec, [prompt.example for prompt in evaluation.test]),
         files=(table, *files),
+    )
+
+
+def _on_validation(ctx: Context, inputs: Inputs) -> EvalManifest:
+    from fingpt.eval.validation import Validation
+
+    start = time.perf_counter()
+    evaluation = Validation(ctx, inputs)
+    scores, files = evaluation.scores(time.perf_counter() - start)
+    return EvalManifest(
+        **cast("dict[str, Any]", ctx.identity()),
+        seconds=scores.seconds,
+        versions=hardware.versions(_LIBRARIES),
+        hardware=_hardware(),
+        warnings=("Scored on validation rows; the test split was not opened.",),
+        dataset=inputs.dataset.id,
+        adapter_sha256=inputs.adapter_sha256,
+        base_sha256=inputs.base.sha256,
+        decoding=evaluation.decoding_settings(),
+        scores={},
+        split="validation",
+        validation=scores,
+        files=files,
     )
 
 

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from fingpt import hardware, log
+from fingpt import log
 from fingpt.eval.arms import (
     Arms,
     Labels,
@@ -21,23 +21,23 @@ from fingpt.eval.arms import (
 )
 from fingpt.eval.chunks import Chunk, Losses, chunk, context_of, losses
 from fingpt.eval.generate import Answer, Decoding, generate_batch
-from fingpt.eval.inputs import Inputs, fetch_adapter, read_split, read_validation
+from fingpt.eval.inputs import Inputs, read_split, read_validation
+from fingpt.eval.loaded import Loaded, answer_tokens
 from fingpt.eval.loss import answer_nll
 from fingpt.eval.metric_modules import MetricModules
-from fingpt.eval.model import Variant, active, load, translate_out_of_memory
-from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates, to_answer
+from fingpt.eval.model import Variant, active, translate_out_of_memory
+from fingpt.eval.prompts import batches, evenly_spaced, refuse_duplicates, to_answer
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import Prose, ScoredAnswer
 from fingpt.eval.text import PromptNumbers, text_facts
 from fingpt.metrics import label_shares, mean
-from fingpt.prompts.chat import load_tokenizer, pad_id, render, stop_ids
-from fingpt.prompts.examples import LABELS, Example
+from fingpt.prompts.chat import pad_id, stop_ids
+from fingpt.prompts.examples import LABELS
 from fingpt.prompts.news import stated_moves
-from fingpt.record import FileRef, canonical_json
+from fingpt.record import FileRef
 from fingpt.runs.manifest import ParserScores, VariantScores
 from fingpt.runs.run import Stage, predictions_key, stage_prefix
 from fingpt.runs.stage import Context
-from fingpt.weights.contents import open_base
 
 TRAIN_LOSS_ROWS = 64
 """Train rows that the train loss is measured on, evenly spread over the split: enough to see overfitting."""
@@ -61,25 +61,22 @@ class Made:
     chunks: list[Chunk[Answer]]
 
 
-class Evaluation:
+class Evaluation(Loaded):
     """The loaded model, tokenizer and prompts of one evaluation."""
 
     def __init__(self, ctx: Context, inputs: Inputs) -> None:
-        self.ctx, self.inputs, self.settings = ctx, inputs, ctx.run.config.eval
-        folder = open_base(ctx.store, inputs.spec, ctx.environment.cache)
-        self.tokenizer = load_tokenizer(folder)
-        self.dropped_news = 0
-        self.test = self._prompts(read_split(ctx, inputs.dataset, "test"))
+        super().__init__(ctx, inputs)
+        self.test = self.prompts(read_split(ctx, inputs.dataset, "test"))
         refuse_duplicates(self.test)
         self.asked = to_answer(self.test, self.settings.answer_rows)
         train = read_split(ctx, inputs.dataset, "train")
-        self.train = self._prompts(
+        self.train = self.prompts(
             [train[index] for index in evenly_spaced(len(train), TRAIN_LOSS_ROWS)]
         )
         shares = label_shares((example.label for example in train), LABELS)
         self.shares: tuple[float, ...] = tuple(shares.tolist())
         validation = read_validation(ctx, inputs.dataset)
-        self.validation = self._prompts(validation)
+        self.validation = self.prompts(validation)
         # What a week did is printed in the prompts of later weeks.
         self.moves: dict[tuple[str, str], float] = {}
         for example in (*train, *validation, *(prompt.example for prompt in self.test)):
@@ -95,14 +92,7 @@ class Evaluation:
                 **by_heart(inputs.spec, self.tokenizer, self.test, ctx.run.config.train.max_tokens),
             },
         )
-        self.precision = hardware.resolve_precision(self.settings.precision, "eval.precision")
-        self.model = load(
-            folder,
-            fetch_adapter(ctx, inputs),
-            hardware.device(),
-            hardware.dtype(self.precision),
-            ctx.run.config.train.lora,
-        )
+        self.load_model()
         self.decoding = Decoding(
             stop_ids=stop_ids(inputs.spec, self.tokenizer),
             pad_id=pad_id(inputs.spec, self.tokenizer),
@@ -110,25 +100,11 @@ class Evaluation:
         )
         self.metrics = MetricModules(ctx.scratch / "evaluate")
 
-    def _prompts(self, examples: list[Example]) -> list[Prompt]:
-        prompts = []
-        for example in examples:
-            found = render(
-                self.inputs.spec, self.tokenizer, example, self.ctx.run.config.train.max_tokens
-            )
-            self.dropped_news += found.dropped_news
-            prompts.append(Prompt(example, found.prompt_ids, found.answer_ids))
-        return prompts
-
     def decoding_settings(self) -> dict[str, str | int | float | bool]:
         """Decoding settings, for the manifest and for the identity of chunks."""
         return {
             "method": "greedy",
-            "engine": "transformers",
-            "attention": "sdpa",
-            "adapter": "unmerged",
-            "precision": self.precision,
-            "batch_size": self.settings.batch_size,
+            **super().decoding_settings(),
             "max_new_tokens": self.settings.max_new_tokens,
             "stop_ids": ",".join(map(str, self.decoding.stop_ids)),
         }
@@ -149,8 +125,8 @@ class Evaluation:
         answers = [answer for one in chunks for answer in one.records]
         scores = VariantScores(
             n=len(rows),
-            loss=mean(sum(loss.test.values()), _answer_tokens(self.test)),
-            train_loss=mean(sum(loss.train.values()), _answer_tokens(self.train)),
+            loss=mean(sum(loss.test.values()), answer_tokens(self.test)),
+            train_loss=mean(sum(loss.train.values()), answer_tokens(self.train)),
             samples_per_second=len(answers) / seconds,
             tokens_per_second=sum(answer.new_tokens for answer in answers) / seconds,
             truncated=sum(answer.truncated for answer in answers),
@@ -170,6 +146,9 @@ class Evaluation:
             label_anchor_temperature=labels.anchor_temperature(
                 [one.example for one in self.validation], self.shares
             ),
+            label_validation_loss=labels.cross_fitted(
+                [one.example for one in self.validation], self.shares
+            ),
         )
         log.event(
             f"labels {variant}",
@@ -179,15 +158,9 @@ class Evaluation:
         files = labels.files + loss.files + tuple(file for one in chunks for file in one.files)
         return Evaluated(rows, scores, files)
 
-    def _identity(self, variant: Variant) -> list[str]:
-        """What loss and answers depend on, besides the prompts."""
-        adapter = self.inputs.adapter_sha256 if variant == "tuned" else ""
-        settings = canonical_json(self.decoding_settings()).decode()
-        return [self.inputs.base.sha256, adapter, self.inputs.adapter.template_sha256, settings]
-
     def _labels(self, model: Any, variant: Variant) -> Labels:
         """Label scores of every arm, measured now or read from an earlier attempt."""
-        place = Place(self.ctx.store, self.ctx.run.id, variant, tuple(self._identity(variant)))
+        place = Place(self.ctx.store, self.ctx.run.id, variant, tuple(self.identity(variant)))
         with log.progress(f"labels {variant}", self.arms.count) as meter:
             return self.arms.score(model, place, meter.advance)
 
@@ -205,7 +178,7 @@ class Evaluation:
         return losses(
             self.ctx.store,
             f"{stage_prefix(self.ctx.run.id, Stage.EVAL)}/losses/{variant}.json",
-            context_of(self._identity(variant), [*self.test, *self.train]),
+            context_of(self.identity(variant), [*self.test, *self.train]),
             measure,
         )
 
@@ -219,7 +192,7 @@ class Evaluation:
                     Answer,
                     self.ctx.store,
                     predictions_key(self.ctx.run.id, variant, number),
-                    context_of(self._identity(variant), batch),
+                    context_of(self.identity(variant), batch),
                     batch,
                     lambda prompts: generate_batch(model, self.tokenizer, prompts, self.decoding),
                 )
@@ -272,7 +245,3 @@ class Evaluation:
             summarise(pairs=strict, metrics=self.metrics),
             summarise(pairs=robust, metrics=self.metrics),
         )
-
-
-def _answer_tokens(prompts: list[Prompt]) -> int:
-    return sum(len(prompt.answer_ids) for prompt in prompts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fingpt.errors import FingptError, MissingInputError
+from fingpt.errors import ConfigError, FingptError, MissingInputError
 from fingpt.runs.ledger import read_run, require_run, run_ids
 from fingpt.runs.manifest import EvalManifest
 from fingpt.runs.remedy import stage_command
@@ -44,7 +44,14 @@ def _newest_of(store: ObjectStore, model: str) -> str:
 
 
 def require_ready(store: ObjectStore, run: Run) -> EvalManifest:
-    """The manifest of the run's finished evaluation; MissingInputError says which stage lacks and how to finish it."""
+    """The manifest of the run's finished evaluation; MissingInputError says which stage lacks and how to finish it,
+    ConfigError that the evaluation never opened the test, so that a forecast would come without evidence.
+    """
+    if run.config.eval.split == "validation":
+        raise ConfigError(
+            f"Run {run.id} was evaluated on validation rows alone (eval.split=validation), so nothing says how good "
+            "its forecasts are; name a run that opened the test, such as a final of the sweep."
+        )
     for stage in run.stages:
         if finished(store, run, stage) is None:
             raise MissingInputError(

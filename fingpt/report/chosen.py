@@ -59,6 +59,12 @@ def _require_finished(store: ObjectStore, run: Run) -> None:
             f"Run {run.id} evaluated an adapter that was trained elsewhere, and a comparison needs the record of the "
             f"training; its scores alone: make collect RUN={run.id}."
         )
+    if run.config.eval.split == "validation":
+        raise ConfigError(
+            f"Run {run.id} was evaluated on validation rows alone (eval.split=validation), as trials of a sweep are, "
+            "and a comparison is of test rows; name runs that opened the test, such as the finals of the sweep, or see "
+            "make sweep-report."
+        )
     for stage in (Stage.TRAIN, Stage.EVAL):
         if not store.exists(complete_key(run.id, stage)):
             raise MissingInputError(
@@ -79,7 +85,7 @@ def newest_runs(store: ObjectStore) -> list[str]:
             continue
         manifest = decode(EvalManifest, store.read(key), key)
         run = load_run(store, manifest.run)
-        if Stage.TRAIN not in run.stages:
+        if Stage.TRAIN not in run.stages or manifest.split == "validation":
             continue  # `finished_runs` says why
         finished.setdefault(family(run), []).append((manifest.finished_at, run))
         datasets.setdefault(family(run), set()).add(manifest.dataset)

@@ -21,6 +21,7 @@ from fingpt.report.chosen import finished_runs
 from fingpt.report.members import pooled
 from fingpt.report.score_arrays import ScoreArrays, read_scores
 from fingpt.report.sides import Side, Step
+from fingpt.report.titles import side_titles
 from fingpt.runs.family import families
 from fingpt.runs.manifest import (
     DatasetManifest,
@@ -65,11 +66,7 @@ def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
     """
     reading = Reading()
     grouped = families(finished_runs(store, run_ids))
-    models = [runs[0].config.model for runs in grouped.values()]
-    for runs in grouped.values():
-        name = spec(runs[0].config.model).title
-        alone = models.count(runs[0].config.model) == 1
-        title = name if alone else f"{name} ({runs[0].id[-8:]})"
+    for runs, title in zip(grouped.values(), side_titles([*grouped.values()]), strict=True):
         reading.sides.append(pooled([_side(store, run, title, reading) for run in runs], runs))
     first = reading.sides[0]
     for number, data in enumerate(first.every_dataset):

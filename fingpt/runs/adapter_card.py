@@ -13,7 +13,13 @@ from fingpt.models import ModelSpec, spec
 from fingpt.prompts.families import chat_template, template_sha256
 from fingpt.record import FileRef
 from fingpt.rows.layout import SPLITS
-from fingpt.runs.manifest import DatasetManifest, EvalManifest, TrainManifest, VariantScores
+from fingpt.runs.manifest import (
+    DatasetManifest,
+    EvalManifest,
+    TrainManifest,
+    ValidationScores,
+    VariantScores,
+)
 from fingpt.runs.run import Run
 
 _TINY = " The base is on no hub: `make tiny` makes it, and its folder under `models/` in the store is to be named."
@@ -118,6 +124,8 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def _metrics(origin: Origin) -> str:
     if origin.evaluation is None:
         return "Not evaluated yet."
+    if origin.evaluation.validation is not None:
+        return _on_validation(origin.evaluation.validation)
     scores = origin.evaluation.scores
     rows = [
         (title, *(_figure(one, name) for one in scores.values()))
@@ -133,6 +141,17 @@ def _metrics(origin: Origin) -> str:
     return (
         f"On the test split, read by the parser `robust`. Decoding: {decoding}.\n\n"
         f"{_table(('metric', *scores), rows)}"
+    )
+
+
+def _on_validation(found: ValidationScores) -> str:
+    rows = [
+        ("loss, nats per answer token", f"{found.loss:.4f}"),
+        ("log-loss of the twelve labels, nats", f"{found.label_log_loss:.4f}"),
+    ]
+    return (
+        f"On {found.n} validation rows of {found.weeks} weeks, by which settings were compared; the test split was not "
+        f"opened.\n\n{_table(('metric', 'tuned'), [*rows])}"
     )
 
 

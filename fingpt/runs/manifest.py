@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -220,8 +220,9 @@ class VariantScores(Frozen):
     `label_temperature` divides label log-likelihoods before they become probabilities; it is fitted on validation rows
     alone, None without any. `label_prior`: log-likelihoods of the twelve labels, in the order of
     `fingpt.prompts.examples.LABELS`, after a prompt without content. `label_shares`: of the labels among the training
-    rows; `label_anchor_temperature` is fitted for probabilities anchored there (`fingpt.metrics.anchored`). None where
-    labels were not scored.
+    rows; `label_anchor_temperature` is fitted for probabilities anchored there (`fingpt.metrics.anchored`).
+    `label_validation_loss`: log-loss of the labels of the validation rows, as `ValidationScores.label_log_loss`. None
+    where labels were not scored, or there is no validation to fit on.
     """
 
     n: int
@@ -237,11 +238,30 @@ class VariantScores(Frozen):
     label_prior: tuple[float, ...] | None = None
     label_shares: tuple[float, ...] | None = None
     label_anchor_temperature: float | None = None
+    label_validation_loss: float | None = None
+
+
+class ValidationScores(Frozen):
+    """Scores of the tuned model on validation rows alone, as a sweep compares settings by.
+
+    `loss` in nats per answer token. `label_log_loss`: of the twelve labels, nats per row, on top of the training
+    labels' shares, each week with a temperature that was fitted on the other weeks
+    (`fingpt.metrics.cross_fitted_log_loss`); `label_log_loss_as_scored`: with no temperature, prior or shares.
+    """
+
+    n: int
+    weeks: int
+    loss: float
+    label_log_loss: float
+    label_log_loss_as_scored: float
+    seconds: dict[str, float]
 
 
 class EvalManifest(StageManifest):
     """Evaluation of one run on its test split; `files` lie under the run's `eval/` prefix.
 
+    With `eval.split=validation` the test split was not opened: `split` says so, `validation` has the scores, and
+    `scores` is empty.
     `before_cutoff`: test rows whose week may have been in the base's training data (`fingpt.models.Cutoff`), None where
     it was not counted.
     """
@@ -251,6 +271,8 @@ class EvalManifest(StageManifest):
     base_sha256: str
     decoding: dict[str, str | int | float | bool]
     scores: dict[str, VariantScores]
+    split: Literal["test", "validation"] = "test"
+    validation: ValidationScores | None = None
     before_cutoff: int | None = None
     files: tuple[FileRef, ...]
 

@@ -20,10 +20,12 @@ from fingpt.runs.manifest import (
     decode,
 )
 from fingpt.runs.run import (
+    LABEL_ROWS,
     Run,
     Stage,
     commit_key,
     dataset_manifest_key,
+    labels_key,
     last_number,
     predictions_key,
 )
@@ -39,6 +41,8 @@ _RECENT_STEPS = 20
 @dataclass(frozen=True, slots=True)
 class Progress:
     """`done` of `total` are optimizer steps in train, answered rows in eval; None is unknown.
+
+    Of an evaluation of validation rows alone, rows whose labels are scored.
 
     `loss` is that of the last step known, in nats per answer token. `seconds_left` counts work at the recent speed;
     commits, evaluations and restarts come on top. `commit` is the newest sound checkpoint's number, and `committed` the
@@ -115,6 +119,8 @@ def _with_pace(reached: Progress, metrics: bytes) -> Progress:
 
 
 def _evaluation(store: ObjectStore, run: Run) -> Progress:
+    if run.config.eval.split == "validation":
+        return _validation(store, run)
     rows = _rows(store, run, "test")
     if rows and run.config.eval.answer_rows:
         rows = min(rows, run.config.eval.answer_rows)
@@ -124,6 +130,14 @@ def _evaluation(store: ObjectStore, run: Run) -> Progress:
     # Each variant answers every row; with two of them an answer is half of a row's work.
     answers = sum(n * size if rows is None else min(n * size, rows) for n in chunks)
     return Progress(done=answers // len(variants), total=rows)
+
+
+def _validation(store: ObjectStore, run: Run) -> Progress:
+    """Rows whose labels are scored; nothing is answered. They are stored in chunks of many rows."""
+    rows = _rows(store, run, "validation")
+    chunks = last_number(store.exists, lambda n: labels_key(run.id, "tuned", "validation", n - 1))
+    done = chunks * LABEL_ROWS
+    return Progress(done=done if rows is None else min(done, rows), total=rows)
 
 
 def _chunk(run_id: str, variant: str) -> Callable[[int], str]:

@@ -178,6 +178,10 @@ def predictions_key(run_id: str, variant: str, chunk: int) -> str:
     return f"{stage_prefix(run_id, Stage.EVAL)}/predictions/{variant}/{chunk:04d}.jsonl"
 
 
+LABEL_ROWS = 256
+"""Rows of one stored chunk of label scores: tens of seconds of an 8B model on a GPU, which an interruption costs."""
+
+
 def labels_key(run_id: str, variant: str, arm: str, chunk: int) -> str:
     """Label log-likelihoods of one chunk of the prompts of `arm` (`fingpt.eval.arms`)."""
     return f"{stage_prefix(run_id, Stage.EVAL)}/labels/{variant}/{arm}-{chunk:04d}.jsonl"

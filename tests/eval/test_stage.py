@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fingpt.errors import DataError, Interrupted, MissingInputError, StorageError
-from fingpt.eval import arms, inputs, model, stage, variant
+from fingpt.eval import arms, inputs, loaded, model, stage, variant
 from fingpt.eval.stage import body
 from fingpt.metrics import fit_temperature
 from fingpt.models import Cutoff
@@ -219,7 +219,7 @@ def test_labels_that_are_stored_are_not_measured_again(world, monkeypatch):
 def test_an_adapter_that_does_not_belong_here_is_refused_before_weights_load(
     world, monkeypatch, changes, what
 ):
-    monkeypatch.setattr(variant, "open_base", lambda *_: pytest.fail("weights were loaded"))
+    monkeypatch.setattr(loaded, "open_base", lambda *_: pytest.fail("weights were loaded"))
     with pytest.raises(DataError, match=what):
         body(world.context(world.run(**changes)))
 

@@ -52,3 +52,13 @@ def test_another_word_for_texts_is_answered_once(word, hint):
     said = str(caught.value)
     assert said.endswith(hint)
     assert said.count("without-news") == 1
+
+
+def test_a_run_that_never_opened_the_test_is_no_side_of_a_comparison(world, plan):
+    trial = world.add("llama31", plan(finished_at=stamp(9), split="validation"))
+    with pytest.raises(ConfigError, match=r"validation rows alone .*make sweep-report"):
+        finished_runs(world.store, [trial])
+    with pytest.raises(MissingInputError):
+        newest_runs(world.store)
+    final = world.add("llama31", plan(finished_at=stamp(1)))
+    assert newest_runs(world.store) == [final]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fingpt.config import PrepConfig, RunConfig
+from fingpt.config import EvalConfig, PrepConfig, RunConfig, TrainConfig
 from fingpt.prompts.examples import LABELS, Example, encode_jsonl
 from fingpt.report.score_arrays import ROUGES, SECTIONS, ScoreArrays
 from fingpt.runs.manifest import (
@@ -60,6 +60,8 @@ class Plan:
     run_seed: int = 42
     origin: int | None = None
     code: str = ""
+    lr: float = 2e-4
+    split: str = "test"
 
 
 def make_examples(weeks: int = 10, symbols: int = 30, seed: int = 7) -> list[Example]:
@@ -205,7 +207,9 @@ class World:
 
     def add(self, model: str, plan: Plan, rows: dict[str, ScoreArrays] | None = None) -> str:
         """Store a finished run of `model` and return its id."""
-        config = RunConfig(model=model, seed=plan.run_seed)
+        train = TrainConfig(lr=plan.lr)
+        own = EvalConfig(split=plan.split)
+        config = RunConfig(model=model, seed=plan.run_seed, train=train, eval=own)
         if plan.origin:
             prep = PrepConfig(origins=4, origin=plan.origin)
             config = config.model_copy(update={"prep": prep})
@@ -318,5 +322,6 @@ class World:
                 "stop_ids": f"1,{len(run.config.model)}",
             },
             scores=scores,
+            split=run.config.eval.split,
             files=tuple(files),
         )

@@ -12,8 +12,15 @@ from fingpt import log
 from fingpt.errors import ConfigError
 from fingpt.models import MODELS, spec
 from fingpt.prompts.families import chat_template
+from fingpt.runs.adapter_card import Origin, companions
 from fingpt.runs.collect import collect
-from fingpt.runs.manifest import TrainManifest, decode
+from fingpt.runs.manifest import (
+    EvalManifest,
+    StageManifest,
+    TrainManifest,
+    ValidationScores,
+    decode,
+)
 from fingpt.runs.run import Stage, complete_key
 from tests.made_run import MODEL, MadeRun
 
@@ -111,3 +118,28 @@ def test_a_folder_may_be_the_one_that_one_stands_in(made, store, tmp_path, monke
     monkeypatch.chdir(tmp_path / "here")
     collect(store, made.id, Path(), adapter=False)
     assert (tmp_path / "here" / "run.json").is_file()
+
+
+def test_the_card_of_a_trial_says_that_the_test_was_not_opened(made, store):
+    made.prep()
+    made.train()
+    key = complete_key(made.id, Stage.TRAIN)
+    train = decode(TrainManifest, store.read(key), key)
+    found = ValidationScores(
+        n=40, weeks=4, loss=1.25, label_log_loss=2.4, label_log_loss_as_scored=3.0, seconds={}
+    )
+    evaluation = EvalManifest(
+        **train.model_dump(include=set(StageManifest.model_fields)),
+        dataset=train.dataset,
+        adapter_sha256="a",
+        base_sha256="b",
+        decoding={},
+        scores={},
+        split="validation",
+        validation=found,
+        files=(),
+    )
+    card = companions(Origin(made.run, train, None, evaluation))["README.md"].decode()
+    assert "On 40 validation rows of 4 weeks" in card
+    assert "the test split was not opened" in card
+    assert "| loss, nats per answer token | 1.2500 |" in card

@@ -1,0 +1,73 @@
+"""Base, adapter and tokenizer in memory, and what every score of them depends on; which rows are scored is others'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fingpt import hardware
+from fingpt.eval.inputs import Inputs, fetch_adapter
+from fingpt.eval.model import Variant, load
+from fingpt.eval.prompts import Prompt
+from fingpt.prompts.chat import load_tokenizer, render
+from fingpt.prompts.examples import Example
+from fingpt.record import canonical_json
+from fingpt.runs.stage import Context
+from fingpt.weights.contents import open_base
+
+
+class Loaded:
+    """The tokenizer at once, the model by `load_model`: rows that do not fit are found before weights are read.
+
+    `dropped_news`: news items that were left out so far to fit prompts into `train.max_tokens`.
+    """
+
+    model: Any
+
+    def __init__(self, ctx: Context, inputs: Inputs) -> None:
+        self.ctx, self.inputs, self.settings = ctx, inputs, ctx.run.config.eval
+        self.folder = open_base(ctx.store, inputs.spec, ctx.environment.cache)
+        self.tokenizer = load_tokenizer(self.folder)
+        self.dropped_news = 0
+        self.precision = hardware.resolve_precision(self.settings.precision, "eval.precision")
+
+    def load_model(self) -> None:
+        """Load base and adapter onto the device; DataError where they do not fit together."""
+        self.model = load(
+            self.folder,
+            fetch_adapter(self.ctx, self.inputs),
+            hardware.device(),
+            hardware.dtype(self.precision),
+            self.ctx.run.config.train.lora,
+        )
+
+    def prompts(self, examples: list[Example]) -> list[Prompt]:
+        """The examples as this model reads them."""
+        found = []
+        for example in examples:
+            one = render(
+                self.inputs.spec, self.tokenizer, example, self.ctx.run.config.train.max_tokens
+            )
+            self.dropped_news += one.dropped_news
+            found.append(Prompt(example, one.prompt_ids, one.answer_ids))
+        return found
+
+    def decoding_settings(self) -> dict[str, str | int | float | bool]:
+        """How scores are computed, for the manifest and for the identity of chunks."""
+        return {
+            "engine": "transformers",
+            "attention": "sdpa",
+            "adapter": "unmerged",
+            "precision": self.precision,
+            "batch_size": self.settings.batch_size,
+        }
+
+    def identity(self, variant: Variant) -> list[str]:
+        """What loss, labels and answers depend on, besides the prompts."""
+        adapter = self.inputs.adapter_sha256 if variant == "tuned" else ""
+        settings = canonical_json(self.decoding_settings()).decode()
+        return [self.inputs.base.sha256, adapter, self.inputs.adapter.template_sha256, settings]
+
+
+def answer_tokens(prompts: list[Prompt]) -> int:
+    """Supervised tokens of the reference answers."""
+    return sum(len(prompt.answer_ids) for prompt in prompts)
