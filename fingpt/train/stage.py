@@ -29,6 +29,7 @@ from fingpt.runs.run import (
 )
 from fingpt.runs.stage import Context
 from fingpt.storage import download_tree, upload_tree
+from fingpt.train.endings import await_node_0, joint_ending
 from fingpt.train.handoff import TRAINING_SPLITS, TrainTask
 from fingpt.train.launch import run_trainer
 from fingpt.weights.contents import open_base
@@ -36,15 +37,19 @@ from fingpt.weights.contents import open_base
 _TOKENIZER = "tokenizer.json"
 
 
-def body(ctx: Context) -> TrainManifest:
+def body(ctx: Context) -> TrainManifest | None:
     """Train the run's adapter, or finish an interrupted training, and upload it.
 
-    Raises DataError when inputs do not fit, and what `run_trainer` raises.
+    None on every node but the first, once that one has finished the stage. Raises DataError when inputs do not fit, and what `run_trainer` raises.
     """
     started = time.monotonic()
     task = prepare(ctx)
     fetched = time.monotonic()
-    summary = run_trainer(task)
+    with joint_ending(ctx.store, task):
+        summary = run_trainer(task)
+    if task.node.rank:
+        await_node_0(ctx.store, task)
+        return None
     trained = time.monotonic()
     files = _upload(ctx, task)
     ended = time.monotonic()
@@ -91,6 +96,7 @@ def prepare(ctx: Context) -> TrainTask:
         },
         attempt=ctx.attempt.number,
         supervisor=os.getpid(),
+        node=ctx.node,
     )
     task.path.write_bytes(canonical_json(task))
     return task
