@@ -218,6 +218,8 @@ def _frame(
         log.event("start", stage=str(stage), run=run.id)
         body = load_body()
         node = node_of(run, stage, child_environment())
+        if node.count > 1:
+            log.setup(stage=str(stage), run=run.id, node=str(node.rank))
         unclaimed = nullcontext(Attempt(store, run.id, stage, 0))
         with (
             unclaimed if node.rank else claim(store, run.id, stage) as attempt,

@@ -55,6 +55,8 @@ def command(task: TrainTask) -> list[str]:
     ranks = f"--nproc-per-node={train.processes}"
     # `--standalone` would open a TCPStore on every address and unpickle what anybody puts there.
     meet = [
+        "--nnodes=1",
+        "--max-restarts=0",
         "--rdzv-backend=c10d",
         "--rdzv-conf=store_type=file",
         f"--rdzv-endpoint={task.launcher_store}",
@@ -86,6 +88,9 @@ def environment(task: TrainTask) -> dict[str, str]:
     else:
         own.setdefault("NCCL_SOCKET_IFNAME", "^lo,docker")  # gloo takes the host name's address
         own.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "1")  # says which rank did not come
+    # What torchrun would take for its own options: it starts the ranks of this node and has no others to wait for.
+    for name in [name for name in own if name.startswith("PET_")]:
+        del own[name]
     own.pop("TORCHELASTIC_HEALTH_CHECK_PORT", None)
     own.setdefault("TORCHINDUCTOR_CACHE_DIR", str(task.folder / "compiled" / "inductor"))
     own.setdefault("TRITON_CACHE_DIR", str(task.folder / "compiled" / "triton"))

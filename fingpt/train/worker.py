@@ -35,7 +35,10 @@ def main(path: str) -> int:
     rank = task.own_ranks[local]
     if task.node.count > 1:
         _tell_libraries(task, rank, local)
-    log.setup(stage="train", run=task.run.id, **({"rank": str(rank)} if rank else {}))
+    which = {"rank": str(rank)} if rank else {}
+    if task.node.count > 1:
+        which = {"node": str(task.node.rank), "rank": str(rank)}
+    log.setup(stage="train", run=task.run.id, **which)
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
