@@ -124,8 +124,8 @@ class TrainConfig(Section):
     """LoRA training; one optimizer step sees batch_size × accumulation × processes rows, on however many nodes.
 
     `lr` is the peak rate, reached in `warmup_ratio` of the steps. `nodes` machines train, each with `processes`, and
-    share the rows of a step. `zero_stage` turns DeepSpeed on; without it rows are computed in packs of `pack_tokens`, by
-    default what memory holds. `max_tokens` bounds prompt + answer. `eval_every` is a share of the run, `save_every`
+    share the rows of a step. `zero_stage` turns DeepSpeed on; without it rows are computed in packs of `pack_tokens`,
+    by default what memory holds. `max_tokens` bounds prompt + answer. `eval_every` is a share of the run, `save_every`
     counts steps. `deterministic`: equal bytes on machines of one type.
     """
 

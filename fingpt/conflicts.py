@@ -9,21 +9,36 @@ class TrainSettings(Protocol):
     """What is looked at of `config.TrainConfig`."""
 
     @property
-    def optimizer(self) -> str: ...
+    def optimizer(self) -> str:
+        """Name of the optimizer."""
+
     @property
-    def zero_stage(self) -> int | None: ...
+    def zero_stage(self) -> int | None:
+        """Stage of DeepSpeed, None without it."""
+
     @property
-    def precision(self) -> str: ...
+    def precision(self) -> str:
+        """Precision as configured."""
+
     @property
-    def pack_tokens(self) -> int | None: ...
+    def pack_tokens(self) -> int | None:
+        """Size of a pack, where one is configured."""
+
     @property
-    def batch_size(self) -> int: ...
+    def batch_size(self) -> int:
+        """Rows of a micro-batch."""
+
     @property
-    def accumulation(self) -> int: ...
+    def accumulation(self) -> int:
+        """Micro-batches of a step, per process."""
+
     @property
-    def nodes(self) -> int: ...
+    def nodes(self) -> int:
+        """Machines."""
+
     @property
-    def ranks(self) -> int: ...
+    def ranks(self) -> int:
+        """Processes of all machines."""
 
 
 def conflict(train: TrainSettings) -> str:

@@ -202,7 +202,7 @@ def selector(run_id: str = "", stage_name: str = "") -> str:
 
 
 def gpu_count(run: Run, stage_name: str, site: Site) -> int:
-    """GPUs that a pod of the stage asks for: one per training process of its node, one to evaluate, none for a tiny model unless wanted."""
+    """GPUs that a pod asks for: one per training process, one to evaluate; none for a tiny model unless wanted."""
     if spec(run.config.model).tiny and not site.tiny_gpu:
         return 0
     return {"train": run.config.train.processes, "eval": 1}.get(stage_name, 0)

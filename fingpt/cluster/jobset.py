@@ -53,8 +53,8 @@ def set_nodes(jobset: dict[str, Any], run: Run) -> None:
     name, train = jobset["metadata"]["name"], run.config.train
     if len(name) > _MAX_NAME:
         raise ConfigError(
-            f"JobSet name '{name}' has {len(name)} characters, and its pods' names need 17 of 63 more; shorten the name "
-            "of the model's configuration."
+            f"JobSet name '{name}' has {len(name)} characters, and its pods' names need 17 of 63 more; shorten the "
+            "name of the model's configuration."
         )
     spec = job_spec(jobset)
     spec["completions"] = spec["parallelism"] = train.nodes

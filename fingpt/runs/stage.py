@@ -75,7 +75,7 @@ class Context:
     environment: Environment
     scratch: Path
     attempt: Attempt
-    node: Node = Node()
+    node: Node = field(default_factory=Node)
     inputs: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 

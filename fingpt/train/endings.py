@@ -27,7 +27,7 @@ from fingpt.storage import ObjectStore
 from fingpt.train.handoff import LostPeersError, TrainTask
 
 ENDING_SECONDS = 30.0
-"""How long a node that lost the others waits for their endings: a cluster, too, should see the cause's pod end first."""
+"""How long a node that lost the others waits for their endings; a cluster then sees the cause's pod end first."""
 
 UPLOAD_SECONDS = 1800.0
 """How long node 0 may take to upload what all have trained."""
@@ -99,8 +99,8 @@ def _joint(store: ObjectStore, task: TrainTask, attempt: int, fault: FingptError
     if not gone:
         return fault
     return TransientError(
-        f"{', '.join(gone)[:1].upper()}{', '.join(gone)[1:]} left without a word: killed, most likely out of memory, or "
-        "its machine is gone; the same command resumes from the last checkpoint."
+        f"{', '.join(gone)[:1].upper()}{', '.join(gone)[1:]} left without a word: killed, most likely out of memory, "
+        "or its machine is gone; the same command resumes from the last checkpoint."
     )
 
 

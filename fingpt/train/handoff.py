@@ -122,7 +122,7 @@ class StepRecord(Frozen):
 
 
 class Outcome(Frozen):
-    """How a rank ended: exit code (docs/operations.md), one sentence, last finished step; `lost`: as others were gone."""
+    """How a rank ended: exit code (docs/operations.md), one sentence, last finished step; `lost`: others were gone."""
 
     code: int
     message: str = ""

@@ -111,9 +111,9 @@ def environment(task: TrainTask) -> dict[str, str]:
 def trainer_result(task: TrainTask, code: int) -> TrainSummary:
     """The summary that this node's first rank left, or the error that explains best why there is none.
 
-    A rank's own error goes before a bug, a bug before a rank that was stopped, and that before one that lost the others:
-    when one rank fails, the launcher stops the rest of its node, and collectives fail. LostPeersError when nothing but
-    that is known here.
+    A rank's own error goes before a bug, a bug before a rank that was stopped, and that before one that lost the
+    others: when one rank fails, the launcher stops the rest of its node, and collectives fail. LostPeersError when
+    nothing but that is known here.
     """
     outcomes = read_outcomes(task)
     failed = [outcome for outcome in outcomes if outcome.code]

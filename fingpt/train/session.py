@@ -165,7 +165,7 @@ class Session:
             sign_in(store, self._task.run.id, attempt, self._task.node.rank)
 
     def _resume(self) -> _ResumePoint:
-        """Let rank 0 choose the newest checkpoint; every node then has its files, and every rank knows how far it goes."""
+        """Let rank 0 choose the newest checkpoint; then every node has its files, and every rank its step."""
         folder = self._task.folder / _RESUME
         if self._rank == 0:
             resume = self._log.newest(folder)

@@ -40,7 +40,9 @@ _TOKENIZER = "tokenizer.json"
 def body(ctx: Context) -> TrainManifest | None:
     """Train the run's adapter, or finish an interrupted training, and upload it.
 
-    None on every node but the first, once that one has finished the stage. Raises DataError when inputs do not fit, and what `run_trainer` raises.
+    None on every node but the first, once that one has finished the stage.
+
+    Raises DataError when inputs do not fit, and what `run_trainer` raises.
     """
     started = time.monotonic()
     task = prepare(ctx)

@@ -181,8 +181,8 @@ def no_chart(namespace: str) -> SetupError:
 def no_jobset_kind(where: str) -> SetupError:
     """The cluster cannot make a JobSet."""
     return SetupError(
-        f"train.nodes > 1 takes a JobSet, and {where} has none of {GROUP}/{VERSION}; have its administrator install the "
-        f"controller: {INSTALL}"
+        f"train.nodes > 1 takes a JobSet, and {where} does not serve {GROUP}/{VERSION}; have its administrator install "
+        f"the controller: {INSTALL}"
     )
 
 

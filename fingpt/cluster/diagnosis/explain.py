@@ -16,8 +16,8 @@ from datetime import datetime
 from fingpt.cluster.api.objects import Condition, ContainerPhase, Event, PodState
 from fingpt.cluster.diagnosis import patterns
 from fingpt.cluster.diagnosis.exits import OUT_OF_MEMORY, exit_of
-from fingpt.cluster.diagnosis.several import explain_nodes, telling_pod
 from fingpt.cluster.diagnosis.patterns import DISRUPTIONS, Pattern, find
+from fingpt.cluster.diagnosis.several import explain_nodes, telling_pod
 from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.errors import FencedError
 
