@@ -30,6 +30,7 @@ TAG     ?=#             of the images; empty: their content's hash
 PUSH    ?=#             1: push the images
 PART    ?=#             core, 1, 2 or 3 of the end-to-end tests; 1, 2 or 3 of the slow ones; empty: all
 KUEUE   ?=#             Kueue's manifest, a file or an address
+JOBSET  ?=#             JobSet's manifest, the same
 SYMBOLS ?=#             of build and forecast, "AAPL MSFT"; SYMBOL is one of them
 SYMBOL  ?=#             of forecast: one
 WATCHLIST ?=#           of forecast: a file with a symbol a line
@@ -55,7 +56,7 @@ DEMO_MODELS := tiny-llama31 tiny-deepseek-r1
 # A value is text: make must not expand it, nor a shell read it. So the raw text takes the place of each variable before
 # anything uses it, commands get it in their environment as FINGPT_ARG_<name>, and no recipe contains it.
 VALUES := PYTHON MODEL DATA LIMIT SEEDS SET RUNS ANSWERS TEXTS OUT ADAPTER LOCAL DRY_RUN WAIT STORE RUN NAMESPACE DEEP \
-	CONFIRM REGISTRY TAG PUSH PART KUEUE \
+	CONFIRM REGISTRY TAG PUSH PART KUEUE JOBSET \
 	SYMBOLS SYMBOL WATCHLIST FROM TO DATE SOURCES LEDGER SPACE MODELS SWEEP STATE FOLLOW BEFORE AFTER OSV
 COMMANDS := tiny mirror prep train eval run sweep sweep-report wait compare collect score demo build forecast ledger \
 	demo-ledger status logs cancel list verify doctor prune cves bench-check
@@ -67,7 +68,7 @@ model_is_named := $(filter-out file,$(origin MODEL))
 $(foreach name,$(VALUES),$(eval override $(name) := $$(value $(name))))
 $(foreach name,$(VALUES),$(eval $(COMMANDS): export FINGPT_ARG_$(name) := $$($(name))))
 
-export PYTHON REGISTRY TAG PUSH PART KUEUE
+export PYTHON REGISTRY TAG PUSH PART KUEUE JOBSET
 ifneq ($(strip $(STORE)),)
 export FINGPT_STORE := $(STORE)
 endif
@@ -248,7 +249,7 @@ kind-env: ## print what a shell needs to use it: eval "$(make -s kind-env)"
 	@k8s/kind/up env
 kind-test: setup ## a student's session there; its pods must compute the bytes of `make demo` with OMP_NUM_THREADS=1
 	@tests/e2e/student
-kind-e2e: ## give it what make e2e wants besides: images on every node, and Kueue (KUEUE=)
+kind-e2e: ## give it what make e2e wants besides: images on every node, JobSet and Kueue (JOBSET= KUEUE=)
 	@tests/e2e/prepare
 kind-down: ## delete that cluster and all that is in it
 	@kind delete cluster --name fingpt

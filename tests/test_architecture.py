@@ -27,7 +27,7 @@ STAGES = {"prep", "train", "eval", "report", "cluster"}
 LAYERS = (
     {"errors", "streams"},
     {"record", "log", "reading"},
-    {"models", "leaks", "overrides"},
+    {"models", "leaks", "overrides", "conflicts"},
     {"config"},
     {"hardware"},
     {"metrics", "parquet"},

@@ -312,3 +312,37 @@ def test_a_run_whose_packs_are_measured_hashes_as_before_there_were_packs():
     measured = RunConfig(model="tiny-llama31")
     assert "pack_tokens" not in measured.model_dump()["train"]
     assert RunConfig(model="tiny-llama31", train={"pack_tokens": 8192}).sha256 != measured.sha256
+
+
+def test_a_run_on_one_node_hashes_as_before_there_were_several():
+    one = RunConfig(model="tiny-llama31")
+    assert "nodes" not in one.model_dump()["train"]
+    assert RunConfig(model="tiny-llama31", train={"nodes": 2}).sha256 != one.sha256
+
+
+def test_more_nodes_change_neither_the_rows_of_a_step_nor_the_number_of_steps():
+    train = RunConfig(model="llama31", train={"processes": 2}).train
+    several = RunConfig(model="llama31", train={"processes": 2, "nodes": 8}).train
+    assert several.steps(1000) == train.steps(1000)
+    assert (train.ranks, several.ranks) == (2, 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["train.nodes=0"], "train.nodes"),
+        (["train.nodes=17"], r"leaves nodes without a row: .* = 16 rows per process"),
+        (["train.nodes=3", "train.zero_stage=2"], "train.accumulation=16 is no multiple"),
+    ],
+)
+def test_nodes_that_cannot_share_a_step_are_refused(tmp_path, settings, words):
+    with pytest.raises(ConfigError, match=words):
+        load_config(write(tmp_path, "model: llama31\n"), settings)
+
+
+def test_one_process_on_each_of_two_nodes_is_enough_for_zero_one_adam(tmp_path):
+    path = write(tmp_path, "model: llama31\n")
+    settings = ["train.optimizer=zero_one_adam", "train.zero_stage=0"]
+    with pytest.raises(ConfigError, match="needs train.processes ≥ 2"):
+        load_config(path, settings)
+    assert load_config(path, [*settings, "train.nodes=2"]).train.ranks == 2

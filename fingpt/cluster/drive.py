@@ -22,6 +22,7 @@ from fingpt.cluster.job import (
     load_template,
     rows_instance,
 )
+from fingpt.cluster.jobset import template_name
 from fingpt.cluster.site import Site
 from fingpt.errors import MissingInputError, TransientError
 from fingpt.models import ModelSpec, spec
@@ -38,7 +39,9 @@ DELETION_SECONDS = 120.0
 def plan(run: Run, names: Sequence[str], site: Site, store_uri: str) -> list[dict[str, Any]]:
     """The Jobs that `names` (stages, or drive) would become: what `DRY_RUN=1` prints."""
     uri = f"{store_uri}/{run_key(run.id)}"
-    return [build_job(run, name, load_template(name), site, uri) for name in names]
+    return [
+        build_job(run, name, load_template(template_name(run, name)), site, uri) for name in names
+    ]
 
 
 def plan_base(model: ModelSpec, site: Site) -> dict[str, Any]:

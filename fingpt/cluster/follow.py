@@ -19,6 +19,7 @@ from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.api.stream import WatchBackoff
 from fingpt.cluster.diagnosis.exits import exit_of
 from fingpt.cluster.diagnosis.explain import IMAGE_FAULTS, explain
+from fingpt.cluster.diagnosis.several import telling_pod
 from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.cluster.job import DRIVE, SEARCH, job_name
 from fingpt.errors import (
@@ -132,7 +133,10 @@ def failure(snapshot: JobSnapshot, work: Work) -> StageFailedError | None:
     if outcome is None or outcome.type != "Failed":
         return None
     codes = [pod.container.exit_code for pod in snapshot.pods if pod.container.exit_code]
-    code = codes[-1] if codes else TransientError.exit_code
+    telling = telling_pod(snapshot)
+    code = (telling and telling.container.exit_code) or next(
+        reversed(codes), TransientError.exit_code
+    )
     why = explain(snapshot)
     final = bool(codes) and bool(why.message) and not exit_of(code).retried
     if final and work.component in (DRIVE, SEARCH):
@@ -172,12 +176,12 @@ def _wait_for_change(states: Iterator[JobState], before: JobState) -> None:
 
 
 class _PodLogs:
-    """Writes the lines of pods to our log, one pod after the other, each once, in a thread."""
+    """Writes the lines of pods to our log, each once, in threads: one pod after the other, nodes beside one another."""
 
     def __init__(self, cluster: ClusterApi) -> None:
         self._cluster = cluster
         self._followed: set[str] = set()
-        self._thread: threading.Thread | None = None
+        self._threads: dict[int | None, threading.Thread] = {}
         self._writing = threading.Lock()
         self._closed = False
 
@@ -189,14 +193,16 @@ class _PodLogs:
             ):
                 continue
             self._followed.add(pod.uid)
-            self.drain()
-            self._thread = threading.Thread(target=self._relay, args=(pod.name,), daemon=True)
-            self._thread.start()
+            if pod.index in self._threads:
+                self._threads[pod.index].join(_LAST_LINES_SECONDS)
+            thread = threading.Thread(target=self._relay, args=(pod.name,), daemon=True)
+            self._threads[pod.index] = thread
+            thread.start()
 
     def drain(self) -> None:
-        """Wait some seconds for the last lines of the last pod."""
-        if self._thread is not None:
-            self._thread.join(_LAST_LINES_SECONDS)
+        """Wait some seconds for the last lines of the last pods."""
+        for thread in self._threads.values():
+            thread.join(_LAST_LINES_SECONDS)
 
     def close(self) -> None:
         """Write nothing more: a thread that writes while the process ends makes it abort."""

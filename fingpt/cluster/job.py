@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from fingpt.cluster.jobset import is_jobset, job_spec, set_nodes
 from fingpt.cluster.site import Resources, Site
 from fingpt.errors import ConfigError, SetupError
 from fingpt.models import ModelSpec, spec
@@ -51,7 +52,7 @@ _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 def load_template(stage_name: str, folder: Path = MANIFESTS) -> dict[str, Any]:
-    """The Job in `folder`/<stage>.yaml; SetupError when it is missing or is no Job."""
+    """The Job, or JobSet, in `folder`/<stage>.yaml; SetupError when it is missing or is neither."""
     path = folder / f"{stage_name}.yaml"
     try:
         template = parse_yaml(path.read_text(encoding="utf-8"), aliases=True)
@@ -61,7 +62,7 @@ def load_template(stage_name: str, folder: Path = MANIFESTS) -> dict[str, Any]:
         ) from None
     except (Unreadable, UnicodeDecodeError) as fault:
         raise SetupError(f"{path} {fault}; restore the project's own file.") from None
-    if not isinstance(template, dict) or template.get("kind") != "Job":
+    if not isinstance(template, dict) or template.get("kind") not in ("Job", "JobSet"):
         raise SetupError(f"{path} must hold one Job of batch/v1.")
     return template
 
@@ -69,7 +70,7 @@ def load_template(stage_name: str, folder: Path = MANIFESTS) -> dict[str, Any]:
 def build_job(
     run: Run, stage_name: str, template: dict[str, Any], site: Site, uri: str
 ) -> dict[str, Any]:
-    """The Job that carries out `stage_name` (a Stage, or drive) of the run frozen at `uri`.
+    """The Job that carries out `stage_name` (a Stage, or drive) of the run frozen at `uri`; a JobSet on several nodes.
 
     The Job carries the run's whole hash, which its pod compares with the run.json that it finds. The image is the one
     that the run was frozen with: an upgrade of the site in between makes a new run, never a run
@@ -77,9 +78,11 @@ def build_job(
     """
     annotations = {CONFIG_SHA256: run.config.sha256, RUN_SHA256: run.sha256, RUN_URI: uri}
     job = named_job(template, (run.id, stage_name, run.config.model), annotations)
-    container = job["spec"]["template"]["spec"]["containers"][0]
+    container = job_spec(job)["template"]["spec"]["containers"][0]
     container["image"] = _image(run, stage_name)
     container["args"] = ["--run", uri, "--sha256", run.sha256]
+    if is_jobset(job):
+        set_nodes(job, run)
     set_site(job, stage_name, site, gpu_count(run, stage_name, site))
     return job
 
@@ -165,18 +168,18 @@ def named_job(
     job["metadata"]["name"] = job_name(instance, component)
     job["metadata"].setdefault("annotations", {}).update(annotations)
     labels = {INSTANCE: instance, COMPONENT: component, MODEL: model}
-    for metadata in (job["metadata"], job["spec"]["template"].setdefault("metadata", {})):
+    for metadata in (job["metadata"], job_spec(job)["template"].setdefault("metadata", {})):
         metadata.setdefault("labels", {}).update(labels)
     return job
 
 
 def set_site(job: dict[str, Any], component: str, site: Site, gpus: int) -> None:
     """Everything that the site decides."""
-    pod = job["spec"]["template"]["spec"]
+    pod = job_spec(job)["template"]["spec"]
     container = pod["containers"][0]
     if site.queue and component != DRIVE:
         job["metadata"]["labels"][QUEUE] = site.queue
-    job["spec"]["activeDeadlineSeconds"] = _deadline(component, site, job)
+    job_spec(job)["activeDeadlineSeconds"] = _deadline(component, site, job)
     container["imagePullPolicy"] = site.pull_policy
     _set_environment(container, site)
     wanted = getattr(site.resources, component, None)
@@ -204,7 +207,7 @@ def selector(run_id: str = "", stage_name: str = "", sweep: str = "") -> str:
 
 
 def gpu_count(run: Run, stage_name: str, site: Site) -> int:
-    """GPUs that the stage asks for: one per training process, one to evaluate, none for a tiny model unless wanted."""
+    """GPUs that a pod asks for: one per training process, one to evaluate; none for a tiny model unless wanted."""
     if spec(run.config.model).tiny and not site.tiny_gpu:
         return 0
     return {"train": run.config.train.processes, "eval": 1}.get(stage_name, 0)

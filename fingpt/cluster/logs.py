@@ -72,7 +72,8 @@ def _stage_log(
         for pod in cluster.pods(run.id, stage):
             if pod.uid not in seen:
                 seen.add(pod.uid)
-                yield f"# {stage}: pod {pod.name} on node {pod.node or '(none yet)'}"
+                which = "" if pod.index is None else f" (node {pod.index} of the training)"
+                yield f"# {stage}: pod {pod.name}{which} on node {pod.node or '(none yet)'}"
                 yield from _pod_log(cluster, pod.name, follow=follow)
         driven = job is None and follow and not seen and _is_driven(cluster, run)
         if not follow or (job is not None and job.is_final()):

@@ -143,7 +143,7 @@ def _stage(record: StageRecord, snapshot: JobSnapshot | None, now: datetime) -> 
         why=why,
         attempt=last.number if last else 0,
         node=(_node(snapshot) if snapshot else "") or (last.node if last else ""),
-        pod=snapshot.pods[-1].name if snapshot and snapshot.pods else (last.pod if last else ""),
+        pod=_pod(snapshot) or (last.pod if last else ""),
         progress=record.progress,
         past=tuple(_past(record, snapshot)),
     )
@@ -169,6 +169,10 @@ def _driven(stage: StageStatus, drive: Explanation, base: JobSnapshot) -> StageS
 def _waiting_for_claim(record: StageRecord, snapshot: JobSnapshot) -> Explanation | None:
     """The state of a pod that runs but has not claimed its stage, while another pod's last claim has no ending."""
     last, pod = record.last, snapshot.pods[-1].name if snapshot.pods else ""
+    if (
+        snapshot.pods and snapshot.pods[-1].index is not None
+    ):  # of several nodes the first one claims
+        pod = next((each.name for each in reversed(snapshot.pods) if each.index == 0), "")
     if last is None or last.code is not None or not pod or last.pod in ("", pod):
         return None
     return Explanation(
@@ -190,11 +194,21 @@ def _past(record: StageRecord, snapshot: JobSnapshot | None) -> Iterator[str]:
     for pod in snapshot.pods if snapshot else ():
         if pod.ended and pod.phase == "Failed":
             end = pod_end(pod)
-            yield f"pod {pod.name}: {end.state}: {end.summary}"
+            which = "" if pod.index is None else f" (node {pod.index} on {pod.node})"
+            yield f"pod {pod.name}{which}: {end.state}: {end.summary}"
 
 
 def _node(snapshot: JobSnapshot) -> str:
-    return snapshot.pods[-1].node if snapshot.pods else ""
+    """The newest pod's node; those of all nodes of a training, in their order."""
+    pods = snapshot.pods[-snapshot.job.nodes :] if snapshot.job else snapshot.pods[-1:]
+    return ", ".join(pod.node for pod in sorted(pods, key=lambda pod: pod.index or 0) if pod.node)
+
+
+def _pod(snapshot: JobSnapshot | None) -> str:
+    """The newest pod, of several nodes the first one's."""
+    pods = snapshot.pods if snapshot else ()
+    first = [pod.name for pod in pods if pod.index == 0]
+    return first[-1] if first else pods[-1].name if pods else ""
 
 
 def render(found: Status) -> RenderableType:

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from fingpt.cluster.api.faults import no_jobset_kind
 from fingpt.cluster.api.objects import POD_SECURITY, NodeState, Quota, parse_quantity
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.job import build_job, load_template
+from fingpt.cluster.jobset import GROUP, PLURAL, VERSION
 from fingpt.cluster.site import Site
 from fingpt.doctor.checks import Check, Grade, failed, passed
 from fingpt.doctor.trials import ROOM, run_trials, trials
@@ -54,10 +56,12 @@ def cluster_checks(cluster: ClusterApi, run: Callable[[Site], Run], store: str) 
     if site.queue:
         yield _queue(cluster, site.queue)
     frozen = run(site)
-    wanted = _train_requests(frozen, site)
+    wanted, pods = _train_requests(frozen, site), frozen.config.train.nodes
+    if pods > 1:
+        yield _jobsets(cluster)
     for name, look in (
-        ("nodes", lambda: _nodes(cluster.nodes(), site, wanted)),
-        ("quota", lambda: _quota(cluster.quotas(), wanted)),
+        ("nodes", lambda: _nodes(cluster.nodes(), site, wanted, pods)),
+        ("quota", lambda: _quota(cluster.quotas(), wanted, pods)),
     ):
         unread = Check(name, Grade.OK, f"you may not list these, and need not; see '{ROOM}'")
         yield _if_allowed(unread, look)
@@ -170,20 +174,53 @@ def _queue(cluster: ClusterApi, name: str) -> Check:
     return _if_allowed(Check("queue", Grade.WARN, unread), look)
 
 
+def _jobsets(cluster: ClusterApi) -> Check:
+    """Whether a training on several nodes can be submitted: the CRD, and the rights."""
+
+    def look() -> Check:
+        if not cluster.serves_jobsets():
+            return failed("JobSet", no_jobset_kind(cluster.where))
+        lacking = [
+            verb
+            for verb in ("create", "get", "list", "watch", "delete")
+            if not cluster.can_i(verb, PLURAL, GROUP)
+        ]
+        if not lacking:
+            return passed("JobSet", f"{GROUP}/{VERSION} is served, and you may use it")
+        return Check(
+            "JobSet",
+            Grade.FAIL,
+            f"you may not {', '.join(lacking)} {PLURAL} in namespace {cluster.namespace}",
+            "have the chart upgraded with nodes.enabled=true, and the Role fingpt-user bound to you",
+            PermissionDeniedError.exit_code,
+        )
+
+    return _if_allowed(Check("JobSet", Grade.WARN, "you may not ask what the cluster serves"), look)
+
+
 def _train_requests(run: Run, site: Site) -> dict[str, str]:
-    """What a training pod requests, which is the most of all stages."""
+    """What a training pod requests, of each node where there are several, which is the most of all stages."""
     job = build_job(run, "train", load_template("train"), site, "s3://bucket/runs/x/run.json")
     container: dict[str, Any] = job["spec"]["template"]["spec"]["containers"][0]
     return dict(container["resources"]["requests"])
 
 
-def _nodes(nodes: tuple[NodeState, ...], site: Site, wanted: Mapping[str, str]) -> Check:
-    """Whether a node could take a training pod if it were empty."""
+def _nodes(nodes: tuple[NodeState, ...], site: Site, wanted: Mapping[str, str], pods: int) -> Check:
+    """Whether a node could take a training pod if it were empty, or all nodes together its `pods`."""
     usable = [node for node in nodes if node.ready and node.schedulable]
     labelled = [n for n in usable if site.node_selector.items() <= dict(n.labels).items()]
     tolerated = [node for node in labelled if not _untolerated(node, site)]
     large = [node for node in tolerated if _fits(node.allocatable, wanted)]
     text = ", ".join(f"{number} {name}" for name, number in wanted.items())
+    room = sum(_fitting(node.allocatable, wanted) for node in large)
+    if large and room < pods:
+        return Check(
+            "nodes",
+            Grade.FAIL,
+            f"train.nodes={pods} pods of {text} each, and all nodes together have room for {room} if they were empty",
+            "lower train.nodes or train.processes, or have nodes added",
+            SetupError.exit_code,
+        )
     if large:
         drivers = {n.labels[label] for n in large for label in _DRIVER_LABELS if label in n.labels}
         driver = f", driver {', '.join(sorted(drivers))}" if drivers else ""
@@ -245,14 +282,23 @@ def _fits(offered: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     )
 
 
-def _quota(quotas: tuple[Quota, ...], wanted: Mapping[str, str]) -> Check:
-    """Whether one more training pod would fit into every quota, and if not, whether it ever could."""
+def _fitting(offered: Mapping[str, str], wanted: Mapping[str, str]) -> int:
+    """How many such pods an empty node has room for."""
+    return min(
+        int(parse_quantity(offered.get(name, "0")) / parse_quantity(text))
+        for name, text in wanted.items()
+        if parse_quantity(text)
+    )
+
+
+def _quota(quotas: tuple[Quota, ...], wanted: Mapping[str, str], pods: int) -> Check:
+    """Whether one more training of so many pods would fit into every quota, and if not, whether it ever could."""
     tight, never = [], False
     for quota in quotas:
         for name, hard in quota.hard.items():
-            needed = Decimal(name in ("pods", "count/jobs.batch"))
+            needed = Decimal({"pods": pods, "count/jobs.batch": 1}.get(name, 0))
             bare = name.removeprefix("requests.").removeprefix("limits.")
-            needed = needed or parse_quantity(wanted.get(bare, "0"))
+            needed = needed or pods * parse_quantity(wanted.get(bare, "0"))
             used = quota.used.get(name, "0")
             if needed and parse_quantity(used) + needed > parse_quantity(hard):
                 tight.append(f"{quota.name}: {name} {used} of {hard} used")

@@ -30,7 +30,7 @@ from fingpt.record import canonical_json
 from fingpt.runs.run import Stage, attempt_key, claim_key, heartbeat_key, last_number
 from fingpt.storage import ObjectStore
 
-R = TypeVar("R", bound="_Note")
+R = TypeVar("R", bound=BaseModel)
 
 BEAT_SECONDS = 10.0
 WATCH_SECONDS = 30.0

@@ -202,6 +202,16 @@ def attempt_key(run_id: str, stage: Stage, n: int) -> str:
     return f"{stage_prefix(run_id, stage)}/attempts/{n:06d}.json"
 
 
+def node_key(run_id: str, attempt: int, node: int) -> str:
+    """Where node `node` (from 0) of a training on several nodes works in attempt `attempt`."""
+    return f"{stage_prefix(run_id, Stage.TRAIN)}/nodes/{attempt:06d}/{node:03d}.json"
+
+
+def node_ending_key(run_id: str, attempt: int, node: int) -> str:
+    """How that node's part of the attempt ended; a node that was killed leaves none."""
+    return f"{stage_prefix(run_id, Stage.TRAIN)}/nodes/{attempt:06d}/{node:03d}-ended.json"
+
+
 _MOST_NUMBERS = 1 << 24
 """More heartbeats than five years have, and more than any run makes of anything else."""
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from types import FrameType
 from typing import TypeVar
 
 from fingpt import log
-from fingpt.config import Environment, pod_and_node, read_environment
+from fingpt.config import Environment, child_environment, pod_and_node, read_environment
 from fingpt.errors import (
     ConfigError,
     FingptError,
@@ -42,6 +42,7 @@ from fingpt.runs.manifest import (
     decode,
     encode,
 )
+from fingpt.runs.nodes import Node, node_of
 from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import Run, Stage, complete_key, run_key
 from fingpt.storage import SIGNALLED, ObjectStore, open_store
@@ -64,6 +65,7 @@ class Context:
     """What a body works with: the store, the run, the environment, a scratch folder that is deleted afterwards.
 
     `attempt` is the claim that the body works under; its `check` is to be called before every commit of the body's own.
+    `node` is this process's among those of a training on several; only node 0 has a claim, others have attempt 0.
     `inputs` collects bucket key → sha256 of every manifest read through `read`, for the stage's own manifest.
     """
 
@@ -73,6 +75,7 @@ class Context:
     environment: Environment
     scratch: Path
     attempt: Attempt
+    node: Node = field(default_factory=Node)
     inputs: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
@@ -111,7 +114,8 @@ class Paused:
     message: str
 
 
-Body = Callable[[Context], StageManifest | Paused]
+Body = Callable[[Context], StageManifest | Paused | None]
+"""Does a stage's work; None on a node that has a part of it only, while node 0 finishes the stage."""
 
 
 def run_stage(stage: Stage, uri: str, load_body: Callable[[], Body], sha256: str = "") -> int:
@@ -220,19 +224,26 @@ def _frame(
             return
         log.event("start", stage=str(stage), run=run.id)
         body = load_body()
+        node = node_of(run, stage, child_environment())
+        if node.count > 1:
+            log.setup(stage=str(stage), run=run.id, node=str(node.rank))
+        unclaimed = nullcontext(Attempt(store, run.id, stage, 0))
         with (
-            claim(store, run.id, stage) as attempt,
+            unclaimed if node.rank else claim(store, run.id, stage) as attempt,
             _interrupted_by_signals(),
             _scratch() as scratch,
         ):
             # The attempt that was watched may have finished meanwhile.
             if _skips(store, run, stage):
                 return
-            context = Context(store, run, stage, environment, scratch, attempt)
+            context = Context(store, run, stage, environment, scratch, attempt, node)
             manifest = body(context)
             if isinstance(manifest, Paused):
                 attempt.note = manifest.message
                 log.event("paused", stage=str(stage), message=manifest.message)
+                return
+            if manifest is None:
+                log.event("this node's part is done", node=node.rank)
                 return
             attempt.check()
             _commit(store, complete_key(run.id, stage), encode(manifest))

@@ -45,7 +45,10 @@ def epoch_order(rows: int, seed: int, epoch: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Batching:
-    """How rows of lengths `lengths` become steps, and these packs of all ranks; micro-batches without `pack_tokens`."""
+    """How rows of lengths `lengths` become steps, and these packs of all ranks; micro-batches without `pack_tokens`.
+
+    A step has batch_size × accumulation × processes rows, which `nodes` of `processes` ranks each share.
+    """
 
     lengths: tuple[int, ...]
     seed: int
@@ -53,6 +56,12 @@ class Batching:
     accumulation: int
     processes: int
     pack_tokens: int | None = None
+    nodes: int = 1
+
+    @property
+    def ranks(self) -> int:
+        """Training processes of all nodes."""
+        return self.nodes * self.processes
 
     def steps(self, epoch: int) -> list[list[int]]:
         """Row indices of each optimizer step of an epoch; only the last step may be smaller."""
@@ -66,23 +75,20 @@ class Batching:
         A step that is not full takes as few turns as possible; where rows run out, a rank gets one FILLER.
         """
         ranked = sorted(step_rows, key=lambda index: (-self.lengths[index], index))
-        per_turn = self.batch_size * self.processes
+        per_turn = self.batch_size * self.ranks
         turns = []
         for start in range(0, len(ranked), per_turn):
             part = ranked[start : start + per_turn]
-            share = -(-len(part) // self.processes)
+            share = -(-len(part) // self.ranks)
             turns.append(
-                [
-                    part[rank * share : (rank + 1) * share] or [FILLER]
-                    for rank in range(self.processes)
-                ]
+                [part[rank * share : (rank + 1) * share] or [FILLER] for rank in range(self.ranks)]
             )
         return turns
 
     def packs(self, step_rows: Sequence[int]) -> list[list[list[int]]]:
         """Packs of one step, `[turn][rank][row]`."""
         assert self.pack_tokens is not None
-        return balanced_packs(self.lengths, step_rows, self.processes, self.pack_tokens)
+        return balanced_packs(self.lengths, step_rows, self.ranks, self.pack_tokens)
 
     def rank_batches(self, epoch: int, rank: int) -> list[list[int]]:
         """All micro-batches of one rank in an epoch, in order."""
@@ -110,7 +116,7 @@ class Batching:
             return 0.0
         real = slots = 0
         for epoch in range(epochs):
-            for rank in range(self.processes):
+            for rank in range(self.ranks):
                 for batch in self.rank_batches(epoch, rank):
                     sizes = [1 if index == FILLER else self.lengths[index] for index in batch]
                     real += sum(

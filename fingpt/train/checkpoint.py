@@ -37,13 +37,14 @@ _FIRST = "0" * 64
 class Resume:
     """A verified checkpoint, on this machine: `step` optimizer steps are done; `same_machine` allows bit equality.
 
-    `pack_tokens`: of the packs that it was trained with; None for micro-batches.
+    `commit` is its number in the log. `pack_tokens`: of the packs that it was trained with; None for micro-batches.
     """
 
     folder: Path
     step: int
     same_machine: bool
     pack_tokens: int | None = None
+    commit: int = 0
 
 
 class CheckpointLog:
@@ -102,21 +103,27 @@ class CheckpointLog:
         configuration, base, template or data set.
         """
         for n in range(self._head, 0, -1):
-            key = commit_key(self._run_id, n)
             try:
-                commit = decode(Commit, self._store.read(key), key)
-                self._check(commit, n)
-                shutil.rmtree(folder, ignore_errors=True)
-                download_tree(self._store, commit.prefix, commit.files, folder)
+                commit = self.fetch(n, folder)
             except (StorageError, MissingInputError) as error:
                 log.warning("checkpoint skipped", commit=n, reason=str(error))
                 continue
             same = commit.context.get(_MACHINE) == self._context[_MACHINE]
             packs = commit.context.get(PACK_TOKENS, "")
-            return Resume(folder, commit.step, same, int(packs) if packs.isdecimal() else None)
+            size = int(packs) if packs.isdecimal() else None
+            return Resume(folder, commit.step, same, size, n)
         if self._head:
             log.warning("no intact checkpoint, starting from step 0", commits=self._head)
         return None
+
+    def fetch(self, n: int, folder: Path) -> Commit:
+        """Download commit n into `folder`, verified; StorageError or MissingInputError when it is damaged."""
+        key = commit_key(self._run_id, n)
+        commit = decode(Commit, self._store.read(key), key)
+        self._check(commit, n)
+        shutil.rmtree(folder, ignore_errors=True)
+        download_tree(self._store, commit.prefix, commit.files, folder)
+        return commit
 
     def _check(self, commit: Commit, n: int) -> None:
         if commit.n != n:

@@ -69,12 +69,14 @@ def trainer_arguments(
     Trainer would silently turn NaN losses into earlier ones (`logging_nan_inf_filter`), so that is off. Padding, order
     and evaluation are ours, see batching and loop.
     """
-    ranks = train.processes > 1 or train.zero_stage is not None
+    ranks = train.ranks > 1 or train.zero_stage is not None
     return {
         "output_dir": str(folder),
         "per_device_train_batch_size": train.batch_size,
         # Without DeepSpeed a batch is a whole step, see loop.
-        "gradient_accumulation_steps": 1 if train.zero_stage is None else train.accumulation,
+        "gradient_accumulation_steps": 1
+        if train.zero_stage is None
+        else train.accumulation // train.nodes,
         "max_steps": plan.total_steps,
         "learning_rate": train.lr,
         "weight_decay": train.weight_decay,

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fingpt import errors
-from fingpt.errors import FingptError
+from fingpt.errors import FingptError, TransientError
 from fingpt.reading import read_record
 from fingpt.record import Frozen, canonical_json
 from fingpt.runs.manifest import TrainSummary
+from fingpt.runs.nodes import Node
 from fingpt.runs.run import Run
 from fingpt.train.limits import Reached
 
@@ -29,12 +30,17 @@ _BY_CODE: dict[int, type[FingptError]] = {
 }
 
 
+class LostPeersError(TransientError):
+    """Ranks elsewhere are gone or do not come; why is known where they ran."""
+
+
 class TrainTask(Frozen):
     """One training, as handed to the trainer: paths are local and verified.
 
     `folder`: scratch of this training. `base`: folder of the base weights. `data`: folder of the splits' JSONL files.
     `context`: hashes that a resume must match. `attempt`: number of the claim that it works under. `supervisor`:
-    process id; the trainer ends when it is gone.
+    process id; the trainer ends when it is gone. `node`: this one among those of the training; only node 0 knows the
+    attempt beforehand, the others hear of it when they join (`joined`).
     """
 
     run: Run
@@ -45,6 +51,7 @@ class TrainTask(Frozen):
     context: dict[str, str]
     attempt: int
     supervisor: int
+    node: Node = Node()
 
     @property
     def path(self) -> Path:
@@ -65,6 +72,17 @@ class TrainTask(Frozen):
     def rank_store(self) -> Path:
         """The file in which the ranks find each other."""
         return self.folder / "ranks.store"
+
+    @property
+    def joined(self) -> Path:
+        """The number of the attempt that this node has joined."""
+        return self.folder / "joined"
+
+    @property
+    def own_ranks(self) -> range:
+        """Ranks of this node."""
+        processes = self.run.config.train.processes
+        return range(self.node.rank * processes, (self.node.rank + 1) * processes)
 
     @property
     def adapter(self) -> Path:
@@ -105,13 +123,14 @@ class StepRecord(Frozen):
 
 
 class Outcome(Frozen):
-    """How a rank ended: exit code (docs/operations.md), one sentence, last finished step.
+    """How a rank ended: exit code (docs/operations.md), one sentence, last finished step; `lost`: others were gone.
 
     With code 0 the training is complete and has a `summary`, or is paused and says what it had `reached`.
     """
 
     code: int
     message: str = ""
+    lost: bool = False
     step: int = 0
     summary: TrainSummary | None = None
     reached: Reached | None = None
@@ -133,8 +152,8 @@ def write_outcome(task: TrainTask, rank: int, outcome: Outcome) -> None:
 
 
 def read_outcomes(task: TrainTask) -> list[Outcome]:
-    """Outcomes of all ranks that left one, in order of rank."""
-    paths: Iterable[Path] = (task.outcome(rank) for rank in range(task.run.config.train.processes))
+    """Outcomes of this node's ranks that left one, in order of rank."""
+    paths: Iterable[Path] = (task.outcome(rank) for rank in task.own_ranks)
     return [Outcome.model_validate_json(path.read_bytes()) for path in paths if path.is_file()]
 
 

@@ -2,7 +2,8 @@
 
 One process is started plainly; several, and DeepSpeed, which wants ranks even for one, through torchrun: `accelerate
 launch` itself uses it on GPUs, and starts no second process on a CPU. Launcher and ranks meet in files of the task's
-folder and exchange tensors over the loopback interface, so nothing listens where another machine could reach it. The
+folder and exchange tensors over the loopback interface, so nothing listens where another machine could reach it. With
+several nodes each has its own launcher for its own ranks, and ranks.py lets those of all nodes meet. The
 trainer is in a session of its own: a Ctrl-C at the terminal reaches only the supervisor, which asks for a checkpoint by
 a file. Imports no torch.
 """
@@ -18,7 +19,7 @@ from fingpt import log
 from fingpt.config import child_environment
 from fingpt.errors import Interrupted, TransientError
 from fingpt.runs.manifest import TrainSummary
-from fingpt.train.handoff import Outcome, TrainTask, read_outcomes
+from fingpt.train.handoff import LostPeersError, Outcome, TrainTask, read_outcomes
 from fingpt.train.limits import Reached
 
 GRACE_SECONDS = 100.0
@@ -55,6 +56,8 @@ def command(task: TrainTask) -> list[str]:
     ranks = f"--nproc-per-node={train.processes}"
     # `--standalone` would open a TCPStore on every address and unpickle what anybody puts there.
     meet = [
+        "--nnodes=1",
+        "--max-restarts=0",
         "--rdzv-backend=c10d",
         "--rdzv-conf=store_type=file",
         f"--rdzv-endpoint={task.launcher_store}",
@@ -65,7 +68,7 @@ def command(task: TrainTask) -> list[str]:
 
 
 def environment(task: TrainTask) -> dict[str, str]:
-    """The trainer's environment: no hub, no telemetry, no socket beyond loopback; one GPU for one process.
+    """The trainer's environment: no hub, no telemetry; no socket beyond loopback on one node; one GPU for one process.
 
     Compiled code is kept in the scratch folder, unless the site names others.
 
@@ -79,10 +82,16 @@ def environment(task: TrainTask) -> dict[str, str]:
         TOKENIZERS_PARALLELISM="false",
         PYTHONUNBUFFERED="1",
         TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1",  # torchrun would open one for the ranks, on every address
-        GLOO_SOCKET_IFNAME=loopback,
-        NCCL_SOCKET_IFNAME=f"={loopback}",
         NCCL_RAS_ENABLE="0",  # a status service with a port of its own
     )
+    if task.node.count == 1 or task.node.address in ("localhost", "127.0.0.1"):
+        own |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": f"={loopback}"}
+    else:
+        own.setdefault("NCCL_SOCKET_IFNAME", "^lo,docker")  # gloo takes the host name's address
+        own.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "1")  # says which rank did not come
+    # What torchrun would take for its own options: it starts the ranks of this node and has no others to wait for.
+    for name in [name for name in own if name.startswith("PET_")]:
+        del own[name]
     own.pop("TORCHELASTIC_HEALTH_CHECK_PORT", None)
     own.setdefault("TORCHINDUCTOR_CACHE_DIR", str(task.folder / "compiled" / "inductor"))
     own.setdefault("TRITON_CACHE_DIR", str(task.folder / "compiled" / "triton"))
@@ -101,10 +110,11 @@ def environment(task: TrainTask) -> dict[str, str]:
 
 
 def trainer_result(task: TrainTask, code: int) -> TrainSummary | Reached:
-    """What rank 0 measured or had reached, or the error that explains best why there is none.
+    """What this node's first rank measured or had reached, or the error that explains best why there is none.
 
-    A rank's own error goes before a bug, and a bug before a rank that was stopped: when one rank fails, the launcher
-    stops the others.
+    A rank's own error goes before a bug, a bug before a rank that was stopped, and that before one that lost the
+    others: when one rank fails, the launcher stops the rest of its node, and collectives fail. LostPeersError when
+    nothing but that is known here.
     """
     outcomes = read_outcomes(task)
     failed = [outcome for outcome in outcomes if outcome.code]
@@ -112,8 +122,10 @@ def trainer_result(task: TrainTask, code: int) -> TrainSummary | Reached:
         worst = min(failed, key=_rank_of_cause)
         if worst.code == _BUG:
             raise RuntimeError(worst.message)
+        if worst.lost:
+            raise LostPeersError(worst.message)
         raise worst.error()
-    complete = len(outcomes) == task.run.config.train.processes
+    complete = len(outcomes) == len(task.own_ranks)
     result = (outcomes[0].summary or outcomes[0].reached) if complete else None
     if result is None:
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
@@ -132,6 +144,8 @@ def _raise_interruption(task: TrainTask) -> None:
 
 
 def _rank_of_cause(outcome: Outcome) -> int:
+    if outcome.lost:
+        return 3
     return {_BUG: 1, Interrupted.exit_code: 2}.get(outcome.code, 0)
 
 

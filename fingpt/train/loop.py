@@ -36,7 +36,8 @@ from fingpt.train.batching import (
     evaluation_batches,
 )
 from fingpt.train.packs import filled_packs
-from fingpt.train.state import load_engine, load_random, save_engine, save_random
+from fingpt.train.ranks import Ranks
+from fingpt.train.state import load_engine, load_random, random_file, save_engine, save_random
 
 TRAINER_STATE = "trainer_state.json"
 
@@ -85,11 +86,13 @@ class Hooks:
     """What the loop calls.
 
     `stopping` says whether a stop was asked for. `commit(step, folder)` makes a local checkpoint durable (rank 0).
+    `ranks`: this one among the others.
     `complete_only`: keep no checkpoint but the last (DeepSpeed's own state is pickled, so it is not kept).
     """
 
     stopping: Callable[[], bool]
     commit: Callable[[int, Path], None]
+    ranks: Ranks
     complete_only: bool = False
 
 
@@ -243,9 +246,11 @@ class AnswerTrainer(Trainer):
             self.state.save_to_json(str(folder / TRAINER_STATE))
             if not self._hooks.complete_only:
                 save_engine(folder, self.optimizer, self.lr_scheduler)
+        self._hooks.ranks.gather(folder, random_file)
         self.accelerator.wait_for_everyone()
         if self.args.process_index == 0:
             self._hooks.commit(step, folder)
+        if self._hooks.ranks.leads_node:
             shutil.rmtree(folder)
         self.accelerator.wait_for_everyone()
 

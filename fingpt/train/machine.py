@@ -116,6 +116,7 @@ class Machine:
                 accumulation=train.accumulation,
                 processes=train.processes,
                 pack_tokens=size,
+                nodes=train.nodes,
             )
 
         if not self._packs:
@@ -148,6 +149,8 @@ class Machine:
     def facts(self) -> dict[str, str]:
         """What the numbers were measured on, and how: equal facts and versions allow equal bytes."""
         found = {**hardware.hardware(), "processes": str(self._train.processes)}
+        if self._train.nodes > 1:
+            found["nodes"] = str(self._train.nodes)
         if torch.cuda.is_available():
             found["capability"] = ".".join(map(str, torch.cuda.get_device_capability()))
         return {**found, "attention": self._attention[1], "layers": self._layers}

@@ -21,6 +21,7 @@ from fingpt.models import spec
 from fingpt.record import Frozen, canonical_json
 from fingpt.runs.attempt import check_fence
 from fingpt.runs.manifest import TrainSummary
+from fingpt.runs.nodes import sign_in
 from fingpt.runs.run import Stage
 from fingpt.storage import open_store
 from fingpt.train import adapter
@@ -40,16 +41,19 @@ from fingpt.train.limits import (
 from fingpt.train.loop import AnswerTrainer, Hooks, TrainData
 from fingpt.train.machine import Machine
 from fingpt.train.model import attach_adapter, checkpoint_activations, trainable_parameters
-from fingpt.train.ranks import join_ranks
+from fingpt.train.ranks import Ranks, join_ranks
 from fingpt.train.tokenised import Tokenised, tokenise
 
 _RESUME = "resume"
 
 
 class _ResumePoint(Frozen):
-    """Which checkpoint rank 0 downloaded, and which limit it found, for the other ranks."""
+    """Which checkpoint rank 0 downloaded, and which limit it found, for the other ranks; `commit` is the checkpoint's
+    number in the log, 0 for none.
+    """
 
     step: int = 0
+    commit: int = 0
     limit: Limit | None = None
     same_machine: bool = True
     pack_tokens: int | None = None
@@ -65,6 +69,7 @@ class Session:
         self._machine = Machine(self._train, tiny=self._spec.tiny)
         self._seconds: dict[str, float] = {}
         self._trainer: AnswerTrainer | None = None
+        self._ranks = Ranks(task, rank, stopping)
 
     @property
     def step(self) -> int:
@@ -86,7 +91,7 @@ class Session:
             rows = tokenise(self._spec, self._task.base, self._task.data, self._train.max_tokens)
         self._raise_if_stopping()
         plan = plan_run(self._train, len(rows.train))
-        join_ranks(self._task, self._rank)
+        self._join()
         arguments = TrainingArguments(
             **trainer_arguments(
                 self._train,
@@ -152,10 +157,26 @@ class Session:
             partial(check_fence, store, run.id, Stage.TRAIN, self._task.attempt),
         )
 
+    def leave(self) -> None:
+        """Tell ranks that still wait for this one that it will not come."""
+        self._ranks.leave()
+
+    def _join(self) -> None:
+        """Meet the other ranks; those of other nodes learn the attempt that node 0 has claimed, and sign in to it."""
+        self._ranks = join_ranks(self._task, self._rank, self._stopping)
+        if self._task.node.count == 1:
+            return
+        if self._rank == 0:
+            self._ranks.tell("attempt", str(self._task.attempt).encode())
+        attempt = int(self._ranks.hear("attempt"))
+        if self._ranks.leads_node:
+            self._task.joined.write_text(str(attempt), encoding="ascii")
+            store = open_store(self._task.store)
+            sign_in(store, self._task.run.id, attempt, self._task.node.rank)
+
     def _resume(self) -> _ResumePoint:
-        """Let rank 0 download the newest checkpoint, and tell every rank how far it goes."""
+        """Let rank 0 choose the newest checkpoint; then every node has its files, and every rank its step."""
         folder = self._task.folder / _RESUME
-        note = self._task.folder / "resume.json"
         if self._rank == 0:
             resume = self._log.newest(folder)
             if resume is not None:
@@ -164,6 +185,7 @@ class Session:
             found = (
                 _ResumePoint(
                     step=resume.step,
+                    commit=resume.commit,
                     limit=limit,
                     same_machine=resume.same_machine,
                     pack_tokens=resume.pack_tokens,
@@ -171,10 +193,14 @@ class Session:
                 if resume
                 else _ResumePoint(limit=limit)
             )
-            note.write_bytes(canonical_json(found))
-        if self._train.processes > 1:
-            torch.distributed.barrier()
-        return _ResumePoint.model_validate_json(note.read_bytes())
+            self._ranks.tell("resume", canonical_json(found))
+        if self._train.ranks == 1:
+            return found
+        found = _ResumePoint.model_validate_json(self._ranks.hear("resume"))
+        if self._task.node.rank and found.commit and self._ranks.leads_node:
+            self._log.fetch(found.commit, folder)
+        torch.distributed.barrier()
+        return found
 
     def _keep_metrics(self, resume: Resume) -> None:
         saved = resume.folder / self._task.metrics.name
@@ -188,6 +214,7 @@ class Session:
         return Hooks(
             stopping=self._stopping,
             commit=partial(self._commit, batching.pack_tokens),
+            ranks=self._ranks,
             complete_only=self._train.zero_stage is not None,
         )
 

@@ -29,6 +29,7 @@ from fingpt.runs.run import (
 )
 from fingpt.runs.stage import Context, Paused
 from fingpt.storage import download_tree, upload_tree
+from fingpt.train.endings import await_node_0, joint_ending
 from fingpt.train.handoff import TRAINING_SPLITS, TrainTask
 from fingpt.train.launch import run_trainer
 from fingpt.train.limits import Reached
@@ -37,17 +38,23 @@ from fingpt.weights.contents import open_base
 _TOKENIZER = "tokenizer.json"
 
 
-def body(ctx: Context) -> TrainManifest | Paused:
+def body(ctx: Context) -> TrainManifest | Paused | None:
     """Train the run's adapter, or finish an interrupted training, and upload it; Paused where a limit ends it before.
+
+    None on every node but the first, once that one has finished the stage.
 
     Raises DataError when inputs do not fit, and what `run_trainer` raises.
     """
     started = time.monotonic()
     task = prepare(ctx)
     fetched = time.monotonic()
-    summary = run_trainer(task)
+    with joint_ending(ctx.store, task):
+        summary = run_trainer(task)
     if isinstance(summary, Reached):
         return Paused(summary.sentence)
+    if task.node.rank:
+        await_node_0(ctx.store, task)
+        return None
     trained = time.monotonic()
     files = _upload(ctx, task)
     ended = time.monotonic()
@@ -94,6 +101,7 @@ def prepare(ctx: Context) -> TrainTask:
         },
         attempt=ctx.attempt.number,
         supervisor=os.getpid(),
+        node=ctx.node,
     )
     task.path.write_bytes(canonical_json(task))
     return task

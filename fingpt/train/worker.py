@@ -20,7 +20,7 @@ from fingpt import log
 from fingpt.config import child_environment
 from fingpt.errors import DivergedError, FingptError, TransientError
 from fingpt.storage.files import translate_os_errors
-from fingpt.train.handoff import Outcome, TrainTask, write_outcome
+from fingpt.train.handoff import LostPeersError, Outcome, TrainTask, write_outcome
 from fingpt.train.limits import Reached
 
 _WATCH_SECONDS = 0.5
@@ -31,8 +31,15 @@ _BUG = 1
 def main(path: str) -> int:
     """Train the task at `path`; the returned exit code is also in the outcome, which alone counts."""
     task = TrainTask.model_validate_json(Path(path).read_bytes())
-    rank = int(child_environment().get("RANK", "0"))  # set by torchrun
-    log.setup(stage="train", run=task.run.id, **({"rank": str(rank)} if rank else {}))
+    # Set by torchrun, which starts the ranks of one node and knows of no other.
+    local = int(child_environment().get("LOCAL_RANK", "0"))
+    rank = task.own_ranks[local]
+    if task.node.count > 1:
+        _tell_libraries(task, rank, local)
+    which = {"rank": str(rank)} if rank else {}
+    if task.node.count > 1:
+        which = {"node": str(task.node.rank), "rank": str(rank)}
+    log.setup(stage="train", run=task.run.id, **which)
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -51,6 +58,7 @@ def _run(task: TrainTask, rank: int, terminated: threading.Event) -> Outcome:
 
     if task.run.config.train.zero_stage is not None:
         _load_deepspeed(cuda=torch.cuda.is_available())
+    from fingpt.train.ranks import lost_peer
     from fingpt.train.session import Session
 
     session = Session(task, rank, lambda: terminated.is_set() or task.stop.exists())
@@ -68,7 +76,30 @@ def _run(task: TrainTask, rank: int, terminated: threading.Event) -> Outcome:
         )
     except FingptError as error:
         fault = error
-    return Outcome(code=fault.exit_code, message=str(fault), step=session.step)
+    except RuntimeError as error:
+        if not lost_peer(error, task):
+            raise
+        fault = LostPeersError(
+            f"Rank {rank} lost the others after step {session.step} ({str(error).splitlines()[0][:200]}); the same "
+            "command resumes from the last checkpoint."
+        )
+    session.leave()
+    lost = isinstance(fault, LostPeersError)
+    return Outcome(code=fault.exit_code, message=str(fault), step=session.step, lost=lost)
+
+
+def _tell_libraries(task: TrainTask, rank: int, local: int) -> None:
+    """Set what torchrun would set if it knew all nodes; accelerate and DeepSpeed read it."""
+    train = task.run.config.train
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(local),
+        "WORLD_SIZE": str(train.ranks),
+        "LOCAL_WORLD_SIZE": str(train.processes),
+        "GROUP_RANK": str(task.node.rank),
+        "MASTER_ADDR": task.node.address,
+        "MASTER_PORT": str(task.node.port),
+    }
 
 
 def _load_deepspeed(*, cuda: bool) -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="CI runs on Linu
 ROOT = Path(__file__).parents[2]
 CALLED = '#!/bin/sh\necho "$(basename "$0") $*" >>"$CALLS"\n'
 ENGINE = '[ "$1" != env ] || echo true\n'
-KUEUE = b"        image: registry.example/kueue:v1\n"
+ADDONS = ("jobset", "kueue")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def checkout(tmp_path):
     folder, programs = tmp_path / "checkout", tmp_path / "programs"
     shutil.copytree(ROOT / ".ci", folder / ".ci")
     programs.mkdir()
-    for name in ("make", "kind", "docker", "kueue", "versitygw", "minio", "git"):
+    for name in ("make", "kind", "docker", *ADDONS, "versitygw", "minio", "git"):
         write(programs / name, CALLED)
     return folder
 
@@ -81,7 +81,9 @@ def test_with_a_cluster_beside_it_core_and_one_part_are_tried(checkout, commit, 
     write(beside / "cluster", f"{CALLED}{ENGINE}")
     write(beside / "scratch_image.py", "")
     (beside / "manifests").mkdir()
-    (beside / "manifests" / "kueue.yaml.xz").write_bytes(lzma.compress(KUEUE))
+    for name in ADDONS:
+        manifest = lzma.compress(f"        image: registry.example/{name}:v1\n".encode())
+        (beside / "manifests" / f"{name}.yaml.xz").write_bytes(manifest)
     code, said, calls = ci(checkout, commit)
     assert code == 0, said
     assert f"it gets part {turn} of 3" in said

@@ -43,6 +43,9 @@ class FakeCluster(ClusterApi):
         self.there[name] = job_state(name, uid=f"new-{len(self.created)}")
         return True
 
+    def serves_jobsets(self) -> bool:
+        return True
+
     def delete_job(self, name: str) -> bool:
         self.deleted.append(name)
         return self.there.pop(name, None) is not None

@@ -46,6 +46,7 @@ class Changed(FakeCluster):
             "quotas": (),
             "secret": True,
             "queue": True,
+            "jobsets": True,
             **changes,
         }
 
@@ -64,6 +65,9 @@ class Changed(FakeCluster):
     def has_secret(self, name):
         return self._give("secret")
 
+    def serves_jobsets(self):
+        return self._give("jobsets")
+
     def has_queue(self, name):
         return self._give("queue")
 
@@ -80,8 +84,8 @@ class Changed(FakeCluster):
         return found
 
 
-def checks(store="s3://bucket", **changes):
-    found = cluster_checks(Changed(**changes), lambda site: run_of("llama31"), store)
+def checks(store="s3://bucket", settings=(), **changes):
+    found = cluster_checks(Changed(**changes), lambda site: run_of("llama31", *settings), store)
     return {check.name: check for check in found}
 
 
@@ -207,3 +211,43 @@ def test_a_site_with_everything_is_held_against_labels_taints_and_queue():
     bare = checks("s3://bucket/forecasts", site=site, nodes=(node(),), queue=False)
     assert "labels" in bare["nodes"].message
     assert bare["queue"].grade is Grade.FAIL
+
+
+def of_several_nodes(**changes):
+    """The checks of a training on two nodes of eight GPUs each."""
+    return checks(settings=("train.nodes=2", "train.processes=8"), **changes)
+
+
+def test_several_nodes_are_fine_where_jobset_and_room_are_there():
+    found = of_several_nodes(nodes=(node(), node(name="gpu-2")))
+    assert {check.grade for check in found.values()} == {Grade.OK}
+    assert "JobSet" in found
+    assert "JobSet" not in checks()
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "code", "words"),
+    [
+        ({"jobsets": False}, "JobSet", 78, "does not serve jobset.x-k8s.io/v1alpha2"),
+        ({"jobsets": False}, "JobSet", 78, "kubectl apply --server-side -f https://"),
+        ({"rights": {"create jobsets"}}, "JobSet", 77, "nodes.enabled=true"),
+        ({"nodes": (node(),)}, "nodes", 78, "train.nodes=2 pods of"),
+        ({"nodes": (node(),)}, "nodes", 78, "room for 1 if they were empty"),
+        (
+            {"quotas": (Quota("q", {"requests.nvidia.com/gpu": "8"}, {}),)},
+            "quota",
+            78,
+            "larger than a quota allows",
+        ),
+    ],
+)
+def test_what_several_nodes_lack_is_named(changes, name, code, words):
+    found = of_several_nodes(**{"nodes": (node(), node(name="gpu-2")), **changes})
+    check = found[name]
+    assert (check.grade, check.code) == (Grade.FAIL, code)
+    assert words in f"{check.message} | {check.action}"
+
+
+def test_pods_of_several_nodes_may_share_a_large_machine():
+    found = checks(settings=("train.nodes=2",), nodes=(node(),))
+    assert found["nodes"].grade is Grade.OK

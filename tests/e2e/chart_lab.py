@@ -129,17 +129,22 @@ class Lab:
             kubectl("apply", "-f", "-", stdin=yaml.safe_dump(space))
         who, here = f"--user={INSTALLER}", ("-n", self.name)
         kubectl("create", "rolebinding", "e2e-installer", "--clusterrole=admin", who, *here)
-        # Nobody can grant what he does not hold, and admin does not hold Kueue's.
-        kueue = [
+        # Nobody can grant what he does not hold, and admin does not hold Kueue's and JobSet's.
+        others = [
             {
                 "apiGroups": ["kueue.x-k8s.io"],
                 "resources": ["localqueues", "workloads"],
                 "verbs": ["get", "list"],
-            }
+            },
+            {
+                "apiGroups": ["jobset.x-k8s.io"],
+                "resources": ["jobsets"],
+                "verbs": ["create", "get", "list", "watch", "delete"],
+            },
         ]
-        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": kueue}
-        apply(self.name, {**role, "metadata": {"name": "e2e-kueue"}})
-        kubectl("create", "rolebinding", "e2e-kueue", "--role=e2e-kueue", who, *here)
+        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": others}
+        apply(self.name, {**role, "metadata": {"name": "e2e-others"}})
+        kubectl("create", "rolebinding", "e2e-others", "--role=e2e-others", who, *here)
 
     def close(self) -> None:
         for name in (self.name, self.storage):

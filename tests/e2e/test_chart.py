@@ -53,7 +53,9 @@ def vacant(lab: Lab) -> Iterator[Lab]:
 @pytest.fixture
 def installed(lab: Lab) -> Iterator[Lab]:
     """The chart with a person as its user, gone after the test."""
-    lab.install("helm", "--set", "users[0].kind=User,users[0].name=quant,queue.name=line")
+    lab.install(
+        "helm", "--set", "users[0].kind=User,users[0].name=quant,queue.name=line,nodes.enabled=true"
+    )
     yield lab
     lab.uninstall("helm")
 

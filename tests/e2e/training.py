@@ -87,6 +87,11 @@ class Training:
     left: threading.Event = field(default_factory=threading.Event)
     follower: subprocess.Popen[str] | None = None
 
+    @property
+    def kind(self) -> str:
+        """What the cluster has of it: a Job, or a JobSet on several nodes."""
+        return "job" if self.run.config.train.nodes == 1 else "jobset"
+
     @cached_property
     def job(self) -> str:
         return job_name(self.run.id, "train")
@@ -120,7 +125,10 @@ class Training:
 
     def pods(self, job: str = "") -> list[dict[str, Any]]:
         """Pods of its Job (or of another one), oldest first."""
-        where = ("-l", f"batch.kubernetes.io/job-name={job or self.job}", "-o", "json")
+        label = "batch.kubernetes.io/job-name"
+        if not job and self.kind == "jobset":
+            label = "jobset.sigs.k8s.io/jobset-name"
+        where = ("-l", f"{label}={job or self.job}", "-o", "json")
         found = json.loads(kubectl("get", "pods", "-n", self.lab.namespace, *where))["items"]
         return sorted(found, key=lambda each: each["metadata"]["creationTimestamp"])
 
@@ -190,8 +198,8 @@ class Training:
         """Wait until the Job has succeeded, COMPLETE is there, and status has said so."""
         until(seconds, f"{self.run.id} completes train", self.complete)
         path = "jsonpath={.status.conditions[?(@.status=='True')].type}"
-        words = ("get", "job", self.job, "-n", self.lab.namespace, "-o", path)
-        until(120, f"{self.job} is Complete", lambda: "Complete" in kubectl(*words).split())
+        words = ("get", self.kind, self.job, "-n", self.lab.namespace, "-o", path)
+        until(120, f"{self.job} is Complete", lambda: "Complete" in kubectl(*words))
         until(30, "status says complete", lambda: self._train()["why"]["state"] == "complete")
 
     def _train(self) -> dict[str, Any]:
@@ -218,9 +226,12 @@ class Training:
 
 
 @contextmanager
-def training(lab: RunLab, claim: str) -> Iterator[Training]:
-    """A training under way in a pod of the cluster, prep done before; prints what was seen when it is left."""
-    frozen, words = _frozen(lab)
+def training(lab: RunLab, claim: str, *more: str) -> Iterator[Training]:
+    """A training under way in a pod of the cluster, prep done before; prints what was seen when it is left.
+
+    `more` are settings that come on top.
+    """
+    frozen, words = _frozen(lab, *more)
     done = lab.command("prep", "--run", f"{STORE}/{run_key(frozen.id)}")
     assert done.returncode == 0, done.stderr
     done = lab.command("submit", "train", *words)
@@ -244,9 +255,9 @@ def running(lab: RunLab, claim: str) -> Iterator[Training]:
                 one.follower.wait()
 
 
-def _frozen(lab: RunLab) -> tuple[Run, tuple[str, ...]]:
-    """A run of its own that trains the same adapter, and the words that submit it."""
-    settings = (*SETTINGS, f"eval.max_new_tokens={next(_others)}")
+def _frozen(lab: RunLab, *more: str) -> tuple[Run, tuple[str, ...]]:
+    """A run of its own that trains the same adapter, but for `more` settings, and the words that submit it."""
+    settings = (*SETTINGS, f"eval.max_new_tokens={next(_others)}", *more)
     site = Cluster.connect(lab.namespace).site()
     frozen = freeze(
         lab.store, load_config(CONFIGS / f"{MODEL}.yaml", settings), site.images.model_dump()
@@ -265,7 +276,7 @@ def _watched(one: Training, claim: str) -> Iterator[Training]:
     except BaseException:
         # Nothing of a failed test shall take the next one's room; what succeeded stays, to be searched for keys.
         own = ("-l", f"app.kubernetes.io/instance={one.run.id}", "--wait=false")
-        run("kubectl", "delete", "job", "-n", one.lab.namespace, *own)
+        run("kubectl", "delete", one.kind, "-n", one.lab.namespace, *own)
         raise
     finally:
         one.left.set()

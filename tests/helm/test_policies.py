@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from fingpt.cluster.drive import plan
 from fingpt.cluster.job import build_job, load_template
+from fingpt.cluster.jobset import job_spec
 from fingpt.cluster.site import Site
 from tests.cluster.sites import run_of, site_data
 from tests.cluster.sweeps import sweep_jobs_of
@@ -23,8 +25,13 @@ def selects(policy: dict[str, Any], labels: dict[str, str]) -> bool:
     if policy["spec"]["podSelector"] == {}:
         return True
     expressions = policy["spec"]["podSelector"]["matchExpressions"]
-    assert {each["operator"] for each in expressions} == {"In"}
-    return all(labels.get(each["key"]) in each["values"] for each in expressions)
+    assert {each["operator"] for each in expressions} <= {"In", "Exists"}
+    return all(
+        labels.get(each["key"]) in each["values"]
+        if each["operator"] == "In"
+        else each["key"] in labels
+        for each in expressions
+    )
 
 
 def allowed(policies: dict[str, dict[str, Any]], labels: dict[str, str]) -> set[str]:
@@ -73,6 +80,23 @@ def test_a_stages_pod_talks_to_what_it_needs_and_to_nothing_else(helm, stage, mo
     assert set(denial["spec"]) == {"podSelector", "policyTypes"}
 
 
+def test_ranks_on_several_nodes_reach_one_another_and_nobody_reaches_them(helm):
+    assert "fingpt-nodes" not in of_kind(render(helm, "minimal"), "NetworkPolicy")
+    policies = of_kind(render(helm, "minimal", "--set", "nodes.enabled=true"), "NetworkPolicy")
+    run = run_of("llama31", "train.nodes=2")
+    (jobset,) = plan(run, ["train"], Site.of(site_data()), "s3://b")
+    ranks = job_spec(jobset)["template"]["metadata"]["labels"]
+    assert allowed(policies, ranks) == BASE | {"fingpt-nodes"}
+    spec = policies["fingpt-nodes"]["spec"]
+    assert spec["egress"] == [{"to": [{"podSelector": spec["podSelector"]}]}]
+    assert spec["ingress"] == [{"from": [{"podSelector": spec["podSelector"]}]}]
+    for stage in ("prep", "train", "eval", "drive"):
+        assert "fingpt-nodes" not in allowed(policies, pod_labels(stage))
+    assert [name for name, each in policies.items() if each["spec"].get("ingress")] == [
+        "fingpt-nodes"
+    ]
+
+
 def test_the_hub_is_for_mirror_and_the_api_server_for_drive_and_doctor(helm):
     policies = of_kind(render(helm, "minimal"), "NetworkPolicy")
     mirror = {**pod_labels("prep"), "app.kubernetes.io/component": "mirror"}
@@ -94,7 +118,7 @@ def test_pods_of_others_are_left_alone(helm):
 @pytest.mark.parametrize("values", CI)
 def test_no_rule_is_open_to_the_world_by_an_empty_list(helm, values):
     for name, each in of_kind(render(helm, values), "NetworkPolicy").items():
-        assert "ingress" not in each["spec"], name
+        assert "ingress" not in each["spec"] or name == "fingpt-nodes", name
         for rule in each["spec"].get("egress", []):
             assert rule["to"], name
             assert rule["ports"], name

@@ -185,12 +185,14 @@ class World:
         attempt = Attempt(self.store, run.id, Stage.TRAIN, 1)
         return Context(self.store, run, Stage.TRAIN, read_environment(), scratch, attempt)
 
-    def start(self, run: Run, log: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
+    def start(
+        self, run: Run, log: IO[str] | int = subprocess.PIPE, **environment: str
+    ) -> subprocess.Popen[str]:
         """The train stage as its own process, in a session of its own; what it says goes to `log`."""
         process = subprocess.Popen(
             [sys.executable, "-m", "jobs.train", "--run", f"{self.store.uri}/{run_key(run.id)}"],
             cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
             stderr=log,
             text=True,
             start_new_session=True,

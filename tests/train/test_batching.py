@@ -130,3 +130,18 @@ def test_evaluation_batches_hold_all_rows_within_the_budget():
     assert sorted(index for batch in batches for index in batch) == list(range(len(LENGTHS)))
     assert all(len(batch) * max(LENGTHS[i] for i in batch) <= 100 for batch in batches)
     assert evaluation_batches([500], 100) == [[0]]
+
+
+@pytest.mark.parametrize("pack_tokens", [None, 64])
+def test_ranks_of_several_nodes_get_the_batches_of_as_many_on_one_node(pack_tokens):
+    options = {"lengths": tuple(LENGTHS), "seed": 5, "batch_size": 1, "pack_tokens": pack_tokens}
+    one = Batching(accumulation=2, processes=4, **options)
+    several = Batching(accumulation=4, processes=2, nodes=2, **options)
+    assert one.ranks == several.ranks == 4
+    for epoch in (0, 1):
+        assert one.steps(epoch) == several.steps(epoch)
+        for rank in range(4):
+            if pack_tokens:
+                assert one.rank_steps(epoch, rank) == several.rank_steps(epoch, rank)
+            else:
+                assert one.rank_batches(epoch, rank) == several.rank_batches(epoch, rank)

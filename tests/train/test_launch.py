@@ -10,6 +10,7 @@ import yaml
 from fingpt.config import RunConfig, TrainConfig
 from fingpt.errors import DataError, DivergedError, Interrupted, TransientError
 from fingpt.runs.manifest import TrainSummary
+from fingpt.runs.nodes import Node
 from fingpt.runs.run import Run
 from fingpt.storage.s3_retry import RETRY_SECONDS_WHEN_SIGNALLED
 from fingpt.train import launch
@@ -197,3 +198,41 @@ def test_a_deterministic_training_leaves_no_choice_to_libraries(tmp_path):
     assert made["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert made["TORCHINDUCTOR_DETERMINISTIC"] == "1"
     assert "CUDA_LAUNCH_BLOCKING" not in made
+
+
+def on_nodes(folder: Path, address: str, rank: int = 1) -> TrainTask:
+    made = task(folder, processes=2, nodes=2)
+    return made.model_copy(update={"node": Node(rank=rank, count=2, address=address, port=29500)})
+
+
+def test_on_one_node_nothing_leaves_loopback_and_on_several_only_it_is_left_out(
+    tmp_path, monkeypatch
+):
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "TORCH_NCCL_DUMP_ON_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    for alone in (task(tmp_path, 2), on_nodes(tmp_path, "127.0.0.1")):
+        made = environment(alone)
+        assert (made["GLOO_SOCKET_IFNAME"], made["NCCL_SOCKET_IFNAME"]) == ("lo", "=lo")
+        assert "TORCH_NCCL_DUMP_ON_TIMEOUT" not in made
+    made = environment(on_nodes(tmp_path, "run-train-node-0-0.run-train"))
+    assert "GLOO_SOCKET_IFNAME" not in made
+    assert made["NCCL_SOCKET_IFNAME"].startswith("^lo")
+    assert made["TORCH_NCCL_DUMP_ON_TIMEOUT"] == "1"
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "=ib0")
+    assert environment(on_nodes(tmp_path, "first"))["NCCL_SOCKET_IFNAME"] == "=ib0"
+
+
+def test_the_launcher_of_a_node_waits_for_no_other_whatever_a_trainjob_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("PET_NNODES", "2")
+    made = on_nodes(tmp_path, "first")
+    assert not [name for name in environment(made) if name.startswith("PET_")]
+    assert {"--nnodes=1", "--nproc-per-node=2", "--max-restarts=0"} <= {*command(made)}
+
+
+def test_a_node_reads_the_outcomes_of_its_own_ranks_alone(tmp_path):
+    made = on_nodes(tmp_path, "first")
+    assert list(made.own_ranks) == [2, 3]
+    write_outcome(made, 0, Outcome(code=70, message="of another node"))
+    for rank in made.own_ranks:
+        write_outcome(made, rank, DONE)
+    assert trainer_result(made, 0) == SUMMARY

@@ -16,6 +16,7 @@ from fingpt.cluster.api.objects import Condition, Event, JobState, Json, NodeSta
 from fingpt.cluster.api.transport import Method, Transport
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.job import identity, job_name, selector
+from fingpt.cluster.jobset import GROUP, PLURAL, VERSION, child_job, is_jobset
 from fingpt.cluster.site import CONFIG_MAP, Site
 from fingpt.errors import (
     MissingInputError,
@@ -27,6 +28,9 @@ from fingpt.errors import (
 
 T = TypeVar("T")
 
+_JOBSETS = {"group": GROUP, "version": VERSION, "plural": PLURAL}
+_NO_JOBSETS = (MissingInputError, PermissionDeniedError)
+"""Without the CRD, or without rights to it, there are none of ours."""
 _KUEUE = {"group": "kueue.x-k8s.io", "version": "v1beta1"}
 
 
@@ -75,10 +79,13 @@ class Cluster:
         return Site.of(found.get("data") or {}, where)
 
     def apply_job(self, job: dict[str, Any]) -> bool:
-        """Create a Job; False when the very same is there already, whatever became of it."""
+        """Create a Job or a JobSet; False when the very same is there already, whatever became of it."""
         name, wanted = job["metadata"]["name"], identity(job["metadata"]["annotations"])
         try:
-            self._api.request("create", "jobs", self._api.batch.create_namespaced_job, body=job)
+            if is_jobset(job):
+                self._create_jobset(job)
+            else:
+                self._api.request("create", "jobs", self._api.batch.create_namespaced_job, body=job)
             return True
         except RunConflictError:
             found = self.job(name)
@@ -88,11 +95,20 @@ class Cluster:
         return False
 
     def delete_job(self, name: str) -> bool:
-        """Delete a Job and its pods, which get their SIGTERM and grace; False when there is none."""
-        method = self._api.batch.delete_namespaced_job
+        """Delete a Job or JobSet and its pods, which get their SIGTERM and grace; False when there is none."""
+        method, options = (
+            self._api.batch.delete_namespaced_job,
+            {"propagation_policy": "Background"},
+        )
         try:
-            self._api.request("delete", "jobs", method, name, propagation_policy="Background")
+            self._api.request("delete", "jobs", method, name, **options)
+            return True
         except MissingInputError:
+            pass
+        method = self._api.custom.delete_namespaced_custom_object
+        try:
+            self._api.request("delete", PLURAL, method, **_JOBSETS, name=name, **options)
+        except _NO_JOBSETS:
             return False
         return True
 
@@ -101,10 +117,12 @@ class Cluster:
         return self._list_job(name)[0]
 
     def jobs(self, run_id: str = "", sweep: str = "") -> tuple[JobState, ...]:
-        """All of our Jobs in the namespace, those of one run, or those that a sweep has made."""
+        """All of our Jobs and JobSets in the namespace, those of one run, or those that a sweep has made."""
         method = self._api.batch.list_namespaced_job
-        chosen = selector(run_id, sweep=sweep)
-        return self._items(JobState.of, "jobs", method, label_selector=chosen)
+        only = {"label_selector": selector(run_id, sweep=sweep)}
+        return self._items(JobState.of, "jobs", method, **only) + tuple(
+            map(JobState.of_jobset, self._list_jobsets(**only)["items"])
+        )
 
     def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
         """The pods of our Jobs, of one run, or of one of its stages, oldest first."""
@@ -201,7 +219,9 @@ class Cluster:
         since = job.created.rstrip("Z") if job is not None else ""
         events = [event for event in self.events(name) if event.last >= since]
         pods = list_pods()
-        for pod in pods[-2:]:
+        if job is not None and job.nodes > 1:
+            events += [each for each in self.events(child_job(name)) if each.last >= since]
+        for pod in [pod for pod in pods if not pod.ended][:-2] + list(pods[-2:]):
             events.extend(self.events(pod.name))
         return JobSnapshot(
             job=job,
@@ -235,16 +255,56 @@ class Cluster:
             raise faults.no_job(name, self.namespace)
         yield state
         method, only = self._api.batch.list_namespaced_job, f"metadata.name={name}"
-        for change, found in self._api.watch("jobs", method, version, field_selector=only):
+        watch = partial(self._api.watch, "jobs", method)
+        read: Callable[[Json], JobState] = JobState.of
+        if state.nodes > 1:
+            method = self._api.custom.list_namespaced_custom_object
+            watch = partial(self._api.watch, PLURAL, method, **_JOBSETS)
+            read = JobState.of_jobset
+        for change, found in watch(version, field_selector=only):
             if change == "DELETED":
                 return  # the list that follows says what is there now
-            yield JobState.of(found)
+            yield read(found)
 
     def _list_job(self, name: str) -> tuple[JobState | None, str]:
-        """The Job and the version of the list, from which a watch misses nothing."""
-        method, only = self._api.batch.list_namespaced_job, f"metadata.name={name}"
-        found = self._api.request("list", "jobs", method, field_selector=only)
-        return next(map(JobState.of, found["items"]), None), found["metadata"]["resourceVersion"]
+        """The Job, else the JobSet, and the version of the list, from which a watch misses nothing."""
+        method, only = (
+            self._api.batch.list_namespaced_job,
+            {"field_selector": f"metadata.name={name}"},
+        )
+        found = self._api.request("list", "jobs", method, **only)
+        if found["items"]:
+            return JobState.of(found["items"][0]), found["metadata"]["resourceVersion"]
+        sets = self._list_jobsets(**only)
+        state = next(map(JobState.of_jobset, sets["items"]), None)
+        return state, sets["metadata"]["resourceVersion"]
+
+    def _list_jobsets(self, **options: Any) -> Json:
+        """The list of JobSets, an empty one where the cluster has no such kind or this user no rights to it."""
+        method = self._api.custom.list_namespaced_custom_object
+        try:
+            found: Json = self._api.request("list", PLURAL, method, **_JOBSETS, **options)
+        except _NO_JOBSETS:
+            return {"items": (), "metadata": {"resourceVersion": ""}}
+        return found
+
+    def _create_jobset(self, jobset: dict[str, Any]) -> None:
+        method = self._api.custom.create_namespaced_custom_object
+        try:
+            self._api.request("create", PLURAL, method, **_JOBSETS, body=jobset)
+        except MissingInputError:
+            raise faults.no_jobset_kind(self.where) from None
+
+    def serves_jobsets(self) -> bool:
+        """Whether the cluster knows JobSets of the version that we write."""
+        method = self._api.custom.get_api_resources
+        try:
+            found = self._api.request_cluster(
+                "list", "apiresources", method, group=GROUP, version=VERSION
+            )
+        except MissingInputError:
+            return False
+        return any(each.get("name") == PLURAL for each in found["resources"])
 
     def _log_lines(self, pod: str, new: stream.NewLines, *, follow: bool) -> Iterator[str]:
         options = {"follow": follow, "timestamps": True, "since_seconds": new.since_seconds()}

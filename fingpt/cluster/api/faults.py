@@ -20,6 +20,7 @@ from urllib3.exceptions import (
 )
 from yaml import YAMLError
 
+from fingpt.cluster.jobset import GROUP, INSTALL, VERSION
 from fingpt.errors import (
     ConfigError,
     FingptError,
@@ -174,6 +175,14 @@ def no_chart(namespace: str) -> SetupError:
         f"Namespace '{namespace}' has no ConfigMap 'fingpt-jobs'; install the chart: "
         f"helm install fingpt helm/fingpt-jobs -n {namespace} --set store.uri=s3://bucket/prefix "
         "--set store.secret=NAME, or name another namespace."
+    )
+
+
+def no_jobset_kind(where: str) -> SetupError:
+    """The cluster cannot make a JobSet."""
+    return SetupError(
+        f"train.nodes > 1 takes a JobSet, and {where} does not serve {GROUP}/{VERSION}; have its administrator install "
+        f"the controller: {INSTALL}"
     )
 
 

@@ -7,7 +7,7 @@ versions differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
@@ -48,9 +48,10 @@ def _conditions(status: Json) -> tuple[Condition, ...]:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A Job; `run_id` and `stage` come from its labels, `uid` tells it from a later one of the same name.
+    """A Job, or a JobSet; `run_id` and `stage` come from its labels, `uid` tells it from a later one of the same name.
 
-    `completed_indexes` and `failed_indexes` are those of an Indexed Job, as in `0-4,7` (`indexes` reads them).
+    `completed_indexes` and `failed_indexes` are those of an Indexed Job, as in `0-4,7` (`indexes` reads them). Of a
+    JobSet, `nodes` is how many pods it has at a time, and `failed` counts its restarts; of a Job `nodes` is 1.
     """
 
     name: str
@@ -67,6 +68,28 @@ class JobState:
     conditions: tuple[Condition, ...] = ()
     completed_indexes: str = ""
     failed_indexes: str = ""
+    nodes: int = 1
+
+    @classmethod
+    def of_jobset(cls, data: Json) -> Self:
+        """Read a JobSet of ours, as the Job that it stands for."""
+        status, jobs = data.get("status") or {}, (data.get("spec") or {}).get("replicatedJobs")
+        inner = ((jobs or ({},))[0].get("template") or {}).get("spec") or {}
+        counts: Sequence[Json] = status.get("replicatedJobsStatus") or ({},)
+        named = {"Completed": "Complete"}  # else the names are a Job's
+        as_job = {
+            **data,
+            "status": {
+                "active": counts[0].get("active"),
+                "succeeded": counts[0].get("succeeded"),
+                "failed": status.get("restarts"),
+                "conditions": [
+                    {**each, "type": named.get(each.get("type", ""), each.get("type", ""))}
+                    for each in status.get("conditions") or ()
+                ],
+            },
+        }
+        return replace(cls.of(as_job), nodes=inner.get("parallelism") or 1)
 
     @classmethod
     def of(cls, data: Json) -> Self:
@@ -154,7 +177,10 @@ class ContainerState:
 
 @dataclass(frozen=True, slots=True)
 class PodState:
-    """A pod of a Job; `deleted` is when its deletion was asked for, and empty otherwise."""
+    """A pod of a Job; `deleted` is when its deletion was asked for, and empty otherwise.
+
+    `index` counts the pods of one Job from 0, as the nodes of a training are; None where there is one only.
+    """
 
     name: str
     uid: str
@@ -169,12 +195,14 @@ class PodState:
     message: str
     container: ContainerState
     conditions: tuple[Condition, ...] = ()
+    index: int | None = None
 
     @classmethod
     def of(cls, data: Json) -> Self:
         """Read a v1 Pod."""
         metadata, status = data.get("metadata") or {}, data.get("status") or {}
         labels = metadata.get("labels") or {}
+        index = labels.get("batch.kubernetes.io/job-completion-index") or ""
         containers: Sequence[Json] = status.get("containerStatuses") or ({},)
         return cls(
             name=metadata.get("name", ""),
@@ -190,6 +218,7 @@ class PodState:
             message=status.get("message") or "",
             container=ContainerState.of(containers[0]),
             conditions=_conditions(status),
+            index=int(index) if index.isdecimal() else None,
         )
 
     @property

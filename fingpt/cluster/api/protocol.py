@@ -30,16 +30,19 @@ class ClusterApi(Protocol):
         """The settings that the chart installed; SetupError with the command when it did not."""
 
     def apply_job(self, job: dict[str, Any]) -> bool:
-        """Create a Job; False when the very same is there already, whatever became of it.
+        """Create a Job or a JobSet; False when the very same is there already, whatever became of it.
 
         Raises RunConflictError when a Job of that name belongs to another configuration or other weights.
         """
 
+    def serves_jobsets(self) -> bool:
+        """Whether the cluster knows JobSets of the version that we write."""
+
     def delete_job(self, name: str) -> bool:
-        """Delete a Job and its pods, which get their SIGTERM and grace; False when there is none."""
+        """Delete a Job or JobSet and its pods, which get their SIGTERM and grace; False when there is none."""
 
     def job(self, name: str) -> JobState | None:
-        """The Job of that name, None when there is none (never made, deleted, or past its time to live)."""
+        """The Job or JobSet of that name, None when there is none (never made, deleted, or past its time to live)."""
 
     def jobs(self, run_id: str = "", sweep: str = "") -> tuple[JobState, ...]:
         """All of our Jobs in the namespace, those of one run, or those that a sweep has made."""

@@ -69,7 +69,7 @@ class Transport:
             yield from _lines(answer)
 
     def watch(
-        self, resource: str, method: Method, version: str, **options: Any
+        self, resource: str, method: Method, version: str, /, **options: Any
     ) -> Iterator[tuple[str, Json]]:
         """ADDED, MODIFIED or DELETED, and the object, from a list's `version` on, until the watch ends."""
         call = Call("watch", resource, self.namespace, self.where)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from fingpt.cluster.api.objects import Condition, ContainerPhase, Event, PodState
 from fingpt.cluster.diagnosis import patterns
 from fingpt.cluster.diagnosis.exits import OUT_OF_MEMORY, exit_of
 from fingpt.cluster.diagnosis.patterns import DISRUPTIONS, Pattern, find
+from fingpt.cluster.diagnosis.several import explain_nodes, telling_pod
 from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.errors import FencedError
 
@@ -43,9 +45,16 @@ def explain(snapshot: JobSnapshot) -> Explanation:
     if snapshot.job.suspended:
         return _suspended(snapshot)
     living = [pod for pod in snapshot.pods if not pod.ended]
+    if living and snapshot.job.nodes > 1:
+        return explain_nodes(snapshot, [(pod, _alive(snapshot, pod)) for pod in snapshot.pods])
     if living:
         return _living(snapshot, living[-1])
     return _between(snapshot)
+
+
+def _alive(snapshot: JobSnapshot, pod: PodState) -> Explanation:
+    """The state of one pod, whether it lives or has ended."""
+    return pod_end(pod) if pod.ended else _living(snapshot, pod)
 
 
 def pod_end(pod: PodState) -> Explanation:
@@ -129,8 +138,8 @@ def _job_end(snapshot: JobSnapshot, outcome: Condition) -> Explanation:
             outcome.message,
             "make logs RUN=… shows its last lines; submit again, it resumes from the last commit",
         )
-    pods = [pod for pod in snapshot.pods if pod.ended]
-    last = pod_end(pods[-1]) if pods else None
+    decisive = telling_pod(snapshot)
+    last = pod_end(decisive) if decisive else None
     if outcome.reason == "DeadlineExceeded":
         return Explanation(
             State.PERMANENT,
@@ -141,8 +150,11 @@ def _job_end(snapshot: JobSnapshot, outcome: Condition) -> Explanation:
     if code := _POLICY_CODE.search(outcome.message):
         message = (last.message if last else "") or outcome.message
         return _of_exit(int(code[1]), message, State.PERMANENT)
+    if last and decisive and decisive.index is not None and last.state is State.PERMANENT:
+        return replace(last, summary=f"node {decisive.index}: {last.summary}")
     why = f"; last: {last.summary}" if last else ""
-    retries = "all retries are used up" if outcome.reason == "BackoffLimitExceeded" else "failed"
+    used_up = outcome.reason in ("BackoffLimitExceeded", "ReachedMaxRestarts")
+    retries = "all retries are used up" if used_up else "failed"
     return Explanation(
         State.PERMANENT,
         f"{retries}{why}",
