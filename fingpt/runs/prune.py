@@ -17,7 +17,6 @@ from itertools import islice
 from fingpt import log
 from fingpt.errors import ConfigError, MissingInputError, StorageError
 from fingpt.runs.chain import KEPT_COMMITS
-from fingpt.runs.ledger import attempts, report_keys, run_ids, seconds_since
 from fingpt.runs.manifest import (
     AdapterManifest,
     Commit,
@@ -37,6 +36,7 @@ from fingpt.runs.run import (
     stage_prefix,
 )
 from fingpt.runs.stage import finished, load_run
+from fingpt.runs.state import attempts, report_keys, run_ids, seconds_since
 from fingpt.storage import ObjectStore
 from fingpt.storage.deleting import Deleter, ObjectInfo
 

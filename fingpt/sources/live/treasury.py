@@ -27,7 +27,7 @@ from fingpt.sources.live.answers import (
 )
 from fingpt.sources.live.client import Client, Service
 from fingpt.sources.live.failures import XML
-from fingpt.sources.live.pace import Clock, Limit, SystemClock
+from fingpt.sources.live.rate_limit import Clock, Limit, SystemClock
 from fingpt.sources.month import Month
 from fingpt.sources.policy import UsagePolicy, Use
 from fingpt.sources.protocol import Answer, Capabilities
