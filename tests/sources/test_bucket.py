@@ -30,12 +30,10 @@ LATER = datetime(2026, 1, 1, tzinfo=UTC)
 PARTS = 6
 
 
-@pytest.fixture(scope="module", params=["moto", "versitygw", "minio"])
+@pytest.fixture(scope="module", params=s3_servers.NAMES)
 def endpoint(request, tmp_path_factory) -> Iterator[str]:
     """Every S3 server in turn."""
-    folder: Path = tmp_path_factory.mktemp(request.param)
-    named = {"versitygw": s3_servers.versitygw, "minio": s3_servers.minio}
-    with named[request.param](folder) if request.param in named else s3_servers.moto() as address:
+    with s3_servers.server(request.param, tmp_path_factory.mktemp(request.param)) as address:
         yield address
 
 
@@ -73,6 +71,7 @@ def test_what_was_fetched_into_a_bucket_is_what_a_folder_would_hold(bucket, stor
     assert [there.read(key) for key in kept] == [store.read(key) for key in kept]
 
 
+@pytest.mark.slow  # a process for each
 @pytest.mark.parametrize(
     ("when", "parts"),
     [("news/AAPL/2025-02/0001.json", 1), ("price/AAPL/2025-01/0001.json", 3)],
