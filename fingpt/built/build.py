@@ -7,6 +7,7 @@ or not at all. What was built already is found by the recipe's hash.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -23,12 +24,12 @@ from fingpt.features.rows import Answer, week_closes, week_rows
 from fingpt.features.teacher import Teacher
 from fingpt.record import sha256_file
 from fingpt.runs.local import ROOT
-from fingpt.runs.manifest import Finding
 from fingpt.runs.run import code_digest
 from fingpt.sources.calendar import exchange
 from fingpt.sources.fetching import Wanted
 from fingpt.sources.live.catalogue import LIVE
 from fingpt.sources.opening import Opener
+from fingpt.sources.policy import UsagePolicy
 from fingpt.sources.records import Kind
 from fingpt.sources.selection import Selection
 from fingpt.sources.snapshot import Snapshot
@@ -68,7 +69,10 @@ def build(
         log.event("the data set is there already", id=there.id, rows=there.rows)
         return there
     with tempfile.TemporaryDirectory(prefix="fingpt-build-") as scratch:
-        return _built(store, recipe, snapshot, answer, Path(scratch))
+        file = _written(recipe, snapshot, answer, Path(scratch) / ROWS)
+        policy, degraded = snapshot.policy, snapshot.degraded
+        del snapshot  # the linter holds all rows, and needs the room of the records
+        return _stored(store, recipe, file, policy, degraded)
 
 
 def _require_known(span: tuple[date, date], calendar: str) -> None:
@@ -110,13 +114,11 @@ def _answers(store: ObjectStore, features: FeatureConfig) -> tuple[Answer, str]:
     return rationale, ""
 
 
-def _built(
-    store: ObjectStore, recipe: Recipe, snapshot: Snapshot, answer: Answer, scratch: Path
-) -> BuiltManifest:
+def _written(recipe: Recipe, snapshot: Snapshot, answer: Answer, path: Path) -> RowFile:
+    """The rows of all weeks in a finished file; DataError when there is none, with the reasons."""
     weeks = week_closes(recipe.first, recipe.last, recipe.features)
-    hindsight = recipe.features.answers.hindsight
     with (
-        RowFile(scratch / ROWS, hindsight=hindsight) as file,
+        RowFile(path, hindsight=recipe.features.answers.hindsight) as file,
         log.progress("build rows", len(weeks)) as meter,
     ):
         for week in weeks:
@@ -130,10 +132,37 @@ def _built(
             + (f" ({why}; first: {first.rstrip('.')})" if why else "")
             + ("; widen FROM and TO." if not why else _remedy(file, snapshot, recipe))
         )
+    return file
+
+
+def _stored(
+    store: ObjectStore,
+    recipe: Recipe,
+    file: RowFile,
+    policy: UsagePolicy,
+    degraded: Mapping[str, str],
+) -> BuiltManifest:
+    """The manifest of the rows, once the linter has passed them and both are in the store."""
     if recipe.features.answers.mode == "teacher":
         recipe = recipe.model_copy(update={"answers_sha256": file.answers_sha256})
-    findings = linted(scratch / ROWS)
-    manifest = _manifest(recipe, snapshot, file, findings)
+    findings = linted(file.path)
+    manifest = BuiltManifest(
+        id=recipe.id,
+        recipe=recipe,
+        rows=file.rows,
+        weeks=len(file.weeks),
+        labels=dict(sorted(file.labels.items())),
+        left=dict(sorted(file.left.items())),
+        sources=tuple(sorted(file.sources)),
+        degraded=degraded,
+        degraded_rows=file.degraded_rows,
+        hindsight=recipe.features.answers.hindsight,
+        policy=policy,
+        warnings=tuple(warnings(recipe.symbols, recipe.first, recipe.last)),
+        findings=tuple(each.model_dump(mode="json") for each in findings),
+        rows_sha256=file.rows_sha256,
+        file=file_ref(file.path, ROWS),
+    )
     store_built(store, file.path, manifest)
     log.event("data set built", id=manifest.id, rows=file.rows, weeks=len(file.weeks))
     for reason, count in file.left.most_common():
@@ -155,27 +184,4 @@ def _remedy(file: RowFile, snapshot: Snapshot, recipe: Recipe) -> str:
     return (
         f". Prices of these symbols are there from {days[0]} to {days[-1]}, and a row needs those of the week before "
         "it and of its own: bring more prices, or choose FROM and TO within them."
-    )
-
-
-def _manifest(
-    recipe: Recipe, snapshot: Snapshot, file: RowFile, findings: tuple[Finding, ...]
-) -> BuiltManifest:
-    """The manifest of a finished file of rows."""
-    return BuiltManifest(
-        id=recipe.id,
-        recipe=recipe,
-        rows=file.rows,
-        weeks=len(file.weeks),
-        labels=dict(sorted(file.labels.items())),
-        left=dict(sorted(file.left.items())),
-        sources=tuple(sorted(file.sources)),
-        degraded=snapshot.degraded,
-        degraded_rows=file.degraded_rows,
-        hindsight=recipe.features.answers.hindsight,
-        policy=snapshot.policy,
-        warnings=tuple(warnings(recipe.symbols, recipe.first, recipe.last)),
-        findings=tuple(each.model_dump(mode="json") for each in findings),
-        rows_sha256=file.rows_sha256,
-        file=file_ref(file.path, ROWS),
     )

@@ -14,6 +14,7 @@ from fingpt.sources.records import Kind, Record
 from fingpt.sources.snapshot import Snapshot
 
 MOMENT = timedelta(microseconds=1)
+_NUMBER = (int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,9 @@ def prices(
     return Prices(
         at=at,
         moments=tuple(closes),
-        closes=tuple(_after(moment, close, splits) for moment, close in closes.items()),
+        closes=tuple(_after(moment, close, splits) for moment, close in closes.items())
+        if splits
+        else tuple(closes.values()),
         dividends=tuple(
             (moment, _after(moment, amount, splits))
             for moment, amount in _amounts(actions, "dividend", "amount")
@@ -78,7 +81,7 @@ def prices(
 
 def _close(record: Record) -> float | None:
     value = record.payload.get("close")
-    return float(value) if isinstance(value, int | float) and value > 0 else None
+    return float(value) if isinstance(value, _NUMBER) and value > 0 else None
 
 
 def _amounts(actions: list[Record], kind: str, name: str) -> list[tuple[datetime, float]]:
