@@ -64,8 +64,8 @@ def refusal(folder: Path) -> str:
             "'symbol', 'date', 'open', 'high', 'low' or 'close'",
             (
                 "'<TICKER>' is called symbol here, '<DATE>' is called date here, '<OPEN>' is called open here, "
-                "'<HIGH>' is called high here, '<LOW>' is called low here, '<CLOSE>' is called close here and '<VOL>' is "
-                "called volume here: rename them. This looks like an export of Stooq: write its days (20250102)"
+                "'<HIGH>' is called high here, '<LOW>' is called low here, '<CLOSE>' is called close here and '<VOL>' "
+                "is called volume here: rename them. This looks like an export of Stooq: write its days (20250102)"
             ),
         ),
         (TIINGO, "'symbol'", "an export of Tiingo: its close is the traded one"),
