@@ -1,7 +1,8 @@
 """The US Treasury: daily par yields. Needs no key.
 
 GET …/interest-rates/pages/xml answers one month (field_tdr_date_value_month) as Atom entries with OData properties, all
-on one page. The rates of a day are published by 18:00 in New York, after the exchange's close.
+on one page. The rates of a day are published by 18:00 in New York, after the exchange's close. The same table is there
+as CSV, a year at once: its days are month/day/year and its columns' names have changed, so it is not asked.
 """
 
 from __future__ import annotations
