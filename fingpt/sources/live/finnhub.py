@@ -3,7 +3,8 @@
 GET /company-news (symbol, from, to: days, both included) answers a list without pages; weeks are asked one by one,
 because a long span may be cut without a word. GET /stock/profile2 answers `{}` for a symbol that it does not know.
 
-GET /stock/metric (basic financials) is not asked: `series` has ratios by the end of their period, `metric` those of now.
+GET /stock/metric (basic financials) is not asked: `series` has ratios by the end of their period, `metric` those of
+now.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from fingpt.sources.month import Month
 from fingpt.sources.policy import UsagePolicy, Use
 from fingpt.sources.protocol import Answer, Capabilities
 from fingpt.sources.records import Kind, Record
-
 
 _NO_FUNDAMENTALS = (
     "Finnhub's basic financials say which period they are of and not when they were filed, and its ratios are of "
