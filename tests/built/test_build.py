@@ -104,6 +104,17 @@ def test_the_same_raw_data_give_the_same_bytes_and_other_data_another_id(copied,
     assert again.rows_sha256 == one.rows_sha256
 
 
+def test_a_list_of_symbols_used_in_the_past_gives_a_survivorship_warning(
+    folder, store, caplog
+) -> None:
+    made = built(store, folder, span=(date(2024, 6, 3), date(2024, 7, 12)))
+    (told,) = made.warnings
+    assert told.startswith("Survivorship: the list of symbols (4) was chosen with what is known on")
+    assert told in [record.message for record in caplog.records]
+    short = built(store, folder, span=(date(2024, 6, 3), date(2024, 6, 28)))
+    assert short.warnings == ()
+
+
 def test_what_was_left_out_is_counted(copied, store) -> None:
     rows = [
         row

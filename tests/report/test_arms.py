@@ -8,6 +8,7 @@ from fingpt.report.compose import compose
 from fingpt.report.inputs import read_runs
 from fingpt.report.rows import read_answers
 from fingpt.report.sides import obstacles
+from fingpt.report.verdict import Verdict
 
 NEWS = "\n[Headline]: Something happened."
 FIGURES = "\n[Technical Indicators]:\n\nSMA(20): 1"
@@ -63,7 +64,7 @@ def test_arms_are_compared_and_a_better_one_is_found(make_world, plan):
     reading = read_runs(whole.store, [one, two])
     report = compose(reading.sides, reading.test, reading.train, reading.inputs)
     (line,) = [line for line in report.table if line.key == "accuracy"]
-    assert line.pairs[0].verdict == "better"
+    assert line.comparisons[0].verdict == Verdict.WORSE  # of the second against the first
     (same,) = [check for check in report.validity if check.name == "Same data"]
     assert same.state == "good"
     assert "what their prompts tell differs (2 data sets)" in same.text
