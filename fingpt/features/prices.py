@@ -55,9 +55,9 @@ def prices(
     closes: dict[datetime, float] = {}
     records = []
     for record in snapshot.records(Kind.PRICE, symbol, before=before, since=since):
-        close = _close(record)
-        if close is not None and record.event_time <= at:
-            closes[record.event_time] = close
+        close = record.payload.get("close")
+        if isinstance(close, _NUMBER) and close > 0 and record.event_time <= at:
+            closes[record.event_time] = float(close)
             records.append(record)
     actions = [
         record
@@ -77,11 +77,6 @@ def prices(
         ),
         records=(*records, *actions),
     )
-
-
-def _close(record: Record) -> float | None:
-    value = record.payload.get("close")
-    return float(value) if isinstance(value, _NUMBER) and value > 0 else None
 
 
 def _amounts(actions: list[Record], kind: str, name: str) -> list[tuple[datetime, float]]:

@@ -87,8 +87,8 @@ def _csv_rows(text: IO[str], name: str, header: Header) -> Iterator[Row]:
             f"{name} is empty; its first line has to name its columns: {', '.join(header.required)}."
         )
     columns = {*header.columns}
-    fields = {each: _fields(first.lower(), each) for each in _DELIMITERS}
-    delimiter = max(fields, key=lambda each: (len(columns & {*fields[each]}), len(fields[each])))
+    named = {each: _fields(first.lower(), each) for each in _DELIMITERS}
+    delimiter = max(named, key=lambda each: (len(columns & {*named[each]}), len(named[each])))
     names = _named(_fields(first, delimiter), name, header)
     places = [names.index(column) if column in names else -1 for column in header.columns]
     width = len(names)
