@@ -98,7 +98,8 @@ def _contained(hashes: Hashes, among: Hashes) -> NDArray[np.bool_]:
     if not len(among):
         return np.zeros(len(hashes), np.bool_)
     place = np.searchsorted(among, hashes)
-    return among[np.minimum(place, len(among) - 1)] == hashes
+    found: NDArray[np.bool_] = among[np.minimum(place, len(among) - 1)] == hashes
+    return found
 
 
 def shared(texts: Shingles, others: Shingles, most: int) -> tuple[Ints, Ints, Hashes]:
