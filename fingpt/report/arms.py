@@ -24,27 +24,22 @@ def aligned(sides: Sequence[Side], tests: Sequence[Sequence[Example]]) -> list[S
 
     `tests`: the test rows of each side. Sides that ask anything else, or anything twice, stay as they are.
     """
-    first = _asked(tests[0])
-    known = {example.id: (question, example) for question, example in first.items()}
-    found = [sides[0]]
-    for side, rows in zip(sides[1:], tests[1:], strict=True):
+    first, names = sides[0], sides[0].tuned.example
+    by_id = {row.id: question for question, row in _asked(tests[0]).items()}
+    if not by_id.keys() >= set(names):
+        return list(sides)
+    questions = [by_id[name] for name in names]
+    found = []
+    for side, rows in zip(sides, tests, strict=True):
         own = _asked(rows)
-        if side.dataset.id == sides[0].dataset.id or not own or own.keys() != first.keys():
+        if own.keys() != set(by_id.values()):
             found.append(side)
             continue
-        places = {name: place for place, name in enumerate(side.tuned.example)}
-        names = [name for name in sides[0].tuned.example if own[known[name][0]].id in places]
-        if len(names) != side.tuned.n:
-            found.append(side)
-            continue
-        own_of = {name: own[known[name][0]].id for name in names}
-        order = [places[own_of[name]] for name in names]
-        found.append(_renamed(side, names, order, {each: name for name, each in own_of.items()}))
-        found[-1] = replace(
-            found[-1], asks=_ids(sides[0]), references=_references(own, names, known)
-        )
-    if any(side.asks for side in found):
-        found[0] = replace(found[0], references=_references(first, sides[0].tuned.example, known))
+        ids = [own[question].id for question in questions]
+        arm = _ids(side) != _ids(first) and _scored(side, set(ids))
+        one = replace(_renamed(side, ids, names), asks=_ids(first)) if arm else side
+        answers = [own[question].answer for question in questions]
+        found.append(replace(one, references=sha256_bytes(canonical_json(answers))))
     return found
 
 
@@ -74,11 +69,22 @@ def _ids(side: Side) -> tuple[str, ...]:
     return tuple(data.id for data in side.every_dataset)
 
 
-def _renamed(side: Side, names: list[str], order: list[int], aliases: dict[str, str]) -> Side:
+def _scored(side: Side, ids: set[str]) -> bool:
+    """Whether every variant and seed of a side has the answers to just these rows, in one order."""
+    every = (scores for variants in (side.arrays, *side.others) for scores in variants.values())
+    return set(side.tuned.example) == ids and {each.example for each in every} == {
+        side.tuned.example
+    }
+
+
+def _renamed(side: Side, ids: Sequence[str], names: tuple[str, ...]) -> Side:
+    """The side with its answers to `ids` in their order, under `names`."""
+    places = {name: place for place, name in enumerate(side.tuned.example)}
+    order = [places[name] for name in ids]
+
     def moved(arrays: Mapping[str, ScoreArrays]) -> dict[str, ScoreArrays]:
         return {
-            variant: replace(at(scores, order), example=tuple(names))
-            for variant, scores in arrays.items()
+            variant: replace(at(scores, order), example=names) for variant, scores in arrays.items()
         }
 
     return replace(
@@ -86,17 +92,8 @@ def _renamed(side: Side, names: list[str], order: list[int], aliases: dict[str, 
         arrays=moved(side.arrays),
         others=tuple(moved(each) for each in side.others),
         origin=None if side.origin is None else side.origin[order],
-        aliases=aliases,
+        aliases=dict(zip(ids, names, strict=True)),
     )
-
-
-def _references(
-    own: dict[Question, Example],
-    names: Sequence[str],
-    known: dict[str, tuple[Question, Example]],
-) -> str:
-    """Hash of the reference answers in the first side's order."""
-    return sha256_bytes(canonical_json([own[known[name][0]].answer for name in names]))
 
 
 def _parts(rows: Sequence[Example]) -> frozenset[str]:

@@ -70,15 +70,15 @@ def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
         title = spec(runs[0].config.model).title
         reading.sides.append(pooled([_side(store, run, title, reading) for run in runs], runs))
     tests = _tests(store, reading.sides)
+    reading.test.extend(tests[0])
+    _check_examples(reading)
     reading.sides = aligned(titled(reading.sides, tests), tests)
     first = reading.sides[0]
-    reading.test.extend(tests[0])
     for number, data in enumerate(first.every_dataset):
         # Of a walk-forward the first origin's training rows: what was known before any of its tests.
         if not number:
             reading.train.extend(_rows(store, data, "train"))
         reading.openings += count(store, data.id)
-    _check_examples(reading)
     return reading
 
 

@@ -53,7 +53,7 @@ class Side:
     rows. `other_curves`: loss curves of the runs after the first. Everything else, timings among it, is of the first.
 
     An arm of an ablation (`arms`) has the first side's ids: `aliases` are those by its own, `asks` the data sets whose
-    questions its rows ask. `references`: hash of the reference answers, where there are arms.
+    questions its rows ask. `references`: hash of the reference answers in that order.
     """
 
     runs: tuple[str, ...]

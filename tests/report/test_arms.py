@@ -86,3 +86,17 @@ def test_rows_of_other_weeks_are_no_arm(make_world, plan):
     fewer = make_world(weeks=9)
     two = fewer.add("llama31", plan(seed=2, code="x"))
     assert obstacles(*read_runs(world.store, [one, two]).sides).rows == "300 and 270 test rows"
+
+
+def test_two_models_with_two_arms_each_are_all_compared(make_world, plan):
+    world, one = arm(make_world, plan, NEWS)
+    other = world.add("deepseek-r1", plan(seed=3))
+    two = arm(make_world, plan, "", seed=2, answer=" Or so.")[1]
+    first, second, third = read_runs(world.store, [one, other, two]).sides
+    assert [side.title for side in (first, third)] == [
+        "Llama-3.1-8B (all parts)",
+        "Llama-3.1-8B (without News)",
+    ]
+    assert obstacles(first, second).references == ""
+    assert obstacles(second, third).references
+    assert {obstacles(*pair).rows for pair in ((first, second), (second, third))} == {""}
