@@ -100,21 +100,21 @@ def _ask(
     from fingpt.forecast.ready import ready_run
 
     run = ready_run(store, run_id)  # before anything heavy loads
-    from fingpt.forecast.desk import open_desk
+    from fingpt.forecast.inputs import open_inputs
     from fingpt.forecast.place import open_place, planned
     from fingpt.forecast.record import find_records, keep_request
-    from fingpt.forecast.told import told
+    from fingpt.forecast.render import render
 
     with _raw_store(store, mode) as raw:
-        desk = open_desk(raw)
-        request = desk.request(symbols, desk.close(datetime.now(UTC)))
+        inputs = open_inputs(raw)
+        request = inputs.request(symbols, inputs.close(datetime.now(UTC)))
     if mode is Mode.DRY_RUN:
         typer.echo(planned(run, request, store, environment.namespace), nl=False)
         return
     keep_request(store, request)
     known = set(find_records(store, run.id, request))
     for record in open_place(store, mode, environment).answer(run, request):
-        for line in told(record):
+        for line in render(record):
             typer.echo(line)
         again = "made before, nothing was computed" if record.symbol in known else "kept"
         typer.echo(f"{again}: {store.uri}/{record.key}\n")
@@ -133,7 +133,7 @@ def _raw_store(store: ObjectStore, mode: Mode) -> Iterator[ObjectStore]:
 
 def _require_all(refused: dict[str, str]) -> None:
     """Raise after everything else is done: MissingInputError when no source knows the refused, else DataError."""
-    from fingpt.forecast.request import NO_PRICES
+    from fingpt.sources.symbols import NO_PRICES
 
     if refused:
         absent = all(why.startswith(NO_PRICES) for why in refused.values())
@@ -158,12 +158,12 @@ def _answer(uri: str, sha256: str, key: str, environment: Environment) -> None:
 
 def _request_weeks(store: ObjectStore, symbols: list[str]) -> None:
     """Make the requests that this week and missed ones lack."""
-    from fingpt.forecast.desk import open_desk
+    from fingpt.forecast.inputs import open_inputs
     from fingpt.forecast.weeks import ask_weeks
 
-    desk = open_desk(store)
+    inputs = open_inputs(store)
     made = ask_weeks(
-        store, desk.exchange, datetime.now(UTC), lambda close: desk.request(symbols, close)
+        store, inputs.exchange, datetime.now(UTC), lambda close: inputs.request(symbols, close)
     )
     if not made:
         log.event("every week that is over has its request, nothing to do")
@@ -174,12 +174,12 @@ def _answer_weeks(store: ObjectStore, runs: list[str], environment: Environment)
     if not runs:
         raise ConfigError('No run is named; give RUNS="id id", or forecast.runs in the chart.')
     from fingpt.cluster.follow import unpullable
-    from fingpt.forecast.desk import open_desk
+    from fingpt.forecast.inputs import open_inputs
     from fingpt.forecast.place import open_place
     from fingpt.forecast.ready import ready_run
     from fingpt.forecast.weeks import await_request, requests_of_weeks
 
-    await_request(store, open_desk(store).exchange, datetime.now(UTC))
+    await_request(store, open_inputs(store).exchange, datetime.now(UTC))
     place = open_place(store, Mode.SUBMIT, environment, gives_up=unpullable)
     faults: list[FingptError] = []
     for request in requests_of_weeks(store, datetime.now(UTC)):

@@ -12,8 +12,8 @@ from rich.console import Console
 from fingpt import log
 from fingpt.cluster.listing import list_runs, render
 from fingpt.config import read_environment
-from fingpt.runs.ledger import no_run_in
 from fingpt.runs.stage import guarded
+from fingpt.runs.state import no_run_in
 from fingpt.storage import open_store
 
 _WIDE = 140

@@ -9,8 +9,8 @@ import typer
 
 from fingpt import log
 from fingpt.config import read_environment
-from fingpt.runs.ledger import require_run
 from fingpt.runs.stage import guarded, load_run
+from fingpt.runs.state import require_run
 from fingpt.storage import open_store
 
 

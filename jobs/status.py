@@ -20,8 +20,8 @@ from fingpt.cluster.status import render, status
 from fingpt.config import Environment, read_environment
 from fingpt.errors import FingptError
 from fingpt.runs.family import family
-from fingpt.runs.ledger import newest_run, read_run
 from fingpt.runs.stage import guarded
+from fingpt.runs.state import newest_run, read_run
 from fingpt.storage import open_store
 
 _WIDE = 160

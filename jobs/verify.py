@@ -15,8 +15,8 @@ import typer
 from fingpt import log
 from fingpt.config import read_environment
 from fingpt.errors import ConfigError
-from fingpt.runs.ledger import require_run
 from fingpt.runs.stage import guarded
+from fingpt.runs.state import require_run
 from fingpt.runs.verify import Link, require_sound, verify
 from fingpt.storage import ObjectStore, open_store
 

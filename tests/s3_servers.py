@@ -60,6 +60,16 @@ def minio(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+NAMES = ("moto", "versitygw", "minio")
+
+
+@contextmanager
+def server(name: str, folder: Path) -> Iterator[str]:
+    """The server of NAMES, below `folder`; the endpoint."""
+    with moto() if name == "moto" else {"versitygw": versitygw, "minio": minio}[name](folder) as at:
+        yield at
+
+
 def named_program(variable: str, name: str) -> str:
     """The program that an environment variable names; without it the test is skipped, and says so."""
     program = os.environ.get(variable)

@@ -30,8 +30,8 @@ from fingpt.eval.external import read_pairs
 from fingpt.eval.generate import Answer
 from fingpt.eval.labels import LabelScores
 from fingpt.forecast.record import ForecastRecord, ForecastRequest, Parsed, Question
+from fingpt.forecast.render import render
 from fingpt.forecast.request import named_symbols
-from fingpt.forecast.told import told
 from fingpt.forecast.weeks import WeekMark
 from fingpt.models import spec
 from fingpt.prompts.chat import load_tokenizer
@@ -42,7 +42,7 @@ from fingpt.report.score_arrays import read_scores
 from fingpt.rows.encoding import may_hold_rows
 from fingpt.rows.layout import kind_of
 from fingpt.rows.readers import read_file
-from fingpt.runs import ledger
+from fingpt.runs import state
 from fingpt.runs.attempt import claim
 from fingpt.runs.manifest import (
     BaseManifest,
@@ -313,10 +313,10 @@ def note_reader(data: bytes, folder: Path) -> None:
     store = LocalStore(folder)
     for key in (claim_key("r", Stage.TRAIN, 1), heartbeat_key("r", Stage.TRAIN, 1, 1)):
         store.create(key, data)
-    ledger.attempts(store, "r", Stage.TRAIN)
+    state.attempts(store, "r", Stage.TRAIN)
     assert claim(store, "r", Stage.TRAIN, sleep=lambda _: None).number == 2
     store.create(attempt_key("r", Stage.TRAIN, 1), data)
-    ledger.attempts(store, "r", Stage.TRAIN)
+    state.attempts(store, "r", Stage.TRAIN)
 
 
 def run_reader(data: bytes, folder: Path) -> None:
@@ -334,7 +334,7 @@ def dataset_reader(data: bytes, folder: Path) -> None:
         store.create(f"runs/{RUN.id}/{key}.json", data)
     store.create("reports/a/manifest.json", data + RUN.id.encode())
     verify(store, RUN.id)
-    ledger.read_run(store, RUN.id)
+    state.read_run(store, RUN.id)
 
 
 def file_reader(name: str, read: Callable[[Path], object]) -> Reader:
@@ -490,7 +490,7 @@ ANSWERS = parquet({"symbol": ["AAPL"], "period": [ROW["period"]], "prediction": 
 
 
 def forecast_reader(data: bytes, _: Path) -> None:
-    told(decode(ForecastRecord, data, "key"))
+    render(decode(ForecastRecord, data, "key"))
 
 
 def watchlist_reader(data: bytes, folder: Path) -> None:

@@ -13,8 +13,8 @@ from fingpt import log
 from fingpt.cluster.status import Status, status
 from fingpt.errors import DataError, StorageError
 from fingpt.runs.family import family
-from fingpt.runs.ledger import read_run, run_ids
 from fingpt.runs.stage import load_run
+from fingpt.runs.state import read_run, run_ids
 from fingpt.storage import ObjectStore
 
 

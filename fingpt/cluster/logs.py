@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.job import DRIVE, job_name
 from fingpt.errors import MissingInputError, TransientError
-from fingpt.runs.ledger import attempts
 from fingpt.runs.run import Run, Stage, complete_key, stage_prefix
+from fingpt.runs.state import attempts
 from fingpt.storage import ObjectStore
 
 POLL_SECONDS = 2.0

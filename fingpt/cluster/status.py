@@ -20,8 +20,8 @@ from fingpt.cluster.diagnosis.explain import exit_state, explain, pod_end
 from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.cluster.job import DRIVE, MIRROR
 from fingpt.log import cell
-from fingpt.runs.ledger import AttemptRecord, RunRecord, StageRecord, seconds_since
 from fingpt.runs.progress import Progress
+from fingpt.runs.state import AttemptRecord, RunRecord, StageRecord, seconds_since
 
 
 @dataclass(frozen=True, slots=True)

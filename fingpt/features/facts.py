@@ -122,9 +122,9 @@ class _Seen:
 
     def use(self, records: Iterable[Record]) -> None:
         """Note that a prompt rests on `records`."""
-        for record in records:
-            self.newest = max(self.newest, record.available_at)
-            self.sources.add(record.source)
+        used = list(records)
+        self.newest = max([self.newest, *(record.available_at for record in used)])
+        self.sources.update({record.source for record in used})
 
 
 def _weeks(

@@ -14,6 +14,7 @@ from fingpt.sources.records import Kind, Record
 from fingpt.sources.snapshot import Snapshot
 
 MOMENT = timedelta(microseconds=1)
+_NUMBER = (int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,9 @@ def prices(
     closes: dict[datetime, float] = {}
     records = []
     for record in snapshot.records(Kind.PRICE, symbol, before=before, since=since):
-        close = _close(record)
-        if close is not None and record.event_time <= at:
-            closes[record.event_time] = close
+        close = record.payload.get("close")
+        if isinstance(close, _NUMBER) and close > 0 and record.event_time <= at:
+            closes[record.event_time] = float(close)
             records.append(record)
     actions = [
         record
@@ -67,18 +68,15 @@ def prices(
     return Prices(
         at=at,
         moments=tuple(closes),
-        closes=tuple(_after(moment, close, splits) for moment, close in closes.items()),
+        closes=tuple(_after(moment, close, splits) for moment, close in closes.items())
+        if splits
+        else tuple(closes.values()),
         dividends=tuple(
             (moment, _after(moment, amount, splits))
             for moment, amount in _amounts(actions, "dividend", "amount")
         ),
         records=(*records, *actions),
     )
-
-
-def _close(record: Record) -> float | None:
-    value = record.payload.get("close")
-    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def _amounts(actions: list[Record], kind: str, name: str) -> list[tuple[datetime, float]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
 
 from fingpt.errors import DataError
@@ -159,9 +159,8 @@ def _row(known: Facts, outcome: Outcome, config: FeatureConfig, said: Future[str
 
 def hashed(row: Row) -> Row:
     """`row` with its hash."""
-    values = {**asdict(row), "sources": list(row.sources)}
-    del values["row_sha256"]
-    return Row(**{**asdict(row), "row_sha256": sha256_bytes(canonical_json(values))})
+    values = {name: getattr(row, name) for name in COLUMNS if name != "row_sha256"}
+    return replace(row, row_sha256=sha256_bytes(canonical_json(values)))
 
 
 COLUMNS = tuple(field.name for field in fields(Row))

@@ -7,6 +7,7 @@ them, whatever it says. Tags of chat templates stay text: they become plain toke
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from math import floor, log10
 
 _OURS = re.compile(r"From \d|Based on all|Some recent basic", re.IGNORECASE)
@@ -26,6 +27,7 @@ def one_line(text: str, limit: int) -> str:
     return f"{cut[: cut.rfind(' ')] if ' ' in cut[limit // 2 :] else cut}…"
 
 
+@lru_cache(maxsize=1024)  # the names of figures are the same in every row
 def line_start(text: str) -> str:
     """A foreign name that may begin a line: no bracket and no colon of a tag, and no beginning of a line of ours."""
     line = " ".join(one_line(text, MAX_NAME).translate(str.maketrans("[]:", "() ")).split())

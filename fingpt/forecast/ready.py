@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fingpt.errors import ConfigError, FingptError, MissingInputError
-from fingpt.runs.ledger import read_run, require_run, run_ids
 from fingpt.runs.manifest import EvalManifest
 from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.stage import finished, load_run
+from fingpt.runs.state import read_run, require_run, run_ids
 from fingpt.storage import ObjectStore
 
 

@@ -6,10 +6,8 @@ where it should.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol
 
@@ -17,13 +15,10 @@ from fingpt.config import local_path, split_words
 from fingpt.errors import ConfigError, DataError, FingptError, MissingInputError
 from fingpt.forecast.record import ForecastRequest, Question
 from fingpt.reading import RECORD_BYTES
+from fingpt.sources.symbols import checked_symbols, no_prices
 
 HISTORY = timedelta(days=7)
 """The least of prices before a close: a question tells at least one whole week."""
-NO_PRICES = "There are no prices of"
-"""How the sentence on a symbol that no source knows begins."""
-_SYMBOL = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.=^-]{0,19}")
-_MOST_SYMBOLS = 1000
 
 
 class Exchange(Protocol):
@@ -71,42 +66,6 @@ def named_symbols(symbol: str, symbols: str, watchlist: str) -> list[str]:
         )
     where = given[0] if given[0] != "WATCHLIST" else f"WATCHLIST={watchlist.strip()}"
     return checked_symbols(words, where)
-
-
-def checked_symbols(words: Sequence[str], where: str) -> list[str]:
-    """`words` as symbols, each once; ConfigError names the first that is none."""
-    for word in words:
-        parts = [part for part in re.split(r"[,;]", word) if part]
-        if len(parts) > 1 and all(map(_SYMBOL.fullmatch, parts)):
-            apart = (
-                "write one a line"
-                if where.startswith("WATCHLIST")
-                else f'blanks separate symbols: SYMBOLS="{" ".join(parts[:9])}"'
-            )
-            raise ConfigError(f"{where} names {word[:40]!r}, which is no symbol; {apart}.")
-        if not _SYMBOL.fullmatch(word):
-            raise ConfigError(
-                f"{where} names {word[:40]!r}, which is no symbol: letters, digits, '.', '-', '=' and '^', at most 20."
-            )
-    if not words or len(words) > _MOST_SYMBOLS:
-        raise ConfigError(
-            f"{where} names {len(words)} symbols; 1 to {_MOST_SYMBOLS} are expected"
-            + (", one a line." if where.startswith("WATCHLIST") else ".")
-        )
-    return list(dict.fromkeys(words))
-
-
-def no_prices(symbols: Sequence[str], known: Sequence[str]) -> MissingInputError:
-    """The error for `symbols` without prices; each with the nearest of `known`, whatever the case of its letters."""
-    named = []
-    for symbol in symbols[:10]:
-        folded = {one.casefold(): one for one in known}
-        close = get_close_matches(symbol.casefold(), folded, n=1, cutoff=0.5)
-        named.append(f"{symbol} (did you mean {folded[close[0]]}?)" if close else symbol)
-    more = f" and {len(symbols) - 10} more" if len(symbols) > 10 else ""
-    have = f"known are {', '.join(known[:30])}" if known else "there are none of any symbol"
-    others = f" and {len(known) - 30} more" if len(known) > 30 else ""
-    return MissingInputError(f"{NO_PRICES} {', '.join(named)}{more}; {have}{others}.")
 
 
 def chosen_close(text: str, exchange: Exchange, now: datetime) -> datetime:

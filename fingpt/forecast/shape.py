@@ -5,18 +5,10 @@ Parts are known by their headings (`[Technical Indicators]:`), whoever wrote the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_HEADING = re.compile(r"^\[([^\[\]\n]{1,60})\]:", re.MULTILINE)
-_ITEMS = frozenset({"Headline", "Summary"})
-"""Of news, which some weeks do not have."""
-
-
-def headings(text: str) -> frozenset[str]:
-    """The headings of a prompt, without those of single news."""
-    return frozenset(_HEADING.findall(text)) - _ITEMS
+from fingpt.prompts.headings import headings
 
 
 @dataclass(frozen=True)

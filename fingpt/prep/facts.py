@@ -25,7 +25,6 @@ _REPORTED = re.compile(
     r"^Some recent basic financials of [^\n]{1,60}?, reported at (\d{4}-\d\d-\d\d)", re.MULTILINE
 )
 _HEADLINE = re.compile(r"^\[Headline\]:[ \t]*([^\n]*)$", re.MULTILINE)
-_NEWS = re.compile(r"^\[(?:Headline|Summary)\]:[^\n]*$", re.MULTILINE)
 _ASSET = re.compile(r"prediction of the \S{1,30} (\S{1,30}) price movement")
 
 
@@ -46,14 +45,13 @@ class Facts:
 
     `market_cap` and `shares` are in millions of the quote currency and of shares, `reported` is the fiscal period end
     that the fundamentals carry, `asset` the word before "price movement" in the closing instruction (a stock prompt
-    says `stock`), `news` all headline and summary lines.
+    says `stock`).
     """
 
     market_cap: float | None
     shares: float | None
     weeks: tuple[PastWeek, ...]
     headlines: tuple[str, ...]
-    news: str
     reported: date | None
     asset: str | None
 
@@ -77,7 +75,6 @@ def facts(example: Example) -> Facts:
         shares=float(company[2]) if company else None,
         weeks=tuple(w for m in _WEEK.finditer(user) if (w := _past_week(m)) is not None),
         headlines=tuple(match[1].strip() for match in _HEADLINE.finditer(user)),
-        news="\n".join(match[0] for match in _NEWS.finditer(user)),
         reported=_date(reported[1]) if reported else None,
         asset=asset[1].lower() if asset else None,
     )

@@ -15,10 +15,10 @@ from fingpt import log
 from fingpt.errors import DataError, StorageError
 from fingpt.reading import read_record
 from fingpt.record import Frozen, canonical_json, sha256_bytes
-from fingpt.runs.ledger import attempts
 from fingpt.runs.manifest import PrepManifest
 from fingpt.runs.run import Run, Stage, dataset_manifest_key, run_key, shared_prep_key
 from fingpt.runs.stage import Context, finished, load_run
+from fingpt.runs.state import attempts
 
 _POLL_SECONDS = 2.0
 

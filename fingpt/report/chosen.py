@@ -11,11 +11,11 @@ from enum import StrEnum
 from fingpt.errors import ConfigError, MissingInputError, nearest
 from fingpt.models import MODELS
 from fingpt.runs.family import families, family
-from fingpt.runs.ledger import require_run
 from fingpt.runs.manifest import EvalManifest, decode
 from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import Run, Stage, complete_key
 from fingpt.runs.stage import load_run
+from fingpt.runs.state import require_run
 from fingpt.storage import ObjectStore
 
 

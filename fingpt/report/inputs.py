@@ -17,11 +17,12 @@ from fingpt.models import spec
 from fingpt.prompts.examples import Example, decode_jsonl
 from fingpt.reading import LINE_BYTES, parse_object
 from fingpt.record import FileRef, sha256_bytes
+from fingpt.report.arms import aligned
 from fingpt.report.chosen import finished_runs
 from fingpt.report.members import pooled
 from fingpt.report.score_arrays import ScoreArrays, read_scores
 from fingpt.report.sides import Side, Step
-from fingpt.report.titles import side_titles
+from fingpt.report.titles import titled
 from fingpt.runs.family import families
 from fingpt.runs.manifest import (
     DatasetManifest,
@@ -66,18 +67,36 @@ def read_runs(store: ObjectStore, run_ids: Sequence[str]) -> Reading:
     """
     reading = Reading()
     grouped = families(finished_runs(store, run_ids))
-    for runs, title in zip(grouped.values(), side_titles([*grouped.values()]), strict=True):
+    for runs in grouped.values():
+        title = spec(runs[0].config.model).title
         reading.sides.append(pooled([_side(store, run, title, reading) for run in runs], runs))
+    tests = _tests(store, reading.sides)
+    reading.test.extend(tests[0])
+    _check_examples(reading)
+    reading.sides = aligned(titled(reading.sides, [*grouped.values()], tests), tests)
     first = reading.sides[0]
     for number, data in enumerate(first.every_dataset):
         # Of a walk-forward the first origin's training rows: what was known before any of its tests.
-        for split, into in (("test", reading.test), ("train", [] if number else reading.train)):
-            ref = _file(data.files, f"{split}.jsonl", data.id)
-            key = f"{dataset_prefix(data.id)}/{ref.name}"
-            into.extend(decode_jsonl(read_verified(store, key, ref.sha256)))
+        if not number:
+            reading.train.extend(_rows(store, data, "train"))
         reading.openings += count(store, data.id)
-    _check_examples(reading)
     return reading
+
+
+def _tests(store: ObjectStore, sides: Sequence[Side]) -> list[list[Example]]:
+    """The test rows of each side, read once for each data set."""
+    rows: dict[str, list[Example]] = {}
+    for side in sides:
+        for data in side.every_dataset:
+            if data.id not in rows:
+                rows[data.id] = _rows(store, data, "test")
+    return [[row for data in side.every_dataset for row in rows[data.id]] for side in sides]
+
+
+def _rows(store: ObjectStore, data: DatasetManifest, split: str) -> list[Example]:
+    ref = _file(data.files, f"{split}.jsonl", data.id)
+    key = f"{dataset_prefix(data.id)}/{ref.name}"
+    return list(decode_jsonl(read_verified(store, key, ref.sha256)))
 
 
 def _side(store: ObjectStore, run: Run, title: str, reading: Reading) -> Side:

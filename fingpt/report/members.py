@@ -92,7 +92,12 @@ def concatenated(parts: Sequence[ScoreArrays]) -> ScoreArrays:
 
 def taken(scores: ScoreArrays, rows: np.ndarray) -> ScoreArrays:
     """The answers to those rows that the boolean array `rows` picks."""
-    picked = np.flatnonzero(rows)
+    return at(scores, np.flatnonzero(rows))
+
+
+def at(scores: ScoreArrays, places: Sequence[int] | np.ndarray) -> ScoreArrays:
+    """The answers at `places`, in their order."""
+    picked = np.asarray(places, dtype=np.int64)
     changes: dict[str, object] = {
         "rouge": {name: column[picked] for name, column in scores.rouge.items()}
     }

@@ -89,7 +89,10 @@ def read_answers(
         key = complete_key(run, Stage.EVAL)
         manifest = decode(EvalManifest, read_verified(store, key, inputs[key]), key)
         _collect(store, run, manifest, found)
-    return found
+    return {
+        variant: {side.aliases.get(name, name): text for name, text in texts.items()}
+        for variant, texts in found.items()
+    }
 
 
 def _collect(

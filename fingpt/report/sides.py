@@ -51,6 +51,9 @@ class Side:
     A walk-forward has a run for each origin, and its answers are pooled: `datasets` are those of all origins, `origin`
     says which each row is of. `others`: the scored answers of the same model's other training seeds, over the same
     rows. `other_curves`: loss curves of the runs after the first. Everything else, timings among it, is of the first.
+
+    An arm of an ablation (`arms`) has the first side's ids: `aliases` are those by its own, `asks` the data sets whose
+    questions its rows ask. `references`: hash of the reference answers in that order.
     """
 
     runs: tuple[str, ...]
@@ -67,6 +70,9 @@ class Side:
     other_curves: tuple[tuple[Step, ...], ...] = ()
     datasets: tuple[DatasetManifest, ...] = ()
     origin: NDArray[np.int64] | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    asks: tuple[str, ...] = ()
+    references: str = ""
 
     @property
     def every_dataset(self) -> tuple[DatasetManifest, ...]:
@@ -118,13 +124,14 @@ class Obstacles:
     """Why figures of two sides must not be compared; an empty text means that they may.
 
     `rows`: for every score. `leaks`: for the scores that a leak touches. `decoding`: for scores of generated text.
-    `unread`: for scores that count an unread answer as something. `speed`, `training`: for timings. `loss`: for the
-    loss, on top of `rows`.
+    `references`: for likeness to the reference answers. `unread`: for scores that count an unread answer as something.
+    `speed`, `training`: for timings. `loss`: for the loss, on top of `rows`.
     """
 
     rows: str = ""
     leaks: Mapping[Touched, str] = field(default_factory=dict)
     decoding: str = ""
+    references: str = ""
     unread: str = ""
     speed: str = ""
     training: str = ""
@@ -139,7 +146,8 @@ class Obstacles:
         """What forbids comparing a metric over these rows that such a leak spoils and that needs this besides."""
         own = {"loss": self.loss, "decoding": self.decoding, "": ""}[needs]
         leak = self.leaks.get(touch, "") if touch else ""
-        return self.rows or leak or own or (self.unread if rows == "all" and touch else "")
+        other = self.references if touch == "text" else ""
+        return self.rows or leak or other or own or (self.unread if rows == "all" and touch else "")
 
 
 def total(seconds: Mapping[str, float]) -> float:
@@ -172,15 +180,18 @@ def obstacles(first: Side, second: Side) -> Obstacles:
     decoding = _difference("decoding", one.decoding, two.decoding, _MODELS_OWN | _SPEED_ONLY)
     machine = _difference("hardware", one.hardware, two.hardware, _MEASURED)
     resumed = [side for side in (first, second) if side.adapter.resumed]
+    other = first.references != second.references and not same_rows
+    references = "the reference answers are not the same" if other else ""
     return Obstacles(
         rows=same_rows,
         leaks={**second.leaks(), **first.leaks()},
         decoding=decoding,
+        references=references,
         unread=unread(first.seeds("tuned"), second.seeds("tuned")),
         speed=machine or _difference("decoding", one.decoding, two.decoding, _MODELS_OWN),
         training=_difference("hardware", first.adapter.hardware, second.adapter.hardware, _MEASURED)
         or (f"training of {resumed[0].title} was interrupted and resumed" if resumed else ""),
-        loss=_tokens(first.tuned, second.tuned) if not same_rows else "",
+        loss=(references or _tokens(first.tuned, second.tuned)) if not same_rows else "",
     )
 
 
@@ -212,7 +223,9 @@ def read_share(seeds: Sequence[ScoreArrays]) -> float:
 def _rows(first: Side, second: Side) -> str:
     if first.tuned.n != second.tuned.n:
         return f"{first.tuned.n} and {second.tuned.n} test rows"
-    one, two = ([data.id for data in side.every_dataset] for side in (first, second))
+    one, two = (
+        side.asks or tuple(data.id for data in side.every_dataset) for side in (first, second)
+    )
     if one != two:
         return f"different data sets ({first.dataset.id[:8]} and {second.dataset.id[:8]})"
     if first.tuned.example != second.tuned.example:

@@ -205,8 +205,19 @@ def _openings(sides: Sequence[Side], openings: int | None) -> Check:
     )
 
 
+def _asks(side: Side) -> tuple[str, ...]:
+    return side.asks or tuple(data.id for data in side.every_dataset)
+
+
 def _same(sides: Sequence[Side]) -> Check:
     sets = {side.dataset.id for side in sides}
+    if any(side.asks for side in sides) and len({_asks(side) for side in sides}) == 1:
+        return Check(
+            name="Same data",
+            state=State.GOOD,
+            text="All models were asked of the same symbols and weeks, with the same labels; what their prompts tell "
+            f"differs ({len(sets)} data sets), and so may the adapters that they made.",
+        )
     if len(sets) > 1:
         return Check(
             name="Same data",

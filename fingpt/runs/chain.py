@@ -20,7 +20,6 @@ from fingpt.reading import parse_object
 from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
 from fingpt.rows.encoding import MAX_TEXT_BYTES
 from fingpt.rows.layout import SPLITS
-from fingpt.runs.ledger import report_keys
 from fingpt.runs.manifest import (
     AdapterManifest,
     BaseManifest,
@@ -50,6 +49,7 @@ from fingpt.runs.run import (
     stage_prefix,
     trial_key,
 )
+from fingpt.runs.state import report_keys
 from fingpt.storage import ObjectStore, TooLargeError, check_key
 
 M = TypeVar("M", bound=Frozen)

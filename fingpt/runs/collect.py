@@ -18,7 +18,6 @@ from fingpt.errors import ConfigError, MissingInputError
 from fingpt.models import spec
 from fingpt.record import FileRef, Frozen, sha256_bytes, sha256_file
 from fingpt.runs.adapter_card import CARD, Origin, companions
-from fingpt.runs.ledger import report_keys, require_run
 from fingpt.runs.manifest import (
     BaseManifest,
     DatasetManifest,
@@ -40,6 +39,7 @@ from fingpt.runs.run import (
     run_prefix,
 )
 from fingpt.runs.stage import finished, load_run
+from fingpt.runs.state import report_keys, require_run
 from fingpt.storage import ObjectStore, check_key, download_tree
 from fingpt.storage.files import require_space, translate_os_errors
 

@@ -21,7 +21,6 @@ from fingpt.config import RunConfig
 from fingpt.errors import ConfigError, MissingInputError, StorageError
 from fingpt.reading import read_record
 from fingpt.runs.chain import KEPT_COMMITS
-from fingpt.runs.ledger import attempts, report_keys, run_ids, seconds_since
 from fingpt.runs.manifest import (
     AdapterManifest,
     Commit,
@@ -41,6 +40,7 @@ from fingpt.runs.run import (
     stage_prefix,
 )
 from fingpt.runs.stage import finished, load_run
+from fingpt.runs.state import attempts, report_keys, run_ids, seconds_since
 from fingpt.storage import ObjectStore
 from fingpt.storage.deleting import Deleter, ObjectInfo
 

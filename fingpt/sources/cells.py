@@ -21,12 +21,14 @@ from fingpt.sources.calendar import next_open
 from fingpt.sources.month import Month
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_SOME_ORDER = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}", re.ASCII)
 _MIDNIGHT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}:?\d{2})?", re.ASCII
 )
 _PERIOD = re.compile(r"(\d{4})(?:-(?:Q([1-4])|(\d{2})(?:-(\d{2}))?))?")
 _SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,19}")
 _MAX_TEXT = 20_000
+_NUMBER = "a number with a decimal point and no thousands separator, currency or letter for millions, such as 1234.5"
 _NOTHING = frozenset("n/a #n/a na nan null none nil - -- inf -inf infinity -infinity".split())
 
 
@@ -102,13 +104,11 @@ def number(cell: object, _: Clock) -> float:
     if isinstance(cell, bool) or not isinstance(cell, int | float | str | Decimal):
         raise BadCell("a number")
     if isinstance(cell, str) and ("_" in cell or not cell.isascii()):
-        raise BadCell("a number")
+        raise BadCell("a plain number, such as 1234.5")
     try:
         value = float(cell)
     except (ValueError, OverflowError):
-        raise BadCell(
-            "a number with a decimal point and no thousands separator, such as 1234.5"
-        ) from None
+        raise BadCell(_NUMBER) from None
     if not math.isfinite(value):
         raise BadCell("a finite number")
     return value
@@ -137,6 +137,8 @@ def _day(cell: str) -> date:
             return date.fromisoformat(cell)
     except ValueError:
         pass
+    if _SOME_ORDER.fullmatch(cell):
+        raise BadCell("a day as YYYY-MM-DD (of others nobody can tell the day from the month)")
     raise BadCell("a day as YYYY-MM-DD")
 
 

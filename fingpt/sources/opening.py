@@ -111,7 +111,8 @@ class Opener:
                 chosen.append((name, folder, selection.kinds_of(name, frozenset(Kind))))
             else:
                 source = self._source(name, choice.settings)
-                kinds = selection.kinds_of(name, source.capabilities().kinds)
+                able = source.capabilities()
+                kinds = selection.kinds_of(name, able.kinds, able.refused)
                 chosen.append((name, source, kinds))
         _one_gives_prices([kinds for _, _, kinds in chosen])
         for name, found, _ in chosen:

@@ -6,8 +6,8 @@ Fetching and reading are apart: `fetch` talks to the world and returns bytes, `r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from typing import Protocol
@@ -30,6 +30,8 @@ class Capabilities:
     needs_key: bool = False
     rate: float | None = None
     """Calls a second that it allows; None: no limit is known."""
+    refused: Mapping[Kind, str] = field(default_factory=dict)
+    """Kinds that the service has and that are not taken from it: a sentence that says why, and what to take."""
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,11 @@ class Kept(Frozen):
     sha256: str
     retrieval: Retrieval
 
+    @property
+    def final(self) -> bool:
+        """Whether it was made when its month was over: no later one is looked for."""
+        return self.retrieval.covers(Month.parse(self.retrieval.month).end)
+
 
 class FolderManifest(Frozen):
     """The files of an imported folder, whose bytes lie among the answers."""
@@ -111,7 +116,8 @@ class RawStore:
     ) -> Kept:
         """Store the answers, then the retrieval that names them, as the first free number from `number` on.
 
-        Who fetches the same part at the same time gets another number; both stay.
+        Two may fetch a part at the same time. Where the other's retrieval was made when the month was over, nobody
+        would ever look past it, so it is returned in place of ours; else ours gets the next number, and both stay.
         """
         stored = []
         for answer in answers:
@@ -127,15 +133,16 @@ class RawStore:
         retrieval = Retrieval(**part.model_dump(), retrieved_at=retrieved_at, answers=tuple(stored))
         data = canonical_json(retrieval)
         while not self._store.create(part.key(number), data):
-            if self._store.read(part.key(number), DATA_BYTES) == data:
-                break
+            there = self._retrieval(part.key(number), part)
+            if there and (there.retrieval == retrieval or there.final):
+                return there
             number += 1
         return Kept(key=part.key(number), sha256=sha256_bytes(data), retrieval=retrieval)
 
     def newest(self, part: Part) -> tuple[int, Kept | None]:
         """(how many retrievals of a part there are, the newest of them)."""
         number, found = 0, None
-        while found is None or not found.retrieval.covers(Month.parse(part.month).end):
+        while found is None or not found.final:
             kept = self._retrieval(part.key(number + 1), part)
             if kept is None:
                 break

@@ -46,15 +46,19 @@ class Selection(Frozen):
     allow_missing: tuple[Kind, ...] = ()
     features: Mapping[str, JsonValue] = {}
 
-    def kinds_of(self, name: str, able: frozenset[Kind]) -> frozenset[Kind]:
+    def kinds_of(
+        self, name: str, able: frozenset[Kind], refused: Mapping[Kind, str] | None = None
+    ) -> frozenset[Kind]:
         """The kinds that the source `name`, which can deliver `able`, is used for.
 
-        ConfigError when it was chosen for a kind that it cannot deliver.
+        ConfigError when it was chosen for a kind that it cannot deliver, with the reason of those that are `refused`.
         """
         chosen = frozenset(self.sources[name].kinds)
         if lacking := sorted(chosen - able):
+            why = [(refused or {})[kind] for kind in lacking if kind in (refused or {})]
             raise ConfigError(
-                f"{name} has no {', '.join(lacking)}; it has {', '.join(sorted(able))}. Correct its `kinds` in SOURCES."
+                f"{name} has no {', '.join(lacking)}; it has {', '.join(sorted(able))}. {' '.join([*why, ''])}"
+                "Correct its `kinds` in SOURCES."
             )
         taken = {
             kind for other, choice in self.sources.items() if other != name for kind in choice.kinds

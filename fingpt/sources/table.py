@@ -13,10 +13,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import IO
 
+from fingpt import log
 from fingpt.errors import DataError
 from fingpt.parquet import open_parquet, read_columns
 from fingpt.reading import LINE_BYTES, Loading, Unreadable, parse_object
 from fingpt.rows.encoding import check_encoding, open_text
+from fingpt.sources.vendors import what_to_check, what_to_rename
 
 KINDS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
 """What is read, as `rows.layout.kind_of` names it."""
@@ -85,7 +87,8 @@ def _csv_rows(text: IO[str], name: str, header: Header) -> Iterator[Row]:
             f"{name} is empty; its first line has to name its columns: {', '.join(header.required)}."
         )
     columns = {*header.columns}
-    delimiter = max(_DELIMITERS, key=lambda each: len(columns & {*_fields(first.lower(), each)}))
+    named = {each: _fields(first.lower(), each) for each in _DELIMITERS}
+    delimiter = max(named, key=lambda each: (len(columns & {*named[each]}), len(named[each])))
     names = _named(_fields(first, delimiter), name, header)
     places = [names.index(column) if column in names else -1 for column in header.columns]
     width = len(names)
@@ -97,7 +100,8 @@ def _csv_rows(text: IO[str], name: str, header: Header) -> Iterator[Row]:
             if len(fields) == width:
                 yield line, [fields[place] if place >= 0 else None for place in places]
             elif fields:
-                yield line, BadLine(f"{len(fields)} fields", f"{width}, as in the header")
+                comma = " (numbers have a decimal point)" if delimiter == "," else ""
+                yield line, BadLine(f"{len(fields)} fields", f"{width}, as in the header{comma}")
     except csv.Error as fault:
         if "field limit" in str(fault):
             raise DataError(
@@ -158,19 +162,22 @@ def _parquet_rows(path: Path, name: str, header: Header) -> Iterator[Row]:
 def _named(seen: Sequence[str], name: str, header: Header) -> list[str]:
     """The columns of a file, those that are known by the header's names; DataError when they are no such table."""
     names = _as_known(seen, header)
-    if missing := [f"'{column}'" for column in header.required if column not in names]:
-        *several, last = missing
+    if missing := [column for column in header.required if column not in names]:
+        *several, last = [f"'{column}'" for column in missing]
         lacking = f"{', '.join(several)} or {last}" if several else last
         shown = ", ".join(column[:40] for column in seen[:12]) or "none"
         more = f" and {len(seen) - 12} more" if len(seen) > 12 else ""
+        mend = what_to_rename(seen, header.columns, missing)
         raise DataError(
-            f"{name} has no column {lacking} (columns seen: {shown}{more}); its columns are "
+            f"{name} has no column {lacking} (columns seen: {shown}{more}). {mend}{' ' * bool(mend)}Its columns are "
             f"{', '.join(header.required)}, and if you have them {', '.join(header.optional)}."
         )
     _refuse_repeated(names, name, header)
     for column in names:
         if column not in header.columns:
             _refuse_misspelt(column, names, name, header)
+    if "close" in header.required and (doubt := what_to_check(seen)):
+        log.warning(f"{name} {doubt}.")
     return names
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from fingpt.reading import Unreadable, parse_object
-from fingpt.runs.ledger import attempts, seconds_since
 from fingpt.runs.progress import sound_commits
 from fingpt.runs.run import Run, Stage
+from fingpt.runs.state import attempts, seconds_since
 from fingpt.storage import ObjectStore
 
 

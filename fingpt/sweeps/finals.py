@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from fingpt import log
 from fingpt.errors import DivergedError, StageFailedError
 from fingpt.runs.freeze import create_run
-from fingpt.runs.ledger import attempts
 from fingpt.runs.run import Run
 from fingpt.runs.stage import finished
+from fingpt.runs.state import attempts
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.definition import Settings
 from fingpt.sweeps.pool import MOST_TRIES, Ended, Workers

@@ -17,9 +17,9 @@ from typing import Protocol
 from fingpt import log
 from fingpt.config import HUB_TOKEN_VARIABLES, child_environment
 from fingpt.errors import FencedError, Interrupted, TransientError
-from fingpt.runs.ledger import attempts
 from fingpt.runs.run import Run, Stage, run_key
 from fingpt.runs.stage import finished
+from fingpt.runs.state import attempts
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.adopt import adopt
 

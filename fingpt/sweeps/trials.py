@@ -23,10 +23,10 @@ from fingpt.errors import (
 from fingpt.models import spec
 from fingpt.record import canonical_json
 from fingpt.runs.freeze import create_run
-from fingpt.runs.ledger import AttemptRecord, attempts
 from fingpt.runs.manifest import TrainManifest, decode, encode
 from fingpt.runs.run import Run, Stage, trial_key
 from fingpt.runs.stage import finished
+from fingpt.runs.state import AttemptRecord, attempts
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.definition import Settings
 from fingpt.sweeps.records import Ask, Tell, ask_key, tell_key, write

@@ -12,8 +12,8 @@ from rich.console import Console
 from fingpt.cluster.api.objects import JobState, PodState
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot, State
 from fingpt.cluster.status import render, status
-from fingpt.runs.ledger import read_run
 from fingpt.runs.run import Stage
+from fingpt.runs.state import read_run
 from tests.cluster.fake_cluster import FakeCluster
 from tests.made_run import MadeRun
 

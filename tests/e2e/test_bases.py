@@ -17,8 +17,8 @@ import pytest
 from fingpt.cluster import drive
 from fingpt.cluster.api.cluster import Cluster
 from fingpt.models import spec
-from fingpt.runs.ledger import run_ids
 from fingpt.runs.run import Stage, complete_key
+from fingpt.runs.state import run_ids
 from fingpt.storage import open_store
 from fingpt.storage.deleting import open_deleter
 from fingpt.weights.base import read_base_manifest

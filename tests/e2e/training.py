@@ -23,8 +23,8 @@ from fingpt.cluster.status import status
 from fingpt.config import load_config
 from fingpt.errors import FingptError
 from fingpt.runs.freeze import freeze
-from fingpt.runs.ledger import read_run
 from fingpt.runs.run import Run, Stage, claim_key, commit_key, complete_key, last_number, run_key
+from fingpt.runs.state import read_run
 from jobs import CONFIGS
 from tests.e2e.chart_lab import kubectl, run
 from tests.e2e.run_lab import STORE, RunLab, until

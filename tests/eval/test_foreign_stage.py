@@ -16,9 +16,9 @@ from fingpt.record import sha256_bytes
 from fingpt.report.chosen import newest_runs
 from fingpt.report.inputs import read_runs
 from fingpt.runs.collect import collect
-from fingpt.runs.ledger import read_run
 from fingpt.runs.manifest import PrepManifest, encode
 from fingpt.runs.run import Run, Stage, complete_key, dataset_manifest_key, run_key
+from fingpt.runs.state import read_run
 from fingpt.runs.verify import LinkStatus, verify
 from tests.eval.invented import MODEL
 

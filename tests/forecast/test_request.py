@@ -9,7 +9,7 @@ import pytest
 from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
 from fingpt.features.config import FeatureConfig
 from fingpt.forecast.record import ForecastRequest, keep_request, read_request
-from fingpt.forecast.request import checked_symbols, chosen_close, make_request, named_symbols
+from fingpt.forecast.request import chosen_close, make_request, named_symbols
 from fingpt.forecast.view import Sessions
 from tests.forecast.conftest import FRIDAY, Remembered
 
@@ -167,13 +167,6 @@ def test_a_watchlist_that_is_no_list_is_refused(tmp_path):
     (tmp_path / "commas").write_text("AAPL,MSFT\n")
     with pytest.raises(ConfigError, match=r"WATCHLIST=.*/commas names 'AAPL,MSFT'.*one a line"):
         named_symbols("", "", str(tmp_path / "commas"))
-
-
-def test_a_key_in_the_store_can_be_made_of_every_symbol():
-    assert checked_symbols(["^GSPC", "BRK-B", "7203.T"], "SYMBOLS") == ["^GSPC", "BRK-B", "7203.T"]
-    for bad in ("A/B", ".", "..", "a b", "", "é"):
-        with pytest.raises(ConfigError, match="is no symbol"):
-            checked_symbols([bad], "SYMBOLS")
 
 
 def test_dates_are_days_of_the_exchange(exchange):

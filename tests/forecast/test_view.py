@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from fingpt.errors import ConfigError, DataError
 from fingpt.features.config import FeatureConfig
 from fingpt.forecast import place as placing
-from fingpt.forecast.desk import Desk, open_desk
+from fingpt.forecast.inputs import ForecastInputs, open_inputs
 from fingpt.forecast.view import Sessions
 from fingpt.forecast.weeks import last_week_over
 from fingpt.synthetic.market import write_market
@@ -33,14 +33,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def inputs(store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ForecastInputs]:
     monkeypatch.setenv("FINGPT_ARG_DATA", str(folder))
     monkeypatch.setenv("FINGPT_ARG_DATE", "2026-11-20")
-    return open_desk(store)
+    return open_inputs(store)
 
 
-def test_a_request_is_made_of_what_the_folder_says_until_the_close(desk, store):
-    request = desk.request(["AAA", "BBB"], desk.close(datetime(2026, 11, 26, tzinfo=UTC)))
+def test_a_request_is_made_of_what_the_folder_says_until_the_close(inputs, store):
+    request = inputs.request(["AAA", "BBB"], inputs.close(datetime(2026, 11, 26, tzinfo=UTC)))
     assert request.as_of == FRIDAY
     assert [question.symbol for question in request.questions] == ["AAA", "BBB"]
     for question in request.questions:
@@ -51,25 +51,25 @@ def test_a_request_is_made_of_what_the_folder_says_until_the_close(desk, store):
     # The week after has Thanksgiving, and a Friday that closes early.
     assert request.horizon_end == datetime(2026, 11, 27, 18, tzinfo=UTC)
     assert request.due == datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
-    assert desk.request(["AAA", "BBB"], FRIDAY) == request
+    assert inputs.request(["AAA", "BBB"], FRIDAY) == request
 
 
-def test_what_happens_after_the_close_changes_no_request(desk, store, tmp_path, monkeypatch):
-    request = desk.request(["AAA"], FRIDAY)
+def test_what_happens_after_the_close_changes_no_request(inputs, store, tmp_path, monkeypatch):
+    request = inputs.request(["AAA"], FRIDAY)
     write_market(tmp_path / "longer", ["AAA", "BBB"], date(2025, 11, 3), date(2026, 11, 25))
     monkeypatch.setenv("FINGPT_ARG_DATA", str(tmp_path / "longer"))
-    assert open_desk(store).request(["AAA"], FRIDAY) == request
+    assert open_inputs(store).request(["AAA"], FRIDAY) == request
 
 
-def test_a_close_without_the_needed_history_is_refused(desk):
+def test_a_close_without_the_needed_history_is_refused(inputs):
     with pytest.raises(DataError, match="at least the 7 days before it"):
-        desk.request(["AAA"], datetime(2025, 11, 5, 21, tzinfo=UTC))
+        inputs.request(["AAA"], datetime(2025, 11, 5, 21, tzinfo=UTC))
 
 
 def test_without_data_nothing_is_opened(store, monkeypatch):
     monkeypatch.delenv("FINGPT_ARG_DATA", raising=False)
     with pytest.raises(ConfigError, match="DATA="):
-        open_desk(store)
+        open_inputs(store)
 
 
 @pytest.mark.parametrize(

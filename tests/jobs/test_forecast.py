@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from fingpt.errors import DataError, MissingInputError
-from fingpt.forecast.request import NO_PRICES
 from fingpt.runs.run import run_key
+from fingpt.sources.symbols import NO_PRICES
 from jobs.forecast import _require_all, app
 from tests.made_run import MadeRun
 

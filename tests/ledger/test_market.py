@@ -14,6 +14,7 @@ from fingpt.sources.opening import JOINED
 from fingpt.sources.policy import Use
 from fingpt.sources.records import Kind, Record
 from fingpt.sources.snapshot import MemorySnapshot
+from fingpt.synthetic.market import write_market
 
 FIRST, LAST = date(2026, 1, 2), date(2026, 1, 9)
 START, END = as_of(FIRST), as_of(LAST)
@@ -55,6 +56,35 @@ def test_returns_labels_and_excess_are_those_of_training_rows(records):
     assert (found.status, found.label) == (Status.OK, "up by 1-2%")
     assert found.realised_return == pytest.approx(0.02)
     assert found.excess_return == pytest.approx(0.02 - 0.005)
+
+
+def test_excess_is_over_the_named_universe_whatever_else_has_prices(records):
+    more = [price("LATE", day, 150.0 if day == LAST else 100.0) for day in sessions(FIRST, LAST)]
+    snapshot = MemorySnapshot([*records, *more])
+
+    def excess(*others):
+        return SnapshotMarket(snapshot, others).outcome("AAPL", START, END).excess_return
+
+    assert excess("AAPL", "MSFT") == pytest.approx(0.02 - 0.005)
+    assert excess("AAPL", "MSFT", "GONE") == excess("AAPL", "MSFT")
+    assert excess("LATE") == pytest.approx(0.02 - 0.5)
+    assert excess("AAPL") is None
+
+
+@pytest.mark.parametrize("benchmark", ["", "CCC"])
+def test_scores_are_against_the_forecast_symbols_or_the_benchmark_of_sources(
+    store, tmp_path, benchmark
+):
+    market, sources = tmp_path / "market", tmp_path / "sources.yaml"
+    write_market(market, ("AAA", "BBB", "CCC"), date(2025, 11, 3), LAST, seed=3)
+    sources.write_text(f"features: {{benchmark: '{benchmark}'}}\n")
+    opened = market_opener(store, str(sources), str(market))(("AAA", "BBB"), START, END)
+    found = {symbol: opened.outcome(symbol, START, END) for symbol in ("AAA", "BBB", "CCC")}
+    change = {symbol: one.realised_return for symbol, one in found.items()}
+    over = change["CCC"] if benchmark else (change["AAA"] + change["BBB"]) / 2
+    assert len(set(change.values())) == 3
+    for symbol in ("AAA", "BBB"):
+        assert found[symbol].excess_return == pytest.approx(change[symbol] - over)
 
 
 def test_no_price_is_a_status_with_its_reason(records):

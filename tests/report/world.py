@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -175,12 +175,23 @@ class World:
     """A store with one data set, to which finished runs are added."""
 
     def __init__(
-        self, store: ObjectStore, *, weeks: int = 10, symbols: int = 30, leaky: bool = False
+        self,
+        store: ObjectStore,
+        *,
+        weeks: int = 10,
+        symbols: int = 30,
+        leaky: bool = False,
+        tail: str = "",
+        answer: str = "",
     ) -> None:
+        """`tail` and `answer` end every prompt and answer of the data set."""
         self.store = store
-        self.test = make_examples(weeks, symbols)
-        self.train = make_examples(4, symbols, seed=8)
-        self.dataset = f"{'bad' if leaky else 'da7a'}{weeks:02d}{symbols:02d}00000000"
+        self.test, self.train = (
+            [replace(row, user=row.user + tail, answer=row.answer + answer) for row in rows]
+            for rows in (make_examples(weeks, symbols), make_examples(4, symbols, seed=8))
+        )
+        kind = "bad" if leaky else "da7a"
+        self.dataset = f"{kind}{weeks:02d}{symbols:02d}{len(tail):04d}{len(answer):04d}"
         prefix = dataset_prefix(self.dataset)
         files = tuple(
             put(store, f"{prefix}/{name}.jsonl", encode_jsonl(rows))

@@ -10,7 +10,7 @@ import pytest
 
 from fingpt.errors import FencedError, Interrupted, StorageError, TransientError
 from fingpt.runs import attempt as attempts
-from fingpt.runs import ledger, prune
+from fingpt.runs import prune, state
 from fingpt.runs.attempt import ProcessIdentity, claim
 from fingpt.runs.run import Stage, attempt_key, claim_key, heartbeat_key, last_number
 from fingpt.storage.s3_retry import RETRY_SECONDS
@@ -148,8 +148,8 @@ def test_a_beat_that_could_not_be_stored_leaves_no_gap_in_their_numbers(store, m
 def test_an_attempt_is_given_up_only_after_beats_that_it_could_have_left():
     """A starter watches for several beats; status waits longer than a starter, the clean-up longer than any outage."""
     assert attempts.WATCH_SECONDS >= 3 * attempts.BEAT_SECONDS
-    assert ledger.FRESH_SECONDS >= attempts.WATCH_SECONDS + RETRY_SECONDS
-    assert prune.LIVE_SECONDS >= 10 * ledger.FRESH_SECONDS
+    assert state.FRESH_SECONDS >= attempts.WATCH_SECONDS + RETRY_SECONDS
+    assert prune.LIVE_SECONDS >= 10 * state.FRESH_SECONDS
 
 
 TORN = [
@@ -170,7 +170,7 @@ TORN = [
 def test_a_torn_claim_is_watched_and_taken_over_like_any_other(store, torn):
     store.create(claim_key(RUN, TRAIN, 1), torn)
     store.create(heartbeat_key(RUN, TRAIN, 1, 1), torn)
-    assert ledger.attempts(store, RUN, TRAIN)[0].code is None
+    assert state.attempts(store, RUN, TRAIN)[0].code is None
     assert claim(store, RUN, TRAIN, sleep=no_sleep).number == 2
 
 
@@ -183,13 +183,13 @@ def test_a_claim_that_names_a_file_for_a_process_reads_no_file(store, monkeypatc
         raise AssertionError("no process is looked at")
 
     monkeypatch.setattr(attempts, "_born", born)
-    assert ledger.attempts(store, RUN, TRAIN)[0].gone is False
+    assert state.attempts(store, RUN, TRAIN)[0].gone is False
 
 
 def test_an_ending_keeps_the_first_8000_characters_of_its_message(store):
     with pytest.raises(Interrupted), claim(store, RUN, TRAIN):
         raise Interrupted("x" * 10_000_000)
-    (ended,) = ledger.attempts(store, RUN, TRAIN)
+    (ended,) = state.attempts(store, RUN, TRAIN)
     assert (ended.code, len(ended.message)) == (143, 8000)
 
 
@@ -201,5 +201,5 @@ def test_a_number_that_no_run_reaches_is_one_sentence_and_not_counted_to(store):
 def test_of_very_many_attempts_the_newest_are_shown(store):
     for number in range(1, 251):
         store.create(claim_key(RUN, TRAIN, number), b"{}")
-    found = ledger.attempts(store, RUN, TRAIN)
+    found = state.attempts(store, RUN, TRAIN)
     assert [found[0].number, found[-1].number] == [51, 250]

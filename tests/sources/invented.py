@@ -8,12 +8,15 @@ from datetime import UTC, date, datetime
 
 from fingpt.errors import DataError, FingptError
 from fingpt.sources.calendar import close_of, open_of, sessions
+from fingpt.sources.fetching import Wanted
 from fingpt.sources.month import Month
 from fingpt.sources.policy import UsagePolicy, Use
 from fingpt.sources.protocol import Answer, Capabilities
 from fingpt.sources.records import Kind, Record
 
 NOW = datetime(2025, 3, 10, 12, tzinfo=UTC)
+SHORT = Wanted(frozenset({Kind.PRICE, Kind.NEWS}), ("AAPL",), date(2025, 1, 15), date(2025, 3, 7))
+"""Six parts: two kinds of one symbol in two months that are over at NOW and one that is not."""
 
 
 class Invented:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -69,13 +70,17 @@ _UPWARD = re.compile(rf"(?:{_UP}|U)", re.IGNORECASE)
 def answers_in_prompts(cases: Cases) -> Iterator[Finding]:
     """Answers, or their analyses, of which a good part stands in their own prompt or in another one."""
     rows = all_cases(cases)
-    prompts = shingles([case.example.user for case in rows], ANSWER_WORDS)
+    told = [
+        (shingles(texts, ANSWER_WORDS).rare(max(6, len(rows) // 100)), quoted)
+        for texts, quoted in (
+            ([case.example.answer for case in rows], QUOTED),
+            ([_analysis(case.example.answer) for case in rows], QUOTED_ANALYSIS),
+        )
+    ]
+    asked = np.unique(np.concatenate([answers.hashes for answers, _ in told]))
+    prompts = shingles([case.example.user for case in rows], ANSWER_WORDS, asked)
     held: dict[int, tuple[float, int]] = {}
-    for texts, quoted in (
-        ([case.example.answer for case in rows], QUOTED),
-        ([_analysis(case.example.answer) for case in rows], QUOTED_ANALYSIS),
-    ):
-        answers = shingles(texts, ANSWER_WORDS).rare(max(6, len(rows) // 100))
+    for answers, quoted in told:
         sizes = answers.sizes
         answer, prompt, hashes = shared(answers, prompts, _MOST_HOLDERS)
         own = answer == prompt
@@ -131,6 +136,8 @@ def predictions_in_prompts(cases: Cases) -> Iterator[Finding]:
 
 def near_duplicates(cases: Cases) -> Iterator[Finding]:
     """Rows of test or validation that training holds too, under other dates or with small changes."""
+    if not any((late, early) in _SEEN_BEFORE for late in cases for early in cases):
+        return
     rows = all_cases(cases)
     split_of = [split for split, part in cases.items() for _ in part]
     twins: dict[int, tuple[int, float]] = {}
@@ -183,11 +190,19 @@ def _analysis(answer: str) -> str:
 
 def _forecast(case: Case) -> tuple[bool, str, bool] | None:
     """(whether the prompt's forecast goes up, its words, whether it says that it is one), the surest that it states."""
-    for sure, patterns in ((True, (_STATED,)), (False, _WORDED)):
-        for line in case.example.user.splitlines():
-            for pattern in patterns:
-                if match := pattern.search(line):
-                    words = line[max(0, match.start() - 20) : match.end() + 20].strip()
-                    up = bool(_UPWARD.fullmatch(match["way"]))
-                    return up, words.replace('"', "'"), sure
+    lines = case.example.user.splitlines()
+    for sure in (True, False):
+        for line in lines:
+            if found := _forecast_in(line, sure):
+                return *found, sure
+    return None
+
+
+@lru_cache(maxsize=16_384)  # a template's lines stand in every prompt, news in those of a few weeks
+def _forecast_in(line: str, sure: bool) -> tuple[bool, str] | None:
+    """(whether it goes up, its words) of the forecast that a line states."""
+    for pattern in (_STATED,) if sure else _WORDED:
+        if match := pattern.search(line):
+            words = line[max(0, match.start() - 20) : match.end() + 20].strip()
+            return bool(_UPWARD.fullmatch(match["way"])), words.replace('"', "'")
     return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import lru_cache
 
 from fingpt.prep.facts import Case
 from fingpt.prep.lint.cases import Cases, finding
@@ -53,6 +54,8 @@ _PLACES = tuple(
         rf"\b({_DAY})(?:'s|’s) clos",
     )
 )
+_ANY_DAY = re.compile(rf"{_DAY}|{_DATED}", re.IGNORECASE)
+"""All of these places hold one of them: a line without is looked at once, not nine times."""
 _TO_COME = re.compile(
     r"\b(?:will|would|shall|expect\w*|schedul\w*|due|plan\w*|set|upcoming|ahead|until|till|payable|effective|deadline|"
     r"before|by|no later|from|through|next|may|could|should|to be|record)\b(?=[^.;\n]{0,60}$)",
@@ -85,7 +88,7 @@ def _late(case: Case) -> str:
             return f"From {week.start} to {week.end}"
     for line in sections_of(case).news:
         plain = _TAG.sub("", line)
-        if not any(mark.isdigit() for mark in plain):
+        if not _names_a_day(plain):
             continue
         for place in _PLACES:
             for match in place.finditer(plain):
@@ -94,6 +97,11 @@ def _late(case: Case) -> str:
                     start = max(0, match.start(1) - 40)
                     return plain[start : match.end(1) + 20].strip().replace('"', "'")
     return ""
+
+
+@lru_cache(maxsize=16_384)  # news stand in the prompts of a few weeks
+def _names_a_day(line: str) -> bool:
+    return _ANY_DAY.search(line) is not None
 
 
 def _date(text: str, near: date) -> date | None:

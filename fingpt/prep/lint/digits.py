@@ -8,9 +8,11 @@ compared with those under permuted labels, all numbers and divisors at once (max
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from array import array
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,23 +86,24 @@ def columns_of(
 
     A number that says little more than which symbol a row is of is left out, since symbols drift.
     """
-    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    found: dict[str, tuple[array[int], array[int]]] = defaultdict(lambda: (array("q"), array("q")))
     for number, part in enumerate(parts):
         for name, value in _written(part).items():
-            found[name].append((number, value))
+            at, written = found[name]
+            at.append(number)
+            written.append(value)
     for name, lengths in counts.items():
-        found[name] = list(enumerate(lengths.astype(np.int64).tolist()))
-    symbols = [case.example.symbol for case in rows]
+        found[name] = array("q", range(len(lengths))), array("q", lengths.astype(np.int64).tolist())
+    symbols = np.unique([case.example.symbol for case in rows], return_inverse=True)[1]
     least = max(20, len(rows) // 10)
     columns: dict[bytes, Column] = {}
-    for name, pairs in sorted(found.items(), key=lambda each: (-len(each[1]), each[0])):
-        if len(pairs) < least or _tells_symbol(pairs, symbols):
+    for name, (at, written) in sorted(found.items(), key=lambda each: (-len(each[1][0]), each[0])):
+        places, values = np.array(at, np.int64), np.array(written, np.int64)
+        if len(places) < least or _tells_symbol(symbols[places], values):
             continue
-        places = np.array([place for place, _ in pairs], np.int64)
-        values = np.array([value % _CYCLE for _, value in pairs], np.int64)
-        low, high = np.quantile([float(value) for _, value in pairs], [0.1, 0.9])
-        column = Column(name, places, values, float(high - low))
-        columns.setdefault(places.tobytes() + values.tobytes(), column)
+        low, high = np.quantile(values.astype(np.float64), [0.1, 0.9])
+        column = Column(name, places, values % _CYCLE, float(high - low))
+        columns.setdefault(places.tobytes() + column.remainders.tobytes(), column)
         if len(columns) == _MOST_COLUMNS:
             break
     return list(columns.values())
@@ -152,43 +155,52 @@ def score_by_remainder(told: Told, target: Target) -> tuple[NDArray[np.bool_], N
 def _written(part: Sections) -> dict[str, int]:
     """Each number's digits by where it stands, the point left out, and those of its whole part where it has another."""
     found: dict[str, int] = {}
-
-    def keep(name: str, text: str) -> None:
-        digits = text.replace(",", "")
-        found[name] = int(digits.replace(".", "")[-18:])
-        if "." in digits:
-            found[f"whole part of {name}"] = int(digits.partition(".")[0][-18:])
-
     for key, text in part.figures:
         if run := _RUN.search(text):
-            keep(f"'{key}'", run[0])
+            _keep(found, f"'{key}'", run[0])
     for where, lines in (("introduction", part.before), ("closing", part.after)):
-        text = "\n".join(lines)
-        runs = list(_RUN.finditer(text))
-        for place, run in enumerate(runs, start=1):
-            keep(f"number {place} of the {where}", run[0])
-            keep(f"number {place - len(runs) - 1} of the {where}", run[0])
-            before = _RUN.sub("#", text[max(0, run.start() - 60) : run.start()])
-            words = " ".join(_WORD.findall(before)[-2:]).lower()
-            keep(f"number after '{words}'", run[0])
+        found.update(_written_in(where, "\n".join(lines)))
     for back, line in enumerate(part.heads[: -_MOST_HEADS - 1 : -1], start=1):
         for place, run in enumerate(_RUN.finditer(line), start=1):
-            keep(f"number {place} of week -{back}", run[0])
+            _keep(found, f"number {place} of week -{back}", run[0])
     told = _RUN.findall("\n".join(part.news))
     for place in range(min(_NEWS_PLACES, len(told))):
-        keep(f"number {place + 1} of the news", told[place])
-        keep(f"number {-place - 1} of the news", told[-place - 1])
+        _keep(found, f"number {place + 1} of the news", told[place])
+        _keep(found, f"number {-place - 1} of the news", told[-place - 1])
     return found
 
 
-def _tells_symbol(pairs: Sequence[tuple[int, int]], symbols: Sequence[str]) -> bool:
+@lru_cache(maxsize=1024)  # a company's introduction is the same week after week
+def _written_in(where: str, text: str) -> Mapping[str, int]:
+    found: dict[str, int] = {}
+    runs = list(_RUN.finditer(text))
+    for place, run in enumerate(runs, start=1):
+        _keep(found, f"number {place} of the {where}", run[0])
+        _keep(found, f"number {place - len(runs) - 1} of the {where}", run[0])
+        before = _RUN.sub("#", text[max(0, run.start() - 60) : run.start()])
+        words = " ".join(_WORD.findall(before)[-2:]).lower()
+        _keep(found, f"number after '{words}'", run[0])
+    return found
+
+
+def _keep(found: dict[str, int], name: str, text: str) -> None:
+    digits = text.replace(",", "")
+    found[name] = int(digits.replace(".", "")[-18:])
+    if "." in digits:
+        found[f"whole part of {name}"] = int(digits.partition(".")[0][-18:])
+
+
+def _tells_symbol(symbols: Ints, values: Ints) -> bool:
     """Whether more than half of the rows have their symbol's commonest value, symbols of one row left out."""
-    values: dict[str, Counter[int]] = defaultdict(Counter)
-    for place, value in pairs:
-        values[symbols[place]][value] += 1
-    several = [each for each in values.values() if each.total() > 1]
-    same = sum(each.most_common(1)[0][1] for each in several)
-    return 2 * same > sum(each.total() for each in several) > 0
+    order = np.lexsort((values, symbols))
+    symbol, value = symbols[order], values[order]
+    new = np.r_[True, (symbol[1:] != symbol[:-1]) | (value[1:] != value[:-1])]
+    counts = np.diff(np.r_[np.flatnonzero(new), len(order)])
+    commonest = np.zeros(int(symbol.max()) + 1, np.int64)
+    np.maximum.at(commonest, symbol[new], counts)
+    rows = np.bincount(symbol)
+    several = rows > 1
+    return bool(2 * commonest[several].sum() > rows[several].sum() > 0)
 
 
 def _statistics(column: Column, target: Target) -> Iterator[tuple[int, Floats, float]]:

@@ -89,7 +89,10 @@ def centred_ranks(values: Floats, strata: Ints) -> Floats:
     ranks = np.zeros(len(values))
     if not len(present):
         return ranks
-    order = present[np.lexsort((values[present], strata[present]))]
+    # Ties share a rank, so their order does not matter; a stable sort of small integers is a radix sort.
+    by_value = present[np.argsort(values[present])]
+    small = strata.astype(np.min_scalar_type(strata.max()))
+    order = by_value[np.argsort(small[by_value], kind="stable")]
     x, s = values[order], strata[order]
     place = np.arange(len(order), dtype=np.float64)
     new_tie = np.r_[True, (x[1:] != x[:-1]) | (s[1:] != s[:-1])]

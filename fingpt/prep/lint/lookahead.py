@@ -42,13 +42,13 @@ def constant_market_cap(cases: Cases) -> Iterator[Finding]:
 
 def market_cap_canary(cases: Cases) -> Iterator[Finding]:
     """How far a rule that only divides two printed numbers gets: it should be right half of the time."""
-    from statsmodels.stats.proportion import proportion_confint
-
     for split, part in cases.items():
         asked = [case for case in part if case.cap_says_up is not None]
         hits = [case for case in asked if case.cap_says_up == (case.example.margin > 0)]
         if not asked:
             continue
+        from statsmodels.stats.proportion import proportion_confint
+
         low, high = proportion_confint(len(hits), len(asked), method="wilson")
         text = (
             f'The rule "up if market capitalisation / shares is above the last price" is right in {len(hits)} of '

@@ -52,7 +52,10 @@ def by_effect(cases: Cases, places: Mapping[str, int], known_cap: bool) -> Itera
     if len(rows) < LEAST_ROWS:
         return
     target = target_of(rows)
-    parts = [sections_of(case) for case in rows]
+    lines: dict[
+        str, str
+    ] = {}  # a template's lines stand in every prompt, news in those of a few weeks: kept once
+    parts = [sections_of(case, lines) for case in rows]
     order = [places.get(case.example.id, number) for number, case in enumerate(rows)]
     lengths = length_features(rows, parts)
     features = [

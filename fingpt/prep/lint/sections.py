@@ -6,9 +6,9 @@ Text that does not follow the published form ends up as prose; nothing is an err
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 from fingpt.prep.facts import Case
 
@@ -58,14 +58,20 @@ class Sections:
         return "\n".join((*self.before, *self.after))
 
 
-def sections_of(case: Case) -> Sections:
-    """The parts of a case's prompt, its system text in front of the prose."""
+def sections_of(case: Case, once: dict[str, str] | None = None) -> Sections:
+    """The parts of a case's prompt, its system text in front of the prose.
+
+    `once` gathers lines: whoever holds the parts of many prompts then holds equal lines once.
+    """
+    kept = {} if once is None else once
     heads: list[str] = []
     news: list[str] = []
     figures: list[tuple[str, str]] = []
-    before, after = [*case.example.system.splitlines()], list[str]()
+    before = [kept.setdefault(line, line) for line in case.example.system.splitlines()]
+    after = list[str]()
     in_news = False
-    for line in case.example.user.splitlines():
+    for each in case.example.user.splitlines():
+        line = kept.setdefault(each, each)
         if _HEAD.match(line):
             heads.append(line)
             in_news = True
@@ -89,7 +95,7 @@ def numbers_of(case: Case, parts: Sections) -> dict[str, float]:
         found["price at the start of the newest week"] = newest.price_start
         found["price at the start of the oldest week"] = case.facts.weeks[0].price_start
     for name, lines in (("introduction", parts.before), ("closing", parts.after)):
-        told = list(_numbers("\n".join(lines)))
+        told = _numbers("\n".join(lines))
         for place, (context, value) in enumerate(told, start=1):
             found[context] = value
             found[f"number {place} of the {name}"] = value
@@ -122,15 +128,23 @@ def number_in(text: str) -> float | None:
     return None if match is None else _value(match)
 
 
-def _numbers(text: str) -> Iterator[tuple[str, float]]:
+def _numbers(text: str) -> tuple[tuple[str, float], ...]:
     """(words around a number, its value) for each number of `text` that belongs to no date."""
-    plain = _DATE.sub("@", text)
+    return _numbers_in(_DATE.sub("@", text))
+
+
+@lru_cache(
+    maxsize=1024
+)  # without dates, what a template says of a company is the same week after week
+def _numbers_in(plain: str) -> tuple[tuple[str, float], ...]:
+    found = []
     for match in _NUMBER.finditer(plain):
         left = _WORD.findall(_NUMBER.sub("#", plain[max(0, match.start() - 60) : match.start()]))[
             -2:
         ]
         right = _WORD.findall(plain[match.end() : match.end() + 30])[:1]
-        yield " ".join([*left, "#", *right]).lower(), _value(match)
+        found.append((" ".join([*left, "#", *right]).lower(), _value(match)))
+    return tuple(found)
 
 
 def _value(match: re.Match[str]) -> float:

@@ -26,6 +26,7 @@ _BANDS, _WIDTH = (
 )  # a pair of Jaccard similarity s meets in a band with probability 1 − (1 − s²)²⁴: 99 % at 0.42
 _PAIRS_PER_ROW = 8  # of one band: a large group of alike texts needs no more to be seen
 _SEED = 20261126
+_AT_ONCE = 256  # texts whose words are in memory
 
 
 @dataclass(frozen=True)
@@ -52,28 +53,53 @@ class Shingles:
         return Shingles(self.hashes[kept], self.owner[kept], self.count)
 
 
-def shingles(texts: Sequence[str], width: int) -> Shingles:
-    """The shingles of `width` words of each text, numbers and words alike, without regard to case."""
-    numbers: dict[str, int] = {}
-    words, owners = [], []
-    for place, text in enumerate(texts):
+def shingles(texts: Sequence[str], width: int, among: Hashes | None = None) -> Shingles:
+    """The shingles of `width` words of each text, numbers and words alike, without regard to case.
+
+    `among`: sorted shingles, all others of which are left out, and never held for more than a few texts.
+    """
+    values: dict[str, int] = {}
+    hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    for start in range(0, len(texts), _AT_ONCE):
+        found, owner = _runs(texts[start : start + _AT_ONCE], width, values)
+        if among is not None:
+            kept = _contained(found, among)
+            found, owner = found[kept], owner[kept]
+        order = np.lexsort((found, owner))
+        found, owner = found[order], owner[order]
+        new = np.r_[True, (found[1:] != found[:-1]) | (owner[1:] != owner[:-1])][: len(found)]
+        hashes.append(found[new])
+        owners.append(owner[new] + start)
+    return Shingles(np.concatenate(hashes), np.concatenate(owners), len(texts))
+
+
+def _runs(texts: Sequence[str], width: int, values: dict[str, int]) -> tuple[Hashes, Ints]:
+    """(hash, text) of each run of `width` words; `values` are the words' own hashes, and are added to."""
+    words: list[int] = []
+    lengths = []
+    for text in texts:
         found = _WORD.findall(_DATE.sub(" ", text).casefold())
-        words += [numbers.setdefault(word, len(numbers)) for word in found]
-        owners += [place] * len(found)
-    ids, owner = np.array(words, np.int64), np.array(owners, np.int64)
-    span = len(ids) - width + 1
-    if span <= 0:
-        return Shingles(np.zeros(0, np.uint64), np.zeros(0, np.int64), len(texts))
+        for word in found:
+            if word not in values:
+                values[word] = _text_hash(word)
+        words += [values[word] for word in found]
+        lengths.append(len(found))
+    span = max(0, len(words) - width + 1)
+    mixed, owner = _mix(np.array(words, np.uint64)), np.repeat(np.arange(len(texts)), lengths)
     hashes = np.zeros(span, np.uint64)
-    values = _mix(np.array([_text_hash(word) for word in numbers], np.uint64))
     for shift in range(width):
-        hashes = _mix(hashes ^ values[ids[shift : shift + span]])
+        hashes = _mix(hashes ^ mixed[shift : shift + span])
     whole = owner[:span] == owner[width - 1 :]
-    hashes, owner = hashes[whole], owner[:span][whole]
-    order = np.lexsort((hashes, owner))
-    hashes, owner = hashes[order], owner[order]
-    new = np.r_[True, (hashes[1:] != hashes[:-1]) | (owner[1:] != owner[:-1])][: len(hashes)]
-    return Shingles(hashes[new], owner[new], len(texts))
+    return hashes[whole], owner[:span][whole]
+
+
+def _contained(hashes: Hashes, among: Hashes) -> NDArray[np.bool_]:
+    """Which of `hashes` stand in the sorted `among`."""
+    if not len(among):
+        return np.zeros(len(hashes), np.bool_)
+    place = np.searchsorted(among, hashes)
+    found: NDArray[np.bool_] = among[np.minimum(place, len(among) - 1)] == hashes
+    return found
 
 
 def shared(texts: Shingles, others: Shingles, most: int) -> tuple[Ints, Ints, Hashes]:

@@ -22,7 +22,7 @@ from fingpt.sources.live.answers import Shape, kept, parse, record, where
 from fingpt.sources.live.client import Client, Service
 from fingpt.sources.live.failures import JSON, excerpt
 from fingpt.sources.live.keys import require_key, variable_of
-from fingpt.sources.live.pace import Clock, Limit, SystemClock
+from fingpt.sources.live.rate_limit import Clock, Limit, SystemClock
 from fingpt.sources.month import Month
 from fingpt.sources.policy import UsagePolicy, Use
 from fingpt.sources.protocol import Answer, Capabilities

@@ -14,7 +14,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from fingpt.errors import ConfigError, nearest
 from fingpt.reading import first_fault
-from fingpt.sources.live.pace import Clock
+from fingpt.sources.live.rate_limit import Clock
 from fingpt.sources.protocol import Source
 
 

@@ -22,7 +22,7 @@ from fingpt import log
 from fingpt.errors import ConfigError, DataError, FingptError, SetupError
 from fingpt.sources.live.failures import Kinds, Passing, check_body, from_status, from_transport
 from fingpt.sources.live.keys import Key
-from fingpt.sources.live.pace import Clock, Limit, Pace, SystemClock
+from fingpt.sources.live.rate_limit import Clock, Limit, RateLimiter, SystemClock
 from fingpt.storage.certificates import require_certificates
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -67,7 +67,7 @@ class Client:
         _check_base(service)
         self._service = service
         self._clock = clock or SystemClock()
-        self._pace = Pace(service.name, service.limits, self._clock)
+        self._limiter = RateLimiter(service.name, service.limits, self._clock)
         self._http: httpx2.Client | None = None
 
     @property
@@ -93,7 +93,7 @@ class Client:
         said = f"{url} {body.decode()}".rstrip()
         start = f"{self._service.name} cannot be read at {url[:200]}"
         for attempt in range(1, _ATTEMPTS + 1):
-            self._pace.take()
+            self._limiter.take()
             try:
                 data = self._once(method, url, body, kinds)
             except Passing as passing:

@@ -26,7 +26,7 @@ from fingpt.sources.live.client import Client, Reply, Service
 from fingpt.sources.live.failures import JSON
 from fingpt.sources.live.figures import Report, read_figures, titles
 from fingpt.sources.live.filings import Filing
-from fingpt.sources.live.pace import Clock, Limit, SystemClock
+from fingpt.sources.live.rate_limit import Clock, Limit, SystemClock
 from fingpt.sources.month import Month
 from fingpt.sources.policy import UsagePolicy, Use
 from fingpt.sources.protocol import Answer, Capabilities

@@ -2,6 +2,9 @@
 
 GET /company-news (symbol, from, to: days, both included) answers a list without pages; weeks are asked one by one,
 because a long span may be cut without a word. GET /stock/profile2 answers `{}` for a symbol that it does not know.
+
+GET /stock/metric (basic financials) is not asked: `series` has ratios by the end of their period, `metric` those of
+now.
 """
 
 from __future__ import annotations
@@ -18,11 +21,17 @@ from fingpt.sources.live.answers import Shape, kept, parse, record, where
 from fingpt.sources.live.client import Client, Service
 from fingpt.sources.live.failures import JSON, excerpt
 from fingpt.sources.live.keys import require_key
-from fingpt.sources.live.pace import Clock, Limit, SystemClock
+from fingpt.sources.live.rate_limit import Clock, Limit, SystemClock
 from fingpt.sources.month import Month
 from fingpt.sources.policy import UsagePolicy, Use
 from fingpt.sources.protocol import Answer, Capabilities
 from fingpt.sources.records import Kind, Record
+
+_NO_FUNDAMENTALS = (
+    "Finnhub's basic financials say which period they are of and not when they were filed, and its ratios are of "
+    "today's prices: a prompt of the past would know them before anybody did. Take edgar, whose figures have the time "
+    "of their acceptance."
+)
 
 
 class FinnhubSettings(Frozen):
@@ -76,6 +85,7 @@ class Finnhub:
             earliest=self._earliest(),
             needs_key=True,
             rate=self._settings.calls_per_minute / 60,
+            refused={Kind.FUNDAMENTALS: _NO_FUNDAMENTALS},
         )
 
     def fetch(self, kind: Kind, symbol: str, month: Month) -> Iterator[Answer]:

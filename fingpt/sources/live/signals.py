@@ -24,7 +24,7 @@ from fingpt.sources.live.answers import kept, record, where
 from fingpt.sources.live.client import Client, Service
 from fingpt.sources.live.failures import CSV, LOOSE_JSON, excerpt
 from fingpt.sources.live.keys import require_key
-from fingpt.sources.live.pace import Clock, Limit, SystemClock
+from fingpt.sources.live.rate_limit import Clock, Limit, SystemClock
 from fingpt.sources.month import Month
 from fingpt.sources.policy import UsagePolicy
 from fingpt.sources.protocol import Answer, Capabilities

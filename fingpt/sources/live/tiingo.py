@@ -31,7 +31,7 @@ from fingpt.sources.live.answers import (
 from fingpt.sources.live.client import Client, Reply, Service
 from fingpt.sources.live.failures import JSON, excerpt
 from fingpt.sources.live.keys import require_key
-from fingpt.sources.live.pace import Clock, Limit, SystemClock
+from fingpt.sources.live.rate_limit import Clock, Limit, SystemClock
 from fingpt.sources.month import Month
 from fingpt.sources.policy import UsagePolicy, Use
 from fingpt.sources.protocol import Answer, Capabilities

@@ -1,7 +1,8 @@
 """The US Treasury: daily par yields. Needs no key.
 
 GET …/interest-rates/pages/xml answers one month (field_tdr_date_value_month) as Atom entries with OData properties, all
-on one page. The rates of a day are published by 18:00 in New York, after the exchange's close.
+on one page. The rates of a day are published by 18:00 in New York, after the exchange's close. The same table is there
+as CSV, a year at once: its days are month/day/year and its columns' names have changed, so it is not asked.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from fingpt.sources.live.answers import (
 )
 from fingpt.sources.live.client import Client, Service
 from fingpt.sources.live.failures import XML
-from fingpt.sources.live.pace import Clock, Limit, SystemClock
+from fingpt.sources.live.rate_limit import Clock, Limit, SystemClock
 from fingpt.sources.month import Month
 from fingpt.sources.policy import UsagePolicy, Use
 from fingpt.sources.protocol import Answer, Capabilities

@@ -31,7 +31,7 @@ from fingpt.sources.live.answers import (
 )
 from fingpt.sources.live.client import Reply
 from fingpt.sources.live.failures import excerpt
-from fingpt.sources.live.pace import Clock, Limit, Pace, SystemClock
+from fingpt.sources.live.rate_limit import Clock, Limit, RateLimiter, SystemClock
 from fingpt.sources.month import Month
 from fingpt.sources.policy import UsagePolicy, Use
 from fingpt.sources.protocol import Answer, Capabilities
@@ -110,7 +110,7 @@ class Yahoo:
         self, settings: YahooSettings, clock: Clock | None = None, session: object | None = None
     ) -> None:
         self._settings, self._clock, self._session = settings, clock or SystemClock(), session
-        self._pace = Pace("Yahoo", (Limit(30, 60),), self._clock)
+        self._limiter = RateLimiter("Yahoo", (Limit(30, 60),), self._clock)
         self._library: Any = None
         self._blocks: dict[tuple[str, int], Reply] = {}
         self._parsed = _Parsed("", "", [])
@@ -185,7 +185,7 @@ class Yahoo:
         key = symbol, first
         if key not in self._blocks:
             end = self._clock.now().date() + timedelta(days=1)  # exclusive
-            self._pace.take()
+            self._limiter.take()
             body = self._ask(symbol.replace(".", "-"), f"{first}-01-01", end.isoformat())
             request = (
                 f"yfinance history {symbol} {first}-01-01 {end} auto_adjust=False actions=True"

@@ -15,12 +15,12 @@ from typing import TypeVar
 from fingpt.errors import StorageError
 from fingpt.models import MODELS
 from fingpt.record import Frozen, sha256_bytes
-from fingpt.runs.ledger import AttemptRecord, attempts
 from fingpt.runs.manifest import EvalManifest, TrainManifest, decode
 from fingpt.runs.openings import count
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.run import complete_key as stage_complete_key
 from fingpt.runs.stage import finished
+from fingpt.runs.state import AttemptRecord, attempts
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.finals import final_runs
 from fingpt.sweeps.records import (

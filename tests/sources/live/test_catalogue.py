@@ -177,3 +177,12 @@ def test_a_selection_of_live_sources_is_one_snapshot_and_opens_again_without_net
     again = Opener(store, available, clock.now).open_frozen(snapshot.digest, tmp_path / "scratch")
     assert (seen(again), again.digest) == (first, snapshot.digest)
     assert len(vendor.asked) == asked
+
+
+def test_fundamentals_of_finnhub_are_refused_with_the_reason_before_anybody_is_asked(store):
+    chosen = {"finnhub": {"kinds": ["news", "fundamentals"]}, "tiingo": {"kinds": ["price"]}}
+    wanted = Wanted(frozenset(Kind), ("IVW",), date(2026, 10, 1), date(2026, 10, 30))
+    told = r"finnhub has no fundamentals; it has news, profile\. .* not when they were filed.* Take edgar"
+    with pytest.raises(ConfigError, match=told):
+        Opener(store, LIVE).open(parse_selection({"sources": chosen}, "SOURCES"), wanted)
+    assert list(store.keys()) == []

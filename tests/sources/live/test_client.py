@@ -19,7 +19,7 @@ from fingpt.errors import (
 from fingpt.sources.live.client import Client, Service, _trust
 from fingpt.sources.live.failures import JSON
 from fingpt.sources.live.keys import find_key, require_key
-from fingpt.sources.live.pace import Limit
+from fingpt.sources.live.rate_limit import Limit
 from tests.sources.live.conftest import KEY
 from tests.sources.live.vendor import PAGE, HandClock, Said, Vendor, serve
 

@@ -1,4 +1,4 @@
-"""How long 30 symbols take and how much memory: `python -m tests.features.bench_build YEARS FOLDER`.
+"""How long 30 symbols take and how much memory: `python -m tests.built.bench_build YEARS FOLDER`.
 
 The market is invented into FOLDER/market the first time; the second call builds from it. Prints rows,
 seconds, CPU seconds and the peak of resident memory.
@@ -13,10 +13,10 @@ import time
 from datetime import date
 from pathlib import Path
 
+from fingpt.built.build import build
 from fingpt.sources.selection import parse_selection
 from fingpt.storage import open_store
 from fingpt.synthetic.market import write_market
-from jobs.build import build
 
 SYMBOLS = tuple(f"S{number:02d}" for number in range(30))
 LAST = date(2025, 12, 31)

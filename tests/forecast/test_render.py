@@ -8,7 +8,7 @@ import pytest
 
 from fingpt.forecast.answer import parsed
 from fingpt.forecast.record import DISCLAIMER, ForecastRecord
-from fingpt.forecast.told import prediction, told
+from fingpt.forecast.render import prediction, render
 from fingpt.prompts.examples import LABELS
 from tests.eval.invented import answer
 from tests.forecast.conftest import FRIDAY
@@ -40,7 +40,7 @@ def record(text: str = "", **changes: object) -> ForecastRecord:
 
 
 def page(*args: str, **changes: object) -> str:
-    return "\n".join(told(record(*args, **changes)))
+    return "\n".join(render(record(*args, **changes)))
 
 
 def test_everything_that_is_promised_is_there():
@@ -59,7 +59,7 @@ def test_everything_that_is_promised_is_there():
 
 
 def test_the_table_has_every_label_from_the_greatest_rise_down_with_bars_by_size():
-    lines = [line for line in told(record()) if any(f"  {label} " in line for label in LABELS)]
+    lines = [line for line in render(record()) if any(f"  {label} " in line for label in LABELS)]
     assert [line.split("  ")[1].strip() for line in lines] == list(reversed(LABELS))
     bars = {line.split("  ")[1].strip(): line.count("█") for line in lines}
     assert bars["up by 0-1%"] == 24

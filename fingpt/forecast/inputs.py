@@ -26,7 +26,7 @@ LOOK_BACK = timedelta(days=380)
 
 
 @dataclass(frozen=True)
-class Desk:
+class ForecastInputs:
     """An exchange, and what could be known at its closes."""
 
     store: ObjectStore
@@ -51,10 +51,10 @@ class Desk:
         return make_request(Known(snapshot, self.config), self.exchange, symbols, as_of)
 
 
-def open_desk(store: ObjectStore) -> Desk:
+def open_inputs(store: ObjectStore) -> ForecastInputs:
     """What DATA and SOURCES name; ConfigError when neither names anything."""
     selection = load_selection(argument("SOURCES"), argument("DATA"))
     config = parse_features(selection.features, "features")
     if selection.allow_missing:
         config = config.model_copy(update={"allow_degraded": True})
-    return Desk(store, selection, config)
+    return ForecastInputs(store, selection, config)

@@ -12,8 +12,8 @@ import pytest
 from fingpt import log
 from fingpt.errors import DataError, MissingInputError
 from fingpt.runs.attempt import ProcessIdentity
-from fingpt.runs.ledger import newest_run, read_run, run_ids, seconds_since
 from fingpt.runs.run import Stage, claim_key, commit_key, complete_key, run_key
+from fingpt.runs.state import newest_run, read_run, run_ids, seconds_since
 from tests.made_run import MadeRun
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)

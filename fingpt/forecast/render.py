@@ -14,7 +14,7 @@ _BAR = 24
 _TITLES = {"pros": "Positive developments", "cons": "Potential concerns", "analysis": "Analysis"}
 
 
-def told(record: ForecastRecord) -> list[str]:
+def render(record: ForecastRecord) -> list[str]:
     """The lines of one forecast; every text of the model and of the data is made harmless for a terminal."""
     lines = [
         f"{record.symbol} at the close of {record.as_of.date()}, for the week to {record.horizon_end.date()}",

@@ -9,7 +9,6 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -211,8 +210,7 @@ class RowFile:
 
     def _flush(self) -> None:
         if self._group:
-            lines = [asdict(row) for row in self._group]
-            columns = {name: [line[name] for line in lines] for name in COLUMNS}
+            columns = {name: [getattr(row, name) for row in self._group] for name in COLUMNS}
             self._writer.write_table(pa.table(columns, schema=_SCHEMA))
             self._group = []
 

@@ -53,7 +53,7 @@ class Limit:
         return f"{self.calls} calls a {spans.get(int(self.seconds), f'{self.seconds:g} s')}"
 
 
-class Pace:
+class RateLimiter:
     """Lets calls through no faster than every limit allows.
 
     A bucket of b tokens that fills at r tokens a second lets at most b + r·w calls through in any w seconds. A tenth
