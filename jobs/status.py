@@ -20,9 +20,11 @@ from fingpt.cluster.status import render, status
 from fingpt.config import Environment, read_environment
 from fingpt.errors import FingptError
 from fingpt.runs.family import family
-from fingpt.runs.ledger import newest_run, read_run
+from fingpt.runs.ledger import RECENT, newest_run, read_run
+from fingpt.runs.recent import newest_first
+from fingpt.runs.run import Run
 from fingpt.runs.stage import guarded
-from fingpt.storage import open_store
+from fingpt.storage import ObjectStore, open_store
 
 _WIDE = 160
 
@@ -53,11 +55,18 @@ def main(
         terminal = sys.stdout.isatty()
         console = Console(width=None if terminal else _WIDE, soft_wrap=not terminal)
         console.print(render(found))
-        relatives = [] if run.strip() else listing.list_runs(store, now, family(record.run))
+        relatives = [] if run.strip() else _relatives(store, record.run, now)
         if len(relatives) > 1:
             console.print(listing.render(relatives))
 
     sys.exit(guarded(action, debug=environment.debug))
+
+
+def _relatives(store: ObjectStore, run: Run, now: datetime) -> list[listing.ListedRun]:
+    """The runs of the same family among the newest of its model."""
+    ids = newest_first(store, run.config.model)[:RECENT]
+    chosen = listing.Chosen(of=family(run), ids=ids)
+    return list(listing.list_runs(store, now, chosen))
 
 
 def _connect(environment: Environment) -> tuple[ClusterApi | None, str]:

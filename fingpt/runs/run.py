@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -146,6 +147,18 @@ def run_prefix(run_id: str) -> str:
 def run_key(run_id: str) -> str:
     """The frozen run, created once at submit."""
     return f"{run_prefix(run_id)}/run.json"
+
+
+FROZEN = "index/frozen/"
+"""One folder per run; its name begins with the time left to a far day, so that a listing has the newest first."""
+
+_FAR_MILLISECONDS = 10**13  # the year 2286
+
+
+def frozen_key(run_id: str, moment: datetime) -> str:
+    """The record that a run was frozen at `moment`, for lists alone."""
+    left = max(_FAR_MILLISECONDS - round(moment.timestamp() * 1000), 0)
+    return f"{FROZEN}{left:013d}-{run_id}/frozen.json"
 
 
 def stage_prefix(run_id: str, stage: Stage) -> str:

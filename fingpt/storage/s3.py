@@ -43,6 +43,7 @@ from fingpt.storage.s3_retry import RETRY_SECONDS, StoreRetry
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 T = TypeVar("T")
 
@@ -130,6 +131,18 @@ class S3Store:
         while True:
             keys, token = self._call("list", prefix, functools.partial(self._page, wanted, token))
             yield from (key.removeprefix(self._prefix) for key in keys)
+            if not token:
+                return
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The first segments that follow `prefix` in longer keys; see ObjectStore."""
+        wanted, token = self._prefix + check_prefix(prefix), ""
+        while True:
+            more = {"ContinuationToken": token} if token else {}
+            page = self._call("list", prefix, functools.partial(self._folder_page, wanted, more))
+            for entry in page.get("CommonPrefixes", []):
+                yield entry["Prefix"].removeprefix(wanted).removesuffix("/")
+            token = page.get("NextContinuationToken", "")
             if not token:
                 return
 
@@ -253,6 +266,11 @@ class S3Store:
             page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix)
         keys = [entry["Key"] for entry in page.get("Contents", [])]
         return keys, page.get("NextContinuationToken", "")
+
+    def _folder_page(self, prefix: str, more: dict[str, str]) -> ListObjectsV2OutputTypeDef:
+        return self._client.list_objects_v2(
+            Bucket=self._bucket, Prefix=prefix, Delimiter="/", **more
+        )
 
     def _stored_sha256(self, key: str) -> str:
         """sha256 of the bytes that are stored; of a large object, that which its writer left as metadata."""
