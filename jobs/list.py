@@ -50,8 +50,7 @@ def main(
         key = _key(model.strip())
         trials = _trials(store, sweep.strip(), None if everything or as_json else KNOWN)
         chosen = Chosen(key, states, trials=trials, ids=[*trials] if sweep.strip() else None)
-        configurations = [(path.stem, load_config(path)) for path in CONFIGS.glob("*.yaml")]
-        found = list_runs(store, datetime.now(UTC), chosen, configurations)
+        found = list_runs(store, datetime.now(UTC), chosen)
         if as_json:
             for each in found:
                 typer.echo(log.to_json(each.as_json()))

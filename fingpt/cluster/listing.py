@@ -23,9 +23,9 @@ from fingpt.runs.family import family
 from fingpt.runs.ledger import RunRecord, read_run
 from fingpt.runs.manifest import PrepManifest
 from fingpt.runs.recent import each_in_order, newest_first
+from fingpt.runs.remedy import differences
 from fingpt.runs.run import Stage, attempt_key, run_key
 from fingpt.runs.seen import Seen
-from fingpt.runs.settings import Configurations, differences
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import ObjectStore
 
@@ -103,11 +103,10 @@ def list_runs(
     store: ObjectStore,
     now: datetime,
     chosen: Chosen = Chosen(),
-    configurations: Configurations = (),
 ) -> Iterator[ListedRun]:
     """The runs, those that were frozen last first, as they are asked for; a damaged one is left out with a warning."""
     ids = newest_first(store, chosen.model) if chosen.ids is None else chosen.ids
-    read = partial(_read, store, now, chosen, configurations)
+    read = partial(_read, store, now, chosen)
     for found in each_in_order(read, ids):
         if isinstance(found, ListedRun):
             yield found
@@ -125,7 +124,6 @@ def _read(
     store: ObjectStore,
     now: datetime,
     chosen: Chosen,
-    configurations: Configurations,
     run_id: str,
 ) -> ListedRun | tuple[str, FingptError] | None:
     """A run as it is listed, the fault that keeps it from being read, or None for one that is not asked for."""
@@ -151,7 +149,7 @@ def _read(
         status=found,
         seed=config.seed,
         origin=f"{config.prep.origin} of {config.prep.origins}" if config.prep.origin else "",
-        settings=differences(config, configurations),
+        settings=differences(config),
         dataset=prep.dataset if isinstance(prep, PrepManifest) else "",
         sweep=sweep,
     )

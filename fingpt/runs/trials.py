@@ -166,6 +166,18 @@ def known_trials(store: ObjectStore, most: int | None = KNOWN) -> dict[str, str]
     return {run: f"{sweep}/{n}" for run, (_, sweep, n) in zip(runs, asks, strict=True) if run}
 
 
+def open_trials(store: ObjectStore, view: SweepView) -> list[str]:
+    """Runs of the newest trials that were asked for and not told, at most twice as many as work at a time."""
+    asks = [
+        f"{SWEEPS}{view.record.id}/{study.model}/asks/{n:06d}.json"
+        for study in view.studies
+        for n in sorted({*study.asks} - {*study.tells}, reverse=True)[
+            : 2 * view.record.definition.parallel
+        ]
+    ]
+    return list(filter(None, each_in_order(lambda key: _read(store, Ask, key).run_id, asks)))
+
+
 def read_tells(store: ObjectStore, sweep: str, study: Study, seconds: float) -> dict[int, Tell]:
     """The tells of a study, the newest first, as many as `seconds` allow."""
     end = time.monotonic() + seconds

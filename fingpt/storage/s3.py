@@ -43,7 +43,6 @@ from fingpt.storage.s3_retry import RETRY_SECONDS, StoreRetry
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 T = TypeVar("T")
 
@@ -138,11 +137,9 @@ class S3Store:
         """The first segments that follow `prefix` in longer keys; see ObjectStore."""
         wanted, token = self._prefix + check_prefix(prefix), ""
         while True:
-            more = {"ContinuationToken": token} if token else {}
-            page = self._call("list", prefix, functools.partial(self._folder_page, wanted, more))
-            for entry in page.get("CommonPrefixes", []):
-                yield entry["Prefix"].removeprefix(wanted).removesuffix("/")
-            token = page.get("NextContinuationToken", "")
+            page = functools.partial(self._folder_page, wanted, token)
+            names, token = self._call("list", prefix, page)
+            yield from (name.removeprefix(wanted).removesuffix("/") for name in names)
             if not token:
                 return
 
@@ -267,10 +264,14 @@ class S3Store:
         keys = [entry["Key"] for entry in page.get("Contents", [])]
         return keys, page.get("NextContinuationToken", "")
 
-    def _folder_page(self, prefix: str, more: dict[str, str]) -> ListObjectsV2OutputTypeDef:
-        return self._client.list_objects_v2(
-            Bucket=self._bucket, Prefix=prefix, Delimiter="/", **more
+    def _folder_page(self, prefix: str, token: str) -> tuple[list[str], str]:
+        """One page of the prefixes that end with the next slash, and the token of the next page."""
+        list_page = functools.partial(
+            self._client.list_objects_v2, Bucket=self._bucket, Prefix=prefix, Delimiter="/"
         )
+        page = list_page(ContinuationToken=token) if token else list_page()
+        names = [entry["Prefix"] for entry in page.get("CommonPrefixes", [])]
+        return names, page.get("NextContinuationToken", "")
 
     def _stored_sha256(self, key: str) -> str:
         """sha256 of the bytes that are stored; of a large object, that which its writer left as metadata."""

@@ -71,11 +71,9 @@ def test_a_trial_that_has_trained_is_complete_for_its_sweep_asks_for_no_more(man
 
 
 def test_what_differs_and_the_data_set_are_columns_and_empty_columns_are_left_out(many):
-    configurations = [("tiny-llama31", invented.run_of(0).config)]
-    (row,), _ = shown(
-        list_runs(many, NOW, Chosen(ids=[invented.run_of(2).id]), configurations), None
-    )
-    assert (row.settings, row.dataset) == ("train.lr=0.0001000002", invented.DATASET)
+    (row,), _ = shown(list_runs(many, NOW, Chosen(ids=[invented.run_of(2).id])), None)
+    assert "train.lr=0.0001000002" in row.settings.split()
+    assert row.dataset == invented.DATASET
     names = [column.header for column in render([row]).columns]
     assert {"set", "data set"} <= {*names}
     assert {"sweep", "origin"} & {*names} == set()

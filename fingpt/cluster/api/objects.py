@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
-from fingpt.cluster.job import COMPONENT, INSTANCE
+from fingpt.cluster.job import COMPONENT, INSTANCE, MODEL
 
 Json = Mapping[str, Any]
 
@@ -48,7 +48,11 @@ def _conditions(status: Json) -> tuple[Condition, ...]:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A Job; `run_id` and `stage` come from its labels, `uid` tells it from a later one of the same name."""
+    """A Job; `run_id`, `stage` and `model` come from its labels, `uid` tells it from a later one of the same name.
+
+    `indexes`: of an Indexed Job how many it has, `failed_indexes` those given up; `failed` counts pods, repeated ones
+    too.
+    """
 
     name: str
     uid: str
@@ -62,25 +66,35 @@ class JobState:
     terminating: int
     annotations: Mapping[str, str] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
+    model: str = ""
+    started: str = ""
+    indexes: int = 0
+    failed_indexes: int = 0
 
     @classmethod
     def of(cls, data: Json) -> Self:
         """Read a batch/v1 Job."""
         metadata, status = data.get("metadata") or {}, data.get("status") or {}
-        labels = metadata.get("labels") or {}
+        labels, spec = metadata.get("labels") or {}, data.get("spec") or {}
         return cls(
             name=metadata.get("name", ""),
             uid=metadata.get("uid", ""),
             run_id=labels.get(INSTANCE, ""),
             stage=labels.get(COMPONENT, ""),
             created=metadata.get("creationTimestamp") or "",
-            suspended=bool((data.get("spec") or {}).get("suspend")),
+            suspended=bool(spec.get("suspend")),
             active=status.get("active") or 0,
             succeeded=status.get("succeeded") or 0,
             failed=status.get("failed") or 0,
             terminating=status.get("terminating") or 0,
             annotations=metadata.get("annotations") or {},
             conditions=_conditions(status),
+            model=labels.get(MODEL, ""),
+            started=status.get("startTime") or "",
+            indexes=(spec.get("completions") or 0)
+            if spec.get("completionMode") == "Indexed"
+            else 0,
+            failed_indexes=_size(status.get("failedIndexes") or ""),
         )
 
     @property
@@ -94,6 +108,12 @@ class JobState:
     def is_final(self) -> bool:
         """True when the Job is Complete or Failed."""
         return self.outcome is not None
+
+
+def _size(indexes: str) -> int:
+    """How many indexes a text such as `1,3-5,7` names."""
+    ends = [part.split("-") for part in indexes.split(",") if part]
+    return sum(int(end[-1]) - int(end[0]) + 1 for end in ends)
 
 
 class ContainerPhase(StrEnum):
