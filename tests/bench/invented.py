@@ -77,10 +77,10 @@ def objects(number: int) -> Iterator[tuple[str, bytes]]:
 def lay_down(root: Path, runs: int) -> None:
     """The bucket as a folder, written without the store's syncs: what is measured is reading."""
     for key, data in shared():
-        _write(root / key, data)
+        write(root / key, data)
     for number in range(runs):
         for key, data in objects(number):
-            _write(root / key, data)
+            write(root / key, data)
 
 
 def put_all(store: ObjectStore, runs: int, threads: int = 16) -> None:
@@ -96,7 +96,7 @@ def put_all(store: ObjectStore, runs: int, threads: int = 16) -> None:
         list(pool.map(one, range(runs)))
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 

@@ -59,6 +59,9 @@ class FakeCluster(ClusterApi):
     def watch_job(self, name: str) -> Iterator[JobState]:
         return iter([self.there[name]])
 
+    def watch_pods(self, run_id: str, stage: str, seconds: int) -> Iterator[PodState | None]:
+        return iter([None])  # as if one had changed: tests do not wait
+
     def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
         return iter(())
 

@@ -20,7 +20,7 @@ from fingpt.runs.manifest import encode
 from fingpt.runs.raw import HubRows, hub_key, store_raw
 from fingpt.runs.run import Stage, run_key
 from fingpt.weights.base import publish_base
-from tests.cluster.api_server import ApiServer, answer
+from tests.cluster.api_server import ApiServer, answer, lines
 from tests.cluster.sites import CONFIGS, IMAGES, site_data
 
 TINY, LARGE = spec("tiny-llama31"), spec("llama31")
@@ -61,6 +61,7 @@ def cluster(api: ApiServer, kubeconfig, monkeypatch):
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.01)
     api.say("get configmaps", answer({"data": site_data()}))
     api.say("list pods", NOTHING)
+    api.say("watch pods", lines({"type": "ADDED", "object": {}}))
     api.say("list events", NOTHING)
     api.say("list jobs", NOTHING, listed())
     api.say("create jobs", answer({}, 201))

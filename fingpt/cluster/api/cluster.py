@@ -125,6 +125,16 @@ class Cluster:
         """
         return stream.until(JobState.is_final, lambda: self._states(name), f"Job {name}")
 
+    def watch_pods(self, run_id: str, stage: str, seconds: int) -> Iterator[PodState | None]:
+        """States of a stage's pods for so long: first what is, then every change; None for a pod that is gone.
+
+        One request, which the server answers from its cache; it ends early when the connection does.
+        """
+        method, only = self._api.core.list_namespaced_pod, selector(run_id, stage)
+        options = {"label_selector": only, "timeout_seconds": seconds}
+        for change, found in self._api.watch("pods", method, "0", **options):
+            yield None if change == "DELETED" else PodState.of(found)
+
     def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
         """The lines of a pod's log, each once; with `follow` until the pod ends, over dropped connections."""
         new = stream.NewLines()

@@ -53,6 +53,9 @@ class ClusterApi(Protocol):
         Raises MissingInputError when the Job is not there (any more).
         """
 
+    def watch_pods(self, run_id: str, stage: str, seconds: int) -> Iterator[PodState | None]:
+        """States of a stage's pods for so long: first what is, then every change; None for a pod that is gone."""
+
     def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
         """The lines of a pod's log, each once; with `follow` until the pod ends, over dropped connections.
 
