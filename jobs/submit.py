@@ -73,7 +73,13 @@ class Asked:
         return load_config(CONFIGS / f"{self.model}.yaml", [*self.settings, *more])
 
     def backend(self) -> Backend:
-        """Where the work is done."""
+        """Where the work is done; ConfigError when it is to be left to processes of this machine."""
+        here = self.environment.store.startswith("file:") and self.mode is not Mode.DRY_RUN
+        if self.follow is False and (here or self.mode is Mode.LOCAL):
+            raise ConfigError(
+                "FOLLOW=0 leaves work to a cluster, and here processes of this machine do it, which end with the "
+                "command; leave FOLLOW out."
+            )
         return open_backend(open_store(self.environment.store), self.mode, self.environment)
 
 

@@ -20,7 +20,7 @@ from fingpt import log
 from fingpt.cluster.api.objects import JobState
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.diagnosis.explain import explain
-from fingpt.cluster.diagnosis.snapshot import Explanation, State
+from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.cluster.follow import Work, failure
 from fingpt.cluster.submission import detachable
 from fingpt.errors import FingptError, MissingInputError, TransientError
@@ -189,10 +189,10 @@ def _job_of(jobs: tuple[JobState, ...], model: str) -> JobState | None:
 
 
 def _held_up(cluster: ClusterApi | None, job: JobState | None) -> str:
-    """What a Job without a running pod waits for; one that runs is not asked about."""
-    if cluster is None or job is None or job.is_final() or (job.active and not job.suspended):
+    """What a Job that its queue holds back waits for. Its pods, which may be thousands, are never listed."""
+    if cluster is None or job is None or job.is_final() or not job.suspended:
         return ""
-    why = explain(cluster.job_snapshot(job.name))
+    why = explain(JobSnapshot(job=job, admission=cluster.admission(job)))
     return f"{why.state}: {why.summary}" + (f" ({why.message})" if why.message else "")
 
 

@@ -11,7 +11,7 @@ from types import FrameType
 
 from fingpt import log
 from fingpt.config import HUB_TOKEN_VARIABLES, RunConfig, child_environment
-from fingpt.errors import ConfigError, Interrupted, StageFailedError
+from fingpt.errors import Interrupted, StageFailedError
 from fingpt.models import ModelSpec, spec
 from fingpt.runs.freeze import freeze
 from fingpt.runs.run import Run, Stage, base_manifest_key, code_digest, run_key
@@ -47,19 +47,12 @@ class LocalBackend:
         runs: Sequence[Run],
         stages: Sequence[Stage],
         *,
-        follow: bool | None = None,
+        follow: bool | None = None,  # noqa: ARG002
     ) -> str:
         """Run `stages` in order, one run after the other; stops at the first that fails, with its exit code.
 
-        ConfigError when they are not to be waited for: processes of this machine end with the command.
-
         A tiny model's base weights are made when they are missing and more than one stage is asked for.
         """
-        if follow is False:
-            raise ConfigError(
-                "FOLLOW=0 leaves work to a cluster, and this store's work is done by processes of this machine, which "
-                "end with the command; leave FOLLOW out."
-            )
         for run in runs:
             self._carry_out(run, stages)
         return "\n".join(run.id for run in runs)

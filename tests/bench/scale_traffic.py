@@ -107,10 +107,8 @@ def work(numbers: list[int]) -> tuple[Counter[str], list[float], int, float, int
         requests[event_name.rsplit(".", 1)[1]] += 1
         request.context["began"] = time.monotonic()
 
-    def after(response: Any, event_name: str, **_: object) -> None:
-        began = response["context"].get("began") if "context" in response else None
-        if began:
-            latencies.append(time.monotonic() - began)
+    def after(context: dict[str, Any], **_: object) -> None:
+        latencies.append(time.monotonic() - context["began"])
 
     events.register("before-send.s3", before)
     events.register("response-received.s3", after)

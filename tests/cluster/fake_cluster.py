@@ -71,6 +71,9 @@ class FakeCluster(ClusterApi):
     def job_snapshot(self, name: str) -> JobSnapshot:
         return JobSnapshot(job=self.job(name))
 
+    def admission(self, job: JobState) -> str:
+        return ""
+
     def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
         return True
 

@@ -277,3 +277,10 @@ def test_a_folder_s_store_is_worked_on_by_this_machine_and_needs_no_cluster(stor
     for mode in (Mode.SUBMIT, Mode.WAIT, Mode.LOCAL):
         assert isinstance(open_backend(store, mode, environment), LocalBackend)
     assert isinstance(open_backend(Bucket(store), Mode.LOCAL, environment), LocalBackend)
+
+
+def test_a_whole_run_that_is_not_followed_returns_once_the_cluster_has_its_job(api, backend, seeds):
+    printed = backend.execute(seeds, list(Stage), follow=False)
+    assert printed.splitlines() == [run.id for run in seeds]
+    assert api.asked("create jobs") == len(seeds)
+    assert api.asked("list pods") == api.asked("watch jobs") == 0

@@ -90,10 +90,11 @@ def test_a_job_that_a_queue_holds_back_says_why(store, sweep, monkeypatch):
     cluster = FakeCluster()
     for model in invented.MODELS:
         cluster.there[model] = JobState.of(indexed(model, suspend=True))
+    cluster.pods = cluster.job_snapshot = lambda *_: pytest.fail("all pods were listed")
     found = sweep_status(store, sweep, NOW, cluster, "there")
     assert found.state == "waiting"
-    assert found.studies[0].why.startswith("waiting: suspended, as Kueue does")
     assert "absent: the cluster has no controller" in shown(found)
+    assert found.studies[0].why.startswith("waiting: suspended, as Kueue does")
 
 
 def test_tells_that_there_was_no_time_to_read_are_counted_and_said_to_be_unread(
@@ -169,5 +170,5 @@ def test_a_trial_with_a_living_attempt_is_work_on_the_sweep(store, sweep):
 
 def test_indexes_of_a_job_are_counted_from_their_text():
     job = JobState.of(indexed("tiny-llama31", failedIndexes="0,2-4,9"))
-    assert (job.indexes, job.failed_indexes) == (20, 4)
+    assert (job.indexes, job.failed_indexes) == (20, 5)
     assert replace(job, name="x").model == "tiny-llama31"

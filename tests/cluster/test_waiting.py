@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from fingpt import log
 from fingpt.cluster import waiting
 from fingpt.cluster.api.objects import Condition
 from fingpt.cluster.waiting import wait_for_run
@@ -56,7 +57,7 @@ def test_a_failed_stage_ends_the_waiting_with_its_code_and_message(made, store):
 def test_a_run_that_nobody_works_on_is_not_waited_for_for_ever(made, store):
     made.prep()
     slept = []
-    with pytest.raises(MissingInputError, match="Nothing works on .* start it: make run MODEL="):
+    with pytest.raises(MissingInputError, match=r"Nothing works on .* start it: make run MODEL="):
         wait_for_run(store, made.id, None, slept.append)
     assert sum(slept) <= waiting.NOTHING_SECONDS + waiting.POLL_SECONDS
 
@@ -64,7 +65,7 @@ def test_a_run_that_nobody_works_on_is_not_waited_for_for_ever(made, store):
 def test_a_killed_attempt_is_named_with_the_command_that_goes_on(made, store):
     made.prep()
     made.attempt(Stage.TRAIN, 1, code=None, at=LONG_AGO)
-    with pytest.raises(TransientError, match="attempt 1 of train left no ending.*make run"):
+    with pytest.raises(TransientError, match=r"attempt 1 of train left no ending.*make run"):
         wait_for_run(store, made.id, None, never)
 
 
@@ -94,6 +95,7 @@ def test_a_failed_job_of_the_cluster_ends_the_waiting_with_its_failure(made, sto
 
 
 def test_a_single_stage_s_job_that_is_complete_is_the_end_of_that_work(made, store, capsys):
+    log.setup()
     made.prep()
     cluster = FakeCluster()
     name = f"{made.id}-prep"

@@ -217,10 +217,10 @@ class Cluster:
             pods=pods,
             events=tuple(sorted(events, key=lambda event: event.last)),
             complete=complete,
-            admission=self._admission(job) if job is not None and job.suspended else "",
+            admission=self.admission(job) if job is not None and job.suspended else "",
         )
 
-    def _admission(self, job: JobState) -> str:
+    def admission(self, job: JobState) -> str:
         """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""
         method = self._api.custom.list_namespaced_custom_object
         only = f"kueue.x-k8s.io/job-uid={job.uid}"

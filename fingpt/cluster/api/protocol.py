@@ -69,6 +69,9 @@ class ClusterApi(Protocol):
     def job_snapshot(self, name: str) -> JobSnapshot:
         """The same of a Job by its name, whatever its labels are."""
 
+    def admission(self, job: JobState) -> str:
+        """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""
+
     def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
         """Whether this user may, by the API server's own judgement."""
 
