@@ -222,7 +222,8 @@ wait: setup ## wait for a RUN or a SWEEP in the cluster, and end with its exit c
 cancel: export FINGPT_ARG_MODEL := $(if $(model_is_named),$(MODEL))
 cancel: setup ## take a RUN, a SWEEP, or the mirror of a MODEL or of DATA, off the cluster; what it has reached stays
 	@$(PY) -m jobs.cancel
-list: setup ## every run of the store and where it stands
+list: export FINGPT_ARG_MODEL := $(if $(model_is_named),$(MODEL))
+list: setup ## the newest runs of the store and where they stand (MODEL= SWEEP= STATE=: those alone)
 	@$(PY) -m jobs.list
 verify: setup ## hash anew all that a RUN's results, or a LEDGER, rest on (DEEP=1: the base weights too)
 	@$(PY) -m jobs.verify $(call flag,DEEP,--deep)

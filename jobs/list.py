@@ -1,4 +1,4 @@
-"""List the runs of the store and where each stands: `python -m jobs.list [--json]`."""
+"""List the runs of the store and where each stands, newest first: `python -m jobs.list [--all] [--json]`."""
 
 from __future__ import annotations
 
@@ -10,34 +10,83 @@ import typer
 from rich.console import Console
 
 from fingpt import log
-from fingpt.cluster.listing import list_runs, render
-from fingpt.config import read_environment
+from fingpt.cluster.listing import SHOWN, Chosen, list_runs, render, shown, states_of
+from fingpt.config import load_config, read_environment
+from fingpt.models import spec
 from fingpt.runs.stage import guarded
 from fingpt.runs.state import no_run_in
-from fingpt.storage import open_store
+from fingpt.runs.trials import KNOWN, known_trials, read_sweep, trial_runs
+from fingpt.storage import ObjectStore, open_store
+from jobs import CONFIGS
 
-_WIDE = 140
+_WIDE = 220
 
 
 def main(
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON line per run")] = False,
+    model: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_MODEL", help="runs of this model alone")
+    ] = "",
+    sweep: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_SWEEP", help="trials of this sweep alone")
+    ] = "",
+    state: Annotated[
+        str,
+        typer.Option(
+            envvar="FINGPT_ARG_STATE", help="running, queued, failed, complete, or a state's name"
+        ),
+    ] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help=f"more than the {SHOWN} newest")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="all of them, a JSON line each")] = False,
 ) -> None:
-    """Every run with its model, stage, state and attempts, newest first; from the bucket alone."""
+    """Runs with model, settings, data set, sweep, stage and state, newest first; from the bucket alone."""
     log.setup()
     environment = read_environment()
 
     def action() -> None:
-        runs = list_runs(open_store(environment.store), datetime.now(UTC))
+        states = states_of(state.strip())
+        store = open_store(environment.store)
+        key = _key(model.strip())
+        trials = _trials(store, sweep.strip(), None if everything or as_json else KNOWN)
+        chosen = Chosen(key, states, trials=trials, ids=[*trials] if sweep.strip() else None)
+        found = list_runs(store, datetime.now(UTC), chosen)
         if as_json:
-            for each in runs:
+            for each in found:
                 typer.echo(log.to_json(each.as_json()))
             return
+        runs, more = shown(found, None if everything else SHOWN)
         if not runs:
-            log.event(no_run_in(environment.store))
+            asked = bool(key or states or sweep.strip())
+            log.event(_NONE if asked else no_run_in(environment.store))
             return
         Console(width=None if sys.stdout.isatty() else _WIDE).print(render(runs))
+        if more:
+            log.event(
+                f"the {SHOWN} newest are shown, and there are more; MODEL=, SWEEP= and STATE= choose, python -m "
+                "jobs.list --all shows all"
+            )
 
     sys.exit(guarded(action, debug=environment.debug))
+
+
+_NONE = "no run of the store is of that kind; leave MODEL, SWEEP or STATE out to see others"
+
+
+def _key(model: str) -> str:
+    """The model's key, for a configuration's name too; ConfigError with the nearest for what is neither."""
+    if not model:
+        return ""
+    path = CONFIGS / f"{model}.yaml"
+    return load_config(path).model if path.is_file() else spec(model).key
+
+
+def _trials(store: ObjectStore, sweep: str, most: int | None) -> dict[str, str]:
+    """Run → sweep and number of the trials of `sweep`, or without one of the newest `most` of every study."""
+    if not sweep:
+        return known_trials(store, most)
+    view = read_sweep(store, sweep)
+    return {run: f"{sweep}/{number}" for run, number in trial_runs(store, view)}
 
 
 if __name__ == "__main__":

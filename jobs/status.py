@@ -17,12 +17,17 @@ from fingpt import log
 from fingpt.cluster import listing
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.status import render, status
+from fingpt.cluster.sweep_status import render as render_sweep
+from fingpt.cluster.sweep_status import sweep_status
 from fingpt.config import Environment, read_environment
-from fingpt.errors import FingptError
+from fingpt.errors import ConfigError, FingptError
 from fingpt.runs.family import family
+from fingpt.runs.recent import newest_first
+from fingpt.runs.run import Run
 from fingpt.runs.stage import guarded
-from fingpt.runs.state import newest_run, read_run
-from fingpt.storage import open_store
+from fingpt.runs.state import RECENT, newest_run, read_run
+from fingpt.runs.trials import require_sweep
+from fingpt.storage import ObjectStore, open_store
 
 _WIDE = 160
 
@@ -30,6 +35,9 @@ _WIDE = 160
 def main(
     run: Annotated[
         str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id; default: the newest run")
+    ] = "",
+    sweep: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_SWEEP", help="a sweep's id instead of a run's")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object, for programs")] = False,
     bucket_only: Annotated[bool, typer.Option(help="do not ask the cluster")] = False,
@@ -39,28 +47,46 @@ def main(
     environment = read_environment()
 
     def action() -> None:
-        store = open_store(environment.store)
-        record = read_run(store, run.strip() or newest_run(store))
-        cluster: ClusterApi | None = None
-        where = ""
-        if not bucket_only and not store.uri.startswith("file:"):
-            cluster, where = _connect(environment)
-        now = datetime.now(UTC)
+        if run.strip() and sweep.strip():
+            raise ConfigError("Name one of them: make status RUN=id, or make status SWEEP=id.")
+        store, now = open_store(environment.store), datetime.now(UTC)
+        terminal = sys.stdout.isatty()
+        console = Console(width=None if terminal else _WIDE, soft_wrap=not terminal)
+        if sweep.strip():
+            require_sweep(store, sweep.strip())
+        else:
+            record = read_run(store, run.strip() or newest_run(store))
+        cluster, where = (None, "") if bucket_only else reach(store, environment)
+        if sweep.strip():
+            searched = sweep_status(store, sweep.strip(), now, cluster, where)
+            if as_json:
+                typer.echo(log.to_json(searched.as_json(), indent=1))
+            else:
+                console.print(render_sweep(searched))
+            return
         found = status(record, store.uri, now, cluster, where)
         if as_json:
             typer.echo(log.to_json(found.as_json(), indent=1))
             return
-        terminal = sys.stdout.isatty()
-        console = Console(width=None if terminal else _WIDE, soft_wrap=not terminal)
         console.print(render(found))
-        relatives = [] if run.strip() else listing.list_runs(store, now, family(record.run))
+        relatives = [] if run.strip() else _relatives(store, record.run, now)
         if len(relatives) > 1:
             console.print(listing.render(relatives))
 
     sys.exit(guarded(action, debug=environment.debug))
 
 
-def _connect(environment: Environment) -> tuple[ClusterApi | None, str]:
+def _relatives(store: ObjectStore, run: Run, now: datetime) -> list[listing.ListedRun]:
+    """The runs of the same family among the newest of its model."""
+    ids = newest_first(store, run.config.model)[:RECENT]
+    chosen = listing.Chosen(of=family(run), ids=ids)
+    return list(listing.list_runs(store, now, chosen))
+
+
+def reach(store: ObjectStore, environment: Environment) -> tuple[ClusterApi | None, str]:
+    """The cluster and where it is; none for a folder store, and none with a warning where nobody answers."""
+    if store.uri.startswith("file:"):
+        return None, ""
     from fingpt.cluster.api.cluster import Cluster
 
     try:

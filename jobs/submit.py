@@ -53,7 +53,9 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a person asked for; `settings` are overrides, those of DATA and LIMIT among them; `seeds` counts them."""
+    """What a person asked for; `settings` are overrides, those of DATA and LIMIT among them; `seeds` counts them, and
+    `follow` says whether to wait for the end, None where nobody said.
+    """
 
     verb: Verb
     model: str
@@ -61,6 +63,7 @@ class Asked:
     settings: tuple[str, ...]
     seeds: int
     mode: Mode
+    follow: bool | None
     environment: Environment
 
     def config(self, *more: str) -> RunConfig:
@@ -70,7 +73,13 @@ class Asked:
         return load_config(CONFIGS / f"{self.model}.yaml", [*self.settings, *more])
 
     def backend(self) -> Backend:
-        """Where the work is done."""
+        """Where the work is done; ConfigError when it is to be left to processes of this machine."""
+        here = self.environment.store.startswith("file:") and self.mode is not Mode.DRY_RUN
+        if self.follow is False and (here or self.mode is Mode.LOCAL):
+            raise ConfigError(
+                "FOLLOW=0 leaves work to a cluster, and here processes of this machine do it, which end with the "
+                "command; leave FOLLOW out."
+            )
         return open_backend(open_store(self.environment.store), self.mode, self.environment)
 
 
@@ -105,7 +114,7 @@ def main(
         words += [f"prep.limit={limit}"] if limit.strip() else []
         asked = Asked(
             *(verb, model.strip(), data.strip(), tuple(words)),
-            *(count_of(argument("SEEDS")), mode, environment),
+            *(count_of(argument("SEEDS")), mode, follows(argument("FOLLOW"), mode), environment),
         )
         special = {Verb.MIRROR: mirror, Verb.TINY: make_tiny}
         printed = special.get(verb, carry_out)(asked)
@@ -150,6 +159,27 @@ def count_of(seeds: str) -> int:
     return int(text)
 
 
+def follows(follow: str, mode: Mode) -> bool | None:
+    """Whether to wait for the end, by FOLLOW and WAIT, None where neither says; ConfigError when they disagree."""
+    words = {
+        "": None,
+        "1": True,
+        "yes": True,
+        "true": True,
+        "0": False,
+        "no": False,
+        "false": False,
+    }
+    word = follow.strip()
+    if word not in words:
+        raise ConfigError(
+            f"FOLLOW={quote(word)} is neither 1 nor 0; 0 returns once the cluster has the work."
+        )
+    if mode is Mode.WAIT and words[word] is False:
+        raise ConfigError("WAIT=1 waits for the Job and FOLLOW=0 does not; leave one of them out.")
+    return True if mode is Mode.WAIT else words[word]
+
+
 def carry_out(asked: Asked) -> str:
     """Freeze the runs and carry out their stages; returns what is to be printed."""
     adapter = argument("ADAPTER")
@@ -173,8 +203,7 @@ def carry_out(asked: Asked) -> str:
         power.announce_power(
             open_store(asked.environment.store), config.model_copy(update={"prep": prep})
         )
-    follow = asked.mode is Mode.WAIT
-    return backend.execute(runs, stages, follow=follow)
+    return backend.execute(runs, stages, follow=asked.follow)
 
 
 def _require_use(config: RunConfig, asked: Asked) -> None:

@@ -1,7 +1,8 @@
 """Follow a Job to its end: relay its pods' logs, explain why no pod runs, and turn its end into a result or an error.
 
-While no pod runs, the Job is polled and explained; while one runs, it is watched. Logs come in a thread of their own,
-because a node that does not answer must not hide what becomes of the Job. Changes nothing.
+The Job is looked at and explained whenever one of its pods changes, and once a resync, since the reasons of a queue or
+a quota change no pod; while a pod runs, the Job itself is watched. Logs come in a thread of their own, because a node
+that does not answer must not hide what becomes of the Job. Changes nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from fingpt.errors import (
     TransientError,
 )
 
-POLL_SECONDS = 2.0
-MAX_POLL_SECONDS = 10.0  # a Job that waits for hours in a queue is polled less often
+POLL_SECONDS = 2.0  # between a new Job and its first pod, and when a watch ends early
+RESYNC_SECONDS = 30
+"""How often Job, pods and events are listed while none of the pods changes."""
+
 START_SECONDS = 900.0
 """How long a Job may be kept from starting before whoever follows it gives up."""
 
@@ -97,7 +100,6 @@ def _follow(cluster: ClusterApi, work: Work, gives_up: GivesUp, logs: _PodLogs) 
     backoff = WatchBackoff(f"Job {work.job}")
     logged: Explanation | None = None
     blocked_since: float | None = None
-    polls = 0
     while True:
         try:
             snapshot = cluster.stage_snapshot(work.instance, work.component, complete=None)
@@ -120,11 +122,24 @@ def _follow(cluster: ClusterApi, work: Work, gives_up: GivesUp, logs: _PodLogs) 
         if blocked_since is not None and now - blocked_since >= START_SECONDS:
             raise _start_timeout(work, why)
         if why.state is State.RUNNING:
-            polls = 0
             _wait_for_change(cluster.watch_job(work.job), snapshot.job)
         else:
-            polls += 1
-            time.sleep(min(POLL_SECONDS * (1 + polls / 30), MAX_POLL_SECONDS))
+            _wait_for_pods(cluster, work, snapshot)
+
+
+def _wait_for_pods(cluster: ClusterApi, work: Work, snapshot: JobSnapshot) -> None:
+    """Return when a pod is otherwise than in `snapshot`, or after RESYNC_SECONDS, never at once."""
+    end = time.monotonic() + RESYNC_SECONDS
+    time.sleep(POLL_SECONDS)
+    known = {pod.uid: pod for pod in snapshot.pods}
+    while (left := end - time.monotonic()) > 0:
+        try:
+            for pod in cluster.watch_pods(work.instance, work.component, max(int(left), 1)):
+                if pod is None or known.get(pod.uid) != pod:
+                    return
+        except TransientError:
+            return  # the look that follows waits for the API server
+        time.sleep(POLL_SECONDS)
 
 
 def failure(snapshot: JobSnapshot, work: Work) -> StageFailedError | None:

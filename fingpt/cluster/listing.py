@@ -1,31 +1,60 @@
-"""Every run of a store and where it stands, from the bucket alone: records for programs, a table for people."""
+"""Runs of a store and where they stand, newest first, from the bucket alone: records for programs, a table for people.
+
+A store may hold ten thousand runs. Their order comes from the names of keys (fingpt/runs/recent.py); a run is read, by
+one listing and a few small objects, when it is about to be shown or has to be read to know whether it is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from rich.table import Table
 
 from fingpt import log
+from fingpt.cluster.diagnosis.snapshot import State
 from fingpt.cluster.status import Status, status
-from fingpt.errors import DataError, StorageError
+from fingpt.errors import ConfigError, DataError, FingptError, StorageError, nearest
 from fingpt.runs.family import family
-from fingpt.runs.stage import load_run
-from fingpt.runs.state import read_run, run_ids
+from fingpt.runs.manifest import PrepManifest
+from fingpt.runs.recent import each_in_order, newest_first
+from fingpt.runs.remedy import differences
+from fingpt.runs.run import Stage, attempt_key, run_key
+from fingpt.runs.seen import Seen
+from fingpt.runs.stage import finished, load_run
+from fingpt.runs.state import RunRecord, read_run
 from fingpt.storage import ObjectStore
+
+SHOWN = 50
+"""Rows of a table, unless all are asked for."""
+
+_SETTINGS = 4
+_FAILED = frozenset({State.PERMANENT, State.RETRYABLE, State.FENCED, State.SILENT})
+_WORDS = {
+    "queued": frozenset({State.ABSENT, State.WAITING, State.BLOCKED, State.STARTING}),
+    "failed": _FAILED,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """A run and when its newest attempt began (RFC 3339, empty when none did); `origin` as `2 of 4`, or empty."""
+    """A run and when its newest attempt began (RFC 3339, empty when none did); `origin` as `2 of 4`, or empty.
+
+    `settings`: what it sets otherwise than its configuration's file. `dataset` is empty before prep. `sweep`: the sweep
+    whose trial it is and the trial's number, as `lora-grid-0a1b2c3d/12`, or empty.
+    """
 
     started: str
     status: Status
     seed: int
     origin: str
+    settings: str = ""
+    dataset: str = ""
+    sweep: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -35,6 +64,9 @@ class ListedRun:
             "model": self.status.model,
             "seed": self.seed,
             "origin": self.origin,
+            "set": self.settings,
+            "dataset": self.dataset,
+            "sweep": self.sweep,
             "started": self.started,
             "stage": at.stage,
             "state": str(at.why.state),
@@ -42,42 +74,144 @@ class ListedRun:
         }
 
 
-def list_runs(store: ObjectStore, now: datetime, of: str = "") -> list[ListedRun]:
-    """All runs, or those of the family `of`, the newest first; a damaged one is left out with a warning."""
-    found = []
-    for run_id in run_ids(store):
-        try:
-            if of and family(load_run(store, run_id)) != of:
-                continue
-            record = read_run(store, run_id)
-        except (DataError, StorageError) as fault:
-            log.warning(str(fault), run=run_id)
-            continue
-        config = record.run.config
-        origin = f"{config.prep.origin} of {config.prep.origins}" if config.prep.origin else ""
-        shown = status(record, store.uri, now)
-        found.append(ListedRun(record.started, shown, config.seed, origin))
-    return sorted(found, key=lambda each: each.started, reverse=True)
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which runs are listed: of `model`, in one of `states` (empty: any), of the family `of`.
+
+    `trials`: run → `sweep/number` of the trials that are known. `ids`: these runs in this order instead of all.
+    """
+
+    model: str = ""
+    states: frozenset[State] = frozenset()
+    of: str = ""
+    trials: Mapping[str, str] = field(default_factory=dict)
+    ids: Sequence[str] | None = None
+
+
+def states_of(word: str) -> frozenset[State]:
+    """The states that a person means by `word`; none for no word. ConfigError naming the nearest for an unknown one."""
+    if not word:
+        return frozenset()
+    if word in _WORDS:
+        return _WORDS[word]
+    if word not in [*State]:
+        raise ConfigError(f"STATE={word} is no state; {nearest(word, [*map(str, State), *_WORDS])}")
+    return frozenset({State(word)})
+
+
+def list_runs(
+    store: ObjectStore,
+    now: datetime,
+    chosen: Chosen = Chosen(),
+) -> Iterator[ListedRun]:
+    """The runs, those that were frozen last first, as they are asked for; a damaged one is left out with a warning."""
+    ids = newest_first(store, chosen.model) if chosen.ids is None else chosen.ids
+    read = partial(_read, store, now, chosen)
+    for found in each_in_order(read, ids):
+        if isinstance(found, ListedRun):
+            yield found
+        elif found is not None:
+            log.warning(str(found[1]), run=found[0])
+
+
+def shown(runs: Iterator[ListedRun], most: int | None) -> tuple[list[ListedRun], bool]:
+    """The first `most` of them (all for None), and whether there are more."""
+    first = list(islice(runs, most))
+    return first, most is not None and next(runs, None) is not None
+
+
+def _read(
+    store: ObjectStore,
+    now: datetime,
+    chosen: Chosen,
+    run_id: str,
+) -> ListedRun | tuple[str, FingptError] | None:
+    """A run as it is listed, the fault that keeps it from being read, or None for one that is not asked for."""
+    seen = Seen(store, run_id)
+    sweep = chosen.trials.get(run_id, "")
+    if not seen.exists(run_key(run_id)) or not _may_be(seen, chosen.states, trial=bool(sweep)):
+        return None
+    try:
+        if chosen.of and family(load_run(seen, run_id)) != chosen.of:
+            return None
+        record = read_run(seen, run_id)
+        prep = finished(seen, record.run, Stage.PREP) if not record.stages[0].fault else None
+    except (DataError, StorageError) as fault:
+        return run_id, fault
+    found = status(_as_trial(record) if sweep else record, store.uri, now)
+    if chosen.states and found.current.why.state not in chosen.states:
+        return None
+    config = record.run.config
+    if chosen.model and config.model != chosen.model:
+        return None
+    return ListedRun(
+        started=record.started,
+        status=found,
+        seed=config.seed,
+        origin=f"{config.prep.origin} of {config.prep.origins}" if config.prep.origin else "",
+        settings=differences(config),
+        dataset=prep.dataset if isinstance(prep, PrepManifest) else "",
+        sweep=sweep,
+    )
+
+
+def _may_be(seen: Seen, states: frozenset[State], *, trial: bool) -> bool:
+    """Whether the run can be in one of `states`, by the presence of keys alone, so that most need not be read."""
+    if not states or trial:
+        return True
+    stage = seen.current()
+    if stage is None:
+        return State.COMPLETE in states
+    number = seen.last_claim(stage)
+    if not number:
+        return State.ABSENT in states
+    if seen.exists(attempt_key(seen.run_id, stage, number)):
+        return bool(states - {State.COMPLETE, State.ABSENT, State.RUNNING})
+    return bool(states & {State.RUNNING, State.RETRYABLE})
+
+
+def _as_trial(record: RunRecord) -> RunRecord:
+    """A trial ends with the last stage that its sweep has begun; nobody has asked for the ones after train yet."""
+    begun = [
+        each
+        for each in record.stages
+        if each.stage in (Stage.PREP, Stage.TRAIN) or each.attempts or each.complete
+    ]
+    return RunRecord(record.run, tuple(begun))
 
 
 def render(runs: Iterable[ListedRun]) -> Table:
-    """The runs as a table."""
-    table = Table(
-        "run", "model", "seed", "origin", "stage", "state", "attempt", "done", "last began"
-    )
-    for each in runs:
-        at = each.status.current
-        done, total = at.progress.done, at.progress.total
-        row = (
-            each.status.run,
-            each.status.model,
-            str(each.seed),
-            each.origin,
-            at.stage,
-            str(at.why.state),
-            str(at.attempt or ""),
-            "" if done is None else f"{done} of {total or '?'}",
-            each.started,
-        )
+    """The runs as a table; columns that are empty in all of them are left out."""
+    listed = list(runs)
+    columns: Sequence[tuple[str, list[str]]] = [
+        ("run", [each.status.run for each in listed]),
+        ("model", [each.status.model for each in listed]),
+        ("seed", [str(each.seed) for each in listed]),
+        ("origin", [each.origin for each in listed]),
+        ("set", [_few(each.settings) for each in listed]),
+        ("data set", [each.dataset for each in listed]),
+        ("sweep", [each.sweep for each in listed]),
+        ("stage", [each.status.current.stage for each in listed]),
+        ("state", [str(each.status.current.why.state) for each in listed]),
+        ("attempt", [str(each.status.current.attempt or "") for each in listed]),
+        ("done", [_done(each) for each in listed]),
+        ("last began", [each.started for each in listed]),
+    ]
+    kept = [(name, cells) for name, cells in columns if any(cells) or not listed]
+    table = Table(*(name for name, _ in kept))
+    for row in zip(*(cells for _, cells in kept), strict=True):
         table.add_row(*map(log.cell, row))
     return table
+
+
+def _few(settings: str) -> str:
+    """The first settings; a row is to stay one line or two, and JSON has all of them."""
+    words = settings.split(" ")
+    return " ".join(words[:_SETTINGS]) + (
+        f" … {len(words) - _SETTINGS} more" if words[_SETTINGS:] else ""
+    )
+
+
+def _done(each: ListedRun) -> str:
+    at = each.status.current.progress
+    return "" if at.done is None else f"{at.done} of {at.total or '?'}"

@@ -72,8 +72,8 @@ class ClusterBackend:
             drive.bring_rows(self._cluster, self._store, source, self._site, blocked)
         return ""
 
-    def execute(self, runs: Sequence[Run], stages: Sequence[Stage], *, follow: bool) -> str:
-        """Create each run's Job of one stage, or of drive for several stages, which is always followed.
+    def execute(self, runs: Sequence[Run], stages: Sequence[Stage], *, follow: bool | None) -> str:
+        """Create each run's Job of one stage, or of drive for several stages, which is followed unless told not to.
 
         All Jobs are created before the first is followed, so whoever leaves then leaves nothing undone: Ctrl-C while
         following leaves them alone and says how to come back. One that fails does not keep the others from being
@@ -89,9 +89,9 @@ class ClusterBackend:
         for run in left:
             (job,) = drive.plan(run, [name], self._site, self._store.uri)
             drive.start(self._cluster, job)
-        if not follow and not whole:
+        if not (whole if follow is None else follow):
             for run in left:
-                log.event("submitted", run=run.id, next=f"make status RUN={run.id}")
+                log.event("submitted", run=run.id, next=f"make wait RUN={run.id}")
         else:
             self._follow(left, None if whole else stages[0])
         return "\n".join(run.id for run in runs)
@@ -153,9 +153,9 @@ def require_same_store(store: ObjectStore, site: Site) -> None:
 
 
 @contextmanager
-def detachable(what: str, how: str) -> Iterator[None]:
+def detachable(what: str, how: str, place: str = " in the cluster") -> Iterator[None]:
     """Ctrl-C ends the following and nothing else."""
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted(f"Detached; {what} in the cluster. Come back with {how}.") from None
+        raise Interrupted(f"Detached; {what}{place}. Come back with {how}.") from None

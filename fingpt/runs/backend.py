@@ -35,5 +35,8 @@ class Backend(Protocol):
     def bring_rows(self, source: str) -> str:
         """Bring rows from the hub into the store; waits for the end."""
 
-    def execute(self, runs: Sequence[Run], stages: Sequence[Stage], *, follow: bool) -> str:
-        """Carry out `stages` of every one of `runs`, of each in order; `follow` waits for a single stage too."""
+    def execute(self, runs: Sequence[Run], stages: Sequence[Stage], *, follow: bool | None) -> str:
+        """Carry out `stages` of every one of `runs`, of each in order; `follow` says whether to wait for their ends.
+
+        None is what is usual: several stages are waited for, a single one is not.
+        """

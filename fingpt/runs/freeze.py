@@ -22,6 +22,7 @@ from fingpt.record import sha256_bytes, sha256_file, tree_sha256
 from fingpt.rows.encoding import MAX_TEXT_BYTES, check_encoding, may_hold_rows
 from fingpt.rows.layout import LAYOUTS, Layout, find_layout, kind_of, single_file
 from fingpt.runs.raw import read_raw_manifest, store_raw, stored_hub_rows
+from fingpt.runs.recent import note_frozen
 from fingpt.runs.remedy import mirror_command
 from fingpt.runs.run import Run, raw_prefix, run_key
 from fingpt.storage import ObjectStore, TooLargeError, open_store
@@ -218,6 +219,7 @@ def create_run(store: ObjectStore, run: Run) -> None:
     """Create run.json; the same bytes there already mean a resume, others raise RunConflictError naming both hashes."""
     key, data = run_key(run.id), run.encode()
     if store.create(key, data):
+        note_frozen(store, run.id)
         log.event("run created", run=run.id, store=store.uri)
         return
     there = store.read(key)

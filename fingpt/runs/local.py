@@ -52,7 +52,7 @@ class LocalBackend:
         runs: Sequence[Run],
         stages: Sequence[Stage],
         *,
-        follow: bool = True,  # noqa: ARG002
+        follow: bool | None = None,  # noqa: ARG002
     ) -> str:
         """Run `stages` in order, one run after the other; stops at the first that fails, with its exit code.
 

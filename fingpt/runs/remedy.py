@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -30,6 +31,17 @@ def stage_command(store_uri: str, target: str, run: Run) -> str:
     words += [_word("ADAPTER", run.config.eval.adapter)] if run.config.eval.adapter else []
     local = any(image.startswith("local:") for image in run.images.values())
     return " ".join([*words, *_where(store_uri, local=local)])
+
+
+def differences(config: RunConfig) -> str:
+    """What a run sets otherwise than the shipped configuration that is nearest: `train.lr=0.0001 prep.limit=40`.
+
+    Seed, rows and origin are not among it. A configuration whose name is not the model's is named first, with a colon.
+    """
+    name, overrides = _nearest(config)
+    words = [word for word in overrides if word.partition("=")[0] not in ("seed", "prep.origin")]
+    words += [f"prep.limit={config.prep.limit}"] if config.prep.limit else []
+    return " ".join([f"{name}:", *words] if name != config.model else words)
 
 
 def mirror_command(store_uri: str, model: str, source: str) -> str:
@@ -80,14 +92,21 @@ def _told_local() -> bool:
 
 def _nearest(config: RunConfig) -> tuple[str, list[str]]:
     """The shipped configuration of the same model that differs least from `config`, and the overrides left."""
-    found = []
-    for path in sorted(CONFIGS.glob("*.yaml")):
-        shipped = load_config(path, [f"prep.source={config.prep.source}"])
-        if shipped.model == config.model:
-            found.append((path.stem, _overrides(config, shipped)))
+    found = [
+        (name, _overrides(config, shipped))
+        for name, shipped in _shipped(config.prep.source)
+        if shipped.model == config.model
+    ]
     if not found:
         return config.model, []
     return min(found, key=lambda each: (len(each[1]), each[0]))
+
+
+@lru_cache(maxsize=64)
+def _shipped(source: str) -> tuple[tuple[str, RunConfig], ...]:
+    """Every shipped configuration on the rows of `source`, by name."""
+    files = sorted(CONFIGS.glob("*.yaml"))
+    return tuple((path.stem, load_config(path, [f"prep.source={source}"])) for path in files)
 
 
 def _overrides(config: RunConfig, shipped: RunConfig) -> list[str]:

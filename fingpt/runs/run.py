@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -151,6 +152,18 @@ def run_key(run_id: str) -> str:
 def trial_key(run_id: str) -> str:
     """The note that a run is a trial of a sweep: nobody trains it further than that, or opens its test rows."""
     return f"{run_prefix(run_id)}/trial.json"
+
+
+FROZEN = "index/frozen/"
+"""One folder per run; its name begins with the time left to a far day, so that a listing has the newest first."""
+
+_FAR_MILLISECONDS = 10**13  # the year 2286
+
+
+def frozen_key(run_id: str, moment: datetime) -> str:
+    """The record that a run was frozen at `moment`, for lists alone."""
+    left = max(_FAR_MILLISECONDS - round(moment.timestamp() * 1000), 0)
+    return f"{FROZEN}{left:013d}-{run_id}/frozen.json"
 
 
 def stage_prefix(run_id: str, stage: Stage) -> str:

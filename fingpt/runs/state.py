@@ -15,13 +15,18 @@ from fingpt import log
 from fingpt.errors import ConfigError, FingptError, MissingInputError
 from fingpt.runs.attempt import Claim, Ending, Heartbeat, read_note
 from fingpt.runs.progress import Progress, progress
+from fingpt.runs.recent import each_in_order, newest_first
 from fingpt.runs.run import Run, Stage, attempt_key, claim_key, heartbeat_key, last_number, run_key
+from fingpt.runs.seen import Seen
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import ObjectStore
 from fingpt.storage.keys import is_key
 
 FRESH_SECONDS = 120.0
 """A heartbeat younger than this is a working attempt's."""
+
+RECENT = 200
+"""Among so many of the runs that were frozen last the newest is looked for, and its relatives."""
 
 _SHOWN_ATTEMPTS = 200
 
@@ -140,11 +145,16 @@ def report_keys(store: ObjectStore, run_id: str = "") -> Iterator[str]:
 
 
 def newest_run(store: ObjectStore) -> str:
-    """The run whose newest attempt started last; MissingInputError when the store has no run."""
-    begun = [(_started(store, run_id), run_id) for run_id in run_ids(store)]
-    if not begun:
+    """The run whose newest attempt started last, of the RECENT that were frozen last; MissingInputError without any."""
+
+    def began(run_id: str) -> tuple[str, str] | None:
+        seen = Seen(store, run_id)
+        return (_started(seen, run_id), run_id) if seen.exists(run_key(run_id)) else None
+
+    found = list(filter(None, each_in_order(began, newest_first(store)[:RECENT])))
+    if not found:
         raise MissingInputError(no_run_in(store.uri))
-    return max(begun)[1]
+    return max(found)[1]
 
 
 def no_run_in(uri: str) -> str:

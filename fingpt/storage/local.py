@@ -86,6 +86,17 @@ class LocalStore:
             if key.startswith(prefix) and not key.startswith(f"{ASIDE}/"):
                 yield key
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The folders directly below `prefix`; see ObjectStore."""
+        place = self._root / check_prefix(prefix)
+        with translate_os_errors(place):
+            try:
+                with os.scandir(place) as entries:
+                    names = sorted(each.name for each in entries if each.is_dir())
+            except (FileNotFoundError, NotADirectoryError):
+                names = []
+        yield from names
+
     def upload(self, path: Path, key: str) -> FileRef:
         """Store a file under a key that is free or holds the same bytes."""
         target = self._path(key)

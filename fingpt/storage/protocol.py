@@ -50,6 +50,12 @@ class ObjectStore(Protocol):
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Keys that start with `prefix`, sorted: for display and garbage collection, never for decisions."""
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The first segments that follow `prefix`, which ends with a slash, in longer keys; sorted, for display.
+
+        What lies below one of them costs nothing: 1,000 of them take one request, whatever they hold.
+        """
+
     def upload(self, path: Path, key: str) -> FileRef:
         """Store a file. The same bytes under the key are fine; other bytes there are a StorageError.
 

@@ -124,6 +124,16 @@ class S3Store:
             if not token:
                 return
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The first segments that follow `prefix` in longer keys; see ObjectStore."""
+        wanted, token = self._prefix + check_prefix(prefix), ""
+        while True:
+            page = functools.partial(self._folder_page, wanted, token)
+            names, token = self._call("list", prefix, page)
+            yield from (name.removeprefix(wanted).removesuffix("/") for name in names)
+            if not token:
+                return
+
     def upload(self, path: Path, key: str) -> FileRef:
         """Store a file under a key that is free or holds the same bytes; above 64 MiB in parts.
 
@@ -246,6 +256,15 @@ class S3Store:
             page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix)
         keys = [entry["Key"] for entry in page.get("Contents", [])]
         return keys, page.get("NextContinuationToken", "")
+
+    def _folder_page(self, prefix: str, token: str) -> tuple[list[str], str]:
+        """One page of the prefixes that end with the next slash, and the token of the next page."""
+        list_page = functools.partial(
+            self._client.list_objects_v2, Bucket=self._bucket, Prefix=prefix, Delimiter="/"
+        )
+        page = list_page(ContinuationToken=token) if token else list_page()
+        names = [entry["Prefix"] for entry in page.get("CommonPrefixes", [])]
+        return names, page.get("NextContinuationToken", "")
 
     def _stored_sha256(self, key: str) -> str:
         """sha256 of the bytes that are stored; of a large object, that which its writer left as metadata."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from fingpt import log
 from fingpt.cluster.api import faults
-from fingpt.cluster.api.objects import JobState, PodState, indexes
+from fingpt.cluster.api.objects import JobState, PodState, numbers_in
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.api.stream import WatchBackoff
 from fingpt.cluster.diagnosis.explain import explain, pod_end
@@ -105,7 +105,7 @@ class IndexedSearch:
 
     def _note(self, job: JobState) -> None:
         """Tell of the trials that have ended."""
-        complete, failed = indexes(job.completed_indexes), indexes(job.failed_indexes)
+        complete, failed = numbers_in(job.completed_indexes), numbers_in(job.failed_indexes)
         new = (complete | failed) - set(self.tells)
         pods = self._pods() if failed - set(self.tells) else ()
         self._in_threads(lambda n: self._tell(n, pods, failed=n in failed), sorted(new))

@@ -62,6 +62,9 @@ class FakeCluster(ClusterApi):
     def watch_job(self, name: str) -> Iterator[JobState]:
         return iter([self.there[name]])
 
+    def watch_pods(self, run_id: str, stage: str, seconds: int) -> Iterator[PodState | None]:
+        return iter([None])  # as if one had changed: tests do not wait
+
     def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
         return iter(())
 
@@ -70,6 +73,9 @@ class FakeCluster(ClusterApi):
 
     def job_snapshot(self, name: str) -> JobSnapshot:
         return JobSnapshot(job=self.job(name))
+
+    def admission(self, job: JobState) -> str:
+        return ""
 
     def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
         return True

@@ -74,6 +74,7 @@ def cluster(api, kubeconfig, monkeypatch):
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.01)
     api.say("list pods", listed())
     api.say("list events", listed())
+    api.say("watch pods", lines({"type": "ADDED", "object": pod("pod-9")}))
     return Cluster.connect(kubeconfig=kubeconfig)
 
 
@@ -310,3 +311,47 @@ def test_events_of_an_earlier_job_of_the_same_name_are_not_used(api, cluster, la
     api.say("list jobs", listed(made))
     api.say("list events", listed(event))
     assert explain(cluster.stage_snapshot("run-1", "train", complete=None)).state == state
+
+
+def test_while_nothing_changes_pods_are_watched_and_listed_once_a_resync(api, cluster, monkeypatch):
+    waiting = pod(
+        node="", conditions=[{"type": "PodScheduled", "status": "False", "message": UNSCHEDULABLE}]
+    )
+    same = {"type": "ADDED", "object": waiting}
+    monkeypatch.setattr(follow, "RESYNC_SECONDS", 0.5)
+    api.say("list jobs", *[listed(job(active=1))] * 3, listed(job("Complete")))
+    api.say("list pods", listed(waiting))
+    api.say("watch pods", lines(same))
+    finish(cluster, work(), blocked)
+    assert api.asked("list pods") == 4
+    assert api.asked("watch pods") > 4
+    asked = [query for route, query, _ in api.requests if route == "watch pods"]
+    assert {query["labelSelector"] for query in asked} == {
+        "app.kubernetes.io/name=fingpt-jobs,app.kubernetes.io/instance=run-1,app.kubernetes.io/component=train"
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "MODIFIED", "object": RUNNING},
+        {"type": "DELETED", "object": pod()},
+        {"type": "ADDED", "object": pod("pod-2")},
+    ],
+    ids=["runs", "is gone", "is new"],
+)
+def test_a_pod_that_changes_is_looked_at_at_once(api, cluster, monkeypatch, change):
+    monkeypatch.setattr(follow, "RESYNC_SECONDS", 60)
+    api.say("list jobs", listed(job(active=1)), listed(job("Complete")))
+    api.say("list pods", listed(pod()))
+    api.say("watch pods", lines({"type": "ADDED", "object": pod()}, change))
+    finish(cluster, work(), blocked)
+    assert (api.asked("watch pods"), api.asked("list pods")) == (1, 2)
+
+
+def test_a_watch_that_is_refused_for_a_while_does_not_end_the_following(api, cluster, monkeypatch):
+    monkeypatch.setattr(follow, "RESYNC_SECONDS", 60)
+    api.say("list jobs", listed(job(active=1)), listed(job("Complete")))
+    api.say("list pods", listed(pod()))
+    api.say("watch pods", refusal(503, "restarting"))
+    finish(cluster, work(), blocked)

@@ -20,7 +20,7 @@ from fingpt.runs.manifest import encode
 from fingpt.runs.raw import HubRows, hub_key, store_raw
 from fingpt.runs.run import Stage, run_key
 from fingpt.weights.base import publish_base
-from tests.cluster.api_server import ApiServer, answer
+from tests.cluster.api_server import ApiServer, answer, lines
 from tests.cluster.sites import CONFIGS, IMAGES, site_data
 
 TINY, LARGE = spec("tiny-llama31"), spec("llama31")
@@ -61,6 +61,7 @@ def cluster(api: ApiServer, kubeconfig, monkeypatch):
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.01)
     api.say("get configmaps", answer({"data": site_data()}))
     api.say("list pods", NOTHING)
+    api.say("watch pods", lines({"type": "ADDED", "object": {}}))
     api.say("list events", NOTHING)
     api.say("list jobs", NOTHING, listed())
     api.say("create jobs", answer({}, 201))
@@ -276,3 +277,10 @@ def test_a_folder_s_store_is_worked_on_by_this_machine_and_needs_no_cluster(stor
     for mode in (Mode.SUBMIT, Mode.WAIT, Mode.LOCAL):
         assert isinstance(open_backend(store, mode, environment), LocalBackend)
     assert isinstance(open_backend(Bucket(store), Mode.LOCAL, environment), LocalBackend)
+
+
+def test_a_whole_run_that_is_not_followed_returns_once_the_cluster_has_its_job(api, backend, seeds):
+    printed = backend.execute(seeds, list(Stage), follow=False)
+    assert printed.splitlines() == [run.id for run in seeds]
+    assert api.asked("create jobs") == len(seeds)
+    assert api.asked("list pods") == api.asked("watch jobs") == 0

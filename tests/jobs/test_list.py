@@ -7,6 +7,7 @@ import json
 from fingpt.config import RunConfig
 from fingpt.runs.freeze import create_run
 from fingpt.runs.run import Run, Stage, run_key
+from tests.bench import invented
 from tests.jobs.commands import command
 from tests.made_run import MadeRun
 
@@ -57,3 +58,42 @@ def test_a_store_without_runs_is_named_for_it_may_be_the_wrong_one(tmp_path):
     assert (done.returncode, done.stdout) == (0, "")
     assert f"There is no run in {(tmp_path / 'store').as_uri()}" in done.stderr
     assert "another STORE" in done.stderr
+
+
+def test_filters_of_make_choose_and_a_wrong_word_is_answered_with_the_nearest(store, tmp_path):
+    invented.put_all(store, 12, threads=1)
+    invented.put_sweep(store, "lora-grid-0a1b2c3d", trials=9, asked=2, told=1)
+
+    def found(**variables: str) -> list[str]:
+        done = command(tmp_path, "list", "--json", **variables)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line)["run"] for line in done.stdout.splitlines()]
+
+    ids = [invented.run_of(n).id for n in range(12)]
+    assert found() == ids[::-1]
+    assert found(FINGPT_ARG_MODEL="tiny-llama31") == ids[10::-2]
+    assert found(FINGPT_ARG_STATE="failed-permanent") == [ids[8], ids[7]]
+    assert set(found(FINGPT_ARG_SWEEP="lora-grid-0a1b2c3d")) == set(ids[:4])
+    for variable, wrong, right in (
+        ("MODEL", "tiny-lama31", "tiny-llama31"),
+        ("STATE", "compleet", "complete"),
+        ("SWEEP", "lora-grid-0a1b2c3e", "lora-grid-0a1b2c3d"),
+    ):
+        done = command(tmp_path, "list", **{f"FINGPT_ARG_{variable}": wrong})
+        assert done.returncode == (66 if variable == "SWEEP" else 64)
+        assert f"did you mean '{right}'" in done.stderr
+
+
+def test_a_long_list_is_cut_and_says_so(store, tmp_path):
+    invented.lay_down(tmp_path / "store", 60)
+    done = command(tmp_path, "list")
+    assert sum(line.count("tiny-llama31-") for line in done.stdout.splitlines()) == 25
+    assert "--all" in done.stderr
+    assert "--all" not in command(tmp_path, "list", "--all").stderr
+
+
+def test_a_choice_that_fits_no_run_says_so(store, tmp_path):
+    MadeRun(store, tmp_path / "scratch")
+    done = command(tmp_path, "list", FINGPT_ARG_STATE="fenced")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no run of the store is of that kind" in done.stderr

@@ -8,12 +8,14 @@ import pytest
 from fingpt.config import load_config
 from fingpt.errors import ConfigError, MissingInputError, RunConflictError
 from fingpt.models import spec
+from fingpt.runs.backend import Mode
 from fingpt.runs.manifest import encode
 from fingpt.runs.raw import HubRows, hub_key, parse_hub, store_raw
 from fingpt.runs.run import Run, Stage, run_key
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import open_store
 from fingpt.weights.base import publish_base
+from jobs.submit import follows
 from tests import warm
 
 ROOT = Path(__file__).parent.parent.parent
@@ -132,3 +134,25 @@ def test_seeds_are_runs_of_their_own_on_one_data_set_that_is_prepared_once(tmp_p
     again = submit(tmp_path, *words, FINGPT_ARG_SEEDS="2")
     assert again.stdout == done.stdout
     assert again.stderr.count("already complete") == 2
+
+
+@pytest.mark.parametrize(
+    ("follow", "arguments", "words"),
+    [
+        ("0", [], "processes of this machine"),
+        ("0", ["--mode", "wait"], "leave one of them out"),
+        ("maybe", [], "FOLLOW=maybe is neither 1 nor 0"),
+    ],
+)
+def test_follow_is_refused_where_it_means_nothing_before_anything_is_frozen(
+    tmp_path, follow, arguments, words
+):
+    done = submit(tmp_path, "run", "--model", "tiny-llama31", *arguments, FINGPT_ARG_FOLLOW=follow)
+    assert done.returncode == 64
+    assert words in done.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_follow_and_wait_say_whether_to_wait():
+    said = [("", Mode.SUBMIT), ("0", Mode.SUBMIT), ("1", Mode.SUBMIT), ("", Mode.WAIT)]
+    assert [follows(*each) for each in said] == [None, False, True, True]

@@ -18,7 +18,13 @@ from fingpt.runs.freeze import freeze, freeze_source
 from fingpt.runs.local import LocalBackend
 from fingpt.runs.manifest import encode
 from fingpt.runs.raw import HubRows, hub_key, store_raw
-from fingpt.runs.remedy import CONFIGS, base_command, mirror_command, stage_command
+from fingpt.runs.remedy import (
+    CONFIGS,
+    base_command,
+    differences,
+    mirror_command,
+    stage_command,
+)
 from fingpt.runs.run import Run
 from fingpt.storage import open_store
 
@@ -178,3 +184,15 @@ def test_a_relayed_command_stays_what_a_shell_can_take():
     said = f"Rows are not there; bring them: {mirror_command('s3://b/p', '', 'hub:a/b')}"
     relayed = str(StageFailedError.of("prep", 66, said))
     assert given(relayed.partition("them: ")[2]) == {"DATA": "hub:a/b", "STORE": "s3://b/p"}
+
+
+def test_what_a_run_sets_otherwise_than_its_file_leaves_seed_rows_and_origin_out():
+    words = ["train.lora.r=8", "prep.limit=40", "seed=7", "prep.source=raw/0123456789abcdef"]
+    config = load_config(CONFIGS / "llama31.yaml", words)
+    assert differences(config) == "train.lora.r=8 prep.limit=40"
+    assert differences(load_config(CONFIGS / "llama31.yaml")) == ""
+
+
+def test_another_file_of_the_same_model_is_named_where_it_is_nearer():
+    config = load_config(CONFIGS / "seed-repro-llama31.yaml", ["train.epochs=1"])
+    assert differences(config) == "seed-repro-llama31: train.epochs=1.0"

@@ -10,11 +10,11 @@ import pytest
 from fingpt.errors import MissingInputError, StorageError
 from fingpt.models import spec
 from fingpt.record import canonical_json
-from fingpt.runs.run import Stage, commit_key, complete_key, run_key
+from fingpt.runs.run import FROZEN, Stage, commit_key, complete_key, run_key
 from fingpt.runs.verify import LinkStatus, require_sound, verify
 from tests.made_run import MODEL, MadeRun
 
-ATTEMPT_RECORDS = ("/claims/", "/heartbeats/", "/attempts/")
+ATTEMPT_RECORDS = (FROZEN, "/claims/", "/heartbeats/", "/attempts/")
 
 
 @pytest.fixture

@@ -144,6 +144,16 @@ class Cluster:
         """
         return stream.until(JobState.is_final, lambda: self._states(name), f"Job {name}")
 
+    def watch_pods(self, run_id: str, stage: str, seconds: int) -> Iterator[PodState | None]:
+        """States of a stage's pods for so long: first what is, then every change; None for a pod that is gone.
+
+        One request, which the server answers from its cache; it ends early when the connection does.
+        """
+        method, only = self._api.core.list_namespaced_pod, selector(run_id, stage)
+        options = {"label_selector": only, "timeout_seconds": seconds}
+        for change, found in self._api.watch("pods", method, "0", **options):
+            yield None if change == "DELETED" else PodState.of(found)
+
     def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
         """The lines of a pod's log, each once; with `follow` until the pod ends, over dropped connections."""
         new = stream.NewLines()
@@ -228,10 +238,10 @@ class Cluster:
             pods=pods,
             events=tuple(sorted(events, key=lambda event: event.last)),
             complete=complete,
-            admission=self._admission(job) if job is not None and job.suspended else "",
+            admission=self.admission(job) if job is not None and job.suspended else "",
         )
 
-    def _admission(self, job: JobState) -> str:
+    def admission(self, job: JobState) -> str:
         """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""
         method = self._api.custom.list_namespaced_custom_object
         only = f"kueue.x-k8s.io/job-uid={job.uid}"

@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
-from fingpt.cluster.job import COMPONENT, INSTANCE
+from fingpt.cluster.job import COMPONENT, INSTANCE, MODEL
 
 Json = Mapping[str, Any]
 
@@ -48,10 +48,12 @@ def _conditions(status: Json) -> tuple[Condition, ...]:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A Job, or a JobSet; `run_id` and `stage` come from its labels, `uid` tells it from a later one of the same name.
+    """A Job, or a JobSet; `run_id`, `stage` and `model` come from its labels, `uid` tells it from a later one of the
+    same name.
 
-    `completed_indexes` and `failed_indexes` are those of an Indexed Job, as in `0-4,7` (`indexes` reads them). Of a
-    JobSet, `nodes` is how many pods it has at a time, and `failed` counts its restarts; of a Job `nodes` is 1.
+    `indexes`: of an Indexed Job how many it has; `completed_indexes` and `failed_indexes` are texts such as `0-4,7`
+    (`numbers_in` reads them); `failed` counts pods, repeated ones too. Of a JobSet, `nodes` is how many pods it has at
+    a time, and `failed` counts its restarts; of a Job `nodes` is 1.
     """
 
     name: str
@@ -69,6 +71,9 @@ class JobState:
     completed_indexes: str = ""
     failed_indexes: str = ""
     nodes: int = 1
+    model: str = ""
+    started: str = ""
+    indexes: int = 0
 
     @classmethod
     def of_jobset(cls, data: Json) -> Self:
@@ -95,14 +100,14 @@ class JobState:
     def of(cls, data: Json) -> Self:
         """Read a batch/v1 Job."""
         metadata, status = data.get("metadata") or {}, data.get("status") or {}
-        labels = metadata.get("labels") or {}
+        labels, spec = metadata.get("labels") or {}, data.get("spec") or {}
         return cls(
             name=metadata.get("name", ""),
             uid=metadata.get("uid", ""),
             run_id=labels.get(INSTANCE, ""),
             stage=labels.get(COMPONENT, ""),
             created=metadata.get("creationTimestamp") or "",
-            suspended=bool((data.get("spec") or {}).get("suspend")),
+            suspended=bool(spec.get("suspend")),
             active=status.get("active") or 0,
             succeeded=status.get("succeeded") or 0,
             failed=status.get("failed") or 0,
@@ -111,6 +116,11 @@ class JobState:
             conditions=_conditions(status),
             completed_indexes=status.get("completedIndexes") or "",
             failed_indexes=status.get("failedIndexes") or "",
+            model=labels.get(MODEL, ""),
+            started=status.get("startTime") or "",
+            indexes=(spec.get("completions") or 0)
+            if spec.get("completionMode") == "Indexed"
+            else 0,
         )
 
     @property
@@ -126,7 +136,7 @@ class JobState:
         return self.outcome is not None
 
 
-def indexes(text: str) -> set[int]:
+def numbers_in(text: str) -> set[int]:
     """The numbers that an Indexed Job's status names: `0-2,7` is 0, 1, 2 and 7."""
     found: set[int] = set()
     for part in filter(None, text.split(",")):

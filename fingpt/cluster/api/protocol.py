@@ -56,6 +56,9 @@ class ClusterApi(Protocol):
         Raises MissingInputError when the Job is not there (any more).
         """
 
+    def watch_pods(self, run_id: str, stage: str, seconds: int) -> Iterator[PodState | None]:
+        """States of a stage's pods for so long: first what is, then every change; None for a pod that is gone."""
+
     def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
         """The lines of a pod's log, each once; with `follow` until the pod ends, over dropped connections.
 
@@ -68,6 +71,9 @@ class ClusterApi(Protocol):
 
     def job_snapshot(self, name: str) -> JobSnapshot:
         """The same of a Job by its name, whatever its labels are."""
+
+    def admission(self, job: JobState) -> str:
+        """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""
 
     def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
         """Whether this user may, by the API server's own judgement."""

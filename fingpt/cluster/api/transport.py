@@ -73,7 +73,12 @@ class Transport:
     ) -> Iterator[tuple[str, Json]]:
         """ADDED, MODIFIED or DELETED, and the object, from a list's `version` on, until the watch ends."""
         call = Call("watch", resource, self.namespace, self.where)
-        options |= {"watch": True, "resource_version": version, "timeout_seconds": WATCH_SECONDS}
+        options = {
+            "watch": True,
+            "resource_version": version,
+            "timeout_seconds": WATCH_SECONDS,
+            **options,
+        }
         for line in self.lines("watch", resource, method, **options):
             with self._named_errors(call):
                 change = json.loads(line)

@@ -1,0 +1,337 @@
+"""A sweep on one screen, and waiting for its end: trials by state, the best so far, rate, time left, what holds it up.
+
+However many trials there are, names of keys say how many were asked for and told, the Indexed Jobs say how many run,
+and only so many tells are read as a second allows. Reads only; the cluster may be absent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from fingpt import log
+from fingpt.cluster.api.objects import JobState, numbers_in
+from fingpt.cluster.api.protocol import ClusterApi
+from fingpt.cluster.diagnosis.explain import explain
+from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
+from fingpt.cluster.follow import Work, failure
+from fingpt.cluster.submission import detachable
+from fingpt.errors import FingptError, MissingInputError, TransientError
+from fingpt.log import cell
+from fingpt.runs.run import Stage
+from fingpt.runs.seen import Seen
+from fingpt.runs.state import attempts, seconds_since
+from fingpt.runs.trials import (
+    SWEEPS,
+    Study,
+    SweepRecord,
+    SweepView,
+    Tell,
+    open_trials,
+    read_sweep,
+    read_tells,
+    require_sweep,
+)
+from fingpt.storage import ObjectStore
+
+READ_SECONDS = 0.8
+"""How long tells are read for one screen; those that were not are counted and said to be unread."""
+
+POLL_SECONDS = 10.0
+NOTHING_SECONDS = 60.0
+"""How long nothing may work on a sweep between two trials: a process loads its libraries."""
+
+CONTROLLER = "sweep"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStatus:
+    """Trials of one model: `total` planned, `asked` for, `ended` by state, `running` in the cluster (None: unknown).
+
+    `read` of `told` tells are known. `best` is the lowest value among them with its trial. `seconds_left` is at the
+    rate of the trials that ended, None without any. `why` says what its Job waits for.
+    """
+
+    model: str
+    total: int
+    asked: int
+    told: int
+    read: int
+    ended: Mapping[str, int]
+    running: int | None = None
+    best: float | None = None
+    best_trial: int | None = None
+    rate: float | None = None
+    seconds_left: float | None = None
+    chosen: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepStatus:
+    """A sweep as shown; `state` is one word, `controller` says how its controller's Job is, empty without a cluster."""
+
+    sweep: str
+    state: str
+    store: str
+    cluster: str
+    controller: str
+    action: str
+    studies: tuple[StudyStatus, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data with the fields' own names."""
+        return asdict(self)
+
+
+def controller_job(sweep: str) -> str:
+    """Name of the controller's Job."""
+    return f"{CONTROLLER}-{sweep}"
+
+
+def sweep_status(
+    store: ObjectStore,
+    sweep: str,
+    now: datetime,
+    cluster: ClusterApi | None = None,
+    where: str = "",
+) -> SweepStatus:
+    """Join the sweep's records with its Jobs: one listing of them, and one look at each that does not go on."""
+    view = read_sweep(store, sweep)
+    jobs = cluster.jobs(sweep) if cluster and not view.complete else ()
+    budget = READ_SECONDS / max(len(view.studies), 1)
+    studies = tuple(
+        _study(store, view.record, study, _job_of(jobs, study.model), (now, budget, cluster))
+        for study in view.studies
+    )
+    chosen = tuple(
+        StudyStatus(**{**_fields(each), "chosen": each.model in view.chosen}) for each in studies
+    )
+    why = _controller(cluster, jobs, sweep) if cluster and not view.complete else None
+    return SweepStatus(
+        sweep=sweep,
+        state=_word(view, jobs, chosen),
+        store=store.uri,
+        cluster=where,
+        controller=f"{why.state}: {why.summary}" if why else "",
+        action=why.action if why else "",
+        studies=chosen,
+    )
+
+
+def _fields(study: StudyStatus) -> dict[str, Any]:
+    return {name: getattr(study, name) for name in StudyStatus.__slots__}
+
+
+def _study(
+    store: ObjectStore,
+    record: SweepRecord,
+    study: Study,
+    job: JobState | None,
+    how: tuple[datetime, float, ClusterApi | None],
+) -> StudyStatus:
+    now, budget, cluster = how
+    total = record.definition.count
+    tells = read_tells(store, record.id, study, budget)
+    complete = {n: tell.value for n, tell in tells.items() if tell.value is not None}
+    best = min(complete, key=lambda n: (complete[n], n), default=None)
+    ended = _ended(study, tells, job)
+    rate = _rate(tells, record.definition.parallel, job, now)
+    left = max(total - sum(ended.values()), 0)
+    return StudyStatus(
+        model=study.model,
+        total=total,
+        asked=len(study.asks),
+        told=len(study.tells),
+        read=len(tells),
+        ended=ended,
+        running=job.active if job else None,
+        best=None if best is None else complete[best],
+        best_trial=best,
+        rate=rate,
+        seconds_left=left / rate if rate else None,
+        why=_held_up(cluster, job),
+    )
+
+
+def _ended(study: Study, tells: Mapping[int, Tell], job: JobState | None) -> dict[str, int]:
+    """Trials that ended, by state: as the Indexed Job counts them, or the tells; `told` are those not read."""
+    if job is not None and job.succeeded + len(numbers_in(job.failed_indexes)) >= len(study.tells):
+        return {"complete": job.succeeded, "failed": len(numbers_in(job.failed_indexes))}
+    found = Counter(tell.state or "unreadable" for tell in tells.values())
+    unread = len(study.tells) - len(tells)
+    return {**dict(sorted(found.items())), **({"told, not read": unread} if unread else {})}
+
+
+def _rate(
+    tells: Mapping[int, Tell], parallel: int, job: JobState | None, now: datetime
+) -> float | None:
+    """Trials a second: of the Job since it began, or `parallel` at a time of the mean length of those told."""
+    if job is not None:
+        since = seconds_since(job.started or job.created, now)
+        done = job.succeeded + len(numbers_in(job.failed_indexes))
+        return done / since if since and done else None
+    lengths = [tell.seconds for tell in tells.values() if tell.seconds]
+    return parallel * len(lengths) / sum(lengths) if lengths else None
+
+
+def _job_of(jobs: tuple[JobState, ...], model: str) -> JobState | None:
+    """The Indexed Job of a model's trials, where its method has one."""
+    found = [each for each in jobs if each.model == model and each.indexes]
+    return found[0] if found else None
+
+
+def _held_up(cluster: ClusterApi | None, job: JobState | None) -> str:
+    """What a Job that its queue holds back waits for. Its pods, which may be thousands, are never listed."""
+    if cluster is None or job is None or job.is_final() or not job.suspended:
+        return ""
+    why = explain(JobSnapshot(job=job, admission=cluster.admission(job)))
+    return f"{why.state}: {why.summary}" + (f" ({why.message})" if why.message else "")
+
+
+def _controller(cluster: ClusterApi, jobs: tuple[JobState, ...], sweep: str) -> Explanation:
+    name = controller_job(sweep)
+    if not any(each.name == name for each in jobs) and cluster.job(name) is None:
+        return Explanation(
+            State.ABSENT,
+            "the cluster has no controller for it",
+            action="the command that made the sweep goes on with it",
+        )
+    return explain(cluster.job_snapshot(name))
+
+
+def _word(view: SweepView, jobs: tuple[JobState, ...], studies: tuple[StudyStatus, ...]) -> str:
+    if view.complete:
+        return "complete"
+    if view.studies and len(view.chosen) == len(view.studies):
+        return "finals"
+    waiting = [each for each in jobs if each.indexes and not each.is_final()]
+    if waiting and all(each.suspended for each in waiting):
+        return "waiting"
+    return "searching" if any(each.asked or each.running for each in studies) else "waiting"
+
+
+def render(found: SweepStatus) -> RenderableType:
+    """One screen: a table of the studies, then what holds them up."""
+    title = f"{found.sweep}: {found.state}  ({found.cluster or 'bucket only'})"
+    table = Table(title=title, title_justify="left")
+    for name in (
+        "model",
+        "trials",
+        "ended",
+        "running",
+        "waiting",
+        "best so far",
+        "an hour",
+        "left",
+    ):
+        table.add_column(name)
+    for each in found.studies:
+        table.add_row(*map(cell, _cells(each)))
+    lines = [f"{each.model}: {each.why}" for each in found.studies if each.why]
+    lines += [
+        f"{each.model}: the best of {each.read} tells that were read, of {each.told}"
+        for each in found.studies
+        if each.read < each.told
+    ]
+    lines += [f"controller: {found.controller}"] if found.controller else []
+    lines += [f"  what to do: {found.action}"] if found.action else []
+    return Group(table, *map(cell, [*lines, f"store: {found.store}"]))
+
+
+def _cells(each: StudyStatus) -> Iterator[str]:
+    ended = sum(each.ended.values())
+    running = each.running if each.running is not None else max(each.asked - each.told, 0)
+    yield each.model
+    yield str(each.total or "?")
+    yield ", ".join(f"{count} {state}" for state, count in each.ended.items()) or "none"
+    yield str(running)
+    yield str(max(each.total - ended - running, 0))
+    yield "" if each.best is None else f"{each.best:.4f} (trial {each.best_trial})"
+    yield "" if each.rate is None else f"{each.rate * 3600:.0f}"
+    yield "chosen" if each.chosen else _duration(each.seconds_left)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def wait_for_sweep(
+    store: ObjectStore,
+    sweep: str,
+    cluster: ClusterApi | None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Return when the sweep's last record is there; raises how its controller ended otherwise.
+
+    MissingInputError when there is no such sweep, or nothing works on it, with the command that goes on with it.
+    Interrupted on Ctrl-C, which ends nothing but the waiting.
+    """
+    require_sweep(store, sweep)
+    with detachable(f"{sweep} goes on", f"make wait SWEEP={sweep}", place=""):
+        _wait(store, sweep, cluster, sleep)
+    log.event("complete", sweep=sweep)
+
+
+def _wait(
+    store: ObjectStore, sweep: str, cluster: ClusterApi | None, sleep: Callable[[float], None]
+) -> None:
+    logged, idle = "", 0.0
+    name = controller_job(sweep)
+    while not store.exists(f"{SWEEPS}{sweep}/COMPLETE.json"):
+        job = cluster.job(name) if cluster else None
+        if cluster and job is not None and job.is_final():
+            raise _end(cluster, store, sweep)
+        view = read_sweep(store, sweep)
+        told, asked = (
+            sum(len(getattr(s, kind)) for s in view.studies) for kind in ("tells", "asks")
+        )
+        total = view.record.definition.count * len(view.studies)
+        shown = f"{told} of {total} trials ended, {max(asked - told, 0)} under way"
+        if shown != logged:
+            log.event(shown, sweep=sweep)
+            idle = 0.0
+            logged = shown
+        works = job is not None or _one_works(store, view)
+        idle = 0.0 if works else idle + POLL_SECONDS
+        if idle > NOTHING_SECONDS:
+            raise MissingInputError(
+                f"Nothing works on {sweep}: {shown}. The command that made it goes on with it: {_command(view)}"
+            )
+        sleep(POLL_SECONDS)
+
+
+def _one_works(store: ObjectStore, view: SweepView) -> bool:
+    """Whether a trial that was asked for has a living attempt."""
+    now = datetime.now(UTC)
+    for run_id in open_trials(store, view):
+        seen = Seen(store, run_id)
+        last = [attempts(seen, run_id, stage)[-1:] for stage in Stage]
+        if any(each.state(now) == "working" for found in last for each in found):
+            return True
+    return False
+
+
+def _end(cluster: ClusterApi, store: ObjectStore, sweep: str) -> FingptError:
+    """How the controller's Job ended without the sweep's last record."""
+    name = controller_job(sweep)
+    snapshot = cluster.job_snapshot(name)
+    work = Work(sweep, CONTROLLER, f"{SWEEPS}{sweep}/COMPLETE.json", lambda: False)
+    return failure(snapshot, work) or TransientError(
+        f"Job {name} is Complete, but {work.result} is not in {store.uri}; give the command that made the sweep again."
+    )
+
+
+def _command(view: SweepView) -> str:
+    models = " ".join(view.record.bases)
+    space = view.record.id.rpartition("-")[0]
+    return f'make sweep SPACE={space} MODELS="{models}"'

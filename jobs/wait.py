@@ -1,0 +1,45 @@
+"""Wait for a run or a sweep that was started before, and end with its exit code: `python -m jobs.wait --run ID`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fingpt import log
+from fingpt.cluster.sweep_status import wait_for_sweep
+from fingpt.cluster.waiting import wait_for_run
+from fingpt.config import read_environment
+from fingpt.errors import ConfigError
+from fingpt.runs.stage import guarded, interrupt_on_signals
+from fingpt.storage import open_store
+from jobs.status import reach
+
+
+def main(
+    run: Annotated[str, typer.Option(envvar="FINGPT_ARG_RUN", help="run id")] = "",
+    sweep: Annotated[str, typer.Option(envvar="FINGPT_ARG_SWEEP", help="a sweep's id")] = "",
+) -> None:
+    """Wait, with the log of its pods or what the bucket says; Ctrl-C ends the waiting and nothing else."""
+    log.setup()
+    environment = read_environment()
+
+    def action() -> None:
+        if bool(run.strip()) == bool(sweep.strip()):
+            raise ConfigError(
+                "Name one thing to wait for: make wait RUN=id (make list shows the ids) or make wait SWEEP=id."
+            )
+        store = open_store(environment.store)
+        cluster, _ = reach(store, environment)
+        with interrupt_on_signals():
+            if run.strip():
+                wait_for_run(store, run.strip(), cluster)
+            else:
+                wait_for_sweep(store, sweep.strip(), cluster)
+
+    sys.exit(guarded(action, debug=environment.debug))
+
+
+if __name__ == "__main__":
+    typer.run(main)

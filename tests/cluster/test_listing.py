@@ -1,0 +1,94 @@
+"""Lists of runs: which are shown, in which order, and in how many requests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fingpt.cluster.diagnosis.snapshot import State
+from fingpt.cluster.listing import SHOWN, Chosen, list_runs, render, shown, states_of
+from fingpt.errors import ConfigError
+from fingpt.runs.run import frozen_key
+from tests.bench import invented
+from tests.runs.test_recent import Counted
+
+NOW = datetime(2030, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A store of 200 runs, of which seven in ten have trained."""
+    root = tmp_path / "store"
+    invented.lay_down(root, 200)
+    return Counted(root)
+
+
+def test_the_newest_are_shown_and_what_is_not_shown_is_not_read(many):
+    runs, more = shown(list_runs(many, NOW), SHOWN)
+    assert [each.status.run for each in runs] == [
+        invented.run_of(n).id for n in range(199, 199 - SHOWN, -1)
+    ]
+    assert more
+    assert many.requests < 20 * (SHOWN + 20)
+
+
+def test_all_are_there_for_who_asks_for_all(many):
+    runs, more = shown(list_runs(many, NOW), None)
+    assert (len(runs), more) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("word", "numbers", "each"),
+    [
+        ("failed", (7, 8, 9), 2),
+        ("queued", (0, 1, 2, 3, 4, 5, 6), 1),
+        ("failed-permanent", (7, 8), 2),
+    ],
+)
+def test_a_state_is_looked_for_by_names_of_keys_before_anything_is_read(many, word, numbers, each):
+    runs, _ = shown(list_runs(many, NOW, Chosen(states=states_of(word))), None)
+    wanted = [n for n in range(199, -1, -1) if n % 10 in numbers]
+    assert [each.status.run for each in runs] == [invented.run_of(n).id for n in wanted]
+    read = 20 * len(wanted)
+    assert many.requests < 200 * each + read
+
+
+def test_runs_of_a_model_and_a_state_together(many):
+    chosen = Chosen(model="tiny-llama31", states=states_of("failed-permanent"))
+    runs, _ = shown(list_runs(many, NOW, chosen), None)
+    assert [each.status.run for each in runs] == [
+        invented.run_of(n).id for n in range(198, -1, -10)
+    ]
+
+
+def test_a_trial_that_has_trained_is_complete_for_its_sweep_asks_for_no_more(many):
+    run = invented.run_of(0).id
+    (alone,), _ = shown(list_runs(many, NOW, Chosen(ids=[run])), None)
+    (trial,), _ = shown(list_runs(many, NOW, Chosen(ids=[run], trials={run: "grid-1/0"})), None)
+    assert (str(alone.status.current.why.state), alone.status.current.stage) == ("absent", "eval")
+    assert (str(trial.status.current.why.state), trial.sweep) == ("complete", "grid-1/0")
+
+
+def test_what_differs_and_the_data_set_are_columns_and_empty_columns_are_left_out(many):
+    (row,), _ = shown(list_runs(many, NOW, Chosen(ids=[invented.run_of(2).id])), None)
+    assert "train.lr=0.0001000002" in row.settings.split()
+    assert row.dataset == invented.DATASET
+    names = [column.header for column in render([row]).columns]
+    assert {"set", "data set"} <= {*names}
+    assert {"sweep", "origin"} & {*names} == set()
+
+
+def test_a_run_of_which_only_the_record_of_its_freezing_is_left_is_no_row(many):
+    many.create(frozen_key("tiny-llama31-00000000", NOW + timedelta(days=1)), b"{}")
+    many.create("runs/tiny-llama31-00000000/train/metrics.jsonl", b"{}")
+    runs, _ = shown(list_runs(many, NOW), 1)
+    assert runs[0].status.run == invented.run_of(199).id
+
+
+def test_words_for_states():
+    assert states_of("") == frozenset()
+    assert states_of("running") == {State.RUNNING}
+    assert State.PERMANENT in states_of("failed")
+    with pytest.raises(ConfigError, match="STATE=runing is no state; did you mean 'running'"):
+        states_of("runing")

@@ -1,0 +1,174 @@
+"""A sweep on one screen, in few requests, and waiting for its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from fingpt.cluster import sweep_status as module
+from fingpt.cluster.api.objects import Condition, JobState
+from fingpt.cluster.sweep_status import render, sweep_status, wait_for_sweep
+from fingpt.errors import Interrupted, MissingInputError, StageFailedError
+from fingpt.record import canonical_json
+from fingpt.runs.run import Stage, claim_key
+from tests.bench import invented
+from tests.cluster.fake_cluster import FakeCluster, job_state
+from tests.runs.test_recent import Counted
+
+SWEEP = "lora-grid-0a1b2c3d"
+NOW = datetime(2030, 1, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def sweep(store) -> str:
+    """Both models: 20 trials planned, 12 asked for, 10 of them told."""
+    invented.put_sweep(store, SWEEP, trials=20, asked=12, told=10)
+    return SWEEP
+
+
+def indexed(model: str, **status: int | str) -> dict:
+    return {
+        "metadata": {
+            "name": f"{SWEEP}-{model}",
+            "labels": {"fingpt-jobs/model": model},
+            "creationTimestamp": "2030-01-01T00:00:00Z",
+        },
+        "spec": {
+            "completions": 20,
+            "completionMode": "Indexed",
+            "suspend": status.pop("suspend", False),
+        },
+        "status": {"startTime": "2030-01-01T00:00:00Z", **status},
+    }
+
+
+def shown(found) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(render(found))
+    return capture.get()
+
+
+def test_the_bucket_alone_tells_states_the_best_rate_and_time_left(store, sweep):
+    found = sweep_status(store, sweep, NOW)
+    study = found.studies[0]
+    assert (found.state, study.total, study.asked, study.told, study.read) == (
+        "searching",
+        20,
+        12,
+        10,
+        10,
+    )
+    assert study.ended == {"complete": 7, "failed": 2, "pruned": 1}
+    assert (study.best, study.best_trial) == (pytest.approx(1.5 - 6e-5), 6)
+    assert study.rate == pytest.approx(2 / 60)
+    assert study.seconds_left == pytest.approx(10 * 30)
+    text = shown(found)
+    assert "7 complete, 2 failed, 1 pruned" in text
+    assert "1.4999 (trial 6)" in text
+
+
+def test_an_indexed_job_counts_its_own_trials_and_pods_are_not_listed(store, sweep):
+    cluster = FakeCluster()
+    job = JobState.of(
+        indexed("tiny-llama31", active=3, succeeded=12, failed=9, failedIndexes="1,4-5")
+    )
+    cluster.there["trials"] = job
+    cluster.there[f"sweep-{SWEEP}"] = job_state(f"sweep-{SWEEP}")
+    cluster.pods = lambda *_: pytest.fail("all pods of a sweep were listed")
+    study = sweep_status(store, sweep, NOW, cluster, "there").studies[1]
+    assert study.model == "tiny-llama31"
+    assert (study.running, study.ended) == (3, {"complete": 12, "failed": 3})
+    assert study.rate == pytest.approx(15 / 3600)
+    assert study.why == ""
+
+
+def test_a_job_that_a_queue_holds_back_says_why(store, sweep, monkeypatch):
+    cluster = FakeCluster()
+    for model in invented.MODELS:
+        cluster.there[model] = JobState.of(indexed(model, suspend=True))
+    cluster.pods = cluster.job_snapshot = lambda *_: pytest.fail("all pods were listed")
+    found = sweep_status(store, sweep, NOW, cluster, "there")
+    assert found.state == "waiting"
+    assert "absent: the cluster has no controller" in shown(found)
+    assert found.studies[0].why.startswith("waiting: suspended, as Kueue does")
+
+
+def test_tells_that_there_was_no_time_to_read_are_counted_and_said_to_be_unread(
+    store, sweep, monkeypatch
+):
+    monkeypatch.setattr(module, "READ_SECONDS", -1.0)
+    found = sweep_status(store, sweep, NOW)
+    assert found.studies[0].ended["told, not read"] == 9
+    assert "the best of 1 tells that were read, of 10" in shown(found)
+
+
+def test_the_requests_of_a_status_do_not_grow_with_the_trials_but_for_pages_of_names(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "READ_SECONDS", -1.0)
+    store = Counted(tmp_path / "store")
+    for key, data in invented.sweep_objects(SWEEP, 3000, 3000, 3000):
+        invented.write(tmp_path / "store" / key, data)
+    sweep_status(store, SWEEP, NOW)
+    names = 2 * 2 * 3000
+    assert store.requests <= names / 1000 + 2 * 20 + 5
+
+
+def test_a_complete_sweep_asks_no_cluster_and_is_not_waited_for(store, sweep):
+    store.create(f"sweeps/{SWEEP}/COMPLETE.json", b"{}")
+    assert sweep_status(store, sweep, NOW, FakeCluster(), "there").state == "complete"
+    wait_for_sweep(store, sweep, None, lambda _: pytest.fail("there is nothing to wait for"))
+
+
+def test_waiting_lasts_until_the_last_record_is_there(store, sweep):
+    slept = []
+
+    def finish(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            store.create(f"sweeps/{SWEEP}/COMPLETE.json", b"{}")
+
+    wait_for_sweep(store, sweep, None, finish)
+    assert len(slept) == 3
+
+
+def test_a_failed_controller_ends_the_waiting_with_its_code(store, sweep):
+    cluster = FakeCluster()
+    failed = Condition("Failed", true=True, reason="DeadlineExceeded", message="too long")
+    cluster.there[f"sweep-{SWEEP}"] = job_state(f"sweep-{SWEEP}", failed)
+    with pytest.raises(StageFailedError, match="longer than the site allows"):
+        wait_for_sweep(store, sweep, cluster, lambda _: pytest.fail("it has ended"))
+
+
+def test_a_sweep_that_nothing_works_on_is_not_waited_for_for_ever(store, sweep):
+    slept = []
+    with pytest.raises(
+        MissingInputError, match=r'Nothing works on .*make sweep SPACE=lora-grid MODELS="'
+    ):
+        wait_for_sweep(store, sweep, None, slept.append)
+    assert sum(slept) <= module.NOTHING_SECONDS + 2 * module.POLL_SECONDS
+
+
+def test_a_trial_with_a_living_attempt_is_work_on_the_sweep(store, sweep):
+    run = invented.run_of(2 * 11).id
+    now = canonical_json({"started_at": datetime.now(UTC).isoformat()})
+    store.create(claim_key(run, Stage.TRAIN, 1), now)
+    slept = []
+
+    def stop(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) > 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="make wait SWEEP="):
+        wait_for_sweep(store, sweep, None, stop)
+
+
+def test_indexes_of_a_job_are_counted_from_their_text():
+    job = JobState.of(indexed("tiny-llama31", failedIndexes="0,2-4,9"))
+    assert (job.indexes, job.failed_indexes) == (20, 5)
+    assert replace(job, name="x").model == "tiny-llama31"

@@ -1,0 +1,44 @@
+"""wait at the command line, on a store of this machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from fingpt.runs.run import Stage
+from tests.bench import invented
+from tests.jobs.commands import command
+from tests.made_run import MadeRun
+
+
+def test_wait_ends_with_the_code_of_what_it_waits_for(store, tmp_path):
+    whole = MadeRun(store, tmp_path / "scratch").whole()
+    failed = MadeRun(store, tmp_path / "scratch", seed=7)
+    failed.attempt(Stage.PREP, 1, code=65, message="bad rows")
+    assert command(tmp_path, "wait", FINGPT_ARG_RUN=whole.id).returncode == 0
+    done = command(tmp_path, "wait", FINGPT_ARG_RUN=failed.id)
+    assert done.returncode == 65
+    assert "Stage prep ended with exit code 65: bad rows" in done.stderr
+
+
+def test_a_complete_sweep_is_0_and_its_screen_says_so(store, tmp_path):
+    invented.put_sweep(store, "lora-grid-0a1b2c3d", trials=2, asked=2, told=2)
+    store.create("sweeps/lora-grid-0a1b2c3d/COMPLETE.json", b"{}")
+    sweep = {"FINGPT_ARG_SWEEP": "lora-grid-0a1b2c3d"}
+    assert command(tmp_path, "wait", **sweep).returncode == 0
+    assert "lora-grid-0a1b2c3d: complete" in command(tmp_path, "status", **sweep).stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "words"),
+    [
+        ({}, 64, "Name one thing to wait for"),
+        ({"RUN": "a", "SWEEP": "b"}, 64, "Name one thing to wait for"),
+        ({"RUN": "tiny-llama31-00000000"}, 66, "There is no run"),
+        ({"SWEEP": "lora-grid-00000000"}, 66, "There is no sweep"),
+    ],
+)
+def test_what_cannot_be_waited_for_is_one_sentence(tmp_path, variables, code, words):
+    named = {f"FINGPT_ARG_{name}": value for name, value in variables.items()}
+    done = command(tmp_path, "wait", **named)
+    assert done.returncode == code
+    assert words in done.stderr

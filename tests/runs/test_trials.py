@@ -1,0 +1,85 @@
+"""What a sweep's keys and records say of it, leniently."""
+
+from __future__ import annotations
+
+import pytest
+
+from fingpt.errors import ConfigError, MissingInputError
+from fingpt.runs.trials import (
+    known_trials,
+    read_sweep,
+    read_tells,
+    require_sweep,
+    trial_runs,
+)
+from tests.bench.invented import put_sweep
+
+SWEEP = "lora-grid-0a1b2c3d"
+
+
+@pytest.fixture
+def sweep(store):
+    """Two models with five asks each, three of them told."""
+    put_sweep(store, SWEEP, trials=9, asked=5, told=3)
+    return SWEEP
+
+
+def test_names_of_keys_tell_what_was_asked_and_told(store, sweep):
+    view = read_sweep(store, sweep)
+    assert [(each.model, each.asks, each.tells) for each in view.studies] == [
+        (model, (0, 1, 2, 3, 4), (0, 1, 2)) for model in ("tiny-deepseek-r1", "tiny-llama31")
+    ]
+    assert (view.record.definition.count, view.complete) == (9, False)
+
+
+def test_the_trials_of_a_sweep_come_newest_first_with_their_numbers(store, sweep):
+    found = list(trial_runs(store, read_sweep(store, sweep)))
+    assert [number for _, number in found] == ["4", "4", "3", "3", "2", "2", "1", "1", "0", "0"]
+    assert len({run for run, _ in found}) == 10
+
+
+def test_the_newest_trials_of_every_study_are_known_by_their_run(store, sweep):
+    put_sweep(store, "other-00000000", trials=2, asked=1, told=0, first=50)
+    known = known_trials(store, most=2)
+    assert (
+        sorted(known.values())
+        == ["lora-grid-0a1b2c3d/3"] * 2 + ["lora-grid-0a1b2c3d/4"] * 2 + ["other-00000000/0"] * 2
+    )
+    assert len(known_trials(store, None)) == 12
+
+
+def test_tells_are_read_newest_first_within_their_time(store, sweep):
+    study = read_sweep(store, sweep).studies[0]
+    assert list(read_tells(store, sweep, study, 10.0)) == [2, 1, 0]
+    assert list(read_tells(store, sweep, study, -1.0)) == [2]
+
+
+def test_a_torn_record_hides_no_other(store, sweep, tmp_path):
+    (tmp_path / "store" / "sweeps" / sweep / "tiny-llama31" / "asks" / "000004.json").write_bytes(
+        b"{"
+    )
+    assert len(list(trial_runs(store, read_sweep(store, sweep)))) == 9
+
+
+def test_the_size_of_a_grid_without_a_number_of_trials_follows_from_its_space(store):
+    space = [
+        {"name": "train.lr", "range": {"points": 5}},
+        {"name": "train.epochs", "choices": [1, 2, 3]},
+    ]
+    put_sweep(store, SWEEP, trials=None, asked=0, told=0, space=space)
+    assert read_sweep(store, SWEEP).record.definition.count == 15
+
+
+@pytest.mark.parametrize("name", ["lora-grid-0a1b2c3e", "../../etc"])
+def test_a_sweep_that_is_not_there_is_answered_with_the_nearest(store, sweep, name):
+    with pytest.raises(MissingInputError, match=f"no sweep '{name}'"):
+        require_sweep(store, name)
+    with pytest.raises(MissingInputError, match="did you mean 'lora-grid-0a1b2c3d'"):
+        require_sweep(store, "lora-grid-0a1b2c3e")
+
+
+def test_a_store_without_sweeps_says_how_to_start_one(store):
+    with pytest.raises(MissingInputError, match="make sweep"):
+        require_sweep(store, "lora-grid-0a1b2c3d")
+    with pytest.raises(ConfigError, match="SWEEP=id"):
+        require_sweep(store, "")
