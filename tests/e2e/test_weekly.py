@@ -14,7 +14,7 @@ from decimal import Decimal
 
 import pytest
 import yaml
-from fingpt.forecast.desk import open_desk
+from fingpt.forecast.inputs import open_inputs
 
 from fingpt.cluster.job import COMPONENT, forecast_component
 from fingpt.forecast.record import ForecastRecord, find_records, read_request
@@ -85,12 +85,12 @@ def test_the_weekly_jobs_ask_answer_write_and_score_and_a_missed_week_is_caught_
     begun, _, newest = week.weeks
     store = week.lab.store
     monkeypatch.setenv("FINGPT_ARG_DATA", str(week.data))
-    desk = open_desk(store)  # as the job was two weeks ago; since then, the cluster was down
+    inputs = open_inputs(store)  # as the job was two weeks ago; since then, the cluster was down
     ask_weeks(
         store,
-        desk.exchange,
+        inputs.exchange,
         begun + timedelta(hours=2),
-        lambda close: desk.request(SYMBOLS, close),
+        lambda close: inputs.request(SYMBOLS, close),
     )
     fired = week.fire("request", "request", "score")
     assert {end for end, _ in fired.values()} == {"Complete"}, "also where no ledger is there yet"
