@@ -22,7 +22,7 @@ from fingpt.sweeps.sweep import Sweep
 from fingpt.sweeps.trials import begin
 from tests.cluster.fake_cluster import FakeCluster
 from tests.cluster.sites import IMAGES, site_data
-from tests.sweeps.studies import MODEL, complete_prep, complete_train, frozen
+from tests.sweeps.studies import MODEL, complete_eval, complete_prep, complete_train, frozen
 
 TRIAL = (Stage.PREP, Stage.TRAIN)
 
@@ -148,6 +148,25 @@ def test_a_job_is_under_way_until_the_bucket_or_the_cluster_says_otherwise(
     assert jobs.ended(run) is None
     complete_train(store, run)
     assert jobs.ended(run) == Ended(0)
+
+
+def test_a_run_that_is_complete_needs_no_job(jobs, cluster, run, store):
+    complete_train(store, run)
+    jobs.start(run, TRIAL)
+    assert (jobs.ended(run), cluster.created) == (Ended(0), [])
+
+
+def test_where_trainings_pause_each_stage_has_a_job_of_its_own(jobs, cluster, store, sweep):
+    final = final_runs(sweep, MODEL, {})[1]
+    create_run(store, final)
+    jobs.pausing = True
+    jobs.start(final, final.stages)
+    assert cluster.created == [f"{final.id}-train"]
+    complete_train(store, final)
+    assert jobs.ended(final) is None
+    assert cluster.created == [f"{final.id}-train", f"{final.id}-eval"]
+    complete_eval(store, final)
+    assert jobs.ended(final) == Ended(0)
 
 
 def test_a_silent_api_server_is_waited_for(jobs, cluster, run, monkeypatch):
