@@ -87,7 +87,7 @@ HEAVY = (
 LIGHT = (
     "fingpt.errors fingpt.record fingpt.log fingpt.models fingpt.prompts.examples fingpt.config fingpt.prompts.chat "
     "fingpt.runs.manifest fingpt.runs.run fingpt.runs.stage fingpt.runs.local fingpt.runs.freeze "
-    "jobs.submit jobs.drive jobs.prep jobs.train jobs.eval jobs.status jobs.logs jobs.cancel "
+    "jobs.submit jobs.sweep jobs.drive jobs.prep jobs.train jobs.eval jobs.status jobs.logs jobs.cancel "
     "fingpt.cluster.api.protocol jobs.list jobs.verify jobs.doctor jobs.prune jobs.collect jobs.compare "
     "fingpt.runs.collect"
 ).split()

@@ -37,7 +37,9 @@ from fingpt.sweeps.sweep import Sweep
 class Place(Protocol):
     """Where a sweep is carried out; errors are those of fingpt/errors.py."""
 
-    workers: Workers
+    @property
+    def workers(self) -> Workers:
+        """Who carries out runs there."""
 
     def prepare(self, leader: Run) -> None:
         """Have the base weights of the run's model in the bucket, and the prep of the run complete."""
@@ -70,7 +72,8 @@ def _search(sweep: Sweep, model: str, store: ObjectStore, place: Place) -> tuple
         return place.search(sweep, model)
     from fingpt.sweeps.study import run_study  # loads Optuna
 
-    return run_study(sweep, model, store, place.workers)
+    tells: tuple[Tell, ...] = run_study(sweep, model, store, place.workers)
+    return tells
 
 
 def _complete(

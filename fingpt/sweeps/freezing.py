@@ -98,4 +98,4 @@ def _check_pruning(definition: SweepDefinition, config: RunConfig) -> None:
     if definition.pruning is not None:
         from fingpt.sweeps.halving import require_prunable
 
-        require_prunable(config)
+        require_prunable(config, [key for each in definition.space for key in each.keys])

@@ -42,28 +42,33 @@ class ClusterWorkers:
     pausing: bool = False
     sleep: Callable[[float], None] = time.sleep
     _work: dict[str, Work] = field(default_factory=dict)
+    _stages: dict[str, Sequence[Stage]] = field(default_factory=dict)
     _backoff: WatchBackoff = field(default_factory=lambda: WatchBackoff("the sweep's Jobs"))
 
     def start(self, run: Run, stages: Sequence[Stage]) -> None:
         """Create the Job of what is left of `stages`; one under way is left alone, one that has ended runs again."""
-        left = [stage for stage in stages if finished(self.store, run, stage) is None]
+        left = self._left(run, stages)
         if Stage.PREP in left and adopt(self.store, run, self.leader(run)):
             left.remove(Stage.PREP)
-        name = str(left[0]) if len(left) == 1 else DRIVE
+        self._stages[run.id] = stages
+        if not left:
+            return
+        # Drive takes a training that pauses for one that has failed.
+        alone = len(left) == 1 or self.pausing
         self._work[run.id] = (
-            drive.stage_work(self.store, run, left[0])
-            if len(left) == 1
-            else drive.run_work(self.store, run)
+            drive.stage_work(self.store, run, left[0]) if alone else drive.run_work(self.store, run)
         )
-        if left:
-            (job,) = drive.plan(run, [name], self.site, self.store.uri)
-            drive.start(self.cluster, mark(job, self.sweep_id), sleep=self.sleep)
+        (job,) = drive.plan(run, [str(left[0]) if alone else DRIVE], self.site, self.store.uri)
+        drive.start(self.cluster, mark(job, self.sweep_id), sleep=self.sleep)
 
     def ended(self, run: Run) -> Ended | None:
         """How the run's Job ended, by its pod's exit code and last message; None while it is under way."""
+        if not self._left(run, self._stages[run.id]):
+            return Ended(0)
         work = self._work[run.id]
         if work.done():
-            return Ended(0)
+            self.start(run, self._stages[run.id])
+            return None
         try:
             job = self.cluster.job(work.job)
             if job is not None and not job.is_final():
@@ -84,7 +89,9 @@ class ClusterWorkers:
         fault = failure(snapshot, work)
         if fault is not None:
             return Ended(fault.exit_code, str(fault))
-        if work.done() or self._is_paused(run):
+        if work.done():
+            return self.ended(run)
+        if self._is_paused(run):
             return Ended(0)
         return Ended(
             DivergedError.exit_code,
@@ -94,6 +101,9 @@ class ClusterWorkers:
     def wait(self, seconds: float) -> None:
         """Return after some seconds: asking for each Job under way costs one small request."""
         self.sleep(min(seconds, _POLL_SECONDS))
+
+    def _left(self, run: Run, stages: Sequence[Stage]) -> list[Stage]:
+        return [stage for stage in stages if finished(self.store, run, stage) is None]
 
     def _is_paused(self, run: Run) -> bool:
         if not self.pausing:

@@ -125,6 +125,8 @@ class LocalWorkers:
         stage, work.process = work.left[0], None
         if code == 0:
             work.left.pop(0)
+            if finished(self.store, work.run, stage) is None:
+                work.left.clear()  # paused at a limit of its own: what follows has to wait
             self._next(work)
         else:
             code = code if code > 0 else 128 - code

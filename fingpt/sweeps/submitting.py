@@ -17,10 +17,10 @@ from fingpt.runs.backend import Mode
 from fingpt.runs.freeze import freeze_source
 from fingpt.runs.local import local_images
 from fingpt.runs.stage import interrupt_on_signals
-from fingpt.storage import ObjectStore, open_store
+from fingpt.storage import ObjectStore, open_store, probe
 from fingpt.sweeps.controller import carry_out
 from fingpt.sweeps.definition import SweepDefinition
-from fingpt.sweeps.freezing import freeze_sweep
+from fingpt.sweeps.freezing import checked, freeze_sweep
 from fingpt.sweeps.local import LocalPlace
 from fingpt.sweeps.place import ClusterPlace, controller_job, sweep_jobs, sweep_work
 from fingpt.sweeps.pod import locate_sweep
@@ -80,7 +80,12 @@ def _frozen(
     configs: Sequence[RunConfig],
     images: dict[str, str],
 ) -> Sweep:
-    """The sweep, created in the bucket with its rows."""
+    """The sweep, created in the bucket with its rows.
+
+    SetupError, before anything is written, where the store lets a second writer win: every record here is created once.
+    """
+    checked(name, definition, configs)
+    probe(store)
     sweep = freeze_sweep(
         name, definition, configs, images, lambda config: freeze_source(store, config)
     )
