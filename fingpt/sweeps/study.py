@@ -199,17 +199,24 @@ class _Study:
         """See that the data set of all trials is there before the first of them starts."""
         if any(key.startswith("prep.") for key in self._keys):
             return
+        ended = Ended(0)
         for _ in range(REPEATS + 1):
             if finished(self._store, run, Stage.PREP) is not None:
                 return
             self._workers.start(run, (Stage.PREP,))
-            while (ended := self._workers.ended(run)) is None:
-                self._workers.wait(POLL_SECONDS)
+            ended = self._wait_for(run)
             if ended.code in _VERDICTS:
                 break
         if finished(self._store, run, Stage.PREP) is None:
             code = ended.code or StorageError.exit_code
             raise StageFailedError.of(Stage.PREP, code, _said(ended))
+
+    def _wait_for(self, run: Run) -> Ended:
+        while True:
+            ended = self._workers.ended(run)
+            if ended is not None:
+                return ended
+            self._workers.wait(POLL_SECONDS)
 
     def _collect(self) -> None:
         """Record how jobs ended, start again those that say nothing about their trial, or wait for news."""

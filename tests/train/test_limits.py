@@ -142,7 +142,9 @@ def test_a_limit_written_while_it_trains_is_honoured_at_the_next_step(training, 
     assert (found.n, found.step) == (2, 4)
 
 
-def test_looks_for_a_newer_limit_are_seconds_apart_and_an_absent_store_ends_nothing():
+def test_looks_for_a_newer_limit_are_seconds_apart_and_an_absent_store_ends_nothing(
+    monkeypatch,
+):
     looks = []
 
     def look() -> Limit:
@@ -152,6 +154,13 @@ def test_looks_for_a_newer_limit_are_seconds_apart_and_an_absent_store_ends_noth
     calm = LimitWatch(Limit(n=1, tokens=50), lambda step: 10 * step, look, seconds=60)
     assert [calm.exceeded(step) for step in range(1, 7)] == [False] * 4 + [True] * 2
     assert looks == []
+    clock = [0.0]
+    monkeypatch.setattr(limits.time, "monotonic", lambda: clock[0])
+    minutely = LimitWatch(Limit(n=1, tokens=50), lambda step: 10 * step, look, seconds=60)
+    for clock[0] in (59, 61, 62, 120, 122):
+        minutely.exceeded(1)
+    assert len(looks) == 2
+    looks.clear()
     hasty = LimitWatch(Limit(n=1, tokens=50), lambda step: 10 * step, look, seconds=0)
     assert not hasty.exceeded(1)
     assert hasty.exceeded(5)
