@@ -70,10 +70,14 @@ class Choice(Frozen):
 
 
 class Finals(Frozen):
-    """The runs after the search of one model: ids of the chosen and of the default setting, a run for each seed."""
+    """The runs after the search of one model: ids of the chosen and of the default setting, a run for each seed.
+
+    `failed`: those among them that failed, with the reason.
+    """
 
     chosen: tuple[str, ...]
     default: tuple[str, ...]
+    failed: dict[str, str] = Field(default_factory=dict)
 
 
 class SweepManifest(Frozen):
