@@ -235,8 +235,11 @@ class InventedSweep:
                 if chosen and run.config.seed == self.plan.failed_final:
                     continue
                 self._final(model, run)
+        lost = [run.id for run in sides[0] if run.config.seed == self.plan.failed_final]
         return Finals(
-            chosen=tuple(run.id for run in sides[0]), default=tuple(run.id for run in sides[1])
+            chosen=tuple(run.id for run in sides[0]),
+            default=tuple(run.id for run in sides[1]),
+            failed=dict.fromkeys(lost, "The training diverged."),
         )
 
     def _final(self, model: str, run: Run) -> None:

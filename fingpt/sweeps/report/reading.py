@@ -197,7 +197,7 @@ def _finals(
     failed: dict[str, str] = {}
     if manifest is not None:
         told = manifest.finals[model]
-        failed = getattr(told, "failed", {})
+        failed = told.failed
         for (chosen, runs), ids in zip(sides, (told.chosen, told.default), strict=True):
             if tuple(run.id for run in runs) != tuple(ids):
                 raise StorageError(

@@ -122,11 +122,13 @@ def test_a_sweep_under_way_is_told_as_far_as_it_is(store, plan, words):
     assert not any("On the test" in text for text in report.studies[0].told)
 
 
-def test_a_final_that_failed_is_left_out_and_told(store, monkeypatch):
+def test_a_final_that_failed_is_left_out_and_told(store):
     plan = small(default_lr=9e-5, failed_final=44)
     study = composed(store, plan).studies[0]
     assert study.lead.chosen_seeds == 2
     assert study.lead.default_seeds == 3
+    told = "1 of 6 finals failed and are left out (chosen, seed 44: The training diverged)."
+    assert told in study.told
 
 
 def test_equal_effort_is_said_and_unequal_effort_in_what(report, store):
