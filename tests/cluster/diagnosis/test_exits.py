@@ -10,6 +10,7 @@ import yaml
 
 from fingpt import errors
 from fingpt.cluster.diagnosis.exits import EXITS, KILLED
+from fingpt.cluster.jobset import is_jobset, job_spec
 from fingpt.errors import FencedError, FingptError, StageFailedError, StartTimeoutError
 
 ROOT = Path(__file__).parents[3]
@@ -48,8 +49,9 @@ def test_the_published_table_lists_every_code_and_its_retry():
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
 def test_a_job_fails_at_once_for_exactly_the_codes_that_are_not_retried(path):
-    spec = yaml.safe_load(path.read_text("utf-8"))["spec"]
-    on_codes = [rule for rule in spec["podFailurePolicy"]["rules"] if "onExitCodes" in rule]
+    job = yaml.safe_load(path.read_text("utf-8"))
+    rules = job_spec(job)["podFailurePolicy"]["rules"]
+    on_codes = [rule for rule in rules if "onExitCodes" in rule]
     found = {rule["action"]: set(rule["onExitCodes"]["values"]) for rule in on_codes}
     final = {code for code, meaning in EXITS.items() if code and not meaning.retried}
     if not path.stem.endswith("drive"):
@@ -58,4 +60,6 @@ def test_a_job_fails_at_once_for_exactly_the_codes_that_are_not_retried(path):
     fenced = (
         {} if path.stem.endswith(("mirror", "forecast")) else {"Ignore": {FencedError.exit_code}}
     )
+    if is_jobset(job):  # what its other rules fail, the JobSet restarts: tests/cluster/test_jobset.py
+        fenced, found = {}, {"FailJob": set(on_codes[0]["onExitCodes"]["values"])}
     assert found == {"FailJob": final, **fenced}
