@@ -14,9 +14,9 @@ from decimal import Decimal
 
 import pytest
 import yaml
-from fingpt.forecast.inputs import open_inputs
 
 from fingpt.cluster.job import COMPONENT, forecast_component
+from fingpt.forecast.inputs import open_inputs
 from fingpt.forecast.record import ForecastRecord, find_records, read_request
 from fingpt.forecast.weeks import WeekMark, ask_weeks, mark_key
 from fingpt.ledger.chains import chain_ids, open_ledger, read_chain
