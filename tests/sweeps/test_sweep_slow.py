@@ -86,6 +86,7 @@ def ended(process: subprocess.Popen[bytes], store: ObjectStore) -> SweepManifest
 
 @pytest.mark.slow
 @pytest.mark.part2
+@pytest.mark.timeout(1800)  # three sweeps of processes that each load torch
 def test_a_sweep_killed_in_the_middle_goes_on_to_the_same_end(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     undisturbed = open_store(whole.as_uri())

@@ -11,7 +11,8 @@ import yaml
 from fingpt import errors
 from fingpt.cluster.diagnosis.exits import EXITS, KILLED
 from fingpt.cluster.jobset import is_jobset, job_spec
-from fingpt.errors import FencedError, FingptError, StageFailedError, StartTimeoutError
+from fingpt.errors import FencedError, FingptError, Interrupted, StageFailedError, StartTimeoutError
+from fingpt.sweeps.trials import FAILURES
 
 ROOT = Path(__file__).parents[3]
 JOBS = sorted([*ROOT.glob("k8s/*.yaml"), *ROOT.glob("tests/cluster/golden/*.yaml")])
@@ -54,8 +55,16 @@ def test_a_job_fails_at_once_for_exactly_the_codes_that_are_not_retried(path):
     on_codes = [rule for rule in rules if "onExitCodes" in rule]
     found = {rule["action"]: set(rule["onExitCodes"]["values"]) for rule in on_codes}
     final = {code for code, meaning in EXITS.items() if code and not meaning.retried}
-    if not path.stem.endswith("drive"):
-        final -= {StartTimeoutError.exit_code}  # only drive waits for other Jobs
+    if not path.stem.endswith(("drive", "sweep")):
+        final -= {StartTimeoutError.exit_code}  # only these wait for other Jobs
+    if path.stem.endswith("trial"):
+        # Of many trials one fails alone where its setting is at fault; stopped ones cost no retry.
+        assert found == {
+            "FailIndex": FAILURES,
+            "FailJob": final - FAILURES,
+            "Ignore": {FencedError.exit_code, Interrupted.exit_code},
+        }
+        return
     # Nobody claims base weights or forecasts, so none of these is fenced.
     fenced = (
         {} if path.stem.endswith(("mirror", "forecast")) else {"Ignore": {FencedError.exit_code}}
