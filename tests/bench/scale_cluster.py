@@ -159,6 +159,8 @@ def trial_job(name: str, instance: str, queue: str, size: tuple[int, int]) -> di
     spec["template"]["metadata"]["labels"] = {k: v for k, v in labels.items() if k != QUEUE}
     pod |= {"tolerations": [SIMULATED], "nodeSelector": {"type": "kwok"}}
     pod["serviceAccountName"] = "default"
+    for amounts in pod["containers"][0]["resources"].values():
+        amounts.pop("ephemeral-storage", None)  # simulated nodes have none
     return job
 
 

@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def measure(folder: Path, concurrent: int) -> list[dict[str, Any]]:
         wall = time.monotonic() - began
     requests: Counter[str] = sum((each[0] for each in found), Counter())
     latencies = [seconds for each in found for seconds in each[1]]
-    sent = sum(each[2] for each in found)
+    sent = sum(each[2] for each in found) / concurrent - CHECKPOINTS * ADAPTER_BYTES
     faults = sum(each[4] for each in found)
     total = sum(requests.values())
     writes = sum(count for name, count in requests.items() if name in WRITES)
@@ -89,7 +88,7 @@ def measure(folder: Path, concurrent: int) -> list[dict[str, Any]]:
             "1/s",
         ),
         line(f"{name}: p99 of a request", p99(latencies), "s"),
-        line(f"{name}: bytes written per trial beside its adapter", sent / concurrent, "B"),
+        line(f"{name}: bytes written per trial beside its adapter and later beats", sent, "B"),
         line(f"{name}: failed trials", float(faults), "trials", limit=0.0),
         line(f"{name}: memory of a process", max(each[3] for each in found), "MiB"),
         line(f"price per 1,000 trials, S3 Standard us-east-1 {PRICE_DATE}", price, "USD"),
@@ -106,32 +105,32 @@ def work(numbers: list[int]) -> tuple[Counter[str], list[float], int, float, int
     def before(request: Any, event_name: str, **_: object) -> None:
         requests[event_name.rsplit(".", 1)[1]] += 1
         request.context["began"] = time.monotonic()
+        bytes_sent.append(int(request.headers.get("Content-Length") or 0))
 
     def after(context: dict[str, Any], **_: object) -> None:
         latencies.append(time.monotonic() - context["began"])
 
     events.register("before-send.s3", before)
     events.register("response-received.s3", after)
-    bytes_sent = [0] * len(numbers)
+    bytes_sent: list[int] = []
 
-    def one(place: int) -> int:
+    def one(number: int) -> int:
         try:
-            bytes_sent[place] = trial(store, numbers[place])
+            trial(store, number)
         except Exception as fault:  # noqa: BLE001 - counted and shown
-            print(f"trial {numbers[place]}: {fault}")
+            print(f"trial {number}: {fault}")
             return 1
         return 0
 
     with ThreadPoolExecutor(len(numbers)) as pool:
-        faults = sum(pool.map(one, range(len(numbers))))
+        faults = sum(pool.map(one, numbers))
     return requests, latencies, sum(bytes_sent), own_memory(), faults
 
 
-def trial(store: Any, number: int) -> int:
-    """One trial; bytes that it wrote, without those of the adapter."""
+def trial(store: Any, number: int) -> None:
+    """One trial, from freezing its run to its manifest."""
     run = invented.run_of(number)
     create_run(store, run)
-    written = len(run.encode())
     with (
         attempts.claim(store, run.id, Stage.TRAIN) as attempt,
         tempfile.TemporaryDirectory() as scratch,
@@ -148,7 +147,4 @@ def trial(store: Any, number: int) -> int:
         data = manifest.get(complete_key(run.id, Stage.TRAIN), canonical_json({"run": run.id}))
         store.create(complete_key(run.id, Stage.TRAIN), data)
         store.read(complete_key(run.id, Stage.TRAIN))
-    beat = canonical_json({"at": datetime.now(UTC).isoformat(timespec="seconds")})
-    beats = TRIAL_SECONDS / attempts.BEAT_SECONDS
     assert store.exists(heartbeat_key(run.id, Stage.TRAIN, 1, 1))
-    return written + len(data) + int(beats * len(beat)) + CHECKPOINTS * 1200
