@@ -33,9 +33,9 @@ CHECKPOINTS = 3
 ADAPTER_BYTES = 256 << 10  # bytes of an adapter are the model's affair; requests are not
 PROCESSES = 2
 
-# USD of Amazon S3 Standard, us-east-1, as published on its pricing page, read in 2025-11: per 1,000 PUT, COPY, POST,
-# LIST requests, and per 1,000 GET, HEAD and others. Traffic within the region costs nothing.
-PRICE_DATE = "2025-11"
+# USD per 1,000 requests of S3 Standard in us-east-1: PUT, COPY, POST and LIST, then GET, HEAD and all others. As third
+# parties quoted them when this was written, not from the vendor's own page. Traffic within the region costs nothing.
+PRICE_DATE = "2026-11"
 WRITE_PRICE, READ_PRICE = 0.005, 0.0004
 WRITES = {
     "PutObject",
