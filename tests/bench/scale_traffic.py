@@ -19,7 +19,7 @@ from typing import Any
 from fingpt.record import canonical_json
 from fingpt.runs import attempt as attempts
 from fingpt.runs.freeze import create_run
-from fingpt.runs.run import Stage, complete_key, heartbeat_key
+from fingpt.runs.run import Stage, complete_key
 from fingpt.storage import open_store
 from fingpt.train.checkpoint import CheckpointLog
 from tests.bench import invented
@@ -63,20 +63,19 @@ def measure(folder: Path, concurrent: int) -> list[dict[str, Any]]:
     total = sum(requests.values())
     writes = sum(count for name, count in requests.items() if name in WRITES)
     beats = TRIAL_SECONDS / attempts.BEAT_SECONDS
-    # The compressed trial beats once; the ones left out are one PUT each.
-    each = total / concurrent + beats - 1
+    each = (total - requests["beat"]) / concurrent + beats
     price = (
         1000
         * (
-            (writes / concurrent + beats - 1) * WRITE_PRICE
-            + (total - writes) / concurrent * READ_PRICE
+            (writes / concurrent + beats) * WRITE_PRICE
+            + (total - writes - requests["beat"]) / concurrent * READ_PRICE
         )
         / 1000
     )
     name = f"{concurrent} concurrent trials"
     return [
         line(f"{name}: requests per trial", each, "requests"),
-        line(f"{name}: of them writes", writes / concurrent + beats - 1, "requests"),
+        line(f"{name}: of them writes", writes / concurrent + beats, "requests"),
         line(
             f"{name}: requests per second of {TRIAL_SECONDS:.0f} s trials",
             concurrent * each / TRIAL_SECONDS,
@@ -103,7 +102,9 @@ def work(numbers: list[int]) -> tuple[Counter[str], list[float], int, float, int
     events = store._client.meta.events  # type: ignore[attr-defined]
 
     def before(request: Any, event_name: str, **_: object) -> None:
-        requests[event_name.rsplit(".", 1)[1]] += 1
+        # How often a trial beats here depends on how busy this machine is, so beats are counted by their period.
+        kind = "beat" if "/heartbeats/" in request.url else event_name.rsplit(".", 1)[1]
+        requests[kind] += 1
         request.context["began"] = time.monotonic()
         bytes_sent.append(int(request.headers.get("Content-Length") or 0))
 
@@ -147,4 +148,3 @@ def trial(store: Any, number: int) -> None:
         data = manifest.get(complete_key(run.id, Stage.TRAIN), canonical_json({"run": run.id}))
         store.create(complete_key(run.id, Stage.TRAIN), data)
         store.read(complete_key(run.id, Stage.TRAIN))
-    assert store.exists(heartbeat_key(run.id, Stage.TRAIN, 1, 1))
