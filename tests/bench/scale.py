@@ -77,7 +77,7 @@ def main() -> None:
         "machine": where,
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("boto3", "kubernetes", "fingpt-jobs")},
+            **{name: version(name) for name in ("boto3", "kubernetes")},
         },
         "left_out": left_out,
         "lines": lines,

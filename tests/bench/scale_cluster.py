@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fingpt.cluster.api.cluster import Cluster
-from fingpt.cluster.job import MANIFESTS, QUEUE, load_template
+from fingpt.cluster.job import CONFIG_SHA256, MANIFESTS, QUEUE, load_template
 from fingpt.cluster.sweep_status import sweep_status
 from fingpt.errors import SetupError
 from fingpt.storage import LocalStore
@@ -144,7 +144,7 @@ def trial_job(name: str, instance: str, queue: str, size: tuple[int, int]) -> di
         "app.kubernetes.io/component": "trial",
         "fingpt-jobs/model": invented.MODELS[0],
     }
-    job["metadata"]["name"] = name
+    job["metadata"] |= {"name": name, "annotations": {CONFIG_SHA256: "0" * 64}}
     if queue:
         labels[QUEUE] = queue
     spec.pop("backoffLimit", None)
@@ -159,6 +159,8 @@ def trial_job(name: str, instance: str, queue: str, size: tuple[int, int]) -> di
     spec["template"]["metadata"]["labels"] = {k: v for k, v in labels.items() if k != QUEUE}
     pod |= {"tolerations": [SIMULATED], "nodeSelector": {"type": "kwok"}}
     pod["serviceAccountName"] = "default"
+    for amounts in pod["containers"][0]["resources"].values():
+        amounts.pop("ephemeral-storage", None)  # simulated nodes have none
     return job
 
 
