@@ -30,7 +30,7 @@ from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import Prose, ScoredAnswer
 from fingpt.eval.text import PromptNumbers, text_facts
 from fingpt.metrics import label_shares, mean
-from fingpt.prompts.chat import load_tokenizer, pad_id, render, stop_ids
+from fingpt.prompts.chat import load_tokenizer, pad_id, render_all, stop_ids
 from fingpt.prompts.examples import LABELS, Example
 from fingpt.prompts.news import stated_moves
 from fingpt.record import FileRef, canonical_json
@@ -112,10 +112,9 @@ class Evaluation:
 
     def _prompts(self, examples: list[Example]) -> list[Prompt]:
         prompts = []
-        for example in examples:
-            found = render(
-                self.inputs.spec, self.tokenizer, example, self.ctx.run.config.train.max_tokens
-            )
+        most = self.ctx.run.config.train.max_tokens
+        rendered = render_all(self.inputs.spec, self.tokenizer, examples, most)
+        for example, found in zip(examples, rendered, strict=True):
             self.dropped_news += found.dropped_news
             prompts.append(Prompt(example, found.prompt_ids, found.answer_ids))
         return prompts

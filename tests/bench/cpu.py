@@ -45,8 +45,8 @@ def main() -> int:
             )
         make_base(spec(_MODEL), folder / "base", Recipe(digests=1, prompts=1))
         lines += token_lines(folder / "base", spec(_MODEL), 200)
-        lines += training_lines(folder, folder / "base", 16, _MODEL)
-        lines += answer_lines(folder / "base", spec(_MODEL), 16, 48)
+        lines += training_lines(folder, folder / "base", 8, _MODEL)
+        lines += answer_lines(folder / "base", spec(_MODEL), 16, 32)
     path = write("cpu", machine(), lines, left_out)
     print(f"{table(lines)}\n")
     for each in left_out:
