@@ -1,6 +1,6 @@
 """`make bench`: storage, tokens, training, losses and answers on this CPU, each beside what else there is.
 
-Takes less than five minutes on two idle cores. Writes docs/benchmarks/<day>-cpu-<machine>.json and prints it as a
+Writes docs/benchmarks/<day>-cpu-<machine>.json and prints it as a
 table; what could not be measured is named. The model is a tiny one: figures show what the code around it costs.
 """
 
