@@ -11,6 +11,8 @@ answer.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,6 +133,17 @@ def render(
     answer_ids = _encode(spec, tokenizer, (answer, SpecialToken(spec.stop_tokens[0])))
     prompt_ids, dropped = render_prompt(spec, tokenizer, example, max_tokens - len(answer_ids))
     return Rendered(prompt_ids, answer_ids, dropped)
+
+
+def render_all(
+    spec: ModelSpec,
+    tokenizer: PreTrainedTokenizerFast,
+    examples: Sequence[Example],
+    max_tokens: int,
+) -> list[Rendered]:
+    """`render` of every example, in their order; several at once, since encoding holds no lock of the interpreter."""
+    with ThreadPoolExecutor(thread_name_prefix="render") as pool:
+        return list(pool.map(lambda one: render(spec, tokenizer, one, max_tokens), examples))
 
 
 def label_ids(

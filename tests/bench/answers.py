@@ -15,7 +15,7 @@ from fingpt.eval.generate import Decoding, generate_batch
 from fingpt.eval.loss import answer_nll
 from fingpt.eval.prompts import Prompt, batches
 from fingpt.models import ModelSpec
-from fingpt.prompts.chat import labels, load_tokenizer, pad_id, render, stop_ids
+from fingpt.prompts.chat import labels, load_tokenizer, pad_id, render_all, stop_ids
 from tests.bench.lines import Line, alternate, line
 from tests.gpu.long_rows import long_rows
 
@@ -39,9 +39,7 @@ def token_lines(base: Path, spec: ModelSpec, rows: int) -> Iterator[Line]:
     yield line(
         "rows to tokens, checked; peer: datasets.map, a row at a time",
         "rows/s",
-        alternate(
-            rows, lambda: [render(spec, tokenizer, one, _MAX_TOKENS) for one in examples], plain
-        ),
+        alternate(rows, lambda: render_all(spec, tokenizer, examples, _MAX_TOKENS), plain),
     )
 
 
@@ -51,7 +49,7 @@ def answer_lines(base: Path, spec: ModelSpec, rows: int, new_tokens: int) -> Ite
     kind = hardware.dtype(hardware.resolve_precision("auto", "precision"))
     model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=kind).eval().to(place)
     examples = long_rows(base, rows, 2)
-    rendered = [render(spec, tokenizer, one, _MAX_TOKENS) for one in examples]
+    rendered = render_all(spec, tokenizer, examples, _MAX_TOKENS)
     prompts = [
         Prompt(example, one.prompt_ids, one.answer_ids)
         for example, one in zip(examples, rendered, strict=True)

@@ -1,6 +1,6 @@
 """`make bench`: storage, tokens, training, losses and answers on this CPU, each beside what else there is.
 
-Takes less than five minutes on two idle cores. Writes docs/benchmarks/<day>-cpu-<machine>.json and prints it as a
+Writes docs/benchmarks/<day>-cpu-<machine>.json and prints it as a
 table; what could not be measured is named. The model is a tiny one: figures show what the code around it costs.
 """
 
@@ -45,8 +45,8 @@ def main() -> int:
             )
         make_base(spec(_MODEL), folder / "base", Recipe(digests=1, prompts=1))
         lines += token_lines(folder / "base", spec(_MODEL), 200)
-        lines += training_lines(folder, folder / "base", 16, _MODEL)
-        lines += answer_lines(folder / "base", spec(_MODEL), 16, 48)
+        lines += training_lines(folder, folder / "base", 8, _MODEL)
+        lines += answer_lines(folder / "base", spec(_MODEL), 16, 32)
     path = write("cpu", machine(), lines, left_out)
     print(f"{table(lines)}\n")
     for each in left_out:

@@ -30,9 +30,10 @@ from tests.gpu.long_rows import write_splits
 
 _SETTINGS = (
     f"train.epochs={TIMES}",
-    "train.batch_size=8",
+    "train.batch_size=4",
     "train.accumulation=1",
     "train.max_tokens=4096",
+    "train.eval_every=1.0",
 )
 
 
@@ -45,7 +46,7 @@ def training_lines(folder: Path, base: Path, rows: int, model: str) -> Iterator[
     limit = _matrix_rate() / _flops_a_token(base)
     for name, batch, checkpointing in (
         ("training; peer: the seed's recipe, a row at a time, recomputing", 1, True),
-        ("training; peer: Trainer and PEFT, padded batches of 8", 8, False),
+        ("training; peer: Trainer and PEFT, padded batches of 4", 4, False),
     ):
         peer = _peer(config, tokenised.train, tokenised.pad_id, (base, batch, checkpointing))
         yield line(name, "tokens/s", (ours, peer), limit)

@@ -4,6 +4,7 @@ import pytest
 
 from fingpt.errors import DataError
 from fingpt.models import spec
+from fingpt.prompts.chat import load_tokenizer, render, render_all
 from fingpt.prompts.examples import encode_jsonl
 from fingpt.train.batching import Row
 from fingpt.train.tokenised import check_rows, tokenise
@@ -59,3 +60,10 @@ def test_rows_that_are_mostly_answer_are_refused():
 def test_a_row_without_an_answer_is_refused():
     with pytest.raises(DataError, match="no prompt or no answer"):
         check_rows((Row("a", (1, 2, 3), ()),))
+
+
+def test_rows_that_are_rendered_at_once_are_those_that_are_rendered_one_by_one(base_folder, invent):
+    tokenizer, examples = load_tokenizer(base_folder), invent.examples(40)
+    alone = [render(SPEC, tokenizer, one, 512) for one in examples]
+    assert render_all(SPEC, tokenizer, examples, 512) == alone
+    assert len({one.prompt_ids for one in alone}) > 1
