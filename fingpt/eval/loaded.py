@@ -8,7 +8,7 @@ from fingpt import hardware
 from fingpt.eval.inputs import Inputs, fetch_adapter
 from fingpt.eval.model import Variant, load
 from fingpt.eval.prompts import Prompt
-from fingpt.prompts.chat import load_tokenizer, render
+from fingpt.prompts.chat import load_tokenizer, render_all
 from fingpt.prompts.examples import Example
 from fingpt.record import canonical_json
 from fingpt.runs.stage import Context
@@ -43,10 +43,9 @@ class Loaded:
     def prompts(self, examples: list[Example]) -> list[Prompt]:
         """The examples as this model reads them."""
         found = []
-        for example in examples:
-            one = render(
-                self.inputs.spec, self.tokenizer, example, self.ctx.run.config.train.max_tokens
-            )
+        most = self.ctx.run.config.train.max_tokens
+        rendered = render_all(self.inputs.spec, self.tokenizer, examples, most)
+        for example, one in zip(examples, rendered, strict=True):
             self.dropped_news += one.dropped_news
             found.append(Prompt(example, one.prompt_ids, one.answer_ids))
         return found
