@@ -31,13 +31,8 @@ from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import Prose, ScoredAnswer
 from fingpt.eval.text import PromptNumbers, text_facts
 from fingpt.metrics import label_shares, mean
-<<<<<<< HEAD
 from fingpt.prompts.chat import pad_id, stop_ids
 from fingpt.prompts.examples import LABELS
-=======
-from fingpt.prompts.chat import load_tokenizer, pad_id, render_all, stop_ids
-from fingpt.prompts.examples import LABELS, Example
->>>>>>> b1
 from fingpt.prompts.news import stated_moves
 from fingpt.record import FileRef
 from fingpt.runs.manifest import ParserScores, VariantScores
@@ -105,18 +100,6 @@ class Evaluation(Loaded):
         )
         self.metrics = MetricModules(ctx.scratch / "evaluate")
 
-<<<<<<< HEAD
-=======
-    def _prompts(self, examples: list[Example]) -> list[Prompt]:
-        prompts = []
-        most = self.ctx.run.config.train.max_tokens
-        rendered = render_all(self.inputs.spec, self.tokenizer, examples, most)
-        for example, found in zip(examples, rendered, strict=True):
-            self.dropped_news += found.dropped_news
-            prompts.append(Prompt(example, found.prompt_ids, found.answer_ids))
-        return prompts
-
->>>>>>> b1
     def decoding_settings(self) -> dict[str, str | int | float | bool]:
         """Decoding settings, for the manifest and for the identity of chunks."""
         return {
