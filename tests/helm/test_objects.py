@@ -128,7 +128,9 @@ def test_roles_are_what_the_document_says(helm, values):
     roles = {name: rules(role) for name, role in of_kind(render(helm, values), "Role").items()}
     documented = documented_rights()
     assert documented.pop("fingpt-stage") == set()
-    if values == "minimal":  # without a queue and several nodes nobody needs objects of Kueue and JobSet
+    if (
+        values == "minimal"
+    ):  # without a queue and several nodes nobody needs objects of Kueue and JobSet
         optional = {"kueue.x-k8s.io", "jobset.x-k8s.io"}
         documented = {
             account: {rule for rule in rights if rule[0] not in optional}

@@ -60,6 +60,8 @@ def test_a_job_fails_at_once_for_exactly_the_codes_that_are_not_retried(path):
     fenced = (
         {} if path.stem.endswith(("mirror", "forecast")) else {"Ignore": {FencedError.exit_code}}
     )
-    if is_jobset(job):  # what its other rules fail, the JobSet restarts: tests/cluster/test_jobset.py
+    if is_jobset(
+        job
+    ):  # what its other rules fail, the JobSet restarts: tests/cluster/test_jobset.py
         fenced, found = {}, {"FailJob": set(on_codes[0]["onExitCodes"]["values"])}
     assert found == {"FailJob": final, **fenced}
