@@ -343,6 +343,6 @@ def test_nodes_that_cannot_share_a_step_are_refused(tmp_path, settings, words):
 def test_one_process_on_each_of_two_nodes_is_enough_for_zero_one_adam(tmp_path):
     path = write(tmp_path, "model: llama31\n")
     settings = ["train.optimizer=zero_one_adam", "train.zero_stage=0"]
-    with pytest.raises(ConfigError, match="needs train.processes ≥ 2"):
+    with pytest.raises(ConfigError, match=r"needs train\.processes ≥ 2"):
         load_config(path, settings)
     assert load_config(path, [*settings, "train.nodes=2"]).train.ranks == 2
