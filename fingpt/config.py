@@ -335,7 +335,7 @@ def argument(name: str) -> str:
 def pod_and_node() -> tuple[str, str]:
     """Names of the pod that this process is in and of its node; outside our pods there is none, but this machine."""
     host, node = socket.gethostname(), _variable("FINGPT_NODE")
-    return (host, node) if node else ("", host)
+    return (_variable("FINGPT_POD") or host, node) if node else ("", host)
 
 
 def _variable(name: str) -> str:

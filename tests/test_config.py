@@ -279,6 +279,8 @@ def test_a_pod_of_ours_knows_its_node_and_another_place_is_its_own_node(monkeypa
     assert pod_and_node() == ("", host)
     monkeypatch.setenv("FINGPT_NODE", "gpu-1")
     assert pod_and_node() == (host, "gpu-1")
+    monkeypatch.setenv("FINGPT_POD", "run-train-node-0-1-x7k2p")  # where the host has another name
+    assert pod_and_node() == ("run-train-node-0-1-x7k2p", "gpu-1")
 
 
 def test_the_usual_question_is_hashed_as_before_and_another_one_is_part_of_the_run(tmp_path):

@@ -117,7 +117,8 @@ class Ranks:
 
     def _meet(self, task: TrainTask) -> Any:
         """Rank 0's store of this training: opened there, reached from elsewhere."""
-        node, distributed = task.node, torch.distributed
+        node = task.node
+        distributed: Any = torch.distributed  # which does not say that it exports stores
         options = {"wait_for_workers": False, "timeout": _TIMEOUT}
         address = self._until(lambda: _address(node.address), f"{node.address} has no address")
         if self.rank:
@@ -164,7 +165,7 @@ def lost_peer(error: RuntimeError, task: TrainTask) -> bool:
 def _address(name: str) -> str | None:
     """The IPv4 address of a host, None while its name does not resolve: that of a pod does once it has been placed."""
     try:
-        return socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
+        return str(socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
     except OSError:
         return None
 

@@ -18,7 +18,7 @@ from fingpt.runs.run import Stage
 from tests.cluster.sites import full_site_data, run_of, site_data
 from tests.cluster.test_job import GOLDEN, compare
 
-TOLD = ("NNODES", "NODE_RANK", "NPROC_PER_NODE", "MASTER_ADDR", "MASTER_PORT")
+TOLD = ("NNODES", "NODE_RANK", "NPROC_PER_NODE", "MASTER_ADDR", "MASTER_PORT", "FINGPT_POD")
 
 
 def built(model: str, data: dict[str, str], *overrides: str) -> dict:

@@ -96,10 +96,8 @@ class Cluster:
 
     def delete_job(self, name: str) -> bool:
         """Delete a Job or JobSet and its pods, which get their SIGTERM and grace; False when there is none."""
-        method, options = (
-            self._api.batch.delete_namespaced_job,
-            {"propagation_policy": "Background"},
-        )
+        method: Method = self._api.batch.delete_namespaced_job
+        options = {"propagation_policy": "Background"}
         try:
             self._api.request("delete", "jobs", method, name, **options)
             return True
@@ -264,9 +262,8 @@ class Cluster:
         if state is None:
             raise faults.no_job(name, self.namespace)
         yield state
-        method, only = self._api.batch.list_namespaced_job, f"metadata.name={name}"
-        watch = partial(self._api.watch, "jobs", method)
-        read: Callable[[Json], JobState] = JobState.of
+        only, read = f"metadata.name={name}", JobState.of
+        watch = partial(self._api.watch, "jobs", self._api.batch.list_namespaced_job)
         if state.nodes > 1:
             method = self._api.custom.list_namespaced_custom_object
             watch = partial(self._api.watch, PLURAL, method, **_JOBSETS)

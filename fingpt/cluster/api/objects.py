@@ -78,8 +78,9 @@ class JobState:
     @classmethod
     def of_jobset(cls, data: Json) -> Self:
         """Read a JobSet of ours, as the Job that it stands for."""
-        status, jobs = data.get("status") or {}, (data.get("spec") or {}).get("replicatedJobs")
-        inner = ((jobs or ({},))[0].get("template") or {}).get("spec") or {}
+        status: Json = data.get("status") or {}
+        jobs: Sequence[Json] = (data.get("spec") or {}).get("replicatedJobs") or ({},)
+        inner = (jobs[0].get("template") or {}).get("spec") or {}
         counts: Sequence[Json] = status.get("replicatedJobsStatus") or ({},)
         named = {"Completed": "Complete"}  # else the names are a Job's
         as_job = {

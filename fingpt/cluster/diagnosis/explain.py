@@ -169,6 +169,8 @@ def _between(snapshot: JobSnapshot) -> Explanation:
     if event is not None and event.reason == "FailedCreate":
         return _blocked(patterns.CREATION, event.message, "no pod can be created", event)
     failed = snapshot.job.failed if snapshot.job else 0
+    if not snapshot.pods and failed and snapshot.job and snapshot.job.nodes > 1:
+        return Explanation(State.WAITING, "its pods restart together; the new ones come next")
     if not snapshot.pods and (failed or event is not None):
         return Explanation(
             State.RETRYABLE,

@@ -43,7 +43,7 @@ def explain_nodes(
     if why.state is State.RUNNING:
         return Explanation(State.WAITING, f"{len(pods)} of {count} pods are there yet")
     summary = f"node {pod.index}: {why.summary}"
-    if pod.ended:
+    if pod.ended and why.state is not State.PERMANENT:
         summary += "; all nodes restart together"
     return replace(why, summary=summary)
 

@@ -94,6 +94,13 @@ def test_a_drained_node_is_told_before_the_stop_that_follows_from_it():
     assert why.summary.endswith("all nodes restart together")
 
 
+def test_a_verdict_restarts_nothing_and_between_two_lives_there_is_no_pod():
+    why = told(dead(1, 70, message="NaN"), pod(0))
+    assert (why.state, "restart" in why.summary) == (State.PERMANENT, False)
+    why = told(of=jobset(restarts=1))
+    assert (why.state, "restart together" in why.summary) == (State.WAITING, True)
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_verdict_of_any_node_is_the_jobset_s_end_and_its_code(order):
     pods = [dead(0, 143, message="stopped"), dead(1, 70, message="NaN at step 3")]
