@@ -15,8 +15,8 @@ from fingpt.config import load_config, read_environment
 from fingpt.models import spec
 from fingpt.runs.stage import guarded
 from fingpt.runs.state import no_run_in
-from fingpt.runs.trials import KNOWN, known_trials, read_sweep, trial_runs
 from fingpt.storage import ObjectStore, open_store
+from fingpt.sweeps.view import KNOWN, known_trials, read_sweep, trial_runs
 from jobs import CONFIGS
 
 _WIDE = 220
@@ -57,8 +57,7 @@ def main(
             return
         runs, more = shown(found, None if everything else SHOWN)
         if not runs:
-            asked = bool(key or states or sweep.strip())
-            log.event(_NONE if asked else no_run_in(environment.store))
+            log.event(_nothing(environment.store, sweep.strip(), chosen))
             return
         Console(width=None if sys.stdout.isatty() else _WIDE).print(render(runs))
         if more:
@@ -70,7 +69,13 @@ def main(
     sys.exit(guarded(action, debug=environment.debug))
 
 
-_NONE = "no run of the store is of that kind; leave MODEL, SWEEP or STATE out to see others"
+def _nothing(store: str, sweep: str, chosen: Chosen) -> str:
+    """Why the list is empty."""
+    if sweep and not chosen.trials:
+        return f"no trial of {sweep} has begun; make status SWEEP={sweep} says what it waits for"
+    if sweep or chosen.model or chosen.states:
+        return "no run of the store is of that kind; leave MODEL, SWEEP or STATE out to see others"
+    return no_run_in(store)
 
 
 def _key(model: str) -> str:

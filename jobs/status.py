@@ -17,8 +17,6 @@ from fingpt import log
 from fingpt.cluster import listing
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.status import render, status
-from fingpt.cluster.sweep_status import render as render_sweep
-from fingpt.cluster.sweep_status import sweep_status
 from fingpt.config import Environment, read_environment
 from fingpt.errors import ConfigError, FingptError
 from fingpt.runs.family import family
@@ -26,8 +24,10 @@ from fingpt.runs.recent import newest_first
 from fingpt.runs.run import Run
 from fingpt.runs.stage import guarded
 from fingpt.runs.state import RECENT, newest_run, read_run
-from fingpt.runs.trials import require_sweep
 from fingpt.storage import ObjectStore, open_store
+from fingpt.sweeps.status import render as render_sweep
+from fingpt.sweeps.status import sweep_status
+from fingpt.sweeps.view import require_sweep
 
 _WIDE = 160
 

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.cluster.sweep_status import wait_for_sweep
 from fingpt.cluster.waiting import wait_for_run
 from fingpt.config import read_environment
 from fingpt.errors import ConfigError
 from fingpt.runs.stage import guarded, interrupt_on_signals
 from fingpt.storage import open_store
+from fingpt.sweeps.waiting import wait_for_sweep
 from jobs.status import reach
 
 

@@ -82,6 +82,11 @@ def _check_base(config: RunConfig) -> None:
         raise ConfigError(
             "eval.adapter names an adapter that was trained elsewhere, so there is nothing to search; leave it out."
         )
+    if config.train.nodes > 1:
+        raise ConfigError(
+            f"train.nodes is {config.train.nodes} in the configuration of {config.model}, and each trial of a search "
+            "trains on one node; set train.nodes=1, and train.processes to the GPUs of a node."
+        )
     if config.prep.origins and not config.prep.origin:
         raise ConfigError(
             f"prep.origins makes {config.prep.origins} runs of each trial; search on one of them, such as "

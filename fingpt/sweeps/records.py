@@ -17,6 +17,8 @@ from fingpt.sweeps.definition import Settings
 
 R = TypeVar("R", bound=Frozen)
 
+SWEEPS = "sweeps/"
+
 Number = Annotated[int, Field(ge=0)]
 
 
@@ -98,7 +100,7 @@ class SweepManifest(Frozen):
 
 def sweep_prefix(sweep_id: str) -> str:
     """All records of one sweep."""
-    return f"sweeps/{sweep_id}"
+    return f"{SWEEPS}{sweep_id}"
 
 
 def sweep_key(sweep_id: str) -> str:

@@ -12,25 +12,20 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fingpt import log
-from fingpt.cluster.diagnosis.exits import EXITS, exit_of
+from fingpt.cluster.diagnosis.exits import exit_of
 from fingpt.errors import (
     DivergedError,
     FencedError,
     Interrupted,
-    MissingInputError,
-    PermissionDeniedError,
-    RunConflictError,
-    SetupError,
     StageFailedError,
-    StartTimeoutError,
     StorageError,
 )
-from fingpt.runs.freeze import create_run
 from fingpt.runs.manifest import TrainManifest
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.stage import finished
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.epoch import study_epoch
+from fingpt.sweeps.finals import refuse_obstacle
 from fingpt.sweeps.halving import (
     Known,
     Outcome,
@@ -44,23 +39,13 @@ from fingpt.sweeps.journal import Journal
 from fingpt.sweeps.pool import Ended, Workers
 from fingpt.sweeps.search import Past, propose
 from fingpt.sweeps.sweep import Ask, Report, Sweep, Tell
+from fingpt.sweeps.trials import FAILURES, OBSTACLES, freeze_trial
 from fingpt.train.limits import reached, set_limit
 
 POLL_SECONDS = 5.0
 
 REPEATS = 6
 """How often a slot's job is repeated that ends for no reason of its trial's own; the Jobs' own backoffLimit."""
-
-_VERDICTS = frozenset(code for code, meaning in EXITS.items() if code and not meaning.retried) - {
-    StartTimeoutError.exit_code
-}
-"""Ends that repeating cannot change."""
-
-_OF_THE_SITE = frozenset(
-    kind.exit_code
-    for kind in (MissingInputError, RunConflictError, PermissionDeniedError, SetupError)
-)
-"""Verdicts that would meet every trial alike, as long as none has got anywhere."""
 
 _BY_OTHERS = frozenset({FencedError.exit_code, Interrupted.exit_code})
 """Ends that somebody else brings about, as often as they like."""
@@ -183,7 +168,7 @@ class _Study:
         """Start a slot's job, unless it is written already how it ended."""
         run = self._runs[slot.trial]
         if slot.rung == 0:
-            create_run(self._store, run)
+            freeze_trial(self._store, self._sweep, run)
             if place == 0:
                 self._prepare(run)
             self._rungs.append(self._count_rungs(run))
@@ -205,7 +190,7 @@ class _Study:
                 return
             self._workers.start(run, (Stage.PREP,))
             ended = self._wait_for(run)
-            if ended.code in _VERDICTS:
+            if ended.code in FAILURES | OBSTACLES:
                 break
         if finished(self._store, run, Stage.PREP) is None:
             code = ended.code or StorageError.exit_code
@@ -282,12 +267,8 @@ class _Study:
 
     def _verdict(self, place: int, slot: Slot, ended: Ended) -> Outcome | None:
         """The end of a trial whose job ended without a result; None when it is to be repeated."""
-        code, said, verdict = ended.code, _said(ended), ended.code in _VERDICTS
-        if code in _OF_THE_SITE and all(end.state == "failed" for end in self._ends.values()):
-            raise StageFailedError(
-                f"Trial {slot.trial} of {self._base.model} ended with exit code {code}, as every other would: {said}",
-                code,
-            )
+        code, said, verdict = ended.code, _said(ended), ended.code in FAILURES
+        refuse_obstacle(self._runs[slot.trial], ended)
         if not verdict and code not in _BY_OTHERS:
             self._faults[place] += 1
         if not verdict and self._faults[place] <= REPEATS:

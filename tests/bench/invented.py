@@ -23,6 +23,9 @@ from fingpt.runs.run import (
     stage_prefix,
 )
 from fingpt.storage import ObjectStore
+from fingpt.sweeps.definition import Settings, parse_definition
+from fingpt.sweeps.records import Ask, Tell, ask_key, sweep_key, tell_key
+from fingpt.sweeps.sweep import Sweep
 
 MODELS = ("tiny-llama31", "tiny-deepseek-r1")
 DATASET = "0123456789ab"
@@ -175,10 +178,10 @@ def put_sweep(
     asked: int,
     told: int,
     first: int = 0,
-    space: list[dict[str, object]] | None = None,
+    space: dict[str, object] | None = None,
 ) -> None:
     """The records of a sweep of both models: `asked` asks each, of which `told` were told; runs from number `first`."""
-    for key, data in sweep_objects(sweep, trials, asked, told, first, space or []):
+    for key, data in sweep_objects(sweep, trials, asked, told, first, space):
         store.create(key, data)
 
 
@@ -188,24 +191,25 @@ def sweep_objects(
     asked: int,
     told: int,
     first: int = 0,
-    space: list[dict[str, object]] | None = None,
+    space: dict[str, object] | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """Keys and bytes of `put_sweep`: of ten trials seven are complete, two failed and one was pruned."""
     definition = {
-        "method": "random",
-        "objective": "loss",
+        "method": "grid" if trials is None else "random",
         "trials": trials,
         "parallel": 2,
-        "space": space or [],
+        "space": space or {"train.lr": {"low": 1e-4, "high": 1e-3}},
     }
-    bases = {model: {} for model in MODELS}
-    frozen = {"id": sweep, "name": "invented", "definition": definition, "bases": bases}
-    yield f"sweeps/{sweep}/sweep.json", canonical_json(frozen)
+    bases = {run.config.model: run.config for run in map(run_of, range(len(MODELS)))}
+    name = sweep.rpartition("-")[0]
+    frozen = Sweep.of(name, parse_definition(definition, sweep), bases, run_of(0).images)
+    yield sweep_key(sweep), encode(frozen.model_copy(update={"id": sweep}))
     for place, model in enumerate(MODELS):
         for n in range(asked):
             run = run_of(first + 2 * n + place)
-            ask = {"number": n, "settings": {}, "run_id": run.id, "run_sha256": run.sha256}
-            yield f"sweeps/{sweep}/{model}/asks/{n:06d}.json", canonical_json(ask)
+            settings: Settings = {"train.lr": run.config.train.lr}
+            ask = Ask(number=n, settings=settings, run_id=run.id, run_sha256=run.sha256)
+            yield ask_key(sweep, model, n), encode(ask)
         for n in range(told):
             state = "complete" if n % 10 < 7 else "failed" if n % 10 < 9 else "pruned"
             tell = {
@@ -216,4 +220,4 @@ def sweep_objects(
                 "seconds": 60.0,
                 "gpu_seconds": 60.0,
             }
-            yield f"sweeps/{sweep}/{model}/tells/{n:06d}.json", canonical_json(tell)
+            yield tell_key(sweep, model, n), encode(Tell.model_validate(tell))

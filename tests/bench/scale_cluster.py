@@ -19,9 +19,9 @@ from typing import Any
 
 from fingpt.cluster.api.cluster import Cluster
 from fingpt.cluster.job import CONFIG_SHA256, MANIFESTS, QUEUE, load_template
-from fingpt.cluster.sweep_status import sweep_status
 from fingpt.errors import SetupError
 from fingpt.storage import LocalStore
+from fingpt.sweeps.status import sweep_status
 from tests.bench import invented
 from tests.bench.figures import line, own_memory, p99
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from fingpt import log
+from fingpt.cluster.jobset import job_spec
 from fingpt.config import RunConfig
 from fingpt.errors import DataError, Interrupted
 from fingpt.runs import stage as frame
@@ -235,7 +236,8 @@ def test_a_body_knows_the_number_of_its_attempt(store, uri):
 
 def test_the_last_message_goes_where_every_manifest_looks_for_it():
     for path in sorted(MANIFESTS.glob("*.yaml")):
-        (container,) = yaml.safe_load(path.read_text())["spec"]["template"]["spec"]["containers"]
+        spec = job_spec(yaml.safe_load(path.read_text()))
+        (container,) = spec["template"]["spec"]["containers"]
         assert container["terminationMessagePath"] == str(frame.TERMINATION_MESSAGE), path.name
 
 

@@ -13,7 +13,7 @@ from fingpt.cluster.api.objects import (
     ContainerState,
     JobState,
     PodState,
-    indexes,
+    numbers_in,
 )
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.site import Site
@@ -98,9 +98,9 @@ def verdict(store, sweep, n: int, text: str) -> None:
 
 
 def test_indexes_are_read_as_kubernetes_writes_them():
-    assert indexes("") == set()
-    assert indexes("3") == {3}
-    assert indexes("0-2,7,9-10") == {0, 1, 2, 7, 9, 10}
+    assert numbers_in("") == set()
+    assert numbers_in("3") == {3}
+    assert numbers_in("0-2,7,9-10") == {0, 1, 2, 7, 9, 10}
 
 
 def test_trials_are_told_as_their_indexes_end(store, sweep):

@@ -99,6 +99,7 @@ def test_a_configuration_without_validation_gets_some_and_the_sweep_says_so():
     [
         ({"prep": {"origins": 4}}, "prep.origin=1"),
         ({"prep": {"split": "random", "allow_leaky_split": True}}, "use prep.split=calendar"),
+        ({"train": {"nodes": 2}}, "train.nodes is 2 .* set train.nodes=1"),
         ({"eval": {"adapter": "adapters/x"}}, "nothing to search"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A sweep on one screen, and waiting for its end: trials by state, the best so far, rate, time left, what holds it up.
+"""A sweep on one screen: trials by state, the best so far, rate, time left, what holds it up.
 
 However many trials there are, names of keys say how many were asked for and told, the Indexed Jobs say how many run,
 and only so many tells are read as a second allows. Reads only; the cluster may be absent.
@@ -6,49 +6,29 @@ and only so many tells are read as a second allows. Reads only; the cluster may 
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from fingpt import log
 from fingpt.cluster.api.objects import JobState, numbers_in
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.diagnosis.explain import explain
 from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
-from fingpt.cluster.follow import Work, failure
-from fingpt.cluster.submission import detachable
-from fingpt.errors import FingptError, MissingInputError, TransientError
+from fingpt.cluster.sweep_job import sweep_name
 from fingpt.log import cell
-from fingpt.runs.run import Stage
-from fingpt.runs.seen import Seen
-from fingpt.runs.state import attempts, seconds_since
-from fingpt.runs.trials import (
-    SWEEPS,
-    Study,
-    SweepRecord,
-    SweepView,
-    Tell,
-    open_trials,
-    read_sweep,
-    read_tells,
-    require_sweep,
-)
+from fingpt.runs.state import seconds_since
 from fingpt.storage import ObjectStore
+from fingpt.sweeps.records import Tell
+from fingpt.sweeps.sweep import Sweep
+from fingpt.sweeps.view import Study, SweepView, read_sweep, read_tells
 
 READ_SECONDS = 0.8
 """How long tells are read for one screen; those that were not are counted and said to be unread."""
-
-POLL_SECONDS = 10.0
-NOTHING_SECONDS = 60.0
-"""How long nothing may work on a sweep between two trials: a process loads its libraries."""
-
-CONTROLLER = "sweep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +71,6 @@ class SweepStatus:
         return asdict(self)
 
 
-def controller_job(sweep: str) -> str:
-    """Name of the controller's Job."""
-    return f"{CONTROLLER}-{sweep}"
-
-
 def sweep_status(
     store: ObjectStore,
     sweep: str,
@@ -108,7 +83,7 @@ def sweep_status(
     jobs = cluster.jobs(sweep) if cluster and not view.complete else ()
     budget = READ_SECONDS / max(len(view.studies), 1)
     studies = tuple(
-        _study(store, view.record, study, _job_of(jobs, study.model), (now, budget, cluster))
+        _study(store, view.sweep, study, _job_of(jobs, study.model), (now, budget, cluster))
         for study in view.studies
     )
     chosen = tuple(
@@ -132,18 +107,18 @@ def _fields(study: StudyStatus) -> dict[str, Any]:
 
 def _study(
     store: ObjectStore,
-    record: SweepRecord,
+    sweep: Sweep,
     study: Study,
     job: JobState | None,
     how: tuple[datetime, float, ClusterApi | None],
 ) -> StudyStatus:
     now, budget, cluster = how
-    total = record.definition.count
-    tells = read_tells(store, record.id, study, budget)
-    complete = {n: tell.value for n, tell in tells.items() if tell.value is not None}
+    total = sweep.definition.count
+    tells = read_tells(store, sweep.id, study, budget)
+    complete = {n: tell.value for n, tell in tells.items() if tell and tell.value is not None}
     best = min(complete, key=lambda n: (complete[n], n), default=None)
     ended = _ended(study, tells, job)
-    rate = _rate(tells, record.definition.parallel, job, now)
+    rate = _rate(tells, sweep.definition.parallel, job, now)
     left = max(total - sum(ended.values()), 0)
     return StudyStatus(
         model=study.model,
@@ -161,24 +136,24 @@ def _study(
     )
 
 
-def _ended(study: Study, tells: Mapping[int, Tell], job: JobState | None) -> dict[str, int]:
+def _ended(study: Study, tells: Mapping[int, Tell | None], job: JobState | None) -> dict[str, int]:
     """Trials that ended, by state: as the Indexed Job counts them, or the tells; `told` are those not read."""
     if job is not None and job.succeeded + len(numbers_in(job.failed_indexes)) >= len(study.tells):
         return {"complete": job.succeeded, "failed": len(numbers_in(job.failed_indexes))}
-    found = Counter(tell.state or "unreadable" for tell in tells.values())
+    found = Counter(tell.state if tell else "unreadable" for tell in tells.values())
     unread = len(study.tells) - len(tells)
     return {**dict(sorted(found.items())), **({"told, not read": unread} if unread else {})}
 
 
 def _rate(
-    tells: Mapping[int, Tell], parallel: int, job: JobState | None, now: datetime
+    tells: Mapping[int, Tell | None], parallel: int, job: JobState | None, now: datetime
 ) -> float | None:
     """Trials a second: of the Job since it began, or `parallel` at a time of the mean length of those told."""
     if job is not None:
         since = seconds_since(job.started or job.created, now)
         done = job.succeeded + len(numbers_in(job.failed_indexes))
         return done / since if since and done else None
-    lengths = [tell.seconds for tell in tells.values() if tell.seconds]
+    lengths = [tell.seconds for tell in tells.values() if tell and tell.seconds]
     return parallel * len(lengths) / sum(lengths) if lengths else None
 
 
@@ -197,7 +172,7 @@ def _held_up(cluster: ClusterApi | None, job: JobState | None) -> str:
 
 
 def _controller(cluster: ClusterApi, jobs: tuple[JobState, ...], sweep: str) -> Explanation:
-    name = controller_job(sweep)
+    name = sweep_name(sweep)
     if not any(each.name == name for each in jobs) and cluster.job(name) is None:
         return Explanation(
             State.ABSENT,
@@ -263,75 +238,3 @@ def _duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def wait_for_sweep(
-    store: ObjectStore,
-    sweep: str,
-    cluster: ClusterApi | None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Return when the sweep's last record is there; raises how its controller ended otherwise.
-
-    MissingInputError when there is no such sweep, or nothing works on it, with the command that goes on with it.
-    Interrupted on Ctrl-C, which ends nothing but the waiting.
-    """
-    require_sweep(store, sweep)
-    with detachable(f"{sweep} goes on", f"make wait SWEEP={sweep}", place=""):
-        _wait(store, sweep, cluster, sleep)
-    log.event("complete", sweep=sweep)
-
-
-def _wait(
-    store: ObjectStore, sweep: str, cluster: ClusterApi | None, sleep: Callable[[float], None]
-) -> None:
-    logged, idle = "", 0.0
-    name = controller_job(sweep)
-    while not store.exists(f"{SWEEPS}{sweep}/COMPLETE.json"):
-        job = cluster.job(name) if cluster else None
-        if cluster and job is not None and job.is_final():
-            raise _end(cluster, store, sweep)
-        view = read_sweep(store, sweep)
-        told, asked = (
-            sum(len(getattr(s, kind)) for s in view.studies) for kind in ("tells", "asks")
-        )
-        total = view.record.definition.count * len(view.studies)
-        shown = f"{told} of {total} trials ended, {max(asked - told, 0)} under way"
-        if shown != logged:
-            log.event(shown, sweep=sweep)
-            idle = 0.0
-            logged = shown
-        works = job is not None or _one_works(store, view)
-        idle = 0.0 if works else idle + POLL_SECONDS
-        if idle > NOTHING_SECONDS:
-            raise MissingInputError(
-                f"Nothing works on {sweep}: {shown}. The command that made it goes on with it: {_command(view)}"
-            )
-        sleep(POLL_SECONDS)
-
-
-def _one_works(store: ObjectStore, view: SweepView) -> bool:
-    """Whether a trial that was asked for has a living attempt."""
-    now = datetime.now(UTC)
-    for run_id in open_trials(store, view):
-        seen = Seen(store, run_id)
-        last = [attempts(seen, run_id, stage)[-1:] for stage in Stage]
-        if any(each.state(now) == "working" for found in last for each in found):
-            return True
-    return False
-
-
-def _end(cluster: ClusterApi, store: ObjectStore, sweep: str) -> FingptError:
-    """How the controller's Job ended without the sweep's last record."""
-    name = controller_job(sweep)
-    snapshot = cluster.job_snapshot(name)
-    work = Work(sweep, CONTROLLER, f"{SWEEPS}{sweep}/COMPLETE.json", lambda: False)
-    return failure(snapshot, work) or TransientError(
-        f"Job {name} is Complete, but {work.result} is not in {store.uri}; give the command that made the sweep again."
-    )
-
-
-def _command(view: SweepView) -> str:
-    models = " ".join(view.record.bases)
-    space = view.record.id.rpartition("-")[0]
-    return f'make sweep SPACE={space} MODELS="{models}"'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fingpt.errors import ConfigError, MissingInputError
-from fingpt.runs.trials import (
+from fingpt.sweeps.view import (
     known_trials,
     read_sweep,
     read_tells,
@@ -29,7 +29,7 @@ def test_names_of_keys_tell_what_was_asked_and_told(store, sweep):
     assert [(each.model, each.asks, each.tells) for each in view.studies] == [
         (model, (0, 1, 2, 3, 4), (0, 1, 2)) for model in ("tiny-deepseek-r1", "tiny-llama31")
     ]
-    assert (view.record.definition.count, view.complete) == (9, False)
+    assert (view.sweep.definition.count, view.complete) == (9, False)
 
 
 def test_the_trials_of_a_sweep_come_newest_first_with_their_numbers(store, sweep):
@@ -62,12 +62,12 @@ def test_a_torn_record_hides_no_other(store, sweep, tmp_path):
 
 
 def test_the_size_of_a_grid_without_a_number_of_trials_follows_from_its_space(store):
-    space = [
-        {"name": "train.lr", "range": {"points": 5}},
-        {"name": "train.epochs", "choices": [1, 2, 3]},
-    ]
+    space = {
+        "train.lr": {"low": 1e-4, "high": 1e-3, "points": 5},
+        "train.epochs": [1, 2, 3],
+    }
     put_sweep(store, SWEEP, trials=None, asked=0, told=0, space=space)
-    assert read_sweep(store, SWEEP).record.definition.count == 15
+    assert read_sweep(store, SWEEP).sweep.definition.count == 15
 
 
 @pytest.mark.parametrize("name", ["lora-grid-0a1b2c3e", "../../etc"])

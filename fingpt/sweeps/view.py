@@ -1,0 +1,170 @@
+"""What a sweep has left in the bucket: its studies, which runs are its trials, how they ended; reads only.
+
+A sweep may have ten thousand trials, each with a record of its own, so nothing here reads all of them unless asked:
+names of keys tell how many there are. A record that is torn hides no other.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fingpt.errors import ConfigError, MissingInputError, StorageError, nearest
+from fingpt.reading import RECORD_BYTES
+from fingpt.record import Frozen
+from fingpt.runs.manifest import decode
+from fingpt.runs.recent import each_in_order
+from fingpt.runs.run import last_number
+from fingpt.storage import ObjectStore
+from fingpt.storage.keys import is_key
+from fingpt.sweeps.records import (
+    SWEEPS,
+    Ask,
+    Tell,
+    ask_key,
+    complete_key,
+    sweep_key,
+    sweep_prefix,
+    tell_key,
+)
+from fingpt.sweeps.sweep import Sweep
+
+KNOWN = 200
+"""Of each study so many trials are looked up to say which sweep a listed run belongs to."""
+
+R = TypeVar("R", bound=Frozen)
+
+_NUMBERED = re.compile(r"sweeps/[^/]+/([^/]+)/(asks|tells)/([0-9]{6,})\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """The trials of one model by number: those asked for, and those told."""
+
+    model: str
+    asks: tuple[int, ...] = ()
+    tells: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SweepView:
+    """A sweep and what the names of its keys say; `complete` once the last record is there."""
+
+    sweep: Sweep
+    studies: tuple[Study, ...] = ()
+    complete: bool = False
+    chosen: frozenset[str] = frozenset()
+
+
+def sweep_ids(store: ObjectStore) -> list[str]:
+    """Every sweep of the store."""
+    return [name for name in store.folders(SWEEPS) if is_key(sweep_key(name))]
+
+
+def require_sweep(store: ObjectStore, sweep: str) -> None:
+    """ConfigError when no sweep is named, MissingInputError with the nearest name when the store has none like it."""
+    if not sweep:
+        raise ConfigError("No sweep is named; SWEEP=id names one, and make sweep prints its id.")
+    if is_key(sweep_key(sweep)) and store.exists(sweep_key(sweep)):
+        return
+    known = sweep_ids(store)
+    hint = nearest(sweep, known) if known else "it has none; start one: make sweep SPACE=lora-grid."
+    raise MissingInputError(f"There is no sweep '{sweep}' in {store.uri}; {hint}")
+
+
+def read_sweep(store: ObjectStore, sweep: str) -> SweepView:
+    """A sweep by one listing and its own record; errors as `require_sweep`, StorageError for a torn sweep.json."""
+    require_sweep(store, sweep)
+    key = sweep_key(sweep)
+    frozen = decode(Sweep, store.read(key, RECORD_BYTES), key)
+    found: dict[str, dict[str, list[int]]] = {
+        model: {"asks": [], "tells": []} for model in frozen.bases
+    }
+    chosen, complete = set(), False
+    for name in store.keys(f"{sweep_prefix(sweep)}/"):
+        if match := _NUMBERED.fullmatch(name):
+            model, kind, number = match.groups()
+            if model in found:
+                found[model][kind].append(int(number))
+        elif name.endswith("/choice.json"):
+            chosen.add(name.split("/")[2])
+        complete = complete or name == complete_key(sweep)
+    studies = tuple(
+        Study(model, tuple(each["asks"]), tuple(each["tells"])) for model, each in found.items()
+    )
+    return SweepView(frozen, studies, complete, frozenset(chosen))
+
+
+def trial_runs(store: ObjectStore, view: SweepView) -> Iterator[tuple[str, str]]:
+    """(run, `<number>` of its trial) of every trial that was asked for, the newest first.
+
+    No trial has a run before its ask, whatever the method, so these are all runs that the search has begun.
+    """
+    asked = sorted(((n, study.model) for study in view.studies for n in study.asks), reverse=True)
+
+    def one(ask: tuple[int, str]) -> tuple[str, str]:
+        number, model = ask
+        return _run(store, ask_key(view.sweep.id, model, number)), str(number)
+
+    return (found for found in each_in_order(one, asked) if found[0])
+
+
+def known_trials(store: ObjectStore, most: int | None = KNOWN) -> dict[str, str]:
+    """Run → `<sweep>/<number>` of the newest `most` trials of every study (all for None)."""
+    studies = [
+        (sweep, model)
+        for sweep in sweep_ids(store)
+        for model in store.folders(f"{sweep_prefix(sweep)}/")
+    ]
+
+    def of(study: tuple[str, str]) -> list[tuple[str, str, int]]:
+        count = last_number(store.exists, lambda n: ask_key(*study, n - 1))
+        first = 0 if most is None else max(count - most, 0)
+        return [(ask_key(*study, n), study[0], n) for n in range(first, count)]
+
+    asks = [ask for found in each_in_order(of, studies) for ask in found]
+    runs = each_in_order(lambda ask: _run(store, ask[0]), asks)
+    return {run: f"{sweep}/{n}" for run, (_, sweep, n) in zip(runs, asks, strict=True) if run}
+
+
+def open_trials(store: ObjectStore, view: SweepView) -> list[str]:
+    """Runs of the newest trials that were asked for and not told, at most twice as many as work at a time."""
+    most = 2 * view.sweep.definition.parallel
+    asks = [
+        ask_key(view.sweep.id, study.model, n)
+        for study in view.studies
+        for n in sorted({*study.asks} - {*study.tells}, reverse=True)[:most]
+    ]
+    return list(filter(None, each_in_order(lambda key: _run(store, key), asks)))
+
+
+def read_tells(
+    store: ObjectStore, sweep: str, study: Study, seconds: float
+) -> dict[int, Tell | None]:
+    """The tells of a study, the newest first, as many as `seconds` allow; None for one that is torn."""
+    end = time.monotonic() + seconds
+    found: dict[int, Tell | None] = {}
+    numbers = sorted(study.tells, reverse=True)
+    keys = (tell_key(sweep, study.model, n) for n in numbers)
+    tells = each_in_order(lambda key: _read(store, Tell, key), keys)
+    for number, tell in zip(numbers, tells, strict=True):
+        found[number] = tell
+        if time.monotonic() > end:
+            break
+    return found
+
+
+def _run(store: ObjectStore, key: str) -> str:
+    """The run of an ask, empty for one that is torn."""
+    ask = _read(store, Ask, key)
+    return ask.run_id if ask else ""
+
+
+def _read(store: ObjectStore, kind: type[R], key: str) -> R | None:
+    try:
+        return decode(kind, store.read(key, RECORD_BYTES), key)
+    except (MissingInputError, StorageError):
+        return None
