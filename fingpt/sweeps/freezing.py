@@ -14,7 +14,7 @@ from fingpt.errors import ConfigError
 from fingpt.sweeps.definition import SweepDefinition
 from fingpt.sweeps.plan import check_count
 from fingpt.sweeps.space import check_space
-from fingpt.sweeps.sweep import Sweep, with_settings
+from fingpt.sweeps.sweep import SCORED, Sweep, with_settings
 
 MOST_NAME = 31
 
@@ -45,6 +45,8 @@ def checked(
         _check_base(base)
         check_space(definition, base)
         _check_pruning(definition, base)
+        if definition.objective == "labels":
+            with_settings(base, SCORED)
         bases[config.model] = base
         notes += [changed] if changed else []
     return bases, tuple(notes)

@@ -201,7 +201,7 @@ def render(found: SweepStatus) -> RenderableType:
         "model",
         "trials",
         "ended",
-        "running",
+        "under way",
         "waiting",
         "best so far",
         "an hour",

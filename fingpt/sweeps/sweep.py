@@ -56,6 +56,10 @@ __all__ = [
 ]
 
 
+SCORED: dict[str, Any] = {"eval.split": "validation", "eval.answer_rows": None}
+"""What trials are evaluated by for their labels: answers, which the base may ask for, are the finals' alone."""
+
+
 class Sweep(Frozen):
     """A frozen search: `id` is `<name of the space>-<8 hex>` of all the rest, `sha256` the whole hash of that.
 
@@ -141,8 +145,8 @@ def trial_run(sweep: Sweep, model: str, settings: Settings) -> Run:
 
 def trial_config(sweep: Sweep, model: str, settings: Settings) -> RunConfig:
     """The base with `settings`; objective `labels` has an eval too, of the validation rows only."""
-    split: Settings = {"eval.split": "validation"} if sweep.definition.objective == "labels" else {}
-    return with_settings(sweep.bases[model], {**settings, **split})
+    scored = SCORED if sweep.definition.objective == "labels" else {}
+    return with_settings(sweep.bases[model], {**settings, **scored})
 
 
 def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:

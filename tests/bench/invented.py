@@ -198,7 +198,7 @@ def sweep_objects(
         "method": "grid" if trials is None else "random",
         "trials": trials,
         "parallel": 2,
-        "space": space or {"train.lr": {"low": 1e-4, "high": 1e-3}},
+        "space": space or {"train.lr": {"low": 1e-4, "high": 1e-3, "points": 9}},
     }
     bases = {run.config.model: run.config for run in map(run_of, range(len(MODELS)))}
     name = sweep.rpartition("-")[0]

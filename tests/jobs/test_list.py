@@ -84,6 +84,17 @@ def test_filters_of_make_choose_and_a_wrong_word_is_answered_with_the_nearest(st
         assert f"did you mean '{right}'" in done.stderr
 
 
+def test_a_sweep_none_of_whose_trials_has_begun_says_where_to_look(store, tmp_path):
+    invented.put_sweep(store, "lora-grid-0a1b2c3d", trials=None, asked=0, told=0)
+    done = command(tmp_path, "list", FINGPT_ARG_SWEEP="lora-grid-0a1b2c3d")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "make status SWEEP=lora-grid-0a1b2c3d says what it waits for" in done.stderr
+    status = command(tmp_path, "status", FINGPT_ARG_SWEEP="lora-grid-0a1b2c3d")
+    assert status.returncode == 0, status.stderr
+    assert "tiny-llama31" in status.stdout
+    assert "waiting" in status.stdout.splitlines()[0]
+
+
 def test_a_long_list_is_cut_and_says_so(store, tmp_path):
     invented.lay_down(tmp_path / "store", 60)
     done = command(tmp_path, "list")

@@ -9,6 +9,7 @@ from fingpt.errors import ConfigError
 from fingpt.sweeps.freezing import checked
 from fingpt.sweeps.plan import check_count
 from fingpt.sweeps.space import check_space, is_integer, settings_of_training
+from fingpt.sweeps.sweep import Sweep, trial_config
 from tests.sweeps.studies import MODEL, defined
 
 CONFIG = RunConfig(model=MODEL)
@@ -106,6 +107,23 @@ def test_a_configuration_without_validation_gets_some_and_the_sweep_says_so():
 def test_a_configuration_that_cannot_be_searched_is_refused(changes, words):
     with pytest.raises(ConfigError, match=words):
         checked("grid", defined(), [RunConfig.model_validate({"model": MODEL, **changes})])
+
+
+def test_trials_of_a_search_by_labels_leave_answers_to_the_finals():
+    answering = RunConfig.model_validate({"model": MODEL, "eval": {"answer_rows": 4}})
+    definition = defined().model_copy(update={"objective": "labels"})
+    bases, _ = checked("grid", definition, [answering])
+    sweep = Sweep.of("grid", definition, bases, {})
+    scored = trial_config(sweep, MODEL, {}).eval
+    assert (scored.split, scored.answer_rows) == ("validation", None)
+    assert bases[MODEL].eval.answer_rows == 4
+
+
+def test_a_search_by_labels_with_too_few_weeks_is_refused_before_anything_is_written():
+    short = RunConfig.model_validate({"model": MODEL, "prep": {"validation_weeks": 1}})
+    definition = defined().model_copy(update={"objective": "labels"})
+    with pytest.raises(ConfigError, match=r"needs prep\.validation_weeks ≥"):
+        checked("grid", definition, [short])
 
 
 def test_a_walk_forward_is_searched_on_the_origin_that_is_named():

@@ -9,13 +9,14 @@ import pytest
 
 from fingpt.errors import ConfigError, DivergedError, StageFailedError, StorageError
 from fingpt.runs.manifest import decode, encode
-from fingpt.runs.run import Stage, complete_key
+from fingpt.runs.run import Stage, complete_key, trial_key
 from fingpt.sweeps.pool import Ended
 from fingpt.sweeps.search import propose
 from fingpt.sweeps.study import run_study
 from fingpt.sweeps.sweep import (
     Ask,
     Report,
+    Tell,
     ask_key,
     report_key,
     tell_key,
@@ -109,6 +110,26 @@ def test_no_run_starts_without_its_ask(monkeypatch):
     study(sweep)
     assert begun
     assert all(begun)
+
+
+def test_the_run_of_every_trial_says_that_it_is_one():
+    told, objects, machine = study(a_sweep(trials=4, pruning=PRUNING))
+    assert len(told) == 4
+    assert {key for key in objects if key.endswith("/trial.json")} == {
+        trial_key(run_id) for run_id in machine.starts
+    }
+
+
+def test_what_meets_every_trial_stops_the_study_untold_even_after_some_are_complete():
+    sweep = a_sweep(trials=4)
+    objects = with_epoch(sweep)
+    last = decoded(MemoryStore(study(sweep)[1]), ask_key(sweep.id, MODEL, 3)).run_id
+    gone = lambda run: 99 * [Ended(66, "The base is gone.")] if run.id == last else []  # noqa: E731
+    with pytest.raises(StageFailedError, match="code 66, as every other one would: The base"):
+        study(sweep, verdicts=gone, objects=objects)
+    assert {"complete"} == {
+        decode(Tell, data, key).state for key, data in objects.items() if "/tells/" in key
+    }
 
 
 def decoded(store, key):
