@@ -43,11 +43,6 @@ class Exchange(NamedTuple):
         return self.handler.rfile.read(size)
 
     @property
-    def range(self) -> str:
-        """What the request wants of the object, such as `bytes=0-9`; empty for all of it."""
-        return self.handler.headers.get("Range") or ""
-
-    @property
     def size(self) -> int:
         """Length of the request's body."""
         return int(self.handler.headers.get("Content-Length") or 0)

@@ -10,21 +10,21 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import math
 import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 from uuid import uuid4
 
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from fingpt.errors import TransientError
 from fingpt.reading import RECORD_BYTES
-from fingpt.record import FileRef, sha256_bytes
-from fingpt.storage import cancellation, s3_large
+from fingpt.record import FileRef, sha256_bytes, sha256_file
+from fingpt.storage import cancellation
 from fingpt.storage.files import (
     COPY_BYTES,
     conflict,
@@ -38,7 +38,6 @@ from fingpt.storage.files import (
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.s3_client import make_client
 from fingpt.storage.s3_errors import code_of, status_of
-from fingpt.storage.s3_large import Address, NoRangesError
 from fingpt.storage.s3_retry import RETRY_SECONDS, StoreRetry
 
 if TYPE_CHECKING:
@@ -46,6 +45,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 T = TypeVar("T")
+
+
+class _Address(TypedDict):
+    """An object's address as boto3's arguments."""
+
+    Bucket: str
+    Key: str
 
 
 class _Head(NamedTuple):
@@ -59,6 +65,9 @@ _MIB = 1 << 20
 _MULTIPART_BYTES = 64 * _MIB
 # Above this an upload is judged by size and metadata; up to it, by reading all of it again.
 _REREAD_BYTES = 256 * _MIB
+_MULTIPART = TransferConfig(
+    multipart_threshold=_MULTIPART_BYTES, multipart_chunksize=_MULTIPART_BYTES, max_concurrency=4
+)
 _CONFLICT_TRIES = 10
 _CONFLICT, _PRECONDITION_FAILED = 409, 412
 
@@ -146,13 +155,7 @@ class S3Store:
             if self._put_new(key, data, ref.sha256):
                 return ref
         elif self._head(key) is None:
-            s3_large.send(
-                self._client,
-                self._at(key),
-                path,
-                {"sha256": ref.sha256, "nonce": uuid4().hex},
-                self._calls(key),
-            )
+            self._call("write", key, lambda: self._send_in_parts(path, key, ref.sha256))
         got = self._stored_sha256(key)
         if got != ref.sha256:
             raise conflict(f"{self.uri}/{key}", ref.sha256, got)
@@ -174,9 +177,13 @@ class S3Store:
 
     def download(self, key: str, path: Path, sha256: str) -> None:
         """Write an object to `path` once its sha256 is verified."""
-        fetch_verified(functools.partial(self._receive, key), f"{self.uri}/{key}", path, sha256)
 
-    def _at(self, key: str) -> Address:
+        def fetch(temporary: Path) -> str:
+            return self._call("read", key, lambda: self._receive(key, temporary))
+
+        fetch_verified(fetch, f"{self.uri}/{key}", path, sha256)
+
+    def _at(self, key: str) -> _Address:
         return {"Bucket": self._bucket, "Key": self._prefix + check_key(key)}
 
     def _put_new(self, key: str, data: bytes, sha256: str) -> bool:
@@ -281,31 +288,31 @@ class S3Store:
 
         return self._call("read", key, hash_all)
 
+    def _send_in_parts(self, path: Path, key: str, sha256: str) -> None:
+        address = self._at(key)
+        metadata = {"Metadata": {"sha256": sha256, "nonce": uuid4().hex}}
+        with translate_os_errors(path):
+            self._client.upload_file(
+                str(path), address["Bucket"], address["Key"], ExtraArgs=metadata, Config=_MULTIPART
+            )
+
     def _receive(self, key: str, path: Path) -> str:
-        """Write an object to `path`, a large one by ranges; hex sha256 of the bytes that came."""
-        size, sha256 = self._call("read", key, lambda: self._stream(key, path, _MULTIPART_BYTES))
-        if sha256:
-            return sha256
-        try:
-            return s3_large.receive(self._client, self._at(key), size, path, self._calls(key))
-        except NoRangesError:
-            return self._call("read", key, lambda: self._stream(key, path))[1]
-
-    def _stream(self, key: str, path: Path, largest: float = math.inf) -> tuple[int, str]:
-        """Write an object of at most `largest` bytes to `path`; its size and sha256, which is empty of a larger one."""
-        answer = self._client.get_object(**self._at(key))
+        """Write an object to `path`; hex sha256 of a small one on its way, of a large one by reading it again."""
+        address = self._at(key)
+        answer = self._client.get_object(**address)
+        require_space(path, answer["ContentLength"])
         with closing(answer["Body"]) as body:
-            require_space(path, answer["ContentLength"])
-            if answer["ContentLength"] > largest:
-                return answer["ContentLength"], ""
-            file = write_pieces(_pieces(body), path, key)
-            return file.size, file.sha256
-
-    def _calls(self, key: str) -> s3_large.Call:
-        def call(action: str, act: Callable[[], T]) -> T:
-            return self._call(action, key, act)
-
-        return call
+            if answer["ContentLength"] <= _MULTIPART_BYTES:
+                return write_pieces(_pieces(body), path, key).sha256
+        check = cancellation.checker()
+        self._client.download_file(
+            address["Bucket"],
+            address["Key"],
+            str(path),
+            Callback=lambda _: check(),
+            Config=_MULTIPART,
+        )
+        return sha256_file(path)
 
     def _call(self, action: str, key: str, act: Callable[[], T]) -> T:
         return self._retry.call(act, action, f"{self.uri}/{key}")

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT_SECONDS = 4
 _READ_TIMEOUT_SECONDS = 60
 _ATTEMPTS = 3
-# Eight files at a time, each in eight parts (transfer.py, parts.py): one that is not kept has to be made anew.
-_CONNECTIONS = 64
+_CONNECTIONS = 32
 
 _EVERYWHERE = Config(
     connect_timeout=_CONNECT_TIMEOUT_SECONDS,

@@ -18,7 +18,7 @@ from fingpt.storage.s3_client import make_client
 from tests import s3_servers
 from tests.bench.lines import Line, alternate, line
 
-_BYTES = 256 << 20
+_BYTES = 128 << 20
 _SERVERS = {"FINGPT_VERSITYGW": s3_servers.versitygw, "FINGPT_MINIO": s3_servers.minio}
 
 
@@ -28,7 +28,7 @@ def server() -> str:
 
 
 def storage_lines(folder: Path) -> Iterator[Line]:
-    """GB/s of one file of 256 MiB. Ours is verified against its sha256, and an upload hashed before; boto3's is not."""
+    """GB/s of one file of 128 MiB. Ours is verified against its sha256, and an upload hashed before; boto3's is not."""
     source, target, number = folder / "source", folder / "target", count()
     piece = os.urandom(1 << 20)
     with source.open("wb") as file:

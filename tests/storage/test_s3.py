@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
@@ -18,7 +19,7 @@ from fingpt.errors import (
     TransientError,
 )
 from fingpt.record import sha256_bytes
-from fingpt.storage import probe, s3, s3_large
+from fingpt.storage import probe, s3
 
 
 def times(number: int, act: Callable) -> Callable:
@@ -125,8 +126,7 @@ def small_parts(monkeypatch) -> int:
     """Files above 6 MiB go in parts, and an upload is read again up to 7 MiB."""
     size = 5 << 20
     monkeypatch.setattr(s3, "_MULTIPART_BYTES", size)
-    monkeypatch.setattr(s3_large, "_RANGE_BYTES", size)
-    monkeypatch.setattr(s3_large, "_PART_BYTES", size)
+    monkeypatch.setattr(s3, "_MULTIPART", TransferConfig(size, 4, size))
     return size
 
 
