@@ -50,7 +50,7 @@ def test_a_search_outlives_a_trial_s_pod_and_its_controller_s(run_lab, monkeypat
     assert said.split()[-1] == sweep
 
     status = json.loads(kubectl("get", "job", job, "-n", run_lab.namespace, "-o", "json"))["status"]
-    assert (status["completedIndexes"], status.get("failedIndexes")) == ("0-3", None)
+    assert (status["completedIndexes"], status.get("failedIndexes", "")) == ("0-3", "")
     manifest = read(run_lab.store, SweepManifest, complete_key(sweep))
     assert manifest is not None
     assert [each.state for each in manifest.tells["tiny-llama31"]] == ["complete"] * 4
