@@ -15,7 +15,7 @@ from fingpt.ledger.score import OpenMarket
 from fingpt.prompts.examples import plain_label
 from fingpt.sources.fetching import Wanted
 from fingpt.sources.files import NAME as FILES
-from fingpt.sources.folder import look
+from fingpt.sources.folder import look, require_apart
 from fingpt.sources.live.catalogue import LIVE
 from fingpt.sources.opening import JOINED, Opener
 from fingpt.sources.records import Kind
@@ -77,7 +77,9 @@ def market_opener(store: ObjectStore, sources: str, data: str) -> OpenMarket:
     """
     selection = load_selection(sources, data)
     if FILES in selection.sources:
-        look(local_path(selection.sources[FILES].folder))
+        folder = local_path(selection.sources[FILES].folder)
+        require_apart(store.uri, folder)
+        look(folder)
     benchmark = parse_features(selection.features, "features").benchmark
     tolerant = selection.model_copy(update={"allow_missing": tuple(PRICED)})
     return partial(_open, store, tolerant, benchmark)

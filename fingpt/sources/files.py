@@ -30,6 +30,8 @@ from fingpt.sources.checks import (
 from fingpt.sources.folder import Folder, look
 from fingpt.sources.grouped import Place, Series, group
 from fingpt.sources.month import Month
+from fingpt.sources.own_actions import COLUMNS as OWN_COLUMNS
+from fingpt.sources.own_actions import OwnAction, own_actions, untold
 from fingpt.sources.records import Kind, Record
 from fingpt.sources.schema import TABLES, BadRow, Entry, Table, payload, read_entry
 from fingpt.sources.snapshot import Snapshot
@@ -57,6 +59,9 @@ def read_folder(folder: Folder, *, now: datetime) -> FilesSnapshot:
     series = {table.kind: reader.series(table) for table in TABLES.values()}
     if not series[Kind.PRICE]:
         raise DataError(f"{folder.path}: its prices have no row; fill the file.")
+    found = exchange(folder.settings.calendar)
+    if lacking := untold(reader.own_actions, series[Kind.ACTION], found):
+        raise DataError(lacking)
     notes = [*_price_notes(series, folder, reader.place), *_unpriced(series)]
     return FilesSnapshot(folder, series, by_part(NAME, notes), reader.dropped)
 
@@ -76,8 +81,8 @@ def _price_notes(series: dict[Kind, Series], folder: Folder, place: Place) -> It
             at = next(place(each) for each in actions if each.event_time == split.at)
             raise DataError(
                 f"{at}: a split of {symbol}, {split.ratio:g} for 1, but the price went from {before.close:g} to "
-                f"{after.open:g} over it. These prices are adjusted already: bring them as they were traded; or the "
-                "split is wrong: correct it."
+                f"{after.open:g} over it. These prices are adjusted already: bring them as they were traded (multiply "
+                "those before the split by its ratio, and divide volumes by it); or the split is wrong: correct it."
             )
         dividends = [
             Dividend(each.event_time, each.values[1])
@@ -169,6 +174,7 @@ class _Reader:
     def __init__(self, folder: Folder, clock: Clock) -> None:
         self._folder, self._clock = folder, clock
         self.dropped: dict[str, int] = {}
+        self.own_actions: list[OwnAction] = []
 
     def place(self, entry: Entry) -> str:
         """Where an entry stands, for messages."""
@@ -187,6 +193,7 @@ class _Reader:
         header = Header(
             required=tuple(column.name for column in columns if column.required),
             optional=tuple(column.name for column in columns if not column.required),
+            besides=OWN_COLUMNS if table.kind is Kind.PRICE else (),
         )
         for number, (name, found) in enumerate(self._folder.tables):
             if found == table.name:
@@ -199,9 +206,11 @@ class _Reader:
             try:
                 if isinstance(cells, BadLine):
                     raise BadRow("", cells.expected)
-                entry = read_entry(
-                    table, dict(zip(header.columns, cells, strict=True)), self._clock
-                )
+                row = dict(zip(header.columns, cells, strict=True))
+                entry = read_entry(table, row, self._clock)
+                if header.besides:
+                    at = f"{name}, {where(kind_of(name))} {line}"
+                    self.own_actions += own_actions(row, entry, at)
             except BadRow as fault:
                 faults += 1
                 first = first or _sentence(header, (name, line), cells, fault)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
 from fingpt.errors import ConfigError, DataError, MissingInputError, nearest
-from fingpt.reading import Unreadable, first_fault, parse_yaml
+from fingpt.reading import Unreadable, first_fault, parse_object, parse_yaml
 from fingpt.record import FileRef, Frozen, sha256_file
 from fingpt.rows.layout import kind_of
 from fingpt.sources import table
@@ -31,6 +33,14 @@ TEMPLATES = Path(__file__).parent / "templates"
 _UNREAD = tuple(
     ".feather .tsv .xls .xlsx .ods .orc .avro .pkl .pickle .h5 .db .sqlite .zip .gz .bz2 .xz .zst .7z".split()
 )
+
+_ROOMS = frozenset(
+    "adapters built datasets forecasts ledger models openings raw reports runs sources sweeps".split()
+)
+"""What a store keeps its own objects under."""
+
+_BUILT = {"recipe", "rows_sha256"}
+"""What only the manifest of a built data set names."""
 
 OWN_FILES = UsagePolicy.allowing(
     Use.RESEARCH,
@@ -79,6 +89,42 @@ class Folder:
         return tuple(_ref(self.path, name) for name in self.names())
 
 
+def require_apart(store: str, path: Path) -> None:
+    """ConfigError when the folder of files and the store of that URI hold one another: results would be read as data.
+
+    A folder beside the store's own rooms may lie in the store's folder.
+    """
+    uri = urlsplit(store)
+    if uri.scheme != "file":
+        return
+    root, folder = Path(unquote(uri.path)).resolve(), path.resolve()
+    inside = folder.relative_to(root).parts if folder.is_relative_to(root) else ()
+    if root.is_relative_to(folder):
+        how = f"{'is' if root == folder else 'lies in'} the folder of data {path}"
+    elif inside and inside[0] in _ROOMS and not _is_built(path):
+        how = f"has the folder of data {path} among its own objects"
+    else:
+        return
+    raise ConfigError(
+        f"The store {root} {how}, and what is written into the one would be read as the other; name a store beside it, "
+        f"such as STORE={quote(str(_beside(root, folder)))}, or move the data elsewhere."
+    )
+
+
+def _beside(root: Path, folder: Path) -> Path:
+    """A folder for a store that neither holds the data nor lies in them."""
+    top = folder if root.is_relative_to(folder) else root
+    return top.parent / f"{top.name}-store"
+
+
+def _is_built(path: Path) -> bool:
+    """Whether `path` is a data set that `make build` has made, by its manifest."""
+    try:
+        return parse_object((path / "manifest.json").read_bytes()).keys() >= _BUILT
+    except (OSError, Unreadable):
+        return False
+
+
 def look(path: Path) -> Folder:
     """What lies in the folder `path`.
 
@@ -88,6 +134,12 @@ def look(path: Path) -> Folder:
     if not path.is_dir():
         raise MissingInputError(
             f"{path} is no folder; name the folder that holds prices.csv (templates: {TEMPLATES})."
+        )
+    if _is_built(path):
+        raise DataError(
+            f"{path} is a data set that `make build` has made, and what is asked for here are the data that such rows "
+            "are built from; name the folder that holds prices.csv. To train on these rows: make run DATA="
+            f"{quote(str(path))}."
         )
     with translate_os_errors(path):
         files = sorted(file.relative_to(path).as_posix() for file in files_below(path))

@@ -26,7 +26,7 @@ from fingpt.record import Frozen, canonical_json
 from fingpt.sources.fetching import Wanted, fetch, require
 from fingpt.sources.files import NAME as FILES
 from fingpt.sources.files import FilesSnapshot, read_folder
-from fingpt.sources.folder import SETTINGS, Folder, look
+from fingpt.sources.folder import SETTINGS, Folder, look, require_apart
 from fingpt.sources.policy import Permission, UsagePolicy, Use
 from fingpt.sources.protocol import Source
 from fingpt.sources.raw_store import RawStore
@@ -80,9 +80,10 @@ class Opener:
     def open(self, selection: Selection, wanted: Wanted, uses: Sequence[Use] = NEEDED) -> Snapshot:
         """The snapshot of a selection; folders are imported, what the raw store lacks is fetched, all of it is frozen.
 
-        Before anything is fetched or stored it raises ConfigError when a source is not known or not exactly one gives
-        prices, and PermissionDeniedError when a policy prohibits one of `uses`; then what reading a folder raises, and
-        the error of a part that could not be fetched and may not be missing.
+        Before anything is fetched or stored it raises ConfigError when a source is not known, not exactly one gives
+        prices, or a folder and the bucket hold one another, and PermissionDeniedError when a policy prohibits one of
+        `uses`; then what reading a folder raises, and the error of a part that could not be fetched and may not be
+        missing.
         """
         raw = RawStore(self.store)
         opened: list[tuple[Snapshot, frozenset[Kind]]] = []
@@ -107,6 +108,7 @@ class Opener:
         chosen: list[tuple[str, Source | Folder, frozenset[Kind]]] = []
         for name, choice in selection.sources.items():
             if name == FILES:
+                require_apart(self.store.uri, local_path(choice.folder))
                 folder = look(local_path(choice.folder))
                 chosen.append((name, folder, selection.kinds_of(name, frozenset(Kind))))
             else:

@@ -44,15 +44,19 @@ Row = tuple[int, Sequence[object] | BadLine]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What columns a file is asked for: those that must be there, and those that may."""
+    """What columns a file is asked for: those that must be there, and those that may.
+
+    `besides`: read where they are there, and not among the table's own in messages.
+    """
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
+    besides: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All of them, required ones first."""
-        return self.required + self.optional
+        return self.required + self.optional + self.besides
 
 
 def read_rows(path: Path, kind: str, name: str, header: Header) -> Iterator[Row]:
@@ -167,7 +171,7 @@ def _named(seen: Sequence[str], name: str, header: Header) -> list[str]:
         lacking = f"{', '.join(several)} or {last}" if several else last
         shown = ", ".join(column[:40] for column in seen[:12]) or "none"
         more = f" and {len(seen) - 12} more" if len(seen) > 12 else ""
-        mend = what_to_rename(seen, header.columns, missing)
+        mend = what_to_rename(seen, header.required + header.optional, missing)
         raise DataError(
             f"{name} has no column {lacking} (columns seen: {shown}{more}). {mend}{' ' * bool(mend)}Its columns are "
             f"{', '.join(header.required)}, and if you have them {', '.join(header.optional)}."
@@ -188,9 +192,13 @@ def _as_known(seen: Sequence[str], header: Header) -> list[str]:
 
 
 def _refuse_repeated(names: Sequence[str], name: str, header: Header) -> None:
+    plain = [each.strip().lower() for each in names]
     for column in header.columns:
-        if names.count(column) > 1:
-            raise DataError(f"{name} has column '{column}' more than once; keep one.")
+        if plain.count(column) > 1:
+            raise DataError(
+                f"{name} has column '{column}' more than once (capitals and blanks around it make no other column); "
+                "keep one."
+            )
 
 
 def _refuse_misspelt(

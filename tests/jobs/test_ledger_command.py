@@ -92,6 +92,16 @@ def test_a_folder_of_prices_that_is_not_there_is_66_even_where_no_score_is_due(
     assert list(written.keys("ledger/")) == before
 
 
+def test_an_update_from_data_that_hold_the_store_writes_nothing(written, run, tmp_path):
+    keep(written, forecast("AAPL", 0, as_of=datetime.now(UTC).replace(microsecond=0)))
+    (tmp_path / "prices.csv").write_text("symbol,date,open,high,low,close\n")
+    before = list(written.keys("ledger/"))
+    result = run("update", "--data", str(tmp_path))
+    assert result.exit_code == 64
+    assert f"lies in the folder of data {tmp_path}" in result.stderr
+    assert list(written.keys("ledger/")) == before
+
+
 def verify(*words: str):
     app = typer.Typer()
     app.command()(jobs_verify.main)

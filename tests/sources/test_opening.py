@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -164,3 +165,56 @@ def test_equal_sources_have_equal_digests_in_every_bucket(
     other = Opener(open_store((tmp_path / "other").as_uri()), opener.available, source.clock)
     here = Opener(opener.store, opener.available, source.clock)
     assert here.open(selection, WANTED).digest == other.open(selection, WANTED).digest
+
+
+@pytest.mark.parametrize("place", ["data", "data/store", "data/a/b"])
+def test_a_store_in_the_folder_of_data_is_refused_before_anything_is_written(
+    write: Write, tmp_path: Path, place: str
+) -> None:
+    folder = write()
+    store = open_store((tmp_path / place).as_uri())
+    with pytest.raises(ConfigError, match="would be read as the other") as caught:
+        Opener(store, {}).open(choose(files={"folder": str(folder)}), WANTED)
+    assert [each.name for each in folder.iterdir()] == ["prices.csv"]
+    (beside,) = re.findall(r"STORE=(\S+), or", str(caught.value))
+    Opener(open_store(Path(beside).as_uri()), {}).open(
+        choose(files={"folder": str(folder)}), WANTED
+    )
+
+
+def test_a_link_to_the_folder_of_data_is_the_folder(write: Write, tmp_path: Path) -> None:
+    folder = write()
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(ConfigError, match="is the folder of data"):
+        Opener(open_store((tmp_path / "link").as_uri()), {}).open(
+            choose(files={"folder": str(folder)}), WANTED
+        )
+
+
+def test_data_among_the_store_s_objects_are_refused_and_those_beside_them_are_read(
+    opener: Opener, write: Write, store: ObjectStore
+) -> None:
+    root, folder = Path(urlsplit(store.uri).path), write()
+    for room in ("built", "sources"):
+        shutil.copytree(folder, root / room / "mine")
+        with pytest.raises(ConfigError, match=r"has the folder of data .* among its own objects"):
+            opener.open(choose(files={"folder": str(root / room / "mine")}), WANTED)
+    shutil.copytree(folder, root / "mine")
+    snapshot = opener.open(choose(files={"folder": str(root / "mine")}), WANTED)
+    assert snapshot.symbols() == ("AAPL",)
+
+
+def test_a_built_data_set_is_said_to_be_one_and_its_files_are_not_to_be_renamed(
+    opener: Opener, store: ObjectStore
+) -> None:
+    folder = Path(urlsplit(store.uri).path) / "built" / "0a1b2c3d4e5f6071"
+    folder.mkdir(parents=True)
+    (folder / "rows.parquet").write_bytes(b"PAR1")
+    (folder / "manifest.json").write_text('{"recipe": {}, "rows_sha256": ""}')
+    with pytest.raises(DataError, match="is a data set that `make build` has made") as caught:
+        opener.open(choose(files={"folder": str(folder)}), WANTED)
+    assert f"make run DATA={folder}." in str(caught.value)
+    assert "rename" not in str(caught.value)
+    (folder / "manifest.json").write_text('{"name": "of somebody else"}')
+    with pytest.raises(ConfigError, match="among its own objects"):
+        opener.open(choose(files={"folder": str(folder)}), WANTED)

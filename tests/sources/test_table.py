@@ -66,3 +66,17 @@ def test_columns_are_known_whatever_their_capitals_and_blanks(write: Write, kind
         text += [line.replace(",", ";") for line in lines] if kind == "csv" else []
         (folder / f"prices.{kind}").write_text("\n".join(text))
     assert prices(folder) == expected
+
+
+@pytest.mark.parametrize("other", ["close", "Close", "CLOSE", " close "])
+def test_a_column_that_stands_there_twice_is_refused_whatever_its_capitals(
+    write: Write, other: str
+) -> None:
+    text = f"symbol,date,open,high,low,close,{other}\nAAPL,2025-01-02,1,1,1,1,2\n"
+    assert "has column 'close' more than once" in refusal(write(prices_csv=text))
+    folder = write()
+    (folder / "prices.csv").unlink()
+    row = f'{{"symbol":"AAPL","date":"2025-01-02","open":1,"high":1,"low":1,"close":1,"{other}":2}}'
+    if other != "close":  # that one is no JSON object of ours at all
+        (folder / "prices.jsonl").write_text(row)
+        assert "has column 'close' more than once" in refusal(folder)
