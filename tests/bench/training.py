@@ -40,7 +40,7 @@ _SETTINGS = (
 def training_lines(folder: Path, base: Path, rows: int, model: str) -> Iterator[Line]:
     """Real tokens a second over whole epochs of `rows` rows, without padding, evaluation and checkpoints."""
     config = load_config(CONFIGS / f"{model}.yaml", [*_SETTINGS, f"prep.limit={rows}"])
-    write_splits(folder / "data", base, rows)
+    write_splits(folder / "data", base, rows, evaluated=2)  # which no rate counts
     ours = _ours(config, folder, base)
     tokenised = tokenise(spec(model), base, folder / "data", config.train.max_tokens)
     limit = _matrix_rate() / _flops_a_token(base)

@@ -63,10 +63,10 @@ def long_rows(tokenizer: Path, count: int, seed: int) -> list[Example]:
     return rows
 
 
-def write_splits(folder: Path, tokenizer: Path, count: int) -> None:
-    """`count` rows to train on and 16 to evaluate on, as a data set has them."""
+def write_splits(folder: Path, tokenizer: Path, count: int, evaluated: int = 16) -> None:
+    """`count` rows to train on and `evaluated` rows to evaluate on, as a data set has them."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, number, seed in (("train", count, 0), ("validation", 16, 1)):
+    for name, number, seed in (("train", count, 0), ("validation", evaluated, 1)):
         (folder / f"{name}.jsonl").write_bytes(encode_jsonl(long_rows(tokenizer, number, seed)))
 
 

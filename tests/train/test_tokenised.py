@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from fingpt.errors import DataError
@@ -63,7 +65,13 @@ def test_a_row_without_an_answer_is_refused():
 
 
 def test_rows_that_are_rendered_at_once_are_those_that_are_rendered_one_by_one(base_folder, invent):
-    tokenizer, examples = load_tokenizer(base_folder), invent.examples(40)
-    alone = [render(SPEC, tokenizer, one, 512) for one in examples]
+    tokenizer, examples = load_tokenizer(base_folder), invent.examples(400)
+
+    def one(example):
+        return render(SPEC, tokenizer, example, 512)
+
+    alone = [one(example) for example in examples]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(one, examples)) == alone
     assert render_all(SPEC, tokenizer, examples, 512) == alone
-    assert len({one.prompt_ids for one in alone}) > 1
+    assert len({each.prompt_ids for each in alone}) > 1
