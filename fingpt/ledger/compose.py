@@ -69,6 +69,7 @@ def compose(book: Book, now: datetime, notice: str = "") -> LedgerPage:
         made_at=now.isoformat(timespec="seconds"),
         notice=notice,
         name=book.genesis.name,
+        genesis_sha256=sha256_bytes(book.genesis.encode()),
         title=f"Ledger “{book.genesis.name}”: what was forecast, and what happened",
         began_at=book.genesis.created_at.isoformat(),
         horizon_days=book.genesis.horizon_days,

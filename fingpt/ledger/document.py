@@ -110,7 +110,7 @@ class LedgerPage(Frozen):
     """The whole page; `id` is a hash of its content without `made_at`, the time at which it was made.
 
     `notice`: what stands above all else, such as that nothing on it is real. `newest_scores`: key → sha256 of the
-    scores that nothing in the ledger rests on yet.
+    scores that nothing in the ledger rests on yet. `genesis_sha256`: which ledger it is of those with the same name.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -118,6 +118,7 @@ class LedgerPage(Frozen):
     made_at: str
     notice: str = ""
     name: str
+    genesis_sha256: str = ""
     title: str
     began_at: str
     horizon_days: int

@@ -30,11 +30,15 @@ _Fault = tuple[LinkStatus, str]
 
 
 def score_faults(
-    store: ObjectStore, scores: Iterable[Score], entries: Mapping[tuple[str, int], Entry]
+    store: ObjectStore,
+    scores: Iterable[Score],
+    entries: Mapping[tuple[str, int], Entry],
+    *,
+    anew: bool = True,
 ) -> Iterator[tuple[Score, LinkStatus, str]]:
     """Each score with its status and what is wrong with it; prices are opened once for all scores of theirs.
 
-    A score whose entry is not in `entries` is held against its own numbers alone.
+    A score whose entry is not in `entries` is held against its own numbers alone, and so are all without `anew`.
     """
     by_place = {(each.chain, each.number, each.attempt): each for each in scores}
 
@@ -43,7 +47,7 @@ def score_faults(
 
     for digest, group in groupby(sorted(by_place.values(), key=prices_of), key=prices_of):
         with TemporaryDirectory(prefix="fingpt-verify-") as scratch:
-            snapshot = _prices(store, digest, Path(scratch))
+            snapshot = _prices(store, digest, Path(scratch)) if anew else None
             for score in group:
                 if isinstance(snapshot, tuple):
                     yield score, *snapshot

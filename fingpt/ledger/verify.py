@@ -67,12 +67,15 @@ def verify_ledger(
     name: str,
     on_link: Callable[[Link], None] = lambda _: None,
     now: datetime | None = None,
+    *,
+    anew: bool = True,
 ) -> tuple[Link, ...]:
     """A link for the genesis, each entry, each score and each forecast that it names; `on_link` gets each at once.
 
     Changed, inserted, reordered and backdated objects are `damaged`, missing ones `missing`; an entry that says itself
     that it is late is `skipped`, since it counts for nothing. An entry whose week is over at `now` (by default this
-    machine's clock) and that has no score is told as such: nothing else shows that its only score was deleted. Raises
+    machine's clock) and that has no score is told as such: nothing else shows that its only score was deleted. Without
+    `anew`, which costs most, returns are not computed again from their prices. Raises
     MissingInputError when there is no such ledger, and StorageError when its genesis cannot be read.
     """
     audit = _Audit(open_ledger(store, name), on_link)
@@ -91,7 +94,7 @@ def verify_ledger(
     } - {(chain, number) for chain, number, _ in scores}
     for chain in sorted({chain for chain, _ in {*entries, *audit.named}}):
         _check_chain(audit, chain, stored)
-    _check_scores(audit, read, scores)
+    _check_scores(audit, read, scores, anew=anew)
     for key in keys:
         if key != genesis_key(name) and not entry_place(name, key) and not score_place(name, key):
             audit.add(key, LinkStatus.DAMAGED, f"no ledger keeps an object there; {_HOW}")
@@ -148,7 +151,9 @@ def _read_entry(audit: _Audit, place: tuple[str, int]) -> None:
         audit.name((entry.chain, entry.number - 1), entry.previous, f"entry {entry.number}")
 
 
-def _check_scores(audit: _Audit, read: Iterable[Score], there: set[tuple[str, int, int]]) -> None:
+def _check_scores(
+    audit: _Audit, read: Iterable[Score], there: set[tuple[str, int, int]], *, anew: bool
+) -> None:
     """What a score says, its bytes as an entry names them, and scores that an entry or a later attempt rests on."""
     name = audit.ledger.name
     scores = list(read)
@@ -157,7 +162,7 @@ def _check_scores(audit: _Audit, read: Iterable[Score], there: set[tuple[str, in
     for key in sorted(named.keys() - kept):
         audit.add(key, LinkStatus.MISSING, f"{next(iter(named[key]))} rests on it")
     found = {}
-    for score, status, fault in score_faults(audit.ledger.store, scores, audit.entries):
+    for score, status, fault in score_faults(audit.ledger.store, scores, audit.entries, anew=anew):
         key = score_key(name, score.chain, score.number, score.attempt)
         own = {"", sha256_bytes(score.encode())}
         wrong = [by for by, sha256 in named.get(key, {}).items() if sha256 not in own]
@@ -211,8 +216,9 @@ def _check_chain(audit: _Audit, chain: str, stored: dict[str, datetime]) -> None
     for number in range(1, last + 1):
         key, place = entry_key(name, chain, number), (chain, number)
         if place not in audit.hashes:
-            by = " and ".join(audit.named.get(place, {})) or "a later entry"
-            audit.add(key, LinkStatus.MISSING, f"entry {number} is not there, and {by} rests on it")
+            by = list(audit.named.get(place, {})) or ["a later entry"]
+            told = f"entry {number} is not there, and {_rest(by)} on it"
+            audit.add(key, LinkStatus.MISSING, told)
             continue
         fault = _fault(audit, place)
         if fault:
@@ -239,10 +245,15 @@ def _fault(audit: _Audit, place: tuple[str, int]) -> str:
     if wrong and not follows:
         return f"inserted: neither does it follow from what is before it, nor does {wrong[0]} rest on it"
     if wrong:
-        return f"changed: {' and '.join(wrong)} rests on other bytes ({others[wrong[0]][:12]}…)"
+        return f"changed: {_rest(wrong)} on other bytes ({others[wrong[0]][:12]}…)"
     if not follows and number == 1:
         return "does not follow from genesis.json: one of the two was changed"
     return ""
+
+
+def _rest(several: list[str]) -> str:
+    """Who rests on something, with the verb."""
+    return f"{' and '.join(several)} {'rests' if len(several) == 1 else 'rest'}"
 
 
 def _check_times(audit: _Audit, key: str, entry: Entry, stored: datetime | None) -> None:

@@ -42,6 +42,11 @@ def no_prices(symbols: Sequence[str], known: Sequence[str]) -> MissingInputError
     """The error for `symbols` without prices; each with the nearest of `known`, whatever the case of its letters."""
     named = []
     for symbol in symbols[:10]:
+        if longer := _with_market(symbol, known):
+            named.append(
+                f"{symbol} (the data call it {longer}: rename it there to {symbol}, or ask for {longer})"
+            )
+            continue
         folded = {one.casefold(): one for one in known}
         close = get_close_matches(symbol.casefold(), folded, n=1, cutoff=0.5)
         named.append(f"{symbol} (did you mean {folded[close[0]]}?)" if close else symbol)
@@ -49,3 +54,9 @@ def no_prices(symbols: Sequence[str], known: Sequence[str]) -> MissingInputError
     have = f"known are {', '.join(known[:30])}" if known else "there are none of any symbol"
     others = f" and {len(known) - 30} more" if len(known) > 30 else ""
     return MissingInputError(f"{NO_PRICES} {', '.join(named)}{more}; {have}{others}.")
+
+
+def _with_market(symbol: str, known: Sequence[str]) -> str:
+    """The name among `known` that is `symbol` with a market behind it, as vendors write AAPL.US; empty for none."""
+    pattern = re.compile(rf"{re.escape(symbol)}[.:-](?:US|O|N|OQ|Q)", re.IGNORECASE)
+    return next((one for one in known if pattern.fullmatch(one)), "")

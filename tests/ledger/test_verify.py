@@ -101,7 +101,7 @@ def test_a_missing_entry_is_named_and_has_the_code_of_missing_input(store, files
     (files / entry(2)).unlink()
     found = faults(store)
     assert found == {
-        entry(2): (LinkStatus.MISSING, "entry 2 is not there, and entry 3 and score 1 rests on it")
+        entry(2): (LinkStatus.MISSING, "entry 2 is not there, and entry 3 and score 1 rest on it")
     }
     with pytest.raises(MissingInputError, match="1 missing"):
         require_sound_ledger("test", verify_ledger(store, "test"))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas
 import pytest
 
 from fingpt.errors import DataError
@@ -43,6 +44,17 @@ EXCEL = """\ufeffDatum;Eröffnung;Hoch;Tief;Schluss;Volumen
 """
 ADJUSTED = """Date,Adj Close
 2025-01-02,242.987427
+"""
+BLOOMBERG = """Security,Dates,PX_OPEN,PX_HIGH,PX_LOW,PX_LAST,PX_VOLUME
+AAPL,2025-01-02,248.93,249.1,241.82,243.85,55740731
+"""
+FRENCH = """symbole,Date,Ouverture,Plus haut,Plus bas,Clôture,Volume
+AAPL,2025-01-02,248.93,249.1,241.82,243.85,55740731
+"""
+YFINANCE_DOWNLOAD = """Price,Close,Close,High,High,Low,Low,Open,Open,Volume,Volume
+Ticker,AAPL,MSFT,AAPL,MSFT,AAPL,MSFT,AAPL,MSFT,AAPL,MSFT
+Date,,,,,,,,,,
+2025-01-02,243.85,1.0,249.1,1.0,241.82,1.0,248.93,1.0,55740731,1
 """
 
 
@@ -179,3 +191,44 @@ def test_a_close_of_yahoo_s_is_taken_with_a_warning_and_tiingo_s_without(
     assert open_files(str(write(prices_csv=with_symbol(YAHOO)))).symbols() == ("AAPL",)
     (told,) = [record.message for record in caplog.records]
     assert told.startswith("prices.csv has 'Adj Close' beside its close, as exports of Yahoo do")
+
+
+@pytest.mark.parametrize("text", [BLOOMBERG, FRENCH])
+def test_renaming_what_is_told_is_enough_where_a_symbol_is_there(write: Write, text: str) -> None:
+    text = renamed(text, refusal(write(prices_csv=text)))
+    assert open_files(str(write(prices_csv=text))).symbols() == ("AAPL",)
+
+
+def test_a_header_of_several_lines_is_told_and_the_command_for_it_works(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(prices_csv=YFINANCE_DOWNLOAD)
+    said = refusal(folder)
+    assert "a header of several lines (Price, Ticker, Date)" in said
+    assert "rename" not in said.replace("rename_axis", "")
+    (command,) = re.findall(r"in pandas: (.+?to_csv\('prices.csv'\))", said)
+    monkeypatch.chdir(folder)
+    eval(command, {"pd": pandas})
+    assert open_files(str(folder)).symbols() == ("AAPL", "MSFT")
+
+
+@pytest.mark.parametrize("head", ["Date,AAPL,MSFT", "date,BRK.B", ",AAPL,^GSPC,7203.T"])
+def test_a_column_for_each_symbol_is_told_to_be_rows(write: Write, head: str) -> None:
+    said = refusal(write(prices_csv=f"{head}\n2025-01-02{',1' * head.count(',')}\n"))
+    assert f"one column for each symbol ({head.partition(',')[2].replace(',', ', ')})" in said
+    assert "one row per symbol and day is expected" in said
+
+
+def test_news_of_finnhub_name_their_columns(write: Write) -> None:
+    text = "category,datetime,headline,id,image,related,source,summary,url\n"
+    said = refusal(write(news_csv=f"{text}x,1735830000,Up,1,,AAPL,Reuters,,\n"))
+    assert "'related' is called symbol here, 'datetime' is called published_at here" in said
+    assert "'source' is called publisher here" in said
+    assert "an export of Finnhub: write its seconds since 1970 as moments" in said
+
+
+def test_remedies_of_adjusted_prices_are_whole(write: Write) -> None:
+    for text in (YAHOO, NASDAQ, INVESTING):
+        said = refusal(write(prices_csv=text))
+        assert "multiply those before a split by its ratio, divide their volumes by it" in said
+        assert "write the split into actions.csv" in said
