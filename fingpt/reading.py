@@ -91,7 +91,7 @@ def first_fault(fault: ValidationError) -> str:
     """The first thing that keeps a value from being a record: where, and what was expected."""
     first = fault.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part)[:40] for part in first["loc"][:6])
-    return f"{place or 'all of it'}: {first['msg'].lower()[:200]}"
+    return f"{place or 'all of it'}: {first['msg'].lower().removeprefix('value error, ')[:200]}"
 
 
 def parse_yaml(text: str, *, aliases: bool = False) -> Any:

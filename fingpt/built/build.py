@@ -49,7 +49,7 @@ def build(
     store: ObjectStore, selection: Selection, symbols: tuple[str, ...], span: tuple[date, date]
 ) -> BuiltManifest:
     """The data set of `symbols` over the days `span`, built unless it is there; raises what its parts raise."""
-    features = parse_features(selection.features, "features")
+    features = parse_features(selection.features, selection.where)
     if selection.allow_missing:
         features = features.model_copy(update={"allow_degraded": True})
     _require_known(span, features.calendar)

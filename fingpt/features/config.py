@@ -92,7 +92,7 @@ def parse_features(data: Mapping[str, Any], where: str) -> FeatureConfig:
     except ValidationError as error:
         faults = "; ".join(_sentence(dict(fault)) for fault in error.errors())
         raise ConfigError(
-            f"{where}: {faults.rstrip('.?')}{'?' if faults[-1] == '?' else '.'}"
+            f"{where}: {faults.rstrip('.?')}{'?' if faults[-1] == '?' else '; correct it.'}"
         ) from None
 
 
@@ -106,4 +106,31 @@ def _sentence(fault: dict[str, Any]) -> str:
     what = str(fault["msg"]).removeprefix("Value error, ")
     if isinstance(fault["input"], dict):
         return f"features.{name}: {what}"
-    return f"features.{name}={str(fault['input'])[:40]!r}: {what[:1].lower()}{what[1:]}"
+    given = f"features.{name}={str(fault['input'])[:40]!r}"
+    if expected := _expected(fault):
+        return f"{given}: expected {expected}"
+    return f"{given}: {what[:1].lower()}{what[1:]}"
+
+
+def _expected(fault: dict[str, Any]) -> str:
+    """What a setting takes, in words; empty where the fault says it well enough itself."""
+    kind, limits = fault["type"], fault.get("ctx", {})
+    if kind.startswith("bool"):
+        return "true or false"
+    if kind.startswith("int"):
+        return "a whole number"
+    if kind.startswith("float"):
+        return "a number"
+    if kind == "string_type":
+        return "a text"
+    for name, words in (
+        ("ge", "at least"),
+        ("gt", "more than"),
+        ("le", "at most"),
+        ("lt", "less than"),
+    ):
+        if name in limits:
+            return f"{words} {limits[name]}"
+    if kind == "literal_error":
+        return f"one of {limits['expected']}"
+    return ""

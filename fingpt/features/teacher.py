@@ -174,8 +174,8 @@ class _Endpoint:
                 raise self._refusal(answer)
             pause = min(_retry_after(answer) or 2.0**attempt, _LONGEST_PAUSE_SECONDS)
         raise TransientError(
-            f"The teacher at {self._url} did not answer in {TRIES} tries ({reason}); the same command goes on from "
-            "here."
+            f"The teacher at {self._url} did not answer in {TRIES} tries ({reason}); check that the endpoint runs "
+            "and can be reached from here, then run the same command again: it goes on from here."
         )
 
     def _text(self, answer: httpx2.Response) -> str:

@@ -54,7 +54,7 @@ class ForecastInputs:
 def open_inputs(store: ObjectStore) -> ForecastInputs:
     """What DATA and SOURCES name; ConfigError when neither names anything."""
     selection = load_selection(argument("SOURCES"), argument("DATA"))
-    config = parse_features(selection.features, "features")
+    config = parse_features(selection.features, selection.where)
     if selection.allow_missing:
         config = config.model_copy(update={"allow_degraded": True})
     return ForecastInputs(store, selection, config)

@@ -80,7 +80,7 @@ def market_opener(store: ObjectStore, sources: str, data: str) -> OpenMarket:
         folder = local_path(selection.sources[FILES].folder)
         require_apart(store.uri, folder)
         look(folder)
-    benchmark = parse_features(selection.features, "features").benchmark
+    benchmark = parse_features(selection.features, selection.where).benchmark
     tolerant = selection.model_copy(update={"allow_missing": tuple(PRICED)})
     return partial(_open, store, tolerant, benchmark)
 

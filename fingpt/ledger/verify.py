@@ -197,7 +197,7 @@ def _read_score(audit: _Audit, chain: str, number: int, attempt: int) -> Score |
     store, key = audit.ledger.store, score_key(audit.ledger.name, chain, number, attempt)
     data = store.read(key)
     try:
-        score = decode(Score, data, key)
+        score = decode(Score, data, "it")  # its key stands before
     except StorageError as fault:
         audit.add(key, LinkStatus.DAMAGED, str(fault))
         return None

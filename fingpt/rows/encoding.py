@@ -125,10 +125,13 @@ def _refuse_packed(path: Path, name: str) -> None:
 
 
 def _convert(command: str, name: str, kind: str, output: str) -> str:
-    """The shell command that sends a text file of that `kind` through `command`."""
+    """The shell command that sends a text file of that `kind` through `command`, and the one that puts what comes of it
+    in the old file's place, where a second file beside the first would be read too, or refused.
+    """
+    then = f"then put it in the old one's place: mv {output} {quote(name)}"
     if kind.endswith(".gz"):
-        return f"gunzip < {quote(name)} | {command} > {output}"
-    return f"{command} {quote(name)} > {output}"
+        return f"gunzip < {quote(name)} | {command} | gzip > {output}, {then}"
+    return f"{command} {quote(name)} > {output}, {then}"
 
 
 def _is(head: bytes, name: str) -> str:
@@ -182,7 +185,7 @@ def _refuse_wide(head: bytes, name: str, kind: str) -> None:
     if found:
         command = _convert(f"iconv -f {found}{order} -t UTF-8", name, kind, "converted")
         raise DataError(
-            f"{name} is {found}, UTF-8 is expected; convert it: {command}, or save it again as UTF-8."
+            f"{name} is {found}, UTF-8 is expected; convert it: {command}; or save it again as UTF-8."
         )
 
 

@@ -17,6 +17,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from fingpt.errors import DataError
+from fingpt.log import printable
 from fingpt.sources.calendar import next_open
 from fingpt.sources.month import Month
 
@@ -30,6 +31,13 @@ _SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,19}")
 _MAX_TEXT = 20_000
 _NUMBER = "a number with a decimal point and no thousands separator, currency or letter for millions, such as 1234.5"
 _NOTHING = frozenset("n/a #n/a na nan null none nil - -- inf -inf infinity -infinity".split())
+
+
+def shown(cell: object, most: int) -> str:
+    """A cell for a message, at most about `most` characters of it; a text that is cut keeps both its quotes."""
+    if isinstance(cell, str):
+        return printable(repr(f"{cell[:most]}…" if len(cell) > most else cell))
+    return printable(repr(cell)[:most])
 
 
 class BadCell(ValueError):

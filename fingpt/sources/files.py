@@ -16,7 +16,7 @@ from fingpt.log import printable
 from fingpt.record import FileRef, tree_sha256
 from fingpt.rows.layout import kind_of
 from fingpt.sources.calendar import exchange
-from fingpt.sources.cells import Clock
+from fingpt.sources.cells import Clock, shown
 from fingpt.sources.checks import (
     Bar,
     Dividend,
@@ -232,5 +232,5 @@ def _sentence(
     if isinstance(cells, BadLine):
         return f"{at}: found {printable(cells.found)}, expected {cells.expected}"
     cell = dict(zip(header.columns, cells, strict=True)).get(fault.column)
-    found = "nothing" if cell is None or cell == "" else printable(repr(cell)[:_SHOWN])
+    found = "nothing" if cell is None or cell == "" else shown(cell, _SHOWN)
     return f"{at}, column '{fault.column}': found {found}, expected {fault}"

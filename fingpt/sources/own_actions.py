@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from fingpt.log import printable
 from fingpt.sources import cells
 from fingpt.sources.calendar import Exchange
 from fingpt.sources.schema import BadRow, Entry
@@ -60,7 +59,7 @@ def own_actions(row: Mapping[str, object], entry: Entry, place: str) -> list[Own
         kind = "split" if column in _SPLITS else "dividend"
         value = _value(column, cell, kind)
         if value and not (kind == "split" and value == 1):
-            told = printable(repr(cell)[:40])
+            told = cells.shown(cell, 40)
             action = OwnAction(
                 place, column, told, entry.symbol, entry.event_time, kind, value, frozenset(there)
             )

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue, PrivateAttr, ValidationError
 
 from fingpt.config import local_path
 from fingpt.errors import ConfigError, MissingInputError, nearest
@@ -45,6 +45,18 @@ class Selection(Frozen):
     sources: Mapping[str, Choice]
     allow_missing: tuple[Kind, ...] = ()
     features: Mapping[str, JsonValue] = {}
+    _where: str = PrivateAttr(default="SOURCES")
+
+    @property
+    def where(self) -> str:
+        """How messages name the file that says so."""
+        return self._where
+
+    def read_from(self, where: str) -> Selection:
+        """The same, which messages name by `where`."""
+        copy = self.model_copy()
+        copy._where = where
+        return copy
 
     def kinds_of(
         self, name: str, able: frozenset[Kind], refused: Mapping[Kind, str] | None = None
@@ -121,7 +133,7 @@ def parse_selection(values: dict[str, Any], where: str, data: str = "") -> Selec
         if name != FILES and choice.folder:
             raise ConfigError(f"{where}: only files has a folder; put {name}'s under settings.")
         choices[name] = choice.model_copy(update={"folder": folder})
-    return found.model_copy(update={"sources": choices})
+    return found.model_copy(update={"sources": choices}).read_from(where)
 
 
 def _check_shape(values: Mapping[str, Any], where: str) -> None:

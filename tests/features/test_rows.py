@@ -76,7 +76,10 @@ def test_a_rejected_answer_leaves_its_row_out(world) -> None:
     ("data", "told"),
     [
         ({"indicator": False}, "'features.indicator' is no setting; did you mean 'indicators'?"),
-        ({"weeks": 13}, "features.weeks='13'"),
+        ({"weeks": 13}, "features.yaml: features.weeks='13': expected at most 12; correct it."),
+        ({"weeks": "x"}, "features.weeks='x': expected a whole number; correct it."),
+        ({"news": "nope"}, "features.news='nope': expected true or false; correct it."),
+        ({"answers": {"mode": "x"}}, "expected one of 'none', 'import' or 'teacher'"),
         ({"answers": {"mode": "import"}}, "mode import needs file"),
         ({"answers": {"mode": "teacher", "model": "x"}}, "needs endpoint and model"),
         ({"answers": {"hindsight": True}}, "hindsight is for mode teacher"),

@@ -115,9 +115,11 @@ def prohibiting(tmp_path):
         lines = ["symbol,date,open,high,low,close"]
         for day in sessions(FIRST, LAST):
             lines.append(f"AAPL,{day},{','.join(4 * ['102' if day == LAST else '100'])}")
-        (tmp_path / "prices.csv").write_text("\n".join(lines) + "\n")
-        (tmp_path / "folder.yaml").write_text(f"policy: {{{use}: prohibited}}\n")
-        return str(tmp_path)
+        folder = tmp_path / "data"
+        folder.mkdir()
+        (folder / "prices.csv").write_text("\n".join(lines) + "\n")
+        (folder / "folder.yaml").write_text(f"policy: {{{use}: prohibited}}\n")
+        return str(folder)
 
     return write
 

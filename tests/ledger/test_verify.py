@@ -341,3 +341,13 @@ def test_a_wrong_clock_that_decides_nothing_is_mentioned(store, files):
 def test_there_has_to_be_such_a_ledger(store):
     with pytest.raises(MissingInputError, match="There is no ledger 'test'"):
         verify_ledger(store, "test")
+
+
+def test_a_score_with_an_empty_label_is_named_once_in_words(files, store):
+    key = score_key("test", CHAIN, 1, 1)
+    altered(files / key, label="")
+    status, message = faults(store)[key]
+    assert status is LinkStatus.DAMAGED
+    assert (
+        message == "it is no Score (outcomes.0: '' is none of the twelve labels); it was changed."
+    )

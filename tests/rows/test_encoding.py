@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from fingpt.errors import DataError
-from fingpt.rows.encoding import check_encoding
+from fingpt.rows.encoding import check_encoding, open_text
 
 ROWS = "".join(json.dumps({"answer": f"größer {n}"}, ensure_ascii=False) + "\n" for n in range(3))
 
@@ -34,16 +34,22 @@ def test_the_command_that_converts_another_encoding_works(tmp_path, encoding, ki
     data = ROWS.encode(encoding)
     path = tmp_path / f"Bob's rows.{kind}"
     path.write_bytes(gzip.compress(data) if kind == "jsonl.gz" else data)
-    found = re.search(r"convert it: (.*? > converted)", refusal(path, kind))
+    found = re.search(
+        r"convert it: (.*? > converted), then put it in the old one's place: (mv converted .*?)[.;]( |$)",
+        refusal(path, kind),
+    )
     assert found is not None
-    subprocess.run(["sh", "-c", found[1]], check=True, cwd=tmp_path)
-    assert (tmp_path / "converted").read_text(encoding="utf-8") == ROWS
+    subprocess.run(["sh", "-c", f"{found[1]} && {found[2]}"], check=True, cwd=tmp_path)
+    check_encoding(path, kind)
+    with open_text(path, kind) as text:
+        assert text.read().decode() == ROWS
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_packed_list_is_unpacked_by_the_command_that_is_named(tmp_path):
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(json.dumps([{"a": 1}]).encode()))
-    assert f"gunzip < {path} | jq -c '.[]' > rows.jsonl" in refusal(path, "jsonl.gz")
+    assert f"gunzip < {path} | jq -c '.[]' | gzip > rows.jsonl" in refusal(path, "jsonl.gz")
 
 
 @pytest.mark.parametrize(

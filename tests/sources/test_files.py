@@ -428,3 +428,17 @@ def test_a_command_that_a_message_names_can_be_run_as_it_stands(write: Write) ->
     latin.write_bytes(done.stdout)
     (news,) = every(open_files(str(folder)), Kind.NEWS)
     assert news.payload["headline"] == "Zürich"
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="jq is missing")
+@pytest.mark.parametrize("name", ["prices.json", "prices.jsonl"])
+def test_a_list_is_made_lines_by_the_commands_that_are_named(write: Write, name: str) -> None:
+    folder = write()
+    (folder / "prices.csv").unlink()
+    row = {"symbol": "AAPL", "date": "2025-01-02", "open": 1, "high": 1, "low": 1, "close": 1}
+    (folder / name).write_text(json.dumps([row]))
+    commands = re.search(r"convert it: (jq .*), then put it .*: (mv .*)\.$", refusal(folder))
+    assert commands is not None
+    for command in commands.groups():
+        subprocess.run(["sh", "-c", command], check=True, cwd=folder)
+    assert open_files(str(folder)).symbols() == ("AAPL",)

@@ -110,3 +110,10 @@ def test_a_source_is_not_asked_for_what_it_has_not() -> None:
     selection = parse_selection({"sources": {"edgar": {"kinds": ["price"]}}}, "here")
     with pytest.raises(ConfigError, match="edgar has no price; it has fundamentals"):
         selection.kinds_of("edgar", frozenset({Kind.FUNDAMENTALS}))
+
+
+def test_a_selection_knows_the_file_that_messages_name() -> None:
+    found = parse_selection({"features": {"weeks": 4}}, "SOURCES=mine.yaml", "data")
+    assert found.where == "SOURCES=mine.yaml"
+    assert found.model_copy(update={"allow_missing": ()}).where == "SOURCES=mine.yaml"
+    assert "where" not in found.model_dump()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,7 @@ def test_a_text_that_is_too_long_is_told_how_long_it_may_be(write: Write) -> Non
     news = f'{head}AAPL,2025-01-02T15:00:00Z,"{long}"\n'
     said = refusal(write(news_csv=news))
     assert said.startswith("news.csv, line 2, column 'headline': found 'long long")
+    assert re.search("long ?(lo|lon)?…', expected a text", said.replace("long …", "long…"))
     assert said.endswith("expected a text of at most 20,000 characters; correct it.")
     assert "is not readable CSV" in refusal(write(news_csv=news.replace('"\n', "\n")))
 
