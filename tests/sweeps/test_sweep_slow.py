@@ -67,7 +67,7 @@ def kill_with_children(process: subprocess.Popen[bytes]) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    process.wait()
+    process.communicate()
 
 
 def until(seconds: float, store: ObjectStore, count: int, part: str) -> None:
