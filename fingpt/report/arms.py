@@ -21,7 +21,8 @@ Question = tuple[str, str, str]
 def aligned(sides: Sequence[Side], tests: Sequence[Sequence[Example]]) -> list[Side]:
     """The sides; one whose rows ask what the first side's do gets its answers under the first side's ids, in its order.
 
-    `tests`: the test rows of each side. Sides that ask anything else, or anything twice, stay as they are.
+    `tests`: the test rows of each side. Sides that ask anything else, or anything twice, stay as they are, and so do
+    other rows of another model.
     """
     first, names = sides[0], sides[0].tuned.example
     by_id = {row.id: question for question, row in _asked(tests[0]).items()}
@@ -35,7 +36,9 @@ def aligned(sides: Sequence[Side], tests: Sequence[Sequence[Example]]) -> list[S
             found.append(side)
             continue
         ids = [own[question].id for question in questions]
-        arm = _ids(side) != _ids(first) and _scored(side, set(ids))
+        # Another model's arm differs in two ways at once, and nothing could be said of either.
+        other = _ids(side) != _ids(first) and side.model.key == first.model.key
+        arm = other and _scored(side, set(ids))
         one = replace(_renamed(side, ids, names), asks=_ids(first)) if arm else side
         answers = [own[question].answer for question in questions]
         found.append(replace(one, references=sha256_bytes(canonical_json(answers))))
