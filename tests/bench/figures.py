@@ -60,7 +60,8 @@ def timed(words: Sequence[str], **environment: str) -> Timed:
         text=True,
     )
     assert process.stdout is not None
-    output = process.stdout.read()
+    with process.stdout as said:
+        output = said.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, f"{words} ended with {process.returncode}"

@@ -14,7 +14,7 @@ LIST_SECONDS, STATUS_SECONDS = 5.0, 2.0
 REPEATS = 3
 
 
-def measure(folder: Path, runs: int) -> list[dict[str, Any]]:
+def measure(folder: Path, runs: int, repeats: int = REPEATS) -> list[dict[str, Any]]:
     """Seconds, processor seconds and memory of the commands; the peer is the same command on a hundredth of them."""
     lines = []
     few = max(runs // 100, 10)
@@ -34,7 +34,7 @@ def measure(folder: Path, runs: int) -> list[dict[str, Any]]:
             found = {
                 bucket: [
                     timed(["-m", *words], **environment, FINGPT_STORE=f"s3://{bucket}")
-                    for _ in range(REPEATS)
+                    for _ in range(repeats)
                 ]
                 for bucket in ("few", "many")
             }
@@ -44,9 +44,9 @@ def measure(folder: Path, runs: int) -> list[dict[str, Any]]:
             lines.append(
                 line(
                     f"{label}, {'p99' if limit == STATUS_SECONDS else 'median'}",
-                    p99(walls) if limit == STATUS_SECONDS else walls[REPEATS // 2],
+                    p99(walls) if limit == STATUS_SECONDS else walls[repeats // 2],
                     "s",
-                    peer=sorted(each.wall for each in found["few"])[REPEATS // 2],
+                    peer=sorted(each.wall for each in found["few"])[repeats // 2],
                     limit=limit,
                     spread=walls[-1] - walls[0],
                 )
