@@ -292,6 +292,7 @@ def test_the_trainer_s_outcome_is_what_it_reached(world):
 
 
 @pytest.mark.slow
+@pytest.mark.part2
 def test_two_ranks_pause_together_and_go_on_to_the_bytes_of_two_never_paused(
     world, tmp_path, invent, base_folder
 ):
@@ -312,6 +313,7 @@ def test_two_ranks_pause_together_and_go_on_to_the_bytes_of_two_never_paused(
 
 
 @pytest.mark.slow
+@pytest.mark.part3
 def test_a_limit_written_from_outside_pauses_a_stage_of_its_own_processes(world):
     run = world.run(max_steps=5000, eval_every=1.0)
     set_limit(world.store, run.id, 10**9)

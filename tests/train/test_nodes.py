@@ -100,7 +100,7 @@ def alone(tmp_path: Path, invent, base_folder, rows: int = 16, **train):
     return world, run
 
 
-@pytest.mark.parametrize("zero_stage", [None, 2])
+@pytest.mark.parametrize("zero_stage", [None, pytest.param(2, marks=pytest.mark.part2)])
 def test_two_nodes_train_like_one_process_and_like_two_on_one_node(
     tmp_path, invent, base_folder, zero_stage
 ):
@@ -144,6 +144,7 @@ def test_two_nodes_train_like_one_process_and_like_two_on_one_node(
     assert [line for line in nodes.text(1).splitlines() if not line.startswith('{"ts"')] == []
 
 
+@pytest.mark.part3
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_node_is_named_by_the_other_and_the_next_start_goes_on_to_the_same_bytes(
     world, tmp_path, invent, base_folder, rank
@@ -164,6 +165,7 @@ def test_a_killed_node_is_named_by_the_other_and_the_next_start_goes_on_to_the_s
     assert adapter(world, run) == adapter(*alone(tmp_path, invent, base_folder, **train))
 
 
+@pytest.mark.part1
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_stop_of_either_node_stops_both_after_one_commit_of_the_same_step(world, tmp_path, rank):
     run = world.run(**LONG | {"save_every": 500}, nodes=2)
