@@ -430,6 +430,7 @@ def test_a_command_that_a_message_names_can_be_run_as_it_stands(write: Write) ->
     assert news.payload["headline"] == "Zürich"
 
 
+# The message names this program, so the test runs it; a bare container may not have it, as its reader may not.
 @pytest.mark.skipif(not shutil.which("jq"), reason="jq is missing")
 @pytest.mark.parametrize("name", ["prices.json", "prices.jsonl"])
 def test_a_list_is_made_lines_by_the_commands_that_are_named(write: Write, name: str) -> None:
