@@ -14,9 +14,9 @@ from fingpt.storage import ObjectStore
 from fingpt.sweeps.cost import seconds_spent
 from fingpt.sweeps.definition import Settings
 from fingpt.sweeps.halving import Outcome, Slot
-from fingpt.sweeps.records import read, write
+from fingpt.sweeps.records import Ask, Report, Tell, ask_key, read, report_key, tell_key, write
 from fingpt.sweeps.search import is_in_space
-from fingpt.sweeps.sweep import Ask, Report, Sweep, Tell, ask_key, report_key, tell_key, trial_run
+from fingpt.sweeps.sweep import Sweep, trial_run
 
 N = TypeVar("N", Ask, Report, Tell)
 

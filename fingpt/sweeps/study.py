@@ -37,8 +37,9 @@ from fingpt.sweeps.halving import (
 )
 from fingpt.sweeps.journal import Journal
 from fingpt.sweeps.pool import Ended, Workers
+from fingpt.sweeps.records import Ask, Report, Tell
 from fingpt.sweeps.search import Past, propose
-from fingpt.sweeps.sweep import Ask, Report, Sweep, Tell
+from fingpt.sweeps.sweep import Sweep
 from fingpt.sweeps.trials import FAILURES, OBSTACLES, freeze_trial
 from fingpt.train.limits import reached, set_limit
 

@@ -19,42 +19,10 @@ from fingpt.storage import ObjectStore
 from fingpt.storage.keys import is_key
 from fingpt.sweeps.definition import Settings, SweepDefinition
 from fingpt.sweeps.records import (
-    Ask,
-    Choice,
-    Finals,
-    Report,
-    SweepManifest,
-    Tell,
-    ask_key,
-    choice_key,
-    complete_key,
     read,
-    report_key,
     sweep_key,
-    tell_key,
     write,
 )
-
-__all__ = [
-    "Ask",
-    "Choice",
-    "Finals",
-    "Report",
-    "Sweep",
-    "SweepManifest",
-    "Tell",
-    "ask_key",
-    "choice_key",
-    "complete_key",
-    "create_sweep",
-    "load_sweep",
-    "report_key",
-    "sweep_key",
-    "tell_key",
-    "trial_config",
-    "trial_run",
-]
-
 
 SCORED: dict[str, Any] = {"eval.split": "validation", "eval.answer_rows": None}
 """What trials are evaluated by for their labels: answers, which the base may ask for, are the finals' alone."""

@@ -14,8 +14,8 @@ from fingpt.runs.stage import finished
 from fingpt.sweeps.definition import SweepDefinition, parse_definition
 from fingpt.sweeps.epoch import Epoch, epoch_key
 from fingpt.sweeps.pool import Ended
-from fingpt.sweeps.records import write
-from fingpt.sweeps.sweep import Sweep, Tell
+from fingpt.sweeps.records import Tell, write
+from fingpt.sweeps.sweep import Sweep
 from fingpt.train.limits import Reached, newest_limit, record_reached
 
 MODEL = "tiny-llama31"

@@ -11,17 +11,10 @@ from fingpt.errors import ConfigError, DivergedError, StageFailedError, StorageE
 from fingpt.runs.manifest import decode, encode
 from fingpt.runs.run import Stage, complete_key, trial_key
 from fingpt.sweeps.pool import Ended
+from fingpt.sweeps.records import Ask, Report, Tell, ask_key, report_key, tell_key
 from fingpt.sweeps.search import propose
 from fingpt.sweeps.study import run_study
-from fingpt.sweeps.sweep import (
-    Ask,
-    Report,
-    Tell,
-    ask_key,
-    report_key,
-    tell_key,
-    trial_run,
-)
+from fingpt.sweeps.sweep import trial_run
 from fingpt.train.limits import Limit
 from tests.sweeps.invented_study import (
     EPOCH,
