@@ -10,11 +10,11 @@ from fingpt.runs.run import Stage
 from tests.e2e.run_lab import RunLab
 from tests.e2e.training import Training, running
 
-PARTS = ("core", "part1", "part2", "part3")
+PARTS = ("core", "part1", "part2", "part3", "part4", "part5")
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """Tests and seconds of each part, to keep the three that take turns alike."""
+    """Tests and seconds of each part, to keep the five that take turns alike."""
     reports = [each for several in terminalreporter.stats.values() for each in several]
     shared = 0.0
     for part in PARTS:

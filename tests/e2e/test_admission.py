@@ -23,7 +23,7 @@ from tests.cluster.sites import CONFIGS
 from tests.e2e.chart_lab import CHART, CONTAINER, INSTALLER, Lab, kubectl, run
 from tests.e2e.chart_lab import pod as restricted_pod
 
-pytestmark = [pytest.mark.e2e, pytest.mark.part3]
+pytestmark = [pytest.mark.e2e, pytest.mark.part4]
 
 TEAM = "registry.example/team"
 VALUES = (

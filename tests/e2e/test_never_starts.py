@@ -138,7 +138,7 @@ def test_an_unknown_image(laptop, spoil):
         says(checks[name], "registry.invalid/fingpt:nope", "images")
 
 
-@pytest.mark.part3
+@pytest.mark.part5
 @pytest.mark.parametrize("offered", [0, 2])
 def test_more_gpus_than_any_node_has(lab, laptop, spoil, offered):
     """No node with GPUs at all, and a node that offers two."""
@@ -189,7 +189,7 @@ def test_a_missing_secret(lab, laptop, spoil):
         says(checks[name], 'secret "nobody-made-it" not found', "kubectl create secret")
 
 
-@pytest.mark.part3
+@pytest.mark.part4
 def test_a_namespace_without_the_chart(lab, laptop):
     print("\nspoiled: the namespace has no ConfigMap fingpt-jobs")
     changes = {"FINGPT_NAMESPACE": lab.storage}
@@ -221,7 +221,7 @@ def test_a_taint_without_a_toleration(lab, laptop, spoil):
         kubectl("taint", "node", node, "fingpt-e2e-")
 
 
-@pytest.mark.part3
+@pytest.mark.part4
 def test_a_pod_security_refusal(laptop, spoil, tmp_path):
     """The chart's own pods pass; somebody changed k8s/ in his checkout."""
     spoil()
@@ -243,14 +243,14 @@ def test_a_pod_security_refusal(laptop, spoil, tmp_path):
         says(checks[name], 'violates PodSecurity "restricted', "submit unchanged ones")
 
 
-@pytest.mark.part3
+@pytest.mark.part4
 def test_wrong_s3_credentials_of_the_laptop(laptop):
     print("\nspoiled: AWS_SECRET_ACCESS_KEY here")
     wrong = replace(laptop, changes={"AWS_SECRET_ACCESS_KEY": "wrong"})
     refused(wrong, 77, "the secret key is not the one of this access key")
 
 
-@pytest.mark.part3
+@pytest.mark.part4
 def test_wrong_s3_credentials_of_the_pods(lab, laptop, spoil):
     spoil(store={**store_of(lab), "secret": "old-key"})
     print("spoiled: Secret old-key holds another key")
@@ -270,7 +270,7 @@ def test_wrong_s3_credentials_of_the_pods(lab, laptop, spoil):
         says(checks["image of prep"], "exit 77", "the secret key is not the one of this access key")
 
 
-@pytest.mark.part3
+@pytest.mark.part4
 def test_a_bucket_that_is_missing(lab, laptop, spoil):
     spoil(store={**store_of(lab), "uri": "s3://nobody-made-it/e2e"})
     refused(
@@ -280,7 +280,7 @@ def test_a_bucket_that_is_missing(lab, laptop, spoil):
     )
 
 
-@pytest.mark.part3
+@pytest.mark.part5
 def test_a_queue_that_is_missing(lab, laptop, spoil):
     if run("kubectl", "get", "crd", "localqueues.kueue.x-k8s.io").returncode:
         pytest.skip("This cluster has no Kueue: nothing waits there.")

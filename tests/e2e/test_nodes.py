@@ -21,7 +21,7 @@ from tests.e2e.chart_lab import CHART, apply, image, kubectl, run
 from tests.e2e.run_lab import CONTROL_PLANE, STORE, RunLab, nodes, until
 from tests.e2e.training import MODEL, SETTINGS, SUPERVISOR, Training, training
 
-pytestmark = [pytest.mark.e2e, pytest.mark.part2]
+pytestmark = [pytest.mark.e2e, pytest.mark.part5]
 
 KILL = """
 for pid in found(sys.argv[1]):

@@ -24,7 +24,7 @@ from tests.e2e.invented_hub import GATED, OPEN, ROWS
 from tests.e2e.quant_lab import GPU, PERSON, QuantLab, lines, named_command, opened, target
 from tests.hub_server import TOKEN
 
-pytestmark = [pytest.mark.e2e, pytest.mark.part1]
+pytestmark = [pytest.mark.e2e, pytest.mark.part4]
 
 FEW = ("LIMIT=6", "SET=train.epochs=1 eval.max_new_tokens=12")
 PLACEHOLDER = "llama31-0a1b2c3d"

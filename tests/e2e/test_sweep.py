@@ -32,7 +32,7 @@ def swept(lab: RunLab, part: str) -> list[str]:
     return [key for key in lab.store.keys("sweeps/") if part in key]
 
 
-@pytest.mark.part3
+@pytest.mark.part5
 def test_a_search_outlives_a_trial_s_pod_and_its_controller_s(run_lab, monkeypatch):
     for name, value in GIVEN.items():
         monkeypatch.setenv(f"FINGPT_ARG_{name}", value)

@@ -29,7 +29,7 @@ from tests.e2e.invented_vendor import KEY, NAME, PORT, SYMBOLS
 from tests.e2e.test_chart import api_server
 from tests.e2e.week_lab import JOBS, LEDGER, WeekLab, holiday_friday, opened
 
-pytestmark = [pytest.mark.e2e, pytest.mark.part1]
+pytestmark = [pytest.mark.e2e, pytest.mark.part4]
 
 RESULTS = ("weeks/", "requests/", "forecasts/", f"ledger/{LEDGER}/")
 

@@ -54,6 +54,7 @@ KNOWN = " ".join(
 )
 
 
+@pytest.mark.part4
 @pytest.mark.timeout(1200)
 def test_both_tiny_models_run_on_published_rows_and_are_compared(real_data, tmp_path):
     store = {"STORE": tmp_path / "store"}

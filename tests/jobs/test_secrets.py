@@ -51,7 +51,7 @@ USUAL = {
 
 
 @pytest.mark.slow  # nine commands for each of eleven plants
-@pytest.mark.part2
+@pytest.mark.part4
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
 @pytest.mark.parametrize("plant", PLANTED)
 def test_no_command_shows_a_secret(tmp_path, plant, words):

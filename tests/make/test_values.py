@@ -242,25 +242,28 @@ def test_the_part_of_the_end_to_end_suite_is_words_for_it_and_no_code(checkout):
 
 
 @pytest.mark.parametrize(
-    "part", ["4", "core", "1 2", "x", "*", "1\n2", f"$({RUN})", f"1`{RUN}`;{RUN}"]
+    "part", ["6", "0", "core", "1 2", "x", "*", "1\n2", f"$({RUN})", f"1`{RUN}`;{RUN}"]
 )
 def test_a_part_that_no_suite_has_is_refused_before_any_test(checkout, part):
     done = make(checkout, "test-slow", f"PART={part}")
     assert (done.returncode, calls(checkout)) == (2, [])
     assert done.stderr.decode().startswith(
-        "PART is 1, 2 or 3 here; without it all slow tests run.\n"
+        "PART is a number from 1 to 5 here; without it all slow tests run.\n"
     )
     suite = ROOT / "tests" / "e2e" / "run"
     alone = {"PATH": os.environ["PATH"], "KUBECONFIG": "/nonexistent"}
-    done = subprocess.run([suite, "core", f"{part} 4"], env=alone, capture_output=True, timeout=60)
+    done = subprocess.run([suite, "core", f"{part} 6"], env=alone, capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (64, b"")
-    assert done.stderr.startswith(b"PART is core, 1, 2 or 3")
+    assert done.stderr.startswith(b"PART is core or a number from 1 to 5")
     assert not (checkout / "executed").exists()
 
 
-def test_a_part_of_the_slow_tests_is_a_third_of_those_that_take_turns(checkout):
+def test_a_part_of_the_slow_tests_is_a_fifth_of_those_that_take_turns(checkout):
     for given, wanted in (
-        (["PART=2"], "slow and not e2e and (part2 or not (part1 or part2 or part3))"),
+        (
+            ["PART=2"],
+            "slow and not e2e and (part2 or not (part1 or part2 or part3 or part4 or part5))",
+        ),
         ([], "slow and not e2e"),
     ):
         assert make(checkout, "test-slow", *given).returncode == 0

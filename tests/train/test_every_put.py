@@ -182,8 +182,8 @@ def power_cut(lab: Lab, run: Run, kind: str, way: str) -> None:
 @pytest.mark.parametrize(
     "way",
     [
-        pytest.param("request", marks=pytest.mark.part1),
-        pytest.param("answer", marks=pytest.mark.part2),
+        pytest.param("request", marks=pytest.mark.part3),
+        pytest.param("answer", marks=pytest.mark.part5),
     ],
 )
 def test_a_power_cut_at_any_put_is_made_good_by_the_next_start(lab, way):

@@ -138,7 +138,7 @@ def campaign(tmp_path, invent, base_folder) -> Callable[[int], Campaign]:
     return lambda seed: Campaign(tmp_path, invent, base_folder, seed)
 
 
-@pytest.mark.part3
+@pytest.mark.part1
 def test_twenty_five_kills_at_random_times_change_no_byte(campaign):
     field = campaign(25)
     ways = (Start.kill_both, Start.kill_supervisor, Start.kill_trainer)
@@ -156,7 +156,7 @@ def test_twenty_five_kills_at_random_times_change_no_byte(campaign):
     print(f"{sum(field.hit.values())} kills: {dict(field.hit)}; {field.finished} runs finished")
 
 
-@pytest.mark.part3
+@pytest.mark.part5
 def test_fifty_stops_at_random_times_end_soon_and_change_no_byte(campaign):
     field = campaign(50)
     seconds = []
