@@ -24,8 +24,9 @@ from fingpt.runs.run import (
 )
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.definition import Settings, parse_definition
+from fingpt.sweeps.plan import plan
 from fingpt.sweeps.records import Ask, Tell, ask_key, sweep_key, tell_key
-from fingpt.sweeps.sweep import Sweep
+from fingpt.sweeps.sweep import Sweep, trial_run
 
 MODELS = ("tiny-llama31", "tiny-deepseek-r1")
 DATASET = "0123456789ab"
@@ -168,6 +169,29 @@ def _train(run: Run, at: datetime) -> TrainManifest:
         "files": (),
     }
     return TrainManifest.model_validate({**_identity(run, Stage.TRAIN, at), **fields})
+
+
+def lay_down_search(root: Path, trials: int, parallel: int) -> Sweep:
+    """A random search of the first model as it is once all its trials have trained and none was told of."""
+    model = MODELS[0]
+    definition = {
+        "method": "random",
+        "trials": trials,
+        "parallel": parallel,
+        "space": {"train.lr": {"low": 1e-4, "high": 1e-3}},
+    }
+    images = {stage: f"registry.example/{stage}@sha256:{0:064d}" for stage in map(str, Stage)}
+    sweep = Sweep.of(
+        "invented", parse_definition(definition, "invented"), {model: run_of(0).config}, images
+    )
+    write(root / sweep_key(sweep.id), encode(sweep))
+    for n, settings in enumerate(plan(sweep.definition)):
+        run = trial_run(sweep, model, settings)
+        ask = Ask(number=n, settings=settings, run_id=run.id, run_sha256=run.sha256)
+        write(root / ask_key(sweep.id, model, n), encode(ask))
+        write(root / run_key(run.id), run.encode())
+        write(root / complete_key(run.id, Stage.TRAIN), encode(_train(run, START)))
+    return sweep
 
 
 def put_sweep(

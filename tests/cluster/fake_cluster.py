@@ -56,7 +56,9 @@ class FakeCluster(ClusterApi):
     def jobs(self, run_id: str = "", sweep: str = "") -> tuple[JobState, ...]:
         return tuple(self.there.values())
 
-    def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
+    def pods(
+        self, run_id: str = "", stage: str = "", *, index: int | None = None, phase: str = ""
+    ) -> tuple[PodState, ...]:
         return ()
 
     def watch_job(self, name: str) -> Iterator[JobState]:

@@ -16,6 +16,9 @@ from fingpt.cluster.job import COMPONENT, INSTANCE, MODEL
 
 Json = Mapping[str, Any]
 
+POD_INDEX = "batch.kubernetes.io/job-completion-index"
+"""The label by which Kubernetes numbers the pods of an Indexed Job."""
+
 POD_SECURITY = "pod-security.kubernetes.io/enforce"
 """The label by which a namespace makes the API server refuse pods below a level of Pod Security."""
 
@@ -213,7 +216,7 @@ class PodState:
         """Read a v1 Pod."""
         metadata, status = data.get("metadata") or {}, data.get("status") or {}
         labels = metadata.get("labels") or {}
-        index = labels.get("batch.kubernetes.io/job-completion-index") or ""
+        index = labels.get(POD_INDEX) or ""
         containers: Sequence[Json] = status.get("containerStatuses") or ({},)
         return cls(
             name=metadata.get("name", ""),

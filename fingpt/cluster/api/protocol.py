@@ -47,8 +47,13 @@ class ClusterApi(Protocol):
     def jobs(self, run_id: str = "", sweep: str = "") -> tuple[JobState, ...]:
         """All of our Jobs in the namespace, those of one run, or those that a sweep has made."""
 
-    def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
-        """The pods of our Jobs, of one run, or of one of its stages, oldest first."""
+    def pods(
+        self, run_id: str = "", stage: str = "", *, index: int | None = None, phase: str = ""
+    ) -> tuple[PodState, ...]:
+        """The pods of our Jobs, of one run, or of one of its stages, oldest first.
+
+        Of an Indexed Job those of one `index`; those in one `phase`, as Kubernetes spells it.
+        """
 
     def watch_job(self, name: str) -> Iterator[JobState]:
         """Every state of a Job that can be seen, from now to its end; the last one has an outcome.
@@ -67,7 +72,10 @@ class ClusterApi(Protocol):
         """
 
     def stage_snapshot(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
-        """Job, pods and events of a stage; `complete` is what the bucket says, None when it was not read."""
+        """Job, pods and events of a stage; `complete` is what the bucket says, None when it was not read.
+
+        Of an Indexed Job, which may have thousands, some of its pods.
+        """
 
     def job_snapshot(self, name: str) -> JobSnapshot:
         """The same of a Job by its name, whatever its labels are."""

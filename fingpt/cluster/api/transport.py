@@ -56,6 +56,18 @@ class Transport:
         call = Call(verb, resource, self.namespace, self.where)
         return self._send(call, method, *names, **options, namespace=self.namespace)
 
+    def pages(
+        self, verb: str, resource: str, method: Method, size: int, **options: Any
+    ) -> Iterator[Json]:
+        """A list in the namespace, `size` items at a time."""
+        rest: str | None = None
+        while True:
+            found = self.request(verb, resource, method, limit=size, _continue=rest, **options)
+            yield found
+            rest = found["metadata"].get("continue") or None
+            if rest is None:
+                return
+
     def request_cluster(self, verb: str, resource: str, method: Method, **options: Any) -> Any:
         """The JSON answer to one request that no namespace belongs to."""
         return self._send(Call(verb, resource, "", self.where), method, **options)
