@@ -169,7 +169,7 @@ class _Study:
         """Start a slot's job, unless it is written already how it ended."""
         run = self._runs[slot.trial]
         if slot.rung == 0:
-            freeze_trial(self._store, self._sweep, run)
+            freeze_trial(self._store, self._sweep, slot.trial, run)
             if place == 0:
                 self._prepare(run)
             self._rungs.append(self._count_rungs(run))

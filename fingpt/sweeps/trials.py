@@ -96,14 +96,18 @@ def begin(store: ObjectStore, sweep: Sweep, model: str, number: int, settings: S
     run = trial_run(sweep, model, settings)
     ask = Ask(number=number, settings=settings, run_id=run.id, run_sha256=run.sha256)
     write(store, ask_key(sweep.id, model, number), ask)
-    freeze_trial(store, sweep, run)
+    freeze_trial(store, sweep, number, run)
     return run
 
 
-def freeze_trial(store: ObjectStore, sweep: Sweep, run: Run) -> None:
-    """Freeze the run of a trial that was asked for, and say in it that it is one: it need not have every stage."""
+def freeze_trial(store: ObjectStore, sweep: Sweep, number: int, run: Run) -> None:
+    """Freeze the run of a trial that was asked for, and say in it that it is one: it need not have every stage.
+
+    A run that is a trial of several sweeps says which was the first.
+    """
     create_run(store, run)
-    store.create(trial_key(run.id), canonical_json({"sweep": sweep.id, "model": run.config.model}))
+    mark = {"sweep": sweep.id, "model": run.config.model, "number": number}
+    store.create(trial_key(run.id), canonical_json(mark))
 
 
 def read_tell(store: ObjectStore, sweep: Sweep, model: str, number: int) -> Tell | None:

@@ -21,6 +21,7 @@ from fingpt.runs.run import (
     heartbeat_key,
     run_key,
     stage_prefix,
+    trial_key,
 )
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.definition import Settings, parse_definition
@@ -234,6 +235,8 @@ def sweep_objects(
             settings: Settings = {"train.lr": run.config.train.lr}
             ask = Ask(number=n, settings=settings, run_id=run.id, run_sha256=run.sha256)
             yield ask_key(sweep, model, n), encode(ask)
+            note = {"sweep": sweep, "model": model, "number": n}
+            yield trial_key(run.id), canonical_json(note)
         for n in range(told):
             state = "complete" if n % 10 < 7 else "failed" if n % 10 < 9 else "pruned"
             tell = {
