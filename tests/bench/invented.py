@@ -204,9 +204,10 @@ def put_sweep(
     told: int,
     first: int = 0,
     space: dict[str, object] | None = None,
+    method: str = "",
 ) -> None:
     """The records of a sweep of both models: `asked` asks each, of which `told` were told; runs from number `first`."""
-    for key, data in sweep_objects(sweep, trials, asked, told, first, space):
+    for key, data in sweep_objects(sweep, trials, asked, told, first, space, method):
         store.create(key, data)
 
 
@@ -217,10 +218,11 @@ def sweep_objects(
     told: int,
     first: int = 0,
     space: dict[str, object] | None = None,
+    method: str = "",
 ) -> Iterator[tuple[str, bytes]]:
     """Keys and bytes of `put_sweep`: of ten trials seven are complete, two failed and one was pruned."""
     definition = {
-        "method": "grid" if trials is None else "random",
+        "method": method or ("grid" if trials is None else "random"),
         "trials": trials,
         "parallel": 2,
         "space": space or {"train.lr": {"low": 1e-4, "high": 1e-3, "points": 9}},

@@ -11,11 +11,11 @@ from functools import partial
 from itertools import islice
 from typing import Any, Self, TypeVar
 
-from fingpt.cluster.api import faults, objects, stream
+from fingpt.cluster.api import faults, kueue, objects, stream
 from fingpt.cluster.api.kubeconfig import load_connection
 from fingpt.cluster.api.objects import (
     POD_INDEX,
-    Condition,
+    Admission,
     Event,
     JobState,
     Json,
@@ -45,7 +45,6 @@ SAMPLE = 20
 """Pods of an Indexed Job that are looked at to explain it: what keeps one from starting keeps the others too."""
 
 _PAGE = 500
-_KUEUE = {"group": "kueue.x-k8s.io", "version": "v1beta1"}
 
 
 class Cluster:
@@ -248,14 +247,7 @@ class Cluster:
 
     def has_queue(self, name: str) -> bool | None:
         """Whether Kueue's LocalQueue is there; None where the cluster has no Kueue."""
-        method = self._api.custom.get_namespaced_custom_object
-        try:
-            self._api.request(
-                "get", "localqueues", method, **_KUEUE, plural="localqueues", name=name
-            )
-        except MissingInputError as fault:
-            return False if f'"{name}" not found' in str(fault) else None
-        return True
+        return kueue.has_queue(self._api, name)
 
     def _snapshot(
         self, name: str, list_pods: Callable[..., tuple[PodState, ...]], complete: bool | None
@@ -275,25 +267,12 @@ class Cluster:
             pods=pods,
             events=tuple(sorted(events, key=lambda event: event.last)),
             complete=complete,
-            admission=self.admission(job) if job is not None and job.suspended else "",
+            admission=self.admission(job) if job is not None and job.suspended else Admission(),
         )
 
-    def admission(self, job: JobState) -> str:
+    def admission(self, job: JobState) -> Admission:
         """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""
-        method = self._api.custom.list_namespaced_custom_object
-        only = f"kueue.x-k8s.io/job-uid={job.uid}"
-        options = {**_KUEUE, "plural": "workloads", "label_selector": only}
-        try:
-            found = self._api.request("list", "workloads", method, **options)
-        except (MissingInputError, PermissionDeniedError, SetupError):
-            return ""
-        messages = (
-            condition.message
-            for each in found["items"]
-            for condition in map(Condition.of, (each.get("status") or {}).get("conditions") or ())
-            if condition.message and not condition.true
-        )
-        return next(messages, "")
+        return kueue.admission(self._api, job)
 
     def _states(self, name: str) -> Iterator[JobState]:
         """One list and one watch; ends when the watch does."""

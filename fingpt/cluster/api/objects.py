@@ -140,6 +140,20 @@ class JobState:
         return self.outcome is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What Kueue says of a Job that it holds back; empty where it says nothing.
+
+    `before`: how many wait before it in its LocalQueue `queue`; `before_in_all`: in all queues that share its quota.
+    None where the cluster does not tell.
+    """
+
+    message: str = ""
+    queue: str = ""
+    before: int | None = None
+    before_in_all: int | None = None
+
+
 def numbers_in(text: str) -> set[int]:
     """The numbers that an Indexed Job's status names: `0-2,7` is 0, 1, 2 and 7."""
     found: set[int] = set()

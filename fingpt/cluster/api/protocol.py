@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from fingpt.cluster.api.objects import JobState, NodeState, PodState, Quota
+from fingpt.cluster.api.objects import Admission, JobState, NodeState, PodState, Quota
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.site import Site
 
@@ -80,7 +80,7 @@ class ClusterApi(Protocol):
     def job_snapshot(self, name: str) -> JobSnapshot:
         """The same of a Job by its name, whatever its labels are."""
 
-    def admission(self, job: JobState) -> str:
+    def admission(self, job: JobState) -> Admission:
         """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""
 
     def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
