@@ -23,7 +23,13 @@ from fingpt.cluster.follow import START_SECONDS, unpullable
 from fingpt.cluster.job import TRIAL, job_name, load_template
 from fingpt.cluster.site import Site
 from fingpt.cluster.sweep_job import SweepAddress, build_trial_job, sweep_name, trial_instance
-from fingpt.errors import DivergedError, StageFailedError, StartTimeoutError, TransientError
+from fingpt.errors import (
+    DivergedError,
+    StageFailedError,
+    StartTimeoutError,
+    StorageError,
+    TransientError,
+)
 from fingpt.runs.run import Run
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.plan import plan
@@ -117,7 +123,13 @@ class IndexedSearch:
         self._in_threads(lambda n: self._tell(n, failed=n in failed), sorted(new))
 
     def _tell(self, n: int, *, failed: bool) -> None:
-        trial = read_trial(self._store, self._sweep, self._run(n))
+        try:
+            trial = read_trial(self._store, self._sweep, self._run(n))
+        except StorageError:
+            self._read(n)  # its pod has told of a trial whose id another run has
+            if n in self.tells:
+                return
+            raise
         told = trial.told(n)
         if told is None and not failed:
             self._read(n)

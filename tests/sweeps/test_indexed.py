@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import fingpt.runs.run as run_module
 from fingpt.cluster.api.objects import (
     Condition,
     ContainerPhase,
@@ -34,7 +35,7 @@ from fingpt.sweeps.indexed import IndexedSearch
 from fingpt.sweeps.plan import plan
 from fingpt.sweeps.pod import begin_trial, locate_sweep
 from fingpt.sweeps.records import sweep_key
-from fingpt.sweeps.sweep import Sweep, create_sweep
+from fingpt.sweeps.sweep import Sweep, create_sweep, trial_run
 from fingpt.sweeps.trials import begin, read_tell
 from tests.cluster.fake_cluster import FakeCluster
 from tests.cluster.sites import IMAGES, site_data
@@ -226,6 +227,25 @@ def test_a_pod_begins_the_trial_of_its_index_with_the_sweep_s_data_set(store, sw
     trained(store, sweep, 0, 1, 2, 3)
     searched(Playing(lambda: {"completed_indexes": "0-3"}), store, sweep)
     assert begin_trial(found, again, MODEL, 2) is None
+
+
+def test_a_trial_whose_id_another_run_has_is_failed_and_the_search_goes_on(
+    store, sweep, monkeypatch
+):
+    runs = [begin(store, sweep, MODEL, n, plan(sweep.definition)[n]) for n in (0, 1, 2)]
+    trained(store, sweep, 0, 1, 2)
+    identity = run_module._identity
+
+    def short(config: Any, images: Any) -> str:
+        whole = identity(config, images)
+        return runs[0].sha256[:8] + whole[8:] if config == last.config else whole
+
+    last = trial_run(sweep, MODEL, plan(sweep.definition)[3])
+    monkeypatch.setattr(run_module, "_identity", short)
+    assert begin_trial(store, sweep, MODEL, 3) is None
+    tells = searched(Playing(lambda: {"completed_indexes": "0-3"}), store, sweep)
+    assert [each.state for each in tells] == ["complete"] * 3 + ["failed"]
+    assert f"another run has its id, {runs[0].id}" in tells[3].reason
 
 
 @pytest.mark.parametrize("index", [-1, 4])
