@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,13 +11,15 @@ import typer
 from rich.console import Console
 
 from fingpt import log
-from fingpt.cluster.listing import SHOWN, Chosen, list_runs, render, shown, states_of
+from fingpt.cluster.listing import SHOWN, Chosen, Listed, list_runs, render, shown, states_of
 from fingpt.config import load_config, read_environment
 from fingpt.models import spec
 from fingpt.runs.stage import guarded
 from fingpt.runs.state import no_run_in
 from fingpt.storage import ObjectStore, open_store
-from fingpt.sweeps.view import KNOWN, known_trials, read_sweep, trial_runs
+from fingpt.sweeps.plan import plan
+from fingpt.sweeps.sweep import trial_run
+from fingpt.sweeps.view import planned_trials, read_sweep, trial_runs
 from jobs import CONFIGS
 
 _WIDE = 220
@@ -48,8 +51,8 @@ def main(
         states = states_of(state.strip())
         store = open_store(environment.store)
         key = _key(model.strip())
-        trials = _trials(store, sweep.strip(), None if everything or as_json else KNOWN)
-        chosen = Chosen(key, states, trials=trials, ids=[*trials] if sweep.strip() else None)
+        runs = _trials(store, sweep.strip()) if sweep.strip() else None
+        chosen = Chosen(key, states, runs=runs)
         found = list_runs(store, datetime.now(UTC), chosen)
         if as_json:
             for each in found:
@@ -71,7 +74,7 @@ def main(
 
 def _nothing(store: str, sweep: str, chosen: Chosen) -> str:
     """Why the list is empty."""
-    if sweep and not chosen.trials:
+    if sweep and not (chosen.model or chosen.states):
         return f"no trial of {sweep} has begun; make status SWEEP={sweep} says what it waits for"
     if sweep or chosen.model or chosen.states:
         return "no run of the store is of that kind; leave MODEL, SWEEP or STATE out to see others"
@@ -86,12 +89,14 @@ def _key(model: str) -> str:
     return load_config(path).model if path.is_file() else spec(model).key
 
 
-def _trials(store: ObjectStore, sweep: str, most: int | None) -> dict[str, str]:
-    """Run → sweep and number of the trials of `sweep`, or without one of the newest `most` of every study."""
-    if not sweep:
-        return known_trials(store, most)
+def _trials(store: ObjectStore, sweep: str) -> Iterator[Listed]:
+    """The trials of a sweep: those that were asked for, the newest first, then those that are only planned."""
     view = read_sweep(store, sweep)
-    return {run: f"{sweep}/{number}" for run, number in trial_runs(store, view)}
+    for run, number in trial_runs(store, view):
+        yield Listed(run, f"{sweep}/{number}")
+    for model, n in planned_trials(view):
+        run_of = trial_run(view.sweep, model, plan(view.sweep.definition)[n])
+        yield Listed(run_of.id, f"{sweep}/{n}", run_of)
 
 
 if __name__ == "__main__":

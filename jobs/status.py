@@ -79,7 +79,7 @@ def main(
 def _relatives(store: ObjectStore, run: Run, now: datetime) -> list[listing.ListedRun]:
     """The runs of the same family among the newest of its model."""
     ids = newest_first(store, run.config.model)[:RECENT]
-    chosen = listing.Chosen(of=family(run), ids=ids)
+    chosen = listing.Chosen(of=family(run), runs=map(listing.Listed, ids))
     return list(listing.list_runs(store, now, chosen))
 
 

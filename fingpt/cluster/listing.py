@@ -6,8 +6,8 @@ one listing and a few small objects, when it is about to be shown or has to be r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -16,17 +16,17 @@ from typing import Any
 from rich.table import Table
 
 from fingpt import log
-from fingpt.cluster.diagnosis.snapshot import State
-from fingpt.cluster.status import Status, status
+from fingpt.cluster.diagnosis.snapshot import Explanation, State
+from fingpt.cluster.status import StageStatus, Status, status
 from fingpt.errors import ConfigError, DataError, FingptError, StorageError, nearest
 from fingpt.runs.family import family
 from fingpt.runs.manifest import PrepManifest
 from fingpt.runs.recent import each_in_order, newest_first
 from fingpt.runs.remedy import differences
-from fingpt.runs.run import Stage, attempt_key, run_key
+from fingpt.runs.run import Run, Stage, attempt_key, run_key, trial_key
 from fingpt.runs.seen import Seen
 from fingpt.runs.stage import finished, load_run
-from fingpt.runs.state import RunRecord, read_run
+from fingpt.runs.state import RunRecord, StageRecord, glance
 from fingpt.storage import ObjectStore
 
 SHOWN = 50
@@ -45,7 +45,7 @@ class ListedRun:
     """A run and when its newest attempt began (RFC 3339, empty when none did); `origin` as `2 of 4`, or empty.
 
     `settings`: what it sets otherwise than its configuration's file. `dataset` is empty before prep. `sweep`: the sweep
-    whose trial it is and the trial's number, as `lora-grid-0a1b2c3d/12`, or empty.
+    whose trial it is (of several the first) and the trial's number, as `lora-grid-0a1b2c3d/12`, or empty.
     """
 
     started: str
@@ -78,14 +78,22 @@ class ListedRun:
 class Chosen:
     """Which runs are listed: of `model`, in one of `states` (empty: any), of the family `of`.
 
-    `trials`: run → `sweep/number` of the trials that are known. `ids`: these runs in this order instead of all.
+    `runs`: these in this order, instead of all.
     """
 
     model: str = ""
     states: frozenset[State] = frozenset()
     of: str = ""
-    trials: Mapping[str, str] = field(default_factory=dict)
-    ids: Sequence[str] | None = None
+    runs: Iterable[Listed] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A run that is to be listed: `trial` as `sweep/number`; `run` is a trial's that nobody has asked for yet."""
+
+    id: str
+    trial: str = ""
+    run: Run | None = None
 
 
 def states_of(word: str) -> frozenset[State]:
@@ -105,9 +113,11 @@ def list_runs(
     chosen: Chosen = Chosen(),
 ) -> Iterator[ListedRun]:
     """The runs, those that were frozen last first, as they are asked for; a damaged one is left out with a warning."""
-    ids = newest_first(store, chosen.model) if chosen.ids is None else chosen.ids
-    read = partial(_read, store, now, chosen)
-    for found in each_in_order(read, ids):
+    wanted = chosen.runs
+    if wanted is None:
+        wanted = map(Listed, newest_first(store, chosen.model))
+    shared: dict[str, bytes] = {}
+    for found in each_in_order(partial(_read, store, now, chosen, shared), wanted):
         if isinstance(found, ListedRun):
             yield found
         elif found is not None:
@@ -124,24 +134,43 @@ def _read(
     store: ObjectStore,
     now: datetime,
     chosen: Chosen,
-    run_id: str,
+    shared: dict[str, bytes],
+    wanted: Listed,
 ) -> ListedRun | tuple[str, FingptError] | None:
     """A run as it is listed, the fault that keeps it from being read, or None for one that is not asked for."""
-    seen = Seen(store, run_id)
-    sweep = chosen.trials.get(run_id, "")
-    if not seen.exists(run_key(run_id)) or not _may_be(seen, chosen.states, trial=bool(sweep)):
+    if wanted.run is not None:
+        return _planned(store, chosen, wanted.run, wanted.trial)
+    run_id = wanted.id
+    seen = Seen(store, run_id, shared)
+    trial = seen.exists(trial_key(run_id))
+    if not seen.exists(run_key(run_id)) or not _may_be(seen, chosen.states, trial=trial):
         return None
     try:
         if chosen.of and family(load_run(seen, run_id)) != chosen.of:
             return None
-        record = read_run(seen, run_id)
+        record = glance(seen, run_id)
+        sweep = wanted.trial or seen.trial()
         prep = finished(seen, record.run, Stage.PREP) if not record.stages[0].fault else None
     except (DataError, StorageError) as fault:
         return run_id, fault
-    found = status(_as_trial(record) if sweep else record, store.uri, now)
+    found = status(_as_trial(record) if sweep or trial else record, store.uri, now)
+    dataset = prep.dataset if isinstance(prep, PrepManifest) else ""
+    return _row(chosen, record, found, (dataset, sweep))
+
+
+def _planned(store: ObjectStore, chosen: Chosen, run: Run, sweep: str) -> ListedRun | None:
+    """A trial that nobody has asked for yet."""
+    why = Explanation(State.WAITING, "planned; the search has not come to it yet")
+    first = run.stages[0]
+    found = Status(run.id, run.config.model, store.uri, "", (StageStatus(str(first), why),))
+    return _row(chosen, RunRecord(run, (StageRecord(first),)), found, ("", sweep))
+
+
+def _row(chosen: Chosen, record: RunRecord, found: Status, of: tuple[str, str]) -> ListedRun | None:
+    """The row of a run with its data set and sweep, None for one that is not asked for."""
+    config, (dataset, sweep) = record.run.config, of
     if chosen.states and found.current.why.state not in chosen.states:
         return None
-    config = record.run.config
     if chosen.model and config.model != chosen.model:
         return None
     return ListedRun(
@@ -150,7 +179,7 @@ def _read(
         seed=config.seed,
         origin=f"{config.prep.origin} of {config.prep.origins}" if config.prep.origin else "",
         settings=differences(config),
-        dataset=prep.dataset if isinstance(prep, PrepManifest) else "",
+        dataset=dataset,
         sweep=sweep,
     )
 

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from fingpt.reading import RECORD_BYTES
+from fingpt.errors import MissingInputError
+from fingpt.reading import RECORD_BYTES, parse_object
 from fingpt.record import FileRef
 from fingpt.runs.attempt import Claim, read_note
-from fingpt.runs.run import Stage, claim_key, complete_key, last_number, run_prefix
+from fingpt.runs.run import Stage, claim_key, complete_key, last_number, run_prefix, trial_key
 from fingpt.storage import ObjectStore
 
 _MOST_KEYS = 5_000  # five requests; probing the keys of a larger run one by one costs less
@@ -19,15 +20,19 @@ _MOST_KEYS = 5_000  # five requests; probing the keys of a larger run one by one
 class Seen:
     """An ObjectStore that answers for one run from a listing, and reads each object once.
 
-    For display: the listing is of one moment, and of a run with very many keys nothing is remembered.
+    For display: the listing is of one moment, and of a run with very many keys nothing is remembered. `shared`: what
+    runs have in common, such as the record of a data set; whoever looks at many runs keeps it.
     """
 
-    def __init__(self, store: ObjectStore, run_id: str) -> None:
+    def __init__(
+        self, store: ObjectStore, run_id: str, shared: dict[str, bytes] | None = None
+    ) -> None:
         self.run_id = run_id
         self._store, self._prefix = store, f"{run_prefix(run_id)}/"
         keys = set(islice(store.keys(self._prefix), _MOST_KEYS + 1))
         self._keys = keys if len(keys) <= _MOST_KEYS else None
         self._read: dict[str, bytes] = {}
+        self._shared = self._read if shared is None else shared
 
     @property
     def uri(self) -> str:
@@ -42,9 +47,10 @@ class Seen:
 
     def read(self, key: str, limit: int = RECORD_BYTES) -> bytes:
         """All bytes of an object."""
-        if key not in self._read:
-            self._read[key] = self._store.read(key, limit)
-        return self._read[key]
+        kept = self._read if key.startswith(self._prefix) else self._shared
+        if key not in kept:
+            kept[key] = self._store.read(key, limit)
+        return kept[key]
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Keys of the store."""
@@ -73,6 +79,17 @@ class Seen:
     def last_claim(self, stage: Stage) -> int:
         """The number of the newest attempt of a stage, 0 without any."""
         return last_number(self.exists, lambda n: claim_key(self.run_id, stage, n))
+
+    def trial(self) -> str:
+        """`<sweep>/<number>` of a trial, of several sweeps the first; empty for any other run, and for a torn note."""
+        key = trial_key(self.run_id)
+        if not self.exists(key):
+            return ""
+        try:
+            note = parse_object(self.read(key, RECORD_BYTES))
+        except (ValueError, MissingInputError):
+            return ""
+        return f"{note.get('sweep', '')}/{note.get('number', '')}".strip("/")
 
     def current(self) -> Stage | None:
         """The stage that keeps the run from being complete, by the presence of keys alone; None for none.

@@ -7,16 +7,26 @@ protects a run from a second writer is attempt.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
 from fingpt import log
 from fingpt.errors import ConfigError, FingptError, MissingInputError
 from fingpt.runs.attempt import Claim, Ending, Heartbeat, read_note
+from fingpt.runs.manifest import TrainManifest
 from fingpt.runs.progress import Progress, progress
 from fingpt.runs.recent import each_in_order, newest_first
-from fingpt.runs.run import Run, Stage, attempt_key, claim_key, heartbeat_key, last_number, run_key
+from fingpt.runs.run import (
+    Run,
+    Stage,
+    attempt_key,
+    claim_key,
+    complete_key,
+    heartbeat_key,
+    last_number,
+    run_key,
+)
 from fingpt.runs.seen import Seen
 from fingpt.runs.stage import finished, load_run
 from fingpt.storage import ObjectStore
@@ -112,6 +122,38 @@ def read_run(store: ObjectStore, run_id: str) -> RunRecord:
     require_run(store, run_id)
     run = load_run(store, run_id)
     return RunRecord(run, tuple(_stage(store, run, stage) for stage in run.stages))
+
+
+def glance(store: ObjectStore, run_id: str) -> RunRecord:
+    """As `read_run`, for lists of many runs: of a complete stage only what a row shows is read.
+
+    Of its attempts that is the number of the last one, and when that began if no later stage has any.
+    """
+    run = load_run(store, run_id)
+    stages = [_glanced(store, run, stage) for stage in run.stages]
+    newest = next((n for n in reversed(range(len(stages))) if stages[n].attempts), None)
+    if newest is not None and stages[newest].complete and stages[newest].last is not None:
+        stage = stages[newest]
+        number = stage.attempts[-1].number
+        claim = read_note(store, Claim, claim_key(run_id, stage.stage, number))
+        began = replace(stage.attempts[-1], started=claim.started_at)
+        stages[newest] = replace(stage, attempts=(began,))
+    return RunRecord(run, tuple(stages))
+
+
+def _glanced(store: ObjectStore, run: Run, stage: Stage) -> StageRecord:
+    if stage is Stage.EVAL or not store.exists(complete_key(run.id, stage)):
+        return _stage(store, run, stage)
+    number = last_number(store.exists, lambda n: claim_key(run.id, stage, n))
+    tried = (AttemptRecord(number),) if number else ()
+    try:
+        manifest = finished(store, run, stage)
+    except FingptError as fault:
+        return StageRecord(stage, attempts=tried, fault=str(fault))
+    reached = Progress()
+    if isinstance(manifest, TrainManifest):
+        reached = Progress(manifest.steps, manifest.steps, manifest.train_loss)
+    return StageRecord(stage, True, manifest.finished_at if manifest else "", tried, reached)
 
 
 def require_run(store: ObjectStore, run_id: str) -> None:

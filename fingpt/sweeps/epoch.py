@@ -36,8 +36,11 @@ class Epoch(Frozen):
 
     def of(self, config: RunConfig) -> float:
         """Tokens that a whole training of `config` sees, about: its last step may have fewer rows."""
-        per_epoch, steps = config.train.steps(self.rows)
-        return self.tokens * steps / per_epoch
+        return self.tokens * config.train.steps(self.rows)[1] / self.steps(config)
+
+    def steps(self, config: RunConfig) -> int:
+        """Optimizer steps of one epoch."""
+        return config.train.steps(self.rows)[0]
 
 
 def epoch_key(sweep_id: str, model: str) -> str:

@@ -1,14 +1,14 @@
 """A grid or random search as one Indexed Job: its status says which trials have ended, the bucket how.
 
 The Job's pods choose their own trial, begin it and train it (pod.py); here it is created, followed, and told of.
-Following asks for the one Job every few seconds; pods are looked at only where something does not start, or has failed.
+Following watches the one Job; pods are looked at only where something does not start, or has failed.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,7 +23,13 @@ from fingpt.cluster.follow import START_SECONDS, unpullable
 from fingpt.cluster.job import TRIAL, job_name, load_template
 from fingpt.cluster.site import Site
 from fingpt.cluster.sweep_job import SweepAddress, build_trial_job, sweep_name, trial_instance
-from fingpt.errors import DivergedError, StageFailedError, StartTimeoutError, TransientError
+from fingpt.errors import (
+    DivergedError,
+    StageFailedError,
+    StartTimeoutError,
+    StorageError,
+    TransientError,
+)
 from fingpt.runs.run import Run
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.plan import plan
@@ -83,35 +89,47 @@ class IndexedSearch:
         return tuple(self.tells[n] for n in sorted(self.tells))
 
     def _follow(self) -> None:
+        """Look every few seconds until a trial has ended: what keeps all of them changes no Job. Then watch it."""
         backoff, stuck = WatchBackoff(f"Job {self._job}"), _Stuck(self._cluster, self._instance)
-        waited = 0.0
         while True:
             try:
-                job = self._cluster.job(self._job)
-                if job is None:
-                    raise faults.no_job(self._job, self._cluster.namespace)
-                self._note(job)
-                if self._is_over():
-                    return
-                if job.is_final():
-                    raise self._failure(job)
-                if not self.tells and waited % LOOK_SECONDS < POLL_SECONDS:
-                    stuck.look(waited)
-                backoff.reset()
+                for job in self._states(stuck):
+                    self._note(job)
+                    if self._is_over():
+                        return
+                    if job.is_final():
+                        raise self._failure(job)
+                    backoff.reset()
             except TransientError as silence:
                 backoff.pause(silence)
+
+    def _states(self, stuck: _Stuck) -> Iterator[JobState]:
+        """States of the Job, up to its last one."""
+        while not self.tells:
+            job = self._cluster.job(self._job)
+            if job is None:
+                raise faults.no_job(self._job, self._cluster.namespace)
+            yield job
+            if not self.tells and stuck.waited % LOOK_SECONDS < POLL_SECONDS:
+                stuck.look()
             self._sleep(POLL_SECONDS)
-            waited += POLL_SECONDS
+            stuck.waited += POLL_SECONDS
+        yield from self._cluster.watch_job(self._job)
 
     def _note(self, job: JobState) -> None:
         """Tell of the trials that have ended."""
         complete, failed = numbers_in(job.completed_indexes), numbers_in(job.failed_indexes)
         new = (complete | failed) - set(self.tells)
-        pods = self._pods() if failed - set(self.tells) else ()
-        self._in_threads(lambda n: self._tell(n, pods, failed=n in failed), sorted(new))
+        self._in_threads(lambda n: self._tell(n, failed=n in failed), sorted(new))
 
-    def _tell(self, n: int, pods: Iterable[PodState], *, failed: bool) -> None:
-        trial = read_trial(self._store, self._sweep, self._run(n))
+    def _tell(self, n: int, *, failed: bool) -> None:
+        try:
+            trial = read_trial(self._store, self._sweep, self._run(n))
+        except StorageError:
+            self._read(n)  # its pod has told of a trial whose id another run has
+            if n in self.tells:
+                return
+            raise
         told = trial.told(n)
         if told is None and not failed:
             self._read(n)
@@ -122,6 +140,7 @@ class IndexedSearch:
                 "its pod's last lines, then give the same command again."
             )
         if told is None:
+            pods = self._cluster.pods(self._instance, TRIAL, index=n)
             reason = _reason(pods, f"{self._job}-{n}-") or trial.reason
             told = Tell(
                 number=n,
@@ -143,7 +162,7 @@ class IndexedSearch:
 
     def _failure(self, job: JobState) -> StageFailedError | DivergedError:
         """Why a Job that has ended leaves trials undone."""
-        for pod in self._pods():
+        for pod in self._cluster.pods(self._instance, TRIAL, phase="Failed"):
             if pod.container.exit_code in OBSTACLES:
                 said = pod_end(pod)
                 return StageFailedError(
@@ -165,9 +184,6 @@ class IndexedSearch:
             TransientError.exit_code,
         )
 
-    def _pods(self) -> tuple[PodState, ...]:
-        return self._cluster.pods(self._instance, TRIAL)
-
     def _is_over(self) -> bool:
         return len(self.tells) == len(self._settings)
 
@@ -185,8 +201,9 @@ class _Stuck:
         self._cluster, self._instance = cluster, instance
         self._said: tuple[str, ...] = ()
         self._since: float | None = None
+        self.waited = 0.0
 
-    def look(self, now: float) -> None:
+    def look(self) -> None:
         """Look at the pods; StartTimeoutError when an image could not be pulled for START_SECONDS."""
         snapshot = self._cluster.stage_snapshot(self._instance, TRIAL, complete=None)
         if snapshot.job is None or snapshot.job.is_final():
@@ -199,8 +216,8 @@ class _Stuck:
         if not unpullable(snapshot, why):
             self._since = None
             return
-        self._since = now if self._since is None else self._since
-        if now - self._since >= START_SECONDS:
+        self._since = self.waited if self._since is None else self._since
+        if self.waited - self._since >= START_SECONDS:
             raise StartTimeoutError(
                 f"Trials of {self._instance} could not start within {START_SECONDS / 60:.0f} minutes: {why.summary} "
                 f"({why.message}). The Job stays; the same command follows it again."

@@ -12,7 +12,14 @@ from fingpt.sweeps.plan import plan
 from fingpt.sweeps.pool import MOST_TRIES, Ended, Workers
 from fingpt.sweeps.records import Tell
 from fingpt.sweeps.sweep import Sweep
-from fingpt.sweeps.trials import announce, begin, read_tell, read_trial, stages_of, tell
+from fingpt.sweeps.trials import (
+    announce,
+    begin_unless_taken,
+    read_tell,
+    read_trial,
+    stages_of,
+    tell,
+)
 
 _PAUSE_SECONDS = 5.0
 
@@ -29,7 +36,10 @@ def run_plan(sweep: Sweep, model: str, store: ObjectStore, workers: Workers) -> 
     while waiting or under_way:
         while waiting and len(under_way) < sweep.definition.parallel:
             n = waiting.pop(0)
-            run = begin(store, sweep, model, n, settings[n])
+            run = begin_unless_taken(store, sweep, model, n, settings[n])
+            if isinstance(run, Tell):
+                tells[n] = _tell(store, sweep, model, run)
+                continue
             told = read_trial(store, sweep, run).told(n)
             if told is None:
                 workers.start(run, stages_of(sweep))

@@ -9,8 +9,9 @@ from fingpt.storage import ObjectStore, open_store
 from fingpt.sweeps.adopt import adopt
 from fingpt.sweeps.finals import leader
 from fingpt.sweeps.plan import plan
+from fingpt.sweeps.records import Tell
 from fingpt.sweeps.sweep import Sweep, load_sweep
-from fingpt.sweeps.trials import begin, read_tell
+from fingpt.sweeps.trials import announce, begin_unless_taken, read_tell, tell
 
 
 def locate_sweep(uri: str, sha256: str = "") -> tuple[ObjectStore, Sweep]:
@@ -50,7 +51,10 @@ def begin_trial(store: ObjectStore, sweep: Sweep, model: str, index: int) -> Run
     if read_tell(store, sweep, model, index) is not None:
         log.event("trial is over, nothing to do", sweep=sweep.id, model=model, trial=index)
         return None
-    run = begin(store, sweep, model, index, settings[index])
+    run = begin_unless_taken(store, sweep, model, index, settings[index])
+    if isinstance(run, Tell):
+        announce(model, tell(store, sweep, model, run))
+        return None
     log.event("trial", sweep=sweep.id, model=model, trial=index, run=run.id, **settings[index])
     if not adopt(store, run, leader(sweep, model)):
         raise MissingInputError(

@@ -169,7 +169,7 @@ class _Study:
         """Start a slot's job, unless it is written already how it ended."""
         run = self._runs[slot.trial]
         if slot.rung == 0:
-            freeze_trial(self._store, self._sweep, run)
+            freeze_trial(self._store, self._sweep, slot.trial, run)
             if place == 0:
                 self._prepare(run)
             self._rungs.append(self._count_rungs(run))
@@ -300,7 +300,18 @@ class _Study:
         if pruning is None:
             return ()
         epoch = study_epoch(self._store, self._sweep.id, self._base, self._runs[0])
-        return rungs(pruning, epoch.tokens, epoch.of(run.config))
+        found = rungs(pruning, epoch.tokens, epoch.of(run.config))
+        if (
+            run.id == self._runs[0].id
+            and found
+            and found[0] * epoch.steps(run.config) <= epoch.tokens
+        ):
+            log.warning(
+                "the first rung lies in the first step, where trials can hardly be told apart; use more rows, "
+                "or a larger pruning.first",
+                rows=epoch.rows,
+            )
+        return found
 
 
 def _said(ended: Ended) -> str:

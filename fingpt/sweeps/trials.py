@@ -15,6 +15,7 @@ from fingpt.errors import (
     ConfigError,
     DataError,
     DivergedError,
+    FingptError,
     MissingInputError,
     PermissionDeniedError,
     RunConflictError,
@@ -25,7 +26,7 @@ from fingpt.record import canonical_json
 from fingpt.runs.freeze import create_run
 from fingpt.runs.manifest import TrainManifest, decode, encode
 from fingpt.runs.run import Run, Stage, trial_key
-from fingpt.runs.stage import finished
+from fingpt.runs.stage import finished, load_run
 from fingpt.runs.state import AttemptRecord, attempts
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.definition import Settings
@@ -88,6 +89,31 @@ def stages_of(sweep: Sweep) -> tuple[Stage, ...]:
     return (Stage.PREP, Stage.TRAIN, *([Stage.EVAL] if scored else []))
 
 
+def begin_unless_taken(
+    store: ObjectStore, sweep: Sweep, model: str, number: int, settings: Settings
+) -> Run | Tell:
+    """`begin`; a failed trial where another run has the same id, which is eight digits of a hash.
+
+    Of ten thousand runs two share one in one store of a hundred, so that is no reason for a search to end.
+    """
+    try:
+        return begin(store, sweep, model, number, settings)
+    except RunConflictError:
+        run = trial_run(sweep, model, settings)
+        if not _is_another(store, run):
+            raise
+        reason = f"another run has its id, {run.id}: nothing was trained"
+        return Tell(number=number, state="failed", reason=reason)
+
+
+def _is_another(store: ObjectStore, run: Run) -> bool:
+    """Whether a sound run with the id of `run` is another one."""
+    try:
+        return load_run(store, run.id).sha256 != run.sha256
+    except FingptError:
+        return False
+
+
 def begin(store: ObjectStore, sweep: Sweep, model: str, number: int, settings: Settings) -> Run:
     """Record the ask of a trial and freeze its run; whatever is there already is left as it is.
 
@@ -96,14 +122,18 @@ def begin(store: ObjectStore, sweep: Sweep, model: str, number: int, settings: S
     run = trial_run(sweep, model, settings)
     ask = Ask(number=number, settings=settings, run_id=run.id, run_sha256=run.sha256)
     write(store, ask_key(sweep.id, model, number), ask)
-    freeze_trial(store, sweep, run)
+    freeze_trial(store, sweep, number, run)
     return run
 
 
-def freeze_trial(store: ObjectStore, sweep: Sweep, run: Run) -> None:
-    """Freeze the run of a trial that was asked for, and say in it that it is one: it need not have every stage."""
+def freeze_trial(store: ObjectStore, sweep: Sweep, number: int, run: Run) -> None:
+    """Freeze the run of a trial that was asked for, and say in it that it is one: it need not have every stage.
+
+    A run that is a trial of several sweeps says which was the first.
+    """
     create_run(store, run)
-    store.create(trial_key(run.id), canonical_json({"sweep": sweep.id, "model": run.config.model}))
+    mark = {"sweep": sweep.id, "model": run.config.model, "number": number}
+    store.create(trial_key(run.id), canonical_json(mark))
 
 
 def read_tell(store: ObjectStore, sweep: Sweep, model: str, number: int) -> Tell | None:

@@ -17,7 +17,6 @@ from fingpt.reading import RECORD_BYTES
 from fingpt.record import Frozen
 from fingpt.runs.manifest import decode
 from fingpt.runs.recent import each_in_order
-from fingpt.runs.run import last_number
 from fingpt.storage import ObjectStore
 from fingpt.storage.keys import is_key
 from fingpt.sweeps.records import (
@@ -31,9 +30,6 @@ from fingpt.sweeps.records import (
     tell_key,
 )
 from fingpt.sweeps.sweep import Sweep
-
-KNOWN = 200
-"""Of each study so many trials are looked up to say which sweep a listed run belongs to."""
 
 R = TypeVar("R", bound=Frozen)
 
@@ -112,22 +108,13 @@ def trial_runs(store: ObjectStore, view: SweepView) -> Iterator[tuple[str, str]]
     return (found for found in each_in_order(one, asked) if found[0])
 
 
-def known_trials(store: ObjectStore, most: int | None = KNOWN) -> dict[str, str]:
-    """Run → `<sweep>/<number>` of the newest `most` trials of every study (all for None)."""
-    studies = [
-        (sweep, model)
-        for sweep in sweep_ids(store)
-        for model in store.folders(f"{sweep_prefix(sweep)}/")
-    ]
-
-    def of(study: tuple[str, str]) -> list[tuple[str, str, int]]:
-        count = last_number(store.exists, lambda n: ask_key(*study, n - 1))
-        first = 0 if most is None else max(count - most, 0)
-        return [(ask_key(*study, n), study[0], n) for n in range(first, count)]
-
-    asks = [ask for found in each_in_order(of, studies) for ask in found]
-    runs = each_in_order(lambda ask: _run(store, ask[0]), asks)
-    return {run: f"{sweep}/{n}" for run, (_, sweep, n) in zip(runs, asks, strict=True) if run}
+def planned_trials(view: SweepView) -> Iterator[tuple[str, int]]:
+    """(model, number) of every trial of a plan that nobody has asked for yet; a search by tpe has no plan."""
+    if view.complete or view.sweep.definition.method == "tpe":
+        return
+    asked = {study.model: set(study.asks) for study in view.studies}
+    for n in range(view.sweep.definition.count):
+        yield from ((model, n) for model in view.sweep.bases if n not in asked[model])
 
 
 def open_trials(store: ObjectStore, view: SweepView) -> list[str]:

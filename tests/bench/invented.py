@@ -21,11 +21,13 @@ from fingpt.runs.run import (
     heartbeat_key,
     run_key,
     stage_prefix,
+    trial_key,
 )
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.definition import Settings, parse_definition
+from fingpt.sweeps.plan import plan
 from fingpt.sweeps.records import Ask, Tell, ask_key, sweep_key, tell_key
-from fingpt.sweeps.sweep import Sweep
+from fingpt.sweeps.sweep import Sweep, trial_run
 
 MODELS = ("tiny-llama31", "tiny-deepseek-r1")
 DATASET = "0123456789ab"
@@ -170,6 +172,33 @@ def _train(run: Run, at: datetime) -> TrainManifest:
     return TrainManifest.model_validate({**_identity(run, Stage.TRAIN, at), **fields})
 
 
+def lay_down_search(root: Path, trials: int, parallel: int) -> Sweep:
+    """A random search of the first model as it is once all its trials have trained and none was told of.
+
+    Of ten thousand runs two have the same id in one sweep of a hundred; this seed is of none of these.
+    """
+    model = MODELS[0]
+    definition = {
+        "method": "random",
+        "trials": trials,
+        "parallel": parallel,
+        "seed": 43,
+        "space": {"train.lr": {"low": 1e-4, "high": 1e-3}},
+    }
+    images = {stage: f"registry.example/{stage}@sha256:{0:064d}" for stage in map(str, Stage)}
+    sweep = Sweep.of(
+        "invented", parse_definition(definition, "invented"), {model: run_of(0).config}, images
+    )
+    write(root / sweep_key(sweep.id), encode(sweep))
+    for n, settings in enumerate(plan(sweep.definition)):
+        run = trial_run(sweep, model, settings)
+        ask = Ask(number=n, settings=settings, run_id=run.id, run_sha256=run.sha256)
+        write(root / ask_key(sweep.id, model, n), encode(ask))
+        write(root / run_key(run.id), run.encode())
+        write(root / complete_key(run.id, Stage.TRAIN), encode(_train(run, START)))
+    return sweep
+
+
 def put_sweep(
     store: ObjectStore,
     sweep: str,
@@ -179,9 +208,10 @@ def put_sweep(
     told: int,
     first: int = 0,
     space: dict[str, object] | None = None,
+    method: str = "",
 ) -> None:
     """The records of a sweep of both models: `asked` asks each, of which `told` were told; runs from number `first`."""
-    for key, data in sweep_objects(sweep, trials, asked, told, first, space):
+    for key, data in sweep_objects(sweep, trials, asked, told, first, space, method):
         store.create(key, data)
 
 
@@ -192,10 +222,11 @@ def sweep_objects(
     told: int,
     first: int = 0,
     space: dict[str, object] | None = None,
+    method: str = "",
 ) -> Iterator[tuple[str, bytes]]:
     """Keys and bytes of `put_sweep`: of ten trials seven are complete, two failed and one was pruned."""
     definition = {
-        "method": "grid" if trials is None else "random",
+        "method": method or ("grid" if trials is None else "random"),
         "trials": trials,
         "parallel": 2,
         "space": space or {"train.lr": {"low": 1e-4, "high": 1e-3, "points": 9}},
@@ -210,6 +241,8 @@ def sweep_objects(
             settings: Settings = {"train.lr": run.config.train.lr}
             ask = Ask(number=n, settings=settings, run_id=run.id, run_sha256=run.sha256)
             yield ask_key(sweep, model, n), encode(ask)
+            note = {"sweep": sweep, "model": model, "number": n}
+            yield trial_key(run.id), canonical_json(note)
         for n in range(told):
             state = "complete" if n % 10 < 7 else "failed" if n % 10 < 9 else "pruned"
             tell = {

@@ -1,8 +1,9 @@
-"""An Indexed Job of many trials on simulated nodes, by our client and by bare kubectl, one after the other.
+"""A search of many trials on simulated nodes, by our controller and by bare kubectl, one after the other.
 
-Nodes are KWOK's: the API server, the controllers, the scheduler and Kueue are real, and pods end by themselves. Ours
-submits, watches and asks for the status as `make sweep` and `make status SWEEP=` do; the peer is `kubectl create` and
-`kubectl wait` of the same object under another name.
+Nodes are KWOK's: the API server, the controllers, the scheduler and Kueue are real, and pods end by themselves. What
+trials leave in the bucket is laid down before, since simulated pods write nothing. Ours submits the Job, follows it and
+tells of every trial, as the controller of `make sweep` does, while `make status SWEEP=` is asked again and again; the
+peer is `kubectl create` and `kubectl wait` of the same object under another name.
 """
 
 from __future__ import annotations
@@ -11,23 +12,30 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from fingpt.cluster.api.cluster import Cluster
-from fingpt.cluster.job import CONFIG_SHA256, MANIFESTS, QUEUE, load_template
+from fingpt.cluster.job import INSTANCE, SWEEP
+from fingpt.cluster.site import Site
 from fingpt.errors import SetupError
 from fingpt.storage import LocalStore
+from fingpt.sweeps.indexed import IndexedSearch, trial_job
 from fingpt.sweeps.status import sweep_status
+from fingpt.sweeps.sweep import Sweep
 from tests.bench import invented
-from tests.bench.figures import line, own_memory, p99
+from tests.bench.figures import Timed, line, own_memory, p99, timed
+from tests.cluster.sites import site_data
 
-SWEEP = "invented-0a1b2c3d"
 SIMULATED = {"key": "kwok.x-k8s.io/node", "operator": "Exists"}
-STATUS_PAUSE = 2.0
+STATUS_PAUSE, COMMAND_EVERY = 2.0, 10
 DEADLINE = 3 * 3600
 
 
@@ -51,33 +59,57 @@ def _compare(
 ) -> list[dict[str, Any]]:
     trials, nodes = size
     store = LocalStore(folder)
-    for key, data in invented.sweep_objects(SWEEP, trials, 0, 0):
-        store.create(key, data)
-    peer = by_kubectl(folder, namespace, trial_job("by-kubectl", "peer", queue, size))
-    ours, requests, statuses = by_client(store, namespace, trial_job("by-us", SWEEP, queue, size))
+    sweep = invented.lay_down_search(folder, trials, min(trials, 8 * nodes))
+    site = simulated_site(queue)
+    job = simulated(trial_job(store, sweep, invented.MODELS[0], site))
+    peer = by_kubectl(folder, namespace, renamed(job, "by-kubectl"))
+    print(f"kubectl: {peer:.1f} s", flush=True)
+    cluster = Cluster.connect(namespace)
+    requests = counted(cluster)
+    with asking(store, namespace, sweep) as (statuses, commands, asked):
+        began = time.monotonic()
+        cluster.apply_job(job)
+        tells = IndexedSearch(cluster, store, sweep, invented.MODELS[0]).carry_out(site)
+        ours = time.monotonic() - began
+    assert len(tells) == trials
     name = f"{trials} trials on {nodes} simulated nodes{', Kueue' if queue else ''}"
-    lists = {
-        f"{name}: {kind}": count
-        for kind, count in requests.items()
-        if kind.startswith(("list", "watch"))
+    counts = {f"controller: {kind}": count for kind, count in requests.items()}
+    counts |= {
+        f"{len(statuses)} statuses: {kind}": count
+        for kind, count in asked.items()
+        if kind.startswith("list")
     }
+    pods = float(requests["list pods"] + asked["list pods"])
     return [
-        line(f"{name}: from submit to the end", ours, "s", peer=peer, limit=2 * peer),
+        line(f"{name}: from submit to the last tell", ours, "s", peer=peer, limit=2 * peer),
         line(f"{name}: p99 of status SWEEP=", p99(statuses), "s", limit=2.0),
+        *(
+            line(f"{name}: make status SWEEP= as a command, {which}", seconds, "s")
+            for which, seconds in of_commands(commands).items()
+        ),
         line(
-            f"{name}: memory of the process that submits, watches and asks",
+            f"{name}: memory of the process that submits, follows, tells and asks",
             own_memory(),
             "MiB",
             limit=300,
         ),
-        line(
-            f"{name}: lists of all pods",
-            float(requests["list pods"]),
-            "requests",
-            limit=ours / 30 + 1,
+        line(f"{name}: lists of pods", pods, "requests", limit=ours / 30 + 1),
+        *(
+            line(f"{name}: {kind}", float(count), "requests")
+            for kind, count in sorted(counts.items())
         ),
-        *(line(each, float(count), "requests") for each, count in sorted(lists.items())),
     ]
+
+
+def of_commands(commands: list[Timed]) -> dict[str, float]:
+    """The slowest of some commands, and the processor time that most of them take."""
+    if not commands:
+        return {}
+    processor = sorted(each.processor for each in commands)
+    return {
+        f"slowest of {len(commands)}": max(each.wall for each in commands),
+        "median processor time": processor[len(processor) // 2],
+    }
 
 
 def by_kubectl(folder: Path, namespace: str, job: dict[str, Any]) -> float:
@@ -91,28 +123,33 @@ def by_kubectl(folder: Path, namespace: str, job: dict[str, Any]) -> float:
     return time.monotonic() - began
 
 
-def by_client(
-    store: LocalStore, namespace: str, job: dict[str, Any]
-) -> tuple[float, Counter[str], list[float]]:
-    """Seconds until ours is Complete; requests by verb and resource; seconds of each status meanwhile."""
+@contextmanager
+def asking(
+    store: LocalStore, namespace: str, sweep: Sweep
+) -> Iterator[tuple[list[float], list[Timed], Counter[str]]]:
+    """Asks for the sweep's status meanwhile, in a thread: seconds of each, commands now and then, requests by kind."""
     cluster = Cluster.connect(namespace)
     requests = counted(cluster)
-    statuses = []
-    began = time.monotonic()
-    cluster.apply_job(job)
-    asked = 0.0
-    for state in cluster.watch_job(job["metadata"]["name"]):
-        if state.is_final():
-            assert state.outcome is not None
-            assert state.outcome.type == "Complete", state.outcome
-            break
-        if time.monotonic() - asked > STATUS_PAUSE:
-            before = time.monotonic()
-            found = sweep_status(store, SWEEP, datetime.now(UTC), cluster)
-            asked = time.monotonic()
-            statuses.append(asked - before)
-            assert found.studies
-    return time.monotonic() - began, requests, statuses
+    statuses: list[float] = []
+    commands: list[Timed] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(STATUS_PAUSE):
+            began = time.monotonic()
+            assert sweep_status(store, sweep.id, datetime.now(UTC), cluster).studies
+            statuses.append(time.monotonic() - began)
+            if len(statuses) % COMMAND_EVERY == 0:
+                words = ["-m", "jobs.status", "--sweep", sweep.id]
+                commands.append(timed(words, FINGPT_STORE=store.uri, FINGPT_NAMESPACE=namespace))
+
+    with ThreadPoolExecutor(1) as threads:
+        asker = threads.submit(ask)
+        try:
+            yield statuses, commands, requests
+        finally:
+            over.set()
+        asker.result()
 
 
 def counted(cluster: Cluster) -> Counter[str]:
@@ -133,35 +170,36 @@ def counted(cluster: Cluster) -> Counter[str]:
     return found
 
 
-def trial_job(name: str, instance: str, queue: str, size: tuple[int, int]) -> dict[str, Any]:
-    """The Job of a study's trials for simulated nodes, one GPU each, as many at a time as they have GPUs."""
-    trials, nodes = size
-    stage = "trial" if (MANIFESTS / "trial.yaml").is_file() else "train"
-    job: dict[str, Any] = json.loads(json.dumps(load_template(stage)))
-    spec, labels = job["spec"], job["metadata"]["labels"]
-    labels |= {
-        "app.kubernetes.io/instance": instance,
-        "app.kubernetes.io/component": "trial",
-        "fingpt-jobs/model": invented.MODELS[0],
-    }
-    job["metadata"] |= {"name": name, "annotations": {CONFIG_SHA256: "0" * 64}}
-    if queue:
-        labels[QUEUE] = queue
-    spec.pop("backoffLimit", None)
-    spec |= {
-        "completionMode": "Indexed",
-        "completions": trials,
-        "parallelism": min(trials, 8 * nodes),
-        "backoffLimitPerIndex": 6,
-        "maxFailedIndexes": min(trials, 10_000),
-    }
-    pod = spec["template"]["spec"]
-    spec["template"]["metadata"]["labels"] = {k: v for k, v in labels.items() if k != QUEUE}
-    pod |= {"tolerations": [SIMULATED], "nodeSelector": {"type": "kwok"}}
+def simulated_site(queue: str) -> Site:
+    """A site of simulated nodes, where tiny models ask for a GPU as others do."""
+    return Site.of(
+        site_data(
+            queue=queue,
+            tinyGpu="true",
+            tolerations=json.dumps([SIMULATED]),
+            nodeSelector='{"type": "kwok"}',
+        )
+    )
+
+
+def simulated(job: dict[str, Any]) -> dict[str, Any]:
+    """The Job without what simulated nodes and an empty namespace lack: local disks, and our account."""
+    found: dict[str, Any] = json.loads(json.dumps(job))
+    pod = found["spec"]["template"]["spec"]
     pod["serviceAccountName"] = "default"
     for amounts in pod["containers"][0]["resources"].values():
-        amounts.pop("ephemeral-storage", None)  # simulated nodes have none
-    return job
+        amounts.pop("ephemeral-storage", None)
+    return found
+
+
+def renamed(job: dict[str, Any], name: str) -> dict[str, Any]:
+    """The same Job under another name, which belongs to no sweep."""
+    found: dict[str, Any] = json.loads(json.dumps(job))
+    found["metadata"]["name"] = name
+    for metadata in (found["metadata"], found["spec"]["template"]["metadata"]):
+        metadata["labels"].pop(SWEEP)
+        metadata["labels"][INSTANCE] = name
+    return found
 
 
 def queues(namespace: str, nodes: int) -> str:

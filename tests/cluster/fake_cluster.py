@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fingpt.cluster.api.objects import JobState, NodeState, PodState, Quota
+from fingpt.cluster.api.objects import Admission, JobState, NodeState, PodState, Quota
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.job import job_name
@@ -56,7 +56,9 @@ class FakeCluster(ClusterApi):
     def jobs(self, run_id: str = "", sweep: str = "") -> tuple[JobState, ...]:
         return tuple(self.there.values())
 
-    def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
+    def pods(
+        self, run_id: str = "", stage: str = "", *, index: int | None = None, phase: str = ""
+    ) -> tuple[PodState, ...]:
         return ()
 
     def watch_job(self, name: str) -> Iterator[JobState]:
@@ -74,8 +76,8 @@ class FakeCluster(ClusterApi):
     def job_snapshot(self, name: str) -> JobSnapshot:
         return JobSnapshot(job=self.job(name))
 
-    def admission(self, job: JobState) -> str:
-        return ""
+    def admission(self, job: JobState) -> Admission:
+        return Admission()
 
     def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
         return True

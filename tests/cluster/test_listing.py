@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fingpt.cluster.diagnosis.snapshot import State
-from fingpt.cluster.listing import SHOWN, Chosen, list_runs, render, shown, states_of
+from fingpt.cluster.listing import SHOWN, Chosen, Listed, list_runs, render, shown, states_of
 from fingpt.errors import ConfigError
-from fingpt.runs.run import frozen_key
+from fingpt.record import canonical_json
+from fingpt.runs.run import frozen_key, trial_key
 from tests.bench import invented
 from tests.runs.test_recent import Counted
 
@@ -30,7 +31,33 @@ def test_the_newest_are_shown_and_what_is_not_shown_is_not_read(many):
         invented.run_of(n).id for n in range(199, 199 - SHOWN, -1)
     ]
     assert more
-    assert many.requests < 20 * (SHOWN + 20)
+    # Of a run that has trained: a listing, run.json, two COMPLETE, and when its last attempt began.
+    assert many.requests < 7 * (SHOWN + 20)
+
+
+def test_a_trial_says_of_which_sweep_it_is_and_a_torn_note_only_that_it_is_one(many):
+    first, torn = invented.run_of(0).id, invented.run_of(1).id
+    many.create(trial_key(first), canonical_json({"sweep": "grid-1", "model": "m", "number": 7}))
+    many.create(trial_key(torn), b"{")
+    rows, _ = shown(list_runs(many, NOW, Chosen(runs=[Listed(first), Listed(torn)])), None)
+    assert [(row.sweep, str(row.status.current.why.state)) for row in rows] == [
+        ("grid-1/7", "complete"),
+        ("", "complete"),
+    ]
+
+
+def test_a_planned_trial_is_a_row_that_waits_and_costs_no_request(many):
+    run = invented.run_of(1000)
+    planned = [Listed(run.id, "grid-1/3", run)]
+    many.requests = 0
+    (row,), _ = shown(list_runs(many, NOW, Chosen(runs=planned)), None)
+    assert (row.status.run, str(row.status.current.why.state), row.sweep, many.requests) == (
+        run.id,
+        "waiting",
+        "grid-1/3",
+        0,
+    )
+    assert not list(list_runs(many, NOW, Chosen(runs=planned, states=states_of("failed"))))
 
 
 def test_all_are_there_for_who_asks_for_all(many):
@@ -64,14 +91,14 @@ def test_runs_of_a_model_and_a_state_together(many):
 
 def test_a_trial_that_has_trained_is_complete_for_its_sweep_asks_for_no_more(many):
     run = invented.run_of(0).id
-    (alone,), _ = shown(list_runs(many, NOW, Chosen(ids=[run])), None)
-    (trial,), _ = shown(list_runs(many, NOW, Chosen(ids=[run], trials={run: "grid-1/0"})), None)
+    (alone,), _ = shown(list_runs(many, NOW, Chosen(runs=[Listed(run)])), None)
+    (trial,), _ = shown(list_runs(many, NOW, Chosen(runs=[Listed(run, "grid-1/0")])), None)
     assert (str(alone.status.current.why.state), alone.status.current.stage) == ("absent", "eval")
     assert (str(trial.status.current.why.state), trial.sweep) == ("complete", "grid-1/0")
 
 
 def test_what_differs_and_the_data_set_are_columns_and_empty_columns_are_left_out(many):
-    (row,), _ = shown(list_runs(many, NOW, Chosen(ids=[invented.run_of(2).id])), None)
+    (row,), _ = shown(list_runs(many, NOW, Chosen(runs=[Listed(invented.run_of(2).id)])), None)
     assert "train.lr=0.0001000002" in row.settings.split()
     assert row.dataset == invented.DATASET
     names = [column.header for column in render([row]).columns]

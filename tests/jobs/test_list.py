@@ -73,7 +73,8 @@ def test_filters_of_make_choose_and_a_wrong_word_is_answered_with_the_nearest(st
     assert found() == ids[::-1]
     assert found(FINGPT_ARG_MODEL="tiny-llama31") == ids[10::-2]
     assert found(FINGPT_ARG_STATE="failed-permanent") == [ids[8], ids[7]]
-    assert set(found(FINGPT_ARG_SWEEP="lora-grid-0a1b2c3d")) == set(ids[:4])
+    asked_and_planned = found(FINGPT_ARG_SWEEP="lora-grid-0a1b2c3d")
+    assert (set(asked_and_planned[:4]), len(asked_and_planned)) == (set(ids[:4]), 2 * 9)
     for variable, wrong, right in (
         ("MODEL", "tiny-lama31", "tiny-llama31"),
         ("STATE", "compleet", "complete"),
@@ -86,9 +87,12 @@ def test_filters_of_make_choose_and_a_wrong_word_is_answered_with_the_nearest(st
 
 def test_a_sweep_none_of_whose_trials_has_begun_says_where_to_look(store, tmp_path):
     invented.put_sweep(store, "lora-grid-0a1b2c3d", trials=None, asked=0, told=0)
-    done = command(tmp_path, "list", FINGPT_ARG_SWEEP="lora-grid-0a1b2c3d")
+    planned = command(tmp_path, "list", "--json", FINGPT_ARG_SWEEP="lora-grid-0a1b2c3d").stdout
+    assert {json.loads(line)["state"] for line in planned.splitlines()} == {"waiting"}
+    invented.put_sweep(store, "lora-tpe-0a1b2c3d", trials=9, asked=0, told=0, method="tpe")
+    done = command(tmp_path, "list", FINGPT_ARG_SWEEP="lora-tpe-0a1b2c3d")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "make status SWEEP=lora-grid-0a1b2c3d says what it waits for" in done.stderr
+    assert "make status SWEEP=lora-tpe-0a1b2c3d says what it waits for" in done.stderr
     status = command(tmp_path, "status", FINGPT_ARG_SWEEP="lora-grid-0a1b2c3d")
     assert status.returncode == 0, status.stderr
     assert "tiny-llama31" in status.stdout

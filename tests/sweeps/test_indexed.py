@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+import fingpt.runs.run as run_module
 from fingpt.cluster.api.objects import (
     Condition,
     ContainerPhase,
@@ -33,7 +35,7 @@ from fingpt.sweeps.indexed import IndexedSearch
 from fingpt.sweeps.plan import plan
 from fingpt.sweeps.pod import begin_trial, locate_sweep
 from fingpt.sweeps.records import sweep_key
-from fingpt.sweeps.sweep import Sweep, create_sweep
+from fingpt.sweeps.sweep import Sweep, create_sweep, trial_run
 from fingpt.sweeps.trials import begin, read_tell
 from tests.cluster.fake_cluster import FakeCluster
 from tests.cluster.sites import IMAGES, site_data
@@ -65,6 +67,8 @@ class Playing(FakeCluster):
         self.acts = list(acts)
         self.state: dict[str, Any] = {}
         self.ended_pods: tuple[PodState, ...] = ()
+        self.pods_asked: list[tuple[int | None, str]] = []
+        self.watched = 0
 
     def job(self, name: str) -> JobState | None:
         there = self.there.get(name)
@@ -74,7 +78,16 @@ class Playing(FakeCluster):
             self.state = self.acts.pop(0)() or self.state
         return replace(there, **self.state)
 
-    def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
+    def watch_job(self, name: str) -> Iterator[JobState]:
+        self.watched += 1
+        while (state := self.job(name)) is not None:
+            yield state
+        raise MissingInputError(f"There is no Job {name}.")
+
+    def pods(
+        self, run_id: str = "", stage: str = "", *, index: int | None = None, phase: str = ""
+    ) -> tuple[PodState, ...]:
+        self.pods_asked.append((index, phase))
         return self.ended_pods
 
     def stage_snapshot(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
@@ -127,6 +140,7 @@ def test_trials_are_told_as_their_indexes_end(store, sweep):
     runs = [begin(store, sweep, MODEL, n, one) for n, one in enumerate(plan(sweep.definition))]
     assert [each.value for each in tells if each.value] == [loss_of(runs[n]) for n in (0, 2, 3)]
     assert len(cluster.created) == 1
+    assert (cluster.watched, cluster.pods_asked) == (1, [])
 
 
 def test_a_search_that_was_told_of_to_its_end_makes_no_job(store, sweep):
@@ -146,6 +160,7 @@ def test_a_pod_that_the_kernel_killed_again_and_again_is_a_failed_trial_with_tha
     job = f"{sweep.id}-{MODEL}-trial"
     cluster.ended_pods += (failed_pod(job, 3, 137, "", "OOMKilled"), failed_pod(job, 13, 1, "no"))
     assert "out of memory" in searched(cluster, store, sweep)[3].reason
+    assert cluster.pods_asked == [(3, "")]
 
 
 def test_an_index_that_is_complete_without_a_result_is_a_silent_failure(store, sweep):
@@ -162,6 +177,7 @@ def test_a_fault_of_the_place_ends_the_search_with_its_code_and_is_told_of_no_tr
     ) as fault:
         searched(cluster, store, sweep)
     assert fault.value.exit_code == 77
+    assert cluster.pods_asked == [(None, "Failed")]
     assert not [key for key in store.keys("sweeps/") if "/tells/" in key]
 
 
@@ -211,6 +227,25 @@ def test_a_pod_begins_the_trial_of_its_index_with_the_sweep_s_data_set(store, sw
     trained(store, sweep, 0, 1, 2, 3)
     searched(Playing(lambda: {"completed_indexes": "0-3"}), store, sweep)
     assert begin_trial(found, again, MODEL, 2) is None
+
+
+def test_a_trial_whose_id_another_run_has_is_failed_and_the_search_goes_on(
+    store, sweep, monkeypatch
+):
+    runs = [begin(store, sweep, MODEL, n, plan(sweep.definition)[n]) for n in (0, 1, 2)]
+    trained(store, sweep, 0, 1, 2)
+    identity = run_module._identity
+
+    def short(config: Any, images: Any) -> str:
+        whole = identity(config, images)
+        return runs[0].sha256[:8] + whole[8:] if config == last.config else whole
+
+    last = trial_run(sweep, MODEL, plan(sweep.definition)[3])
+    monkeypatch.setattr(run_module, "_identity", short)
+    assert begin_trial(store, sweep, MODEL, 3) is None
+    tells = searched(Playing(lambda: {"completed_indexes": "0-3"}), store, sweep)
+    assert [each.state for each in tells] == ["complete"] * 3 + ["failed"]
+    assert f"another run has its id, {runs[0].id}" in tells[3].reason
 
 
 @pytest.mark.parametrize("index", [-1, 4])

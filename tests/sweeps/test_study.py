@@ -343,3 +343,11 @@ def test_what_was_asked_counts_whatever_a_sampler_would_ask_now(monkeypatch):
     told, objects, _ = study(sweep)
     monkeypatch.setattr("fingpt.sweeps.study.propose", lambda *_: pytest.fail("asked again"))
     assert study(sweep, objects=objects)[0] == told
+
+
+def test_a_first_rung_within_the_first_step_is_warned_of(caplog):
+    wide = {**PRUNING, "first": 1 / 2}
+    study(a_sweep(trials=2, pruning=wide))
+    assert "first rung" not in caplog.text
+    study(a_sweep(trials=2, pruning={**PRUNING, "first": 1 / 200}))
+    assert caplog.text.count("the first rung lies in the first step") == 1

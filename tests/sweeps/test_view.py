@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fingpt.errors import ConfigError, MissingInputError
 from fingpt.sweeps.view import (
-    known_trials,
+    planned_trials,
     read_sweep,
     read_tells,
     require_sweep,
@@ -38,14 +40,15 @@ def test_the_trials_of_a_sweep_come_newest_first_with_their_numbers(store, sweep
     assert len({run for run, _ in found}) == 10
 
 
-def test_the_newest_trials_of_every_study_are_known_by_their_run(store, sweep):
-    put_sweep(store, "other-00000000", trials=2, asked=1, told=0, first=50)
-    known = known_trials(store, most=2)
-    assert (
-        sorted(known.values())
-        == ["lora-grid-0a1b2c3d/3"] * 2 + ["lora-grid-0a1b2c3d/4"] * 2 + ["other-00000000/0"] * 2
+def test_trials_of_a_plan_that_nobody_has_asked_for_follow_by_number(store, sweep):
+    view = read_sweep(store, sweep)
+    models = ("tiny-deepseek-r1", "tiny-llama31")
+    assert list(planned_trials(view)) == [(model, n) for n in range(5, 9) for model in models]
+    tpe = view.sweep.definition.model_copy(update={"method": "tpe"})
+    assert not list(
+        planned_trials(replace(view, sweep=view.sweep.model_copy(update={"definition": tpe})))
     )
-    assert len(known_trials(store, None)) == 12
+    assert not list(planned_trials(replace(view, complete=True)))
 
 
 def test_tells_are_read_newest_first_within_their_time(store, sweep):

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any, Self, TypeVar
 
-from fingpt.cluster.api import faults, objects, stream
+from fingpt.cluster.api import faults, kueue, objects, stream
 from fingpt.cluster.api.kubeconfig import load_connection
-from fingpt.cluster.api.objects import Condition, Event, JobState, Json, NodeState, PodState, Quota
+from fingpt.cluster.api.objects import (
+    POD_INDEX,
+    Admission,
+    Event,
+    JobState,
+    Json,
+    NodeState,
+    PodState,
+    Quota,
+)
 from fingpt.cluster.api.transport import Method, Transport
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.job import identity, job_name, selector
@@ -31,7 +41,10 @@ T = TypeVar("T")
 _JOBSETS = {"group": GROUP, "version": VERSION, "plural": PLURAL}
 _NO_JOBSETS = (MissingInputError, PermissionDeniedError)
 """Without the CRD, or without rights to it, there are none of ours."""
-_KUEUE = {"group": "kueue.x-k8s.io", "version": "v1beta1"}
+SAMPLE = 20
+"""Pods of an Indexed Job that are looked at to explain it: what keeps one from starting keeps the others too."""
+
+_PAGE = 500
 
 
 class Cluster:
@@ -122,10 +135,29 @@ class Cluster:
             map(JobState.of_jobset, self._list_jobsets(**only)["items"])
         )
 
-    def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
-        """The pods of our Jobs, of one run, or of one of its stages, oldest first."""
+    def pods(
+        self, run_id: str = "", stage: str = "", *, index: int | None = None, phase: str = ""
+    ) -> tuple[PodState, ...]:
+        """The pods of our Jobs, of one run, or of one of its stages, oldest first; of an index, in a phase."""
+        return self._pods(run_id, stage, index=index, phase=phase)
+
+    def _pods(
+        self,
+        run_id: str,
+        stage: str,
+        *,
+        index: int | None = None,
+        phase: str = "",
+        most: int | None = None,
+    ) -> tuple[PodState, ...]:
+        """In pages, since ten thousand pods are a hundred megabytes; `most`: any so many of them."""
+        only = [selector(run_id, stage)] + ([] if index is None else [f"{POD_INDEX}={index}"])
+        options = {"label_selector": ",".join(filter(None, only))}
+        if phase:
+            options["field_selector"] = f"status.phase={phase}"
         method = self._api.core.list_namespaced_pod
-        pods = self._items(PodState.of, "pods", method, label_selector=selector(run_id, stage))
+        pages = self._api.pages("list", "pods", method, min(most or _PAGE, _PAGE), **options)
+        pods = islice((PodState.of(pod) for page in pages for pod in page["items"]), most)
         return tuple(sorted(pods, key=lambda pod: (pod.created, pod.name)))
 
     def events(self, name: str) -> tuple[Event, ...]:
@@ -165,14 +197,20 @@ class Cluster:
         )
 
     def stage_snapshot(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
-        """Job, pods and events of a stage; `complete` is what the bucket says, None when it was not read."""
-        pods = partial(self.pods, run_id, stage)
+        """Job, pods and events of a stage; `complete` is what the bucket says, None when it was not read.
+
+        Of an Indexed Job, which may have thousands, any SAMPLE of its pods.
+        """
+        pods = partial(self._pods, run_id, stage)
         return self._snapshot(job_name(run_id, stage), pods, complete)
 
     def job_snapshot(self, name: str) -> JobSnapshot:
         """The same of a Job by its name, whatever its labels are."""
         method, only = self._api.core.list_namespaced_pod, f"batch.kubernetes.io/job-name={name}"
-        pods = partial(self._items, PodState.of, "pods", method, label_selector=only)
+
+        def pods(most: int | None) -> tuple[PodState, ...]:
+            return self._items(PodState.of, "pods", method, label_selector=only, limit=most)
+
         return self._snapshot(name, pods, None)
 
     def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
@@ -209,24 +247,17 @@ class Cluster:
 
     def has_queue(self, name: str) -> bool | None:
         """Whether Kueue's LocalQueue is there; None where the cluster has no Kueue."""
-        method = self._api.custom.get_namespaced_custom_object
-        try:
-            self._api.request(
-                "get", "localqueues", method, **_KUEUE, plural="localqueues", name=name
-            )
-        except MissingInputError as fault:
-            return False if f'"{name}" not found' in str(fault) else None
-        return True
+        return kueue.has_queue(self._api, name)
 
     def _snapshot(
-        self, name: str, list_pods: Callable[[], tuple[PodState, ...]], complete: bool | None
+        self, name: str, list_pods: Callable[..., tuple[PodState, ...]], complete: bool | None
     ) -> JobSnapshot:
         """The Job's events are read before its pods: a pod that was created, but is not listed, is then gone."""
         job = self.job(name)
         # An earlier Job of the same name has left events too.
         since = job.created.rstrip("Z") if job is not None else ""
         events = [event for event in self.events(name) if event.last >= since]
-        pods = list_pods()
+        pods = list_pods(most=SAMPLE if job is not None and job.indexes else None)
         if job is not None and job.nodes > 1:
             events += [each for each in self.events(child_job(name)) if each.last >= since]
         for pod in [pod for pod in pods if not pod.ended][:-2] + list(pods[-2:]):
@@ -236,25 +267,12 @@ class Cluster:
             pods=pods,
             events=tuple(sorted(events, key=lambda event: event.last)),
             complete=complete,
-            admission=self.admission(job) if job is not None and job.suspended else "",
+            admission=self.admission(job) if job is not None and job.suspended else Admission(),
         )
 
-    def admission(self, job: JobState) -> str:
+    def admission(self, job: JobState) -> Admission:
         """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""
-        method = self._api.custom.list_namespaced_custom_object
-        only = f"kueue.x-k8s.io/job-uid={job.uid}"
-        options = {**_KUEUE, "plural": "workloads", "label_selector": only}
-        try:
-            found = self._api.request("list", "workloads", method, **options)
-        except (MissingInputError, PermissionDeniedError, SetupError):
-            return ""
-        messages = (
-            condition.message
-            for each in found["items"]
-            for condition in map(Condition.of, (each.get("status") or {}).get("conditions") or ())
-            if condition.message and not condition.true
-        )
-        return next(messages, "")
+        return kueue.admission(self._api, job)
 
     def _states(self, name: str) -> Iterator[JobState]:
         """One list and one watch; ends when the watch does."""

@@ -16,6 +16,9 @@ from fingpt.cluster.job import COMPONENT, INSTANCE, MODEL
 
 Json = Mapping[str, Any]
 
+POD_INDEX = "batch.kubernetes.io/job-completion-index"
+"""The label by which Kubernetes numbers the pods of an Indexed Job."""
+
 POD_SECURITY = "pod-security.kubernetes.io/enforce"
 """The label by which a namespace makes the API server refuse pods below a level of Pod Security."""
 
@@ -137,6 +140,20 @@ class JobState:
         return self.outcome is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What Kueue says of a Job that it holds back; empty where it says nothing.
+
+    `before`: how many wait before it in its LocalQueue `queue`; `before_in_all`: in all queues that share its quota.
+    None where the cluster does not tell.
+    """
+
+    message: str = ""
+    queue: str = ""
+    before: int | None = None
+    before_in_all: int | None = None
+
+
 def numbers_in(text: str) -> set[int]:
     """The numbers that an Indexed Job's status names: `0-2,7` is 0, 1, 2 and 7."""
     found: set[int] = set()
@@ -213,7 +230,7 @@ class PodState:
         """Read a v1 Pod."""
         metadata, status = data.get("metadata") or {}, data.get("status") or {}
         labels = metadata.get("labels") or {}
-        index = labels.get("batch.kubernetes.io/job-completion-index") or ""
+        index = labels.get(POD_INDEX) or ""
         containers: Sequence[Json] = status.get("containerStatuses") or ({},)
         return cls(
             name=metadata.get("name", ""),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from fingpt.cluster.api.objects import JobState, NodeState, PodState, Quota
+from fingpt.cluster.api.objects import Admission, JobState, NodeState, PodState, Quota
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.site import Site
 
@@ -47,8 +47,13 @@ class ClusterApi(Protocol):
     def jobs(self, run_id: str = "", sweep: str = "") -> tuple[JobState, ...]:
         """All of our Jobs in the namespace, those of one run, or those that a sweep has made."""
 
-    def pods(self, run_id: str = "", stage: str = "") -> tuple[PodState, ...]:
-        """The pods of our Jobs, of one run, or of one of its stages, oldest first."""
+    def pods(
+        self, run_id: str = "", stage: str = "", *, index: int | None = None, phase: str = ""
+    ) -> tuple[PodState, ...]:
+        """The pods of our Jobs, of one run, or of one of its stages, oldest first.
+
+        Of an Indexed Job those of one `index`; those in one `phase`, as Kubernetes spells it.
+        """
 
     def watch_job(self, name: str) -> Iterator[JobState]:
         """Every state of a Job that can be seen, from now to its end; the last one has an outcome.
@@ -67,12 +72,15 @@ class ClusterApi(Protocol):
         """
 
     def stage_snapshot(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
-        """Job, pods and events of a stage; `complete` is what the bucket says, None when it was not read."""
+        """Job, pods and events of a stage; `complete` is what the bucket says, None when it was not read.
+
+        Of an Indexed Job, which may have thousands, some of its pods.
+        """
 
     def job_snapshot(self, name: str) -> JobSnapshot:
         """The same of a Job by its name, whatever its labels are."""
 
-    def admission(self, job: JobState) -> str:
+    def admission(self, job: JobState) -> Admission:
         """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""
 
     def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:

@@ -10,12 +10,14 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from copy import copy
 from typing import Any
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.watch import watch
 from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
 
 from fingpt.cluster.api import faults, stream
 from fingpt.cluster.api.faults import Call
@@ -28,6 +30,7 @@ WATCH_SECONDS = 240  # the server ends a watch after this; a dead connection is 
 Method = Callable[..., Any]
 
 _UNREAD = {"_preload_content": False, "_request_timeout": TIMEOUT}
+_AT_ONCE = (2.0, 5.0)
 _lines: Callable[[Any], Iterator[str]] = watch.iter_resp_lines
 
 
@@ -49,12 +52,35 @@ class Transport:
         self.core = client.CoreV1Api(api)
         self.custom = client.CustomObjectsApi(api)
         self.version = client.VersionApi(api)
+        once = copy(connection.settings)
+        once.retries = Retry(0)
+        once.safe_chars_for_path_param = "/"  # `name/subresource`
+        self._once = client.CustomObjectsApi(client.ApiClient(once)).get_namespaced_custom_object
         self._granted: set[Call] = set()
 
     def request(self, verb: str, resource: str, method: Method, *names: str, **options: Any) -> Any:
         """The JSON answer to one request in the namespace."""
         call = Call(verb, resource, self.namespace, self.where)
         return self._send(call, method, *names, **options, namespace=self.namespace)
+
+    def pages(
+        self, verb: str, resource: str, method: Method, size: int, **options: Any
+    ) -> Iterator[Json]:
+        """A list in the namespace, `size` items at a time."""
+        rest: str | None = None
+        while True:
+            found = self.request(verb, resource, method, limit=size, _continue=rest, **options)
+            yield found
+            rest = found["metadata"].get("continue") or None
+            if rest is None:
+                return
+
+    def request_once(self, resource: str, **options: Any) -> Any:
+        """The JSON of a custom object that need not be there: where nobody answers at once, nobody is asked again."""
+        call = Call("get", resource, self.namespace, self.where)
+        options |= {"namespace": self.namespace, "_request_timeout": _AT_ONCE}
+        with self._named_errors(call):
+            return json.loads(self._once(**{**_UNREAD, **options}).data)
 
     def request_cluster(self, verb: str, resource: str, method: Method, **options: Any) -> Any:
         """The JSON answer to one request that no namespace belongs to."""

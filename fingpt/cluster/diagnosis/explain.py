@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from fingpt.cluster.api.objects import Condition, ContainerPhase, Event, PodState
+from fingpt.cluster.api.objects import Admission, Condition, ContainerPhase, Event, PodState
 from fingpt.cluster.diagnosis import patterns
 from fingpt.cluster.diagnosis.exits import OUT_OF_MEMORY, exit_of
 from fingpt.cluster.diagnosis.patterns import DISRUPTIONS, Pattern, find
@@ -113,14 +113,25 @@ def _disrupted_by(condition: Condition) -> str:
 
 
 def _suspended(snapshot: JobSnapshot) -> Explanation:
-    message = snapshot.admission
+    message = snapshot.admission.message
     if known := find(patterns.ADMISSION, message):
         return Explanation(State.BLOCKED, known[0], message, known[1])
     summary, action = find(patterns.QUEUEING, message) or (
         "suspended, as Kueue does until its queue admits it",
         "kubectl get workloads, and see that the LocalQueue of the site exists",
     )
-    return Explanation(State.WAITING, summary, message, action)
+    place = _place(snapshot.admission)
+    return Explanation(State.WAITING, f"{summary}; {place}" if place else summary, message, action)
+
+
+def _place(admission: Admission) -> str:
+    """How many wait before a Job; empty where that is not known."""
+    if admission.before is None:
+        return ""
+    before = f"{admission.before} before it" if admission.before else "next"
+    others = admission.before_in_all
+    shared = f", {others} before it in all that share its quota" if others else ""
+    return f"{before} in queue {admission.queue}" + (shared if others != admission.before else "")
 
 
 def _job_end(snapshot: JobSnapshot, outcome: Condition) -> Explanation:

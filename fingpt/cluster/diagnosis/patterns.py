@@ -212,6 +212,11 @@ CREATION = (
 
 ADMISSION = (
     _row(
+        r"^(?!.*insufficient unused quota).*request > maximum capacity",
+        "the Job asks for more at a time than its queue can ever have",
+        "use fewer GPUs at a time, or ask whoever runs Kueue for a larger quota",
+    ),
+    _row(
         r"LocalQueue (?P<name>\S+) (doesn't|does not) exist",
         "the queue {name} does not exist in the namespace",
         "create the LocalQueue, or correct queue.name " + _VALUES,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from fingpt.cluster.api.objects import Event, JobState, PodState
+from fingpt.cluster.api.objects import Admission, Event, JobState, PodState
 
 
 class State(StrEnum):
@@ -47,15 +47,15 @@ class Explanation:
 class JobSnapshot:
     """One Job, its pods and their events, each oldest first.
 
-    `complete`: whether COMPLETE is in the bucket, None when the bucket was not read. `admission`: the message of the
-    queue that holds the Job back.
+    `complete`: whether COMPLETE is in the bucket, None when the bucket was not read. `admission`: what the queue says
+    that holds the Job back.
     """
 
     job: JobState | None = None
     pods: tuple[PodState, ...] = ()
     events: tuple[Event, ...] = ()
     complete: bool | None = None
-    admission: str = ""
+    admission: Admission = field(default_factory=Admission)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def newest(self, *reasons: str, about: str = "") -> Event | None:

@@ -8,6 +8,7 @@ from itertools import islice
 import pytest
 
 from fingpt.cluster.api import stream
+from fingpt.cluster.api.cluster import SAMPLE
 from fingpt.cluster.diagnosis.explain import explain
 from fingpt.cluster.diagnosis.snapshot import State
 from fingpt.errors import (
@@ -135,6 +136,34 @@ def test_pods_are_asked_for_by_labels_and_come_oldest_first(cluster, api):
     selector = api.requests[-1][1]["labelSelector"]
     assert "instance=run-1" in selector
     assert "component=train" in selector
+
+
+def test_many_pods_come_in_pages_and_of_one_index_and_phase_where_that_is_asked(cluster, api):
+    first = {
+        "metadata": {"resourceVersion": "1", "continue": "more"},
+        "items": [pod_json("Failed")],
+    }
+    api.say("list pods", answer(first), listed(pod_json("Failed")))
+    assert len(cluster.pods("run-1", "trial", index=7, phase="Failed")) == 2
+    (_, one, _), (_, two, _) = api.requests[-2:]
+    assert one["labelSelector"].endswith("batch.kubernetes.io/job-completion-index=7")
+    assert (one["fieldSelector"], one["limit"], "continue" in one) == (
+        "status.phase=Failed",
+        "500",
+        False,
+    )
+    assert two["continue"] == "more"
+
+
+def test_of_an_indexed_job_some_pods_are_looked_at(cluster, api):
+    trials = {**PREP, "spec": {"completionMode": "Indexed", "completions": 10000}}
+    api.say("list jobs", listed(trials))
+    api.say("list events", listed())
+    more = {"metadata": {"resourceVersion": "1", "continue": "more"}}
+    api.say("list pods", answer({**more, "items": [pod_json("Pending")] * SAMPLE}))
+    assert len(cluster.stage_snapshot("run", "trial", complete=None).pods) == SAMPLE
+    assert api.asked("list pods") == 1
+    assert api.asked("list events") == 1 + SAMPLE
 
 
 def test_the_server_s_own_judgement_is_asked_for_rights(cluster, api):

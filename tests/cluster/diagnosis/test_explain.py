@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.cluster.api.objects import Event, JobState, PodState
+from fingpt.cluster.api.objects import Admission, Event, JobState, PodState
 from fingpt.cluster.diagnosis.explain import explain
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot, State
 
@@ -337,15 +337,45 @@ QUEUES = [
         State.WAITING,
         "no room",
     ),
+    (
+        (
+            "couldn't assign flavors to pod set main: insufficient quota for cpu in flavor a100, request > maximum "
+            "capacity (2 > 1)"
+        ),
+        State.BLOCKED,
+        "can ever have",
+    ),
+    (
+        (
+            "couldn't assign flavors to pod set main: insufficient quota for cpu in flavor a100, request > maximum "
+            "capacity (2 > 1), insufficient unused quota for cpu in flavor b, 1 more needed"
+        ),
+        State.WAITING,
+        "no room",
+    ),
     ("", State.WAITING, "Kueue"),
 ]
 
 
 @pytest.mark.parametrize(("message", "state", "words"), QUEUES, ids=range(len(QUEUES)))
 def test_a_suspended_job_says_what_its_queue_says(message, state, words):
-    found = see(job({"type": "Suspended"}, suspend=True), admission=message)
+    found = see(job({"type": "Suspended"}, suspend=True), admission=Admission(message))
     assert (found.state, found.message) == (state, message)
     assert words in found.summary
+
+
+@pytest.mark.parametrize(
+    ("before", "in_all", "words"),
+    [
+        (0, 0, "; next in queue gpus"),
+        (2, 2, "; 2 before it in queue gpus"),
+        (0, 3, "; next in queue gpus, 3 before it in all that share its quota"),
+        (None, None, "no room yet"),
+    ],
+)
+def test_a_job_in_a_queue_says_how_many_wait_before_it(before, in_all, words):
+    waits = Admission("insufficient quota", "gpus", before, in_all)
+    assert see(job({"type": "Suspended"}, suspend=True), admission=waits).summary.endswith(words)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""What is asked of Kueue: whether a queue is there, and why, and behind how many others, a Job waits in it.
+
+Places come from Kueue's visibility API, which clusters may have switched off; the reason is in the Job's Workload.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from fingpt.cluster.api.objects import Admission, Condition, JobState, Json
+from fingpt.cluster.api.transport import Method, Transport
+from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, SetupError
+
+_GROUP = "kueue.x-k8s.io"
+_PENDING = "localqueues/pendingworkloads"
+_VERSIONS = ("v1beta1", "v1beta2")
+"""Served by Kueue since 0.2 and since 0.15; new ones are to drop the older."""
+
+
+def has_queue(api: Transport, name: str) -> bool | None:
+    """Whether the LocalQueue is there; None where the cluster has no Kueue."""
+    method = api.custom.get_namespaced_custom_object
+    try:
+        _ask(api, "get", "localqueues", method, name=name)
+    except MissingInputError as fault:
+        return False if f'"{name}" not found' in str(fault) else None
+    return True
+
+
+def admission(api: Transport, job: JobState) -> Admission:
+    """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""
+    method, only = api.custom.list_namespaced_custom_object, f"kueue.x-k8s.io/job-uid={job.uid}"
+    try:
+        found = _ask(api, "list", "workloads", method, label_selector=only)
+    except (MissingInputError, PermissionDeniedError, SetupError):
+        return Admission()
+    for workload in found["items"]:
+        conditions = map(Condition.of, (workload.get("status") or {}).get("conditions") or ())
+        messages = [each.message for each in conditions if each.message and not each.true]
+        queue = (workload.get("spec") or {}).get("queueName") or ""
+        before, in_all = _place(api, queue, workload["metadata"]["name"]) if queue else (None, None)
+        return Admission(next(iter(messages), ""), queue, before, in_all)
+    return Admission()
+
+
+def _place(api: Transport, queue: str, workload: str) -> tuple[int | None, int | None]:
+    """How many Workloads wait before this one in its LocalQueue, and in its ClusterQueue; None for what is not told."""
+    for version in _VERSIONS:
+        kind = {"group": f"visibility.{_GROUP}", "version": version, "plural": "localqueues"}
+        with suppress(FingptError):
+            found: Json = api.request_once(_PENDING, **kind, name=f"{queue}/pendingworkloads")
+            for each in found.get("items") or ():
+                if (each.get("metadata") or {}).get("name") == workload:
+                    return each.get("positionInLocalQueue", 0), each.get("positionInClusterQueue")
+            break
+    return None, None
+
+
+def _ask(api: Transport, verb: str, plural: str, method: Method, **options: Any) -> Json:
+    """The answer of the first version that the cluster serves; MissingInputError where it serves none."""
+    for version in _VERSIONS:
+        try:
+            found: Json = api.request(
+                verb, plural, method, group=_GROUP, version=version, plural=plural, **options
+            )
+            return found
+        except MissingInputError as fault:
+            missing = fault
+    raise missing
