@@ -14,7 +14,8 @@ import torch
 
 from fingpt.train.fast.documents import Spans
 
-_ROUND, _TOTAL_ROUND = 512, 4096
+# Sizes that graphs are made for are rounded up, so that a run needs few.
+_DOCUMENTS, _LONGEST, _TOTAL = 8, 1024, 8192
 _SMALLEST_WORKSPACE = 16
 
 
@@ -30,6 +31,8 @@ class CudnnAttention:
         stream = torch.cuda.current_stream().cuda_stream
         cudnn.set_stream(handle=self._handle, stream=stream)
         self._graphs: dict[tuple[Any, ...], Any] = {}
+        # Of the last two: those of all layers, and those of the last.
+        self._offsets_of: list[tuple[Spans, tuple[int, int], dict[str, torch.Tensor]]] = []
 
     def forward(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: Spans
@@ -62,24 +65,31 @@ class CudnnAttention:
 
     def _offsets(self, q: torch.Tensor, k: torch.Tensor, spans: Spans) -> dict[str, torch.Tensor]:
         """Where each document begins in each tensor, counted in elements, and the documents' lengths."""
+        rows = (q.stride(0), k.stride(0))
+        for known, strides, offsets in self._offsets_of:
+            if known is spans and strides == rows:
+                return offsets
         heads, width, fewer = q.shape[1], q.shape[2], k.shape[1]
-        return {
-            "at_q": spans.queries * q.stride(0),
-            "at_k": spans.keys * k.stride(0),
-            "at_o": spans.queries * (heads * width),
-            "at_stats": spans.queries * heads,
-            "at_dk": spans.keys * (fewer * width),
-            "many_q": spans.queries.diff(),
-            "many_k": spans.keys.diff(),
+        queries, keys = (_filled(each) for each in (spans.queries, spans.keys))
+        made = {
+            "at_q": queries * rows[0],
+            "at_k": keys * rows[1],
+            "at_o": queries * (heads * width),
+            "at_stats": queries * heads,
+            "at_dk": keys * (fewer * width),
+            "many_q": queries.diff(),
+            "many_k": keys.diff(),
         }
+        self._offsets_of = [*self._offsets_of[-1:], (spans, rows, made)]
+        return made
 
     def _graph(self, backward: bool, q: torch.Tensor, k: torch.Tensor, spans: Spans) -> Any:
         shape = SimpleNamespace(
-            documents=spans.queries.numel() - 1,
-            most_q=_up(spans.most_queries, _ROUND),
-            most_k=_up(spans.most_keys, _ROUND),
-            total_q=_up(q.shape[0], _TOTAL_ROUND),
-            total_k=_up(k.shape[0], _TOTAL_ROUND),
+            documents=_up(spans.queries.numel() - 1, _DOCUMENTS),
+            most_q=_up(spans.most_queries, _LONGEST),
+            most_k=_up(spans.most_keys, _LONGEST),
+            total_q=_up(q.shape[0], _TOTAL),
+            total_k=_up(k.shape[0], _TOTAL),
             heads=q.shape[1],
             fewer=k.shape[1],
             width=q.shape[2],
@@ -202,6 +212,12 @@ class _Places:
         place.set_output(True).set_data_type(self._types.FLOAT).set_dim(dim).set_stride(stride)
         place.set_ragged_offset(self._offset("at_stats"))
         self.named[name] = place
+
+
+def _filled(borders: torch.Tensor) -> torch.Tensor:
+    """`borders` with empty documents behind, as many as the graph has more."""
+    documents = borders.numel() - 1
+    return torch.cat([borders, borders[-1:].expand(_up(documents, _DOCUMENTS) - documents)])
 
 
 def _up(size: int, step: int) -> int:

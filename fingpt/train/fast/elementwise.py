@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own abbreviation
 
+from fingpt.train.fast.answers import loss_gradient
 from fingpt.train.fast.dropout import Mask, kept
 
 Keys = tuple[torch.Tensor, torch.Tensor, int] | None
@@ -31,6 +32,18 @@ def norm(
     inverse = torch.rsqrt(wide.square().mean(1) + epsilon)
     out.copy_((wide * inverse[:, None]).to(hidden.dtype) * weight)
     return inverse
+
+
+def add_norm(
+    hidden: torch.Tensor,
+    more: torch.Tensor,
+    weight: torch.Tensor,
+    epsilon: float,
+    out: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The norm of `hidden` + `more`. → that sum, and as `norm`."""
+    total = hidden + more
+    return total, norm(total, weight, epsilon, out)
 
 
 def norm_gradient(
@@ -54,12 +67,11 @@ def add_kept(base: torch.Tensor, adapter: torch.Tensor, mask: Keys) -> torch.Ten
 
 
 def rotate(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, of: int) -> torch.Tensor:
-    """Turn the first `of` heads of `heads` (n × heads × width) by their positions; the others stay.
+    """Turn the first `of` heads of `heads` (n × heads × width) by their positions; the others stay. May work in place.
 
     `cosine`, `sine`: n × width, halves alike, as transformers makes them.
     """
-    turned = _turn(heads[:, :of].float(), cosine.float()[:, None], sine.float()[:, None])
-    return torch.cat([turned.to(heads.dtype), heads[:, of:]], 1)
+    return torch.cat([_turn(heads[:, :of], cosine, sine), heads[:, of:]], 1)
 
 
 def rotate_gradient(
@@ -69,11 +81,7 @@ def rotate_gradient(
     sine: torch.Tensor,
 ) -> torch.Tensor:
     """Gradient of `rotate`'s input, flat (n × heads · width), from those of heads that were turned and others."""
-    back = [
-        _turn(part.float(), cosine.float()[:, None], -sine.float()[:, None]).to(part.dtype)
-        for part in turned
-    ]
-    return torch.cat([*back, *still], 1).flatten(1)
+    return torch.cat([*(_turn(part, cosine, -sine) for part in turned), *still], 1).flatten(1)
 
 
 def swiglu(both: torch.Tensor, out: torch.Tensor) -> None:
@@ -83,11 +91,14 @@ def swiglu(both: torch.Tensor, out: torch.Tensor) -> None:
 
 
 def swiglu_gradient(
-    both: torch.Tensor, base: torch.Tensor, adapter: torch.Tensor, mask: Keys
+    both: torch.Tensor, base: torch.Tensor, d: torch.Tensor, down: torch.Tensor, mask: Mask | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """→ gradient of `both`, and `swiglu`'s result again; its gradient is `add_kept` of the last three."""
+    """→ gradient of `both`, and `swiglu`'s result again. May write them over `both` and `base`.
+
+    The gradient of `swiglu`'s result is `base` through the frozen weights and `d` `down` through the adapter.
+    """
     gate, up = both.float().chunk(2, 1)
-    outer = _sum(base, adapter, mask)
+    outer = _sum(base, d @ down, keys(mask))
     share = torch.sigmoid(gate)
     active = gate * share
     of_gate = outer * up * share * (1 + gate - active)
@@ -101,27 +112,25 @@ def _sum(base: torch.Tensor, adapter: torch.Tensor, mask: Keys) -> torch.Tensor:
 
 
 def _turn(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    first, second = heads.chunk(2, 2)
-    c1, c2 = cosine.chunk(2, 2)
-    s1, s2 = sine.chunk(2, 2)
-    return torch.cat([first * c1 - second * s1, second * c2 + first * s2], 2)
+    first, second = heads.float().chunk(2, 2)
+    c1, c2 = cosine.float()[:, None].chunk(2, 2)
+    s1, s2 = sine.float()[:, None].chunk(2, 2)
+    turned = torch.cat([first * c1 - second * s1, second * c2 + first * s2], 2)
+    return turned.to(heads.dtype)
 
 
 class Elementwise(NamedTuple):
     """The functions above as a machine computes them."""
 
     norm: Callable[..., Any] = norm
+    add_norm: Callable[..., Any] = add_norm
     norm_gradient: Callable[..., Any] = norm_gradient
+    loss_gradient: Callable[..., Any] = loss_gradient
     add_kept: Callable[..., Any] = add_kept
     rotate: Callable[..., Any] = rotate
     rotate_gradient: Callable[..., Any] = rotate_gradient
     swiglu: Callable[..., Any] = swiglu
     swiglu_gradient: Callable[..., Any] = swiglu_gradient
-
-
-def compiled() -> Elementwise:
-    """Each compiled once for any number of rows; everything else about its arguments is fixed."""
-    return Elementwise(*(_for_any_rows(function) for function in Elementwise()))
 
 
 def _for_any_rows(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -141,3 +150,18 @@ def _mark(arguments: Any) -> None:
             _mark(each)
         elif isinstance(each, torch.Tensor) and each.shape[0] > 1:
             torch._dynamo.maybe_mark_dynamic(each, 0)  # type: ignore[attr-defined]
+
+
+def compiled() -> Elementwise:
+    """Compiled once each for any number of rows, all else about their arguments being fixed; with the kernels of between.py.
+
+    Those are for what torch.compile needs more passes over memory for.
+    """
+    from fingpt.train.fast import between
+
+    made = Elementwise(*(_for_any_rows(function) for function in Elementwise()))
+    return made._replace(
+        rotate=between.rotate,
+        rotate_gradient=between.rotate_gradient,
+        swiglu_gradient=between.swiglu_gradient,
+    )

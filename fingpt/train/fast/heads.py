@@ -13,7 +13,7 @@ import torch
 from fingpt.train.fast.documents import Spans
 from fingpt.train.fast.elementwise import keys
 from fingpt.train.fast.joined import Joined
-from fingpt.train.fast.run import SITES, Means, Run, Tail
+from fingpt.train.fast.run import SITES, Means, Pair, Run, Tail
 
 
 class Heads:
@@ -35,10 +35,10 @@ class Heads:
         """Its matrices."""
         return self.qkv, self.out
 
-    def __call__(self, hidden: torch.Tensor, run: Run) -> torch.Tensor:
-        """`hidden`: rows × d; the result has as many rows, or those that the tail wants."""
+    def __call__(self, hidden: Pair | tuple[torch.Tensor, None], run: Run) -> Pair:
+        """`hidden` as a sum, of one part in the first layer; the result has as many rows, or those that the tail wants."""
         masters = (master for joined in self.joined for master in joined.masters)
-        result: torch.Tensor = _HeadsHalf.apply(hidden, self, run, *masters)  # type: ignore[no-untyped-call]
+        result: Pair = _HeadsHalf.apply(*hidden, self, run, *masters)  # type: ignore[no-untyped-call]
         return result
 
     def tail(self, run: Run) -> Tail | None:
@@ -50,29 +50,39 @@ class _HeadsHalf(torch.autograd.Function):
     """Keeps its input, turned queries and keys, values, the attention's output and the narrow products."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, heads: Heads, run: Run, *_: torch.Tensor) -> Any:
+    def forward(ctx: Any, hidden: torch.Tensor, *rest: Any) -> Pair:
         """See Heads."""
+        more, heads, run = rest[:3]
         with torch.autocast(hidden.device.type, enabled=False):
-            made, out = _forward(hidden, heads, run)
+            made, residual, out = _forward(hidden, more, heads, run)
         ctx.parts = (heads, run, made) if run.keep else None
-        return out
+        return residual, out
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         """Once; what was kept is gone then."""
         heads, run, made = ctx.parts
         ctx.parts = None
-        with torch.autocast(gradient.device.type, enabled=False):
-            parts = _backward(gradient.contiguous(), heads, run, made)
-            of_hidden = _input_gradient(heads, run, made, parts) if ctx.needs_input_grad[0] else None
-        return (of_hidden, None, None, *parts.masters)
+        of_hidden = None
+        with torch.autocast(gradients[0].device.type, enabled=False):
+            parts = _backward(gradients, heads, run, made)
+            if ctx.needs_input_grad[0]:
+                of_hidden = _input_gradient(heads, run, made, parts)
+        of_more = of_hidden if ctx.needs_input_grad[1] else None
+        return (of_hidden, of_more, None, None, *parts.masters)
 
 
-def _forward(hidden: torch.Tensor, heads: Heads, run: Run) -> tuple[Any, torch.Tensor]:
+def _forward(
+    hidden: torch.Tensor, more: torch.Tensor | None, heads: Heads, run: Run
+) -> tuple[Any, torch.Tensor, torch.Tensor]:
     each, products, rows = heads.means.elementwise, heads.means.products, hidden.shape[0]
     qkv, out, tail = heads.qkv, heads.out, heads.tail(run)
     x = qkv.room(rows, hidden)
-    inverse = each.norm(hidden, heads.weight, heads.epsilon, x[:, : qkv.inputs])
+    place = (heads.weight, heads.epsilon, x[:, : qkv.inputs])
+    if more is None:
+        inverse = each.norm(hidden, *place)
+    else:
+        hidden, inverse = each.add_norm(hidden, more, *place)
     mask = run.mask(heads.site, rows, qkv.inputs)
     p_qkv = products.project(x, qkv.down, run.scale(qkv), mask)
     q, k, v = _turned(x, heads, run)
@@ -84,8 +94,8 @@ def _forward(hidden: torch.Tensor, heads: Heads, run: Run) -> tuple[Any, torch.T
         flat, residual = flat[tail.wanted], hidden[tail.places]
     mask = run.mask(heads.site + 1, flat.shape[0], out.inputs)
     made.flat, made.p_out = flat, products.project(flat, out.down, run.scale(out), mask)
-    result = torch.addmm(residual, flat, out.weight.t())
-    return made, result.addmm_(made.p_out, out.up.t())
+    result = flat @ out.weight.t()
+    return made, residual, result.addmm_(made.p_out, out.up.t())
 
 
 def _turned(
@@ -112,8 +122,11 @@ def _spans(run: Run, tail: Tail | None) -> Spans:
     return run.spans if tail is None else tail.spans
 
 
-def _backward(gradient: torch.Tensor, heads: Heads, run: Run, made: Any) -> Any:
+def _backward(
+    gradients: tuple[torch.Tensor, ...], heads: Heads, run: Run, made: Any
+) -> Any:
     """Gradients of the masters, of q, k, v as the projections gave them, and of their adapters' inner product."""
+    beside, gradient = gradients
     each, products, tail = heads.means.elementwise, heads.means.products, heads.tail(run)
     out, rows = heads.out, gradient.shape[0]
     mask = run.mask(heads.site + 1, rows, out.inputs)
@@ -133,7 +146,7 @@ def _backward(gradient: torch.Tensor, heads: Heads, run: Run, made: Any) -> Any:
     mask = run.mask(heads.site, made.hidden.shape[0], heads.qkv.inputs)
     of_down = products.down_gradient(found.d, normed, mask)
     found.masters = [*heads.qkv.gradients(of_down, found.of_up), *masters]
-    found.gradient, found.mask = gradient, mask
+    found.beside, found.mask = beside, mask
     return found
 
 
@@ -170,14 +183,14 @@ def _tail_gradients(parts: tuple[torch.Tensor, ...], heads: Heads, run: Run, mad
 
 def _input_gradient(heads: Heads, run: Run, made: Any, parts: Any) -> torch.Tensor:
     qkv, tail = heads.qkv, heads.tail(run)
-    beside = parts.gradient
+    beside = parts.beside
     if tail is None:
         base = qkv.backward(parts.dy)
     else:
         of_q, of_rest = parts.dy
         base = qkv.backward(of_rest, qkv.bounds[0])
         base[tail.rows] += qkv.backward(of_q, 0, qkv.bounds[0])
-        beside = torch.zeros_like(made.hidden).index_copy_(0, tail.places, parts.gradient)
+        beside = torch.zeros_like(made.hidden).index_copy_(0, tail.places, beside)
     summands = (base, parts.d @ qkv.down, keys(parts.mask))
     result: torch.Tensor = heads.means.elementwise.norm_gradient(
         summands, made.hidden, made.inverse, heads.weight, beside

@@ -78,10 +78,6 @@ class Joined:
         """Outputs `start` to `stop` of all, from an input with the adapters' part behind it."""
         return x @ self._both[start:stop].t()
 
-    def forward_onto(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """`residual` plus all outputs of such an input."""
-        return torch.addmm(residual, x, self._both.t())
-
     def backward(self, dy: torch.Tensor, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """The input's gradient through the frozen weights of these outputs."""
         return dy @ self.weight[start:stop]

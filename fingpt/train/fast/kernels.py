@@ -26,8 +26,8 @@ _PROGRAMS = 528  # four for each multiprocessor of a Hopper card
 
 
 @triton.jit
-def _kept(rows, columns, LIMIT: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, N803
-    """`dropout.kept` for a tile."""
+def kept(rows, columns, LIMIT: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, N803
+    """`dropout.kept` for a tile of keys of rows and columns."""
     mixed = (rows[:, None] ^ columns[None, :]) * _FIRST
     unsigned = mixed.to(tl.uint32, bitcast=True)
     mixed = (mixed ^ (unsigned >> _SHIFT).to(tl.int32, bitcast=True)) * _SECOND
@@ -48,7 +48,7 @@ def _project(X, A, P, KR, KC, T, scale, K: tl.constexpr, SX: tl.constexpr, SA: t
         c = start + tl.arange(0, BK)
         x = tl.load(X + at * SX + c[None, :], mask=there[:, None], other=0.0)
         if DROP:
-            x = tl.where(_kept(row_keys, tl.load(KC + c), LIMIT), x, 0.0)
+            x = tl.where(kept(row_keys, tl.load(KC + c), LIMIT), x, 0.0)
         a = tl.load(A + r[:, None] * SA + c[None, :])
         total = tl.dot(x, tl.trans(a), total)
     p = (total * scale).to(P.dtype.element_ty)
@@ -124,7 +124,7 @@ def _down_gradient(D, X, PART, INVERSE, WEIGHT, KR, KC, T, SLICE, K: tl.constexp
             x = (normed * weight[None, :]).to(X.dtype.element_ty)
         if DROP:
             row_keys = tl.load(KR + rows, mask=there, other=0)
-            x = tl.where(_kept(row_keys, column_keys, LIMIT), x, 0.0)
+            x = tl.where(kept(row_keys, column_keys, LIMIT), x, 0.0)
         total = tl.dot(tl.trans(d), x, total)
     tl.store(PART + (slice_ * R + r[:, None]) * K + c[None, :], total)
 

@@ -9,7 +9,7 @@ import torch
 
 from fingpt.train.fast.elementwise import keys
 from fingpt.train.fast.joined import Joined
-from fingpt.train.fast.run import SITES, Means, Run
+from fingpt.train.fast.run import SITES, Means, Pair, Run
 
 
 class Mlp:
@@ -28,10 +28,10 @@ class Mlp:
         """Its matrices."""
         return self.gate_up, self.down
 
-    def __call__(self, hidden: torch.Tensor, run: Run) -> torch.Tensor:
-        """`hidden`: rows × d, as the result."""
+    def __call__(self, hidden: Pair, run: Run) -> Pair:
+        """`hidden` and the result: two matrices (rows × d) whose sum is meant."""
         masters = (master for joined in self.joined for master in joined.masters)
-        result: torch.Tensor = _MlpHalf.apply(hidden, self, run, *masters)  # type: ignore[no-untyped-call]
+        result: Pair = _MlpHalf.apply(*hidden, self, run, *masters)  # type: ignore[no-untyped-call]
         return result
 
 
@@ -39,42 +39,45 @@ class _MlpHalf(torch.autograd.Function):
     """Keeps its input, gates and ups, and the narrow products; the norm and SwiGLU's result are computed again."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, mlp: Mlp, run: Run, *_: torch.Tensor) -> Any:
+    def forward(ctx: Any, hidden: torch.Tensor, *rest: Any) -> Pair:
         """See Mlp."""
+        more, mlp, run = rest[:3]
         with torch.autocast(hidden.device.type, enabled=False):
-            made, out = _forward(hidden, mlp, run)
+            made, out = _forward((hidden, more), mlp, run)
         ctx.parts = (mlp, run, made) if run.keep else None
-        return out
+        return made.hidden, out
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         """Once; what was kept is gone then."""
         mlp, run, made = ctx.parts
         ctx.parts = None
-        with torch.autocast(gradient.device.type, enabled=False):
-            of_hidden, masters = _backward(gradient.contiguous(), mlp, run, made)
-        return (of_hidden, None, None, *masters)
+        with torch.autocast(gradients[0].device.type, enabled=False):
+            of_hidden, masters = _backward(gradients, mlp, run, made)
+        return (of_hidden, of_hidden, None, None, *masters)
 
 
-def _forward(hidden: torch.Tensor, mlp: Mlp, run: Run) -> tuple[Any, torch.Tensor]:
-    each, products, rows = mlp.means.elementwise, mlp.means.products, hidden.shape[0]
+def _forward(pair: Pair, mlp: Mlp, run: Run) -> tuple[Any, torch.Tensor]:
+    each, products, rows = mlp.means.elementwise, mlp.means.products, pair[0].shape[0]
     wide, down = mlp.gate_up, mlp.down
-    x = wide.room(rows, hidden)
-    inverse = each.norm(hidden, mlp.weight, mlp.epsilon, x[:, : wide.inputs])
+    x = wide.room(rows, pair[0])
+    hidden, inverse = each.add_norm(*pair, mlp.weight, mlp.epsilon, x[:, : wide.inputs])
     mask = run.mask(mlp.site, rows, wide.inputs)
     p_wide = products.project(x, wide.down, run.scale(wide), mask)
     both = wide.forward(x)
+    del x
     x = down.room(rows, hidden)
     each.swiglu(both, x[:, : down.inputs])
     mask = run.mask(mlp.site + 1, rows, down.inputs)
     p_down = products.project(x, down.down, run.scale(down), mask)
     made = SimpleNamespace(hidden=hidden, inverse=inverse, p_wide=p_wide, both=both, p_down=p_down)
-    return made, down.forward_onto(hidden, x)
+    return made, down.forward(x)
 
 
 def _backward(
-    gradient: torch.Tensor, mlp: Mlp, run: Run, made: Any
+    gradients: tuple[torch.Tensor, ...], mlp: Mlp, run: Run, made: Any
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    beside, gradient = gradients
     each, products, rows = mlp.means.elementwise, mlp.means.products, gradient.shape[0]
     wide, down = mlp.gate_up, mlp.down
     mask = run.mask(mlp.site + 1, rows, down.inputs)
@@ -82,7 +85,7 @@ def _backward(
         gradient, down.up, made.p_down, down.bounds, run.scale(down), down.rank
     )
     of_both, active = each.swiglu_gradient(
-        made.both, down.backward(gradient), d @ down.down, keys(mask)
+        made.both, down.backward(gradient), d, down.down, mask
     )
     del made.both
     masters = down.gradients(products.down_gradient(d, active, mask), of_up)
@@ -95,4 +98,4 @@ def _backward(
     masters = [*wide.gradients(products.down_gradient(d, normed, mask), of_up), *masters]
     summands = (wide.backward(of_both), d @ wide.down, keys(mask))
     del of_both
-    return each.norm_gradient(summands, *normed, gradient), masters
+    return each.norm_gradient(summands, *normed, beside), masters

@@ -1,6 +1,6 @@
 """A PEFT model of the Llama family whose decoder layers are the fast ones, where they fit it; and the loss of a pack.
 
-transformers keeps embeddings, positions, the last norm and the output layer; PEFT keeps the adapters, whose bf16 copies
+transformers keeps embeddings, positions and the last norm; PEFT keeps the adapters, whose bf16 copies
 are made anew whenever the optimizer has changed them.
 """
 
@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - PyTorch's own abbreviation
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from fingpt.train.fast.answers import AnswerLoss
 from fingpt.train.fast.documents import Spans
 from fingpt.train.fast.dropout import row_keys, threshold
 from fingpt.train.fast.heads import Heads
@@ -56,6 +57,9 @@ class FastLayers:
         layers = self._layers = model.get_base_model().model.layers
         self._dropout = float(model.peft_config["default"].lora_dropout)
         self._sites = SITES * len(layers)
+        self._means, self._head = means, model.get_base_model().lm_head
+        self._head.forward = self._answers
+        self._targets = torch.empty(0)
         self._parts: list[tuple[Heads, Mlp]] = []
         for index, layer in enumerate(layers):
             heads = Heads(layer, index, means, last=index == len(layers) - 1)
@@ -65,24 +69,36 @@ class FastLayers:
         copies = [pair for one in joined for pair in one.copies]
         self._copies, self._masters = ([pair[at] for pair in copies] for at in (0, 1))
         self._versions: list[int] = []
-        self._refresh()
+        # A fused optimizer changes parameters and not their versions.
+        self._watch = register_optimizer_step_post_hook(lambda *_: self._versions.clear())
 
     def leave(self) -> None:
         """Give the layers back to transformers."""
-        for layer in self._layers:
-            del layer.forward
+        self._watch.remove()
+        for each in (*self._layers, self._head):
+            del each.forward
 
     def loss(self, model: Any, pack: Mapping[str, Any]) -> torch.Tensor:
         """Cross entropy over a pack's answers, summed; without a `seed` in it nothing is dropped."""
         self._refresh()
-        logits = model(
+        self._targets = pack["targets"]
+        found: torch.Tensor = model(
             input_ids=pack["input_ids"],
             position_ids=pack["position_ids"],
             use_cache=False,
             logits_to_keep=0 if pack["predictors"].numel() else pack["predictors"],
             fast={"pack": pack},
         ).logits
-        return F.cross_entropy(logits[0].float(), pack["targets"], reduction="sum")
+        return found
+
+    def _answers(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The output layer's forward: the loss where transformers has logits."""
+        gradient = self._means.elementwise.loss_gradient
+        keep = torch.is_grad_enabled()
+        found: torch.Tensor = AnswerLoss.apply(  # type: ignore[no-untyped-call]
+            hidden[0], self._head.weight, self._targets, gradient, keep
+        )
+        return found
 
     def _refresh(self) -> None:
         """Copy the masters where one of them has changed."""
@@ -93,12 +109,14 @@ class FastLayers:
         self._versions = versions
 
     def _forward_of(self, index: int) -> Any:
-        def forward(hidden: torch.Tensor, *_: Any, **given: Any) -> torch.Tensor:
+        def forward(hidden: Any, *_: Any, **given: Any) -> Any:
             heads, mlp = self._parts[index]
             shared = given["fast"]
             if index == 0:
                 shared["run"] = self._run(shared, given["position_embeddings"])
-            return mlp(heads(hidden[0], shared["run"]), shared["run"])[None]
+                hidden = (hidden[0], None)
+            hidden = mlp(heads(hidden, shared["run"]), shared["run"])
+            return (hidden[0] + hidden[1])[None] if index == len(self._parts) - 1 else hidden
 
         return forward
 

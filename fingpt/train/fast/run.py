@@ -16,6 +16,10 @@ SITES = 4
 """Places of a layer where inputs of adapters are dropped: those of q, k, v, of o, of gate, up, and of down."""
 
 
+Pair = tuple[torch.Tensor, torch.Tensor]
+"""Hidden states (rows × d) as a sum that is not yet made: what a half layer got, and what it adds."""
+
+
 @dataclass(frozen=True)
 class Means:
     """How this machine computes the parts of a layer."""

@@ -119,12 +119,14 @@ def test_equal_seeds_drop_the_same_and_others_do_not(invent):
     assert len({first.item(), other.item(), none.item()}) == 3
 
 
-def test_copies_of_the_adapter_follow_its_optimizer(invent):
+@pytest.mark.parametrize("fused", [False, True])
+def test_copies_of_the_adapter_follow_its_optimizer(invent, fused):
     plain, model = tuned(), tuned()
     layers = fast(model)
     (pack,) = collate_step([invent.rows(4)])["packs"]
     for each in (plain, model):
-        optimizer = torch.optim.AdamW([p for p in each.parameters() if p.requires_grad], lr=0.01)
+        trained = [p for p in each.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=0.01, fused=fused)
         loss = layers.loss(model, pack) if each is model else pack_loss(plain, pack)
         loss.backward()
         optimizer.step()
