@@ -116,7 +116,7 @@ class Machine:
         self._layers += f"; not the fast ones: {reason}"
 
     @property
-    def pack_loss(self) -> PackLoss:
+    def loss(self) -> PackLoss:
         """How the loss of a pack is computed."""
         return pack_loss if self._fast is None else self._fast.loss
 
@@ -144,7 +144,7 @@ class Machine:
             return of(known or CPU_PACK_TOKENS)
         with rehearsal(model):
             size = measured_tokens(
-                rows, of, epochs, lambda pack: self._compute(model, pack, self.pack_loss)
+                rows, of, epochs, lambda pack: self._compute(model, pack, self.loss)
             )
         log.event("packs measured", tokens=size)
         return of(_least(size))
@@ -173,7 +173,11 @@ class Machine:
             found["nodes"] = str(self._train.nodes)
         if torch.cuda.is_available():
             found["capability"] = ".".join(map(str, torch.cuda.get_device_capability()))
-        return {**found, "attention": self._fast_attention or self._attention[1], "layers": self._layers}
+        return {
+            **found,
+            "attention": self._fast_attention or self._attention[1],
+            "layers": self._layers,
+        }
 
 
 def _least(size: int) -> int:

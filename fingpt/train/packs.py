@@ -118,8 +118,8 @@ def make_pack(documents: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Pack:
 
     `input_ids`, `position_ids`: int64 (1, tokens). `targets`: int64 (answer tokens), `predictors`: the positions that
     predict them, each the one before. `borders`: int32 (documents + 1), where documents begin and the last one ends.
-    `longest`: length of the longest document. `tail`: int64 indices of all tokens from each document's first predictor on,
-    between `tail_borders`, `longest_tail` at most; `wanted`: where among these the predictors are.
+    `longest`: length of the longest document. `tail`: int64 indices of all tokens from each document's first predictor
+    on, between `tail_borders`, `longest_tail` at most; `wanted`: where among these the predictors are.
     """
     sizes = [len(prompt) + len(answer) for prompt, answer in documents]
     borders = [0, *accumulate(sizes)]

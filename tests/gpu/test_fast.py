@@ -1,4 +1,4 @@
-"""Own kernels against their plain twins, and both attentions against PyTorch's; needs a GPU of capability 8.0 or more."""
+"""Own kernels and both attentions against their plain twins; needs a GPU of compute capability 8.0 or more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ pytestmark = [
         reason="no GPU with bf16",
     ),
     # The compiler's own.
-    pytest.mark.filterwarnings("ignore:`torch.jit.script(_method)?` is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:`torch.jit.script(_method)?` is deprecated:DeprecationWarning"
+    ),
 ]
 ROWS, INPUTS, WIDTH = 1003, 4096, 16
 
@@ -40,7 +42,8 @@ def close(got, wanted, tolerance: float = 0.02) -> None:
 
 @pytest.mark.parametrize("dropout", [0.0, 0.05])
 @pytest.mark.parametrize(
-    ("bounds", "rank"), [((4096,), 16), ((4096, 5120, 6144), 16), ((14336, 28672), 8), ((4096,), 64)]
+    ("bounds", "rank"),
+    [((4096,), 16), ((4096, 5120, 6144), 16), ((14336, 28672), 8), ((4096,), 64)],
 )
 def test_kernels_agree_with_their_twins_and_repeat_to_the_bit(dropout, bounds, rank):
     from fingpt.train.fast.kernels import kernels
@@ -56,7 +59,9 @@ def test_kernels_agree_with_their_twins_and_repeat_to_the_bit(dropout, bounds, r
     close(with_own, with_plain)
     dy, up = half(ROWS, bounds[-1]), half(bounds[-1], width)
     found = own.output_gradients(dy, up, p, bounds, 0.7, rank)
-    for got, wanted in zip(found, plain.output_gradients(dy, up, p, bounds, 0.7, rank), strict=True):
+    for got, wanted in zip(
+        found, plain.output_gradients(dy, up, p, bounds, 0.7, rank), strict=True
+    ):
         close(got, wanted)
     d, normed = found[0], (half(ROWS, INPUTS), torch.rand(ROWS, device="cuda"), half(1, INPUTS))
     for given in (x[:, :INPUTS], normed):
@@ -72,7 +77,12 @@ def test_compiled_functions_agree_with_plain_ones(dropout):
     torch.manual_seed(0)
     dropped = mask(dropout)
     keys = elementwise.keys(dropped)
-    a, b, c, inverse = half(ROWS, INPUTS), half(ROWS, INPUTS), half(ROWS, INPUTS), torch.rand(ROWS, device="cuda")
+    a, b, c, inverse = (
+        half(ROWS, INPUTS),
+        half(ROWS, INPUTS),
+        half(ROWS, INPUTS),
+        torch.rand(ROWS, device="cuda"),
+    )
     halves = [half(ROWS, 64) for _ in range(2)]
     weight, turn = half(1, INPUTS), tuple(torch.cat([part, part], 1) for part in halves)
     heads, d, down = half(ROWS, 48, 128), half(ROWS, WIDTH), half(WIDTH, INPUTS + 32)[:, :INPUTS]

@@ -16,9 +16,7 @@ _ROWS = 4096
 Gradient = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
-def loss_gradient(
-    logits: torch.Tensor, targets: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def loss_gradient(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross entropy of `logits` (n × vocabulary) for `targets` (n), summed in fp32, and its gradient."""
     wide = logits.float()
     wide = wide - wide.amax(1, keepdim=True)

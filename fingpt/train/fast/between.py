@@ -1,5 +1,8 @@
 """Triton kernels for what is between products and takes torch.compile more passes: elementwise.py has their twins."""
 
+# Parameters of kernels have no types.
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import torch
@@ -10,8 +13,9 @@ from fingpt.train.fast.dropout import Mask
 from fingpt.train.fast.kernels import kept
 
 
+# fmt: off
 @triton.jit(do_not_specialize=["T"])
-def _turn(FROM, TO, COSINE, SINE, T, ST, STO, SC, HALF: tl.constexpr, BM: tl.constexpr, BACK: tl.constexpr,  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, E501, N803
+def _turn(FROM, TO, COSINE, SINE, T, ST, STO, SC, HALF: tl.constexpr, BM: tl.constexpr, BACK: tl.constexpr,
           TURN: tl.constexpr):
     """One head of some rows, turned by their positions or back, or copied."""
     head = tl.program_id(0)
@@ -34,7 +38,7 @@ def _turn(FROM, TO, COSINE, SINE, T, ST, STO, SC, HALF: tl.constexpr, BM: tl.con
 
 
 @triton.jit(do_not_specialize=["T"])
-def _swiglu_gradient(BOTH, BASE, D, DOWN, KR, KC, T, F: tl.constexpr, SD: tl.constexpr, R: tl.constexpr,  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, E501, N803
+def _swiglu_gradient(BOTH, BASE, D, DOWN, KR, KC, T, F: tl.constexpr, SD: tl.constexpr, R: tl.constexpr,
                      BM: tl.constexpr, BN: tl.constexpr, DROP: tl.constexpr, LIMIT: tl.constexpr):
     """Gradients of gates and ups over them; SwiGLU's result over the gradient that came through the frozen weights."""
     c = tl.program_id(0) * BN + tl.arange(0, BN)
@@ -58,6 +62,8 @@ def _swiglu_gradient(BOTH, BASE, D, DOWN, KR, KC, T, F: tl.constexpr, SD: tl.con
     tl.store(gates, (outer * up * share * (1.0 + gate - active)).to(kind), mask=there)
     tl.store(gates + F, (outer * active).to(kind), mask=there)
     tl.store(bases, (active * up).to(kind), mask=there)
+
+# fmt: on
 
 
 def _turned(

@@ -74,7 +74,11 @@ def take_over(
         log.warning("fast layers do not work here, training is slower", reason=_short(fault))
         return None, "", _short(fault)
     log.event("fast layers work", seconds=round(time.monotonic() - started, 1))
-    return layers, which, "fast: joined products, own LoRA kernels, the rest compiled by torch.compile"
+    return (
+        layers,
+        which,
+        "fast: joined products, own LoRA kernels, the rest compiled by torch.compile",
+    )
 
 
 def _short(fault: BaseException) -> str:

@@ -64,7 +64,9 @@ class PlainAttention:
         lines, columns = q.shape[0], k.shape[0]
         sees = torch.ones(lines, columns, dtype=torch.bool, device=q.device)
         out = F.scaled_dot_product_attention(
-            *(part.transpose(0, 1)[None] for part in (q, k, v)),
+            q.transpose(0, 1)[None],
+            k.transpose(0, 1)[None],
+            v.transpose(0, 1)[None],
             attn_mask=sees.tril(columns - lines),
             scale=self._scale,
             enable_gqa=True,
@@ -80,9 +82,9 @@ class PlainAttention:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """As Attention; computes the output again."""
         with torch.enable_grad():
-            parts = [part.detach().requires_grad_() for part in made[:3]]
-            out, _ = self.forward(*parts, spans)
-            dq, dk, dv = torch.autograd.grad(out, parts, gradient)
+            q, k, v = (part.detach().requires_grad_() for part in made[:3])
+            out, _ = self.forward(q, k, v, spans)
+            dq, dk, dv = torch.autograd.grad(out, (q, k, v), gradient)
         return dq, dk, dv
 
 

@@ -1,8 +1,8 @@
 """Dropout whose mask is computed where it is needed: a hash of row, column and seed instead of stored random bits.
 
-Each row and each column of a matrix has a 32-bit key; an entry is kept where the mixed keys of its row and column reach a
-threshold. Forward and backward compute the same mask, and a resumed run the same as one that was never stopped, since the
-seed is made of what is computed and not of what was computed before. `mix` is the finaliser of MurmurHash3.
+Each row and each column of a matrix has a 32-bit key; an entry is kept where the mixed keys of its row and column
+reach a threshold. Forward and backward compute the same mask, and a resumed run the same as one that was never stopped,
+since the seed is made of what is computed and not of what was computed before. `_mix` is the finaliser of MurmurHash3.
 """
 
 from __future__ import annotations

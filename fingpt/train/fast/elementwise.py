@@ -1,7 +1,7 @@
 """What happens between the products of a decoder layer, and its gradients: norms, rotary positions, SwiGLU, dropout.
 
-Plain functions of PyTorch over rows (tokens). On GPUs torch.compile makes one kernel of each, for any number of rows; on
-CPUs they are computed as they stand. Sums are fp32, results have the dtype of their inputs.
+Plain functions of PyTorch over rows (tokens). On GPUs torch.compile makes one kernel of each, for any number of rows;
+on CPUs they are computed as they stand. Sums are fp32, results have the dtype of their inputs.
 """
 
 from __future__ import annotations
@@ -133,6 +133,9 @@ class Elementwise(NamedTuple):
     swiglu_gradient: Callable[..., Any] = swiglu_gradient
 
 
+PLAIN_ELEMENTWISE = Elementwise()
+
+
 def _for_any_rows(function: Callable[..., Any]) -> Callable[..., Any]:
     fast = torch.compile(function, dynamic=False, fullgraph=True)
 
@@ -149,17 +152,17 @@ def _mark(arguments: Any) -> None:
         if isinstance(each, tuple):
             _mark(each)
         elif isinstance(each, torch.Tensor) and each.shape[0] > 1:
-            torch._dynamo.maybe_mark_dynamic(each, 0)  # type: ignore[attr-defined]
+            torch._dynamo.maybe_mark_dynamic(each, 0)
 
 
 def compiled() -> Elementwise:
-    """Compiled once each for any number of rows, all else about their arguments being fixed; with the kernels of between.py.
+    """Compiled once each for any number of rows, all else about their arguments being fixed.
 
-    Those are for what torch.compile needs more passes over memory for.
+    What torch.compile needs more passes over memory for is a kernel of between.py.
     """
     from fingpt.train.fast import between
 
-    made = Elementwise(*(_for_any_rows(function) for function in Elementwise()))
+    made = Elementwise(*(_for_any_rows(function) for function in PLAIN_ELEMENTWISE))
     return made._replace(
         rotate=between.rotate,
         rotate_gradient=between.rotate_gradient,

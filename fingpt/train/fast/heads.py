@@ -36,7 +36,7 @@ class Heads:
         return self.qkv, self.out
 
     def __call__(self, hidden: Pair | tuple[torch.Tensor, None], run: Run) -> Pair:
-        """`hidden` as a sum, of one part in the first layer; the result has as many rows, or those that the tail wants."""
+        """`hidden`: a sum, in the first layer of one part; the result has as many rows, or those of the tail."""
         masters = (master for joined in self.joined for master in joined.masters)
         result: Pair = _HeadsHalf.apply(*hidden, self, run, *masters)  # type: ignore[no-untyped-call]
         return result
@@ -88,7 +88,9 @@ def _forward(
     q, k, v = _turned(x, heads, run)
     del x
     o, sums = heads.means.attention.forward(q, k, v, _spans(run, tail))
-    made = SimpleNamespace(hidden=hidden, inverse=inverse, p_qkv=p_qkv, parts=(q, k, v, o), sums=sums)
+    made = SimpleNamespace(
+        hidden=hidden, inverse=inverse, p_qkv=p_qkv, parts=(q, k, v, o), sums=sums
+    )
     flat, residual = o.flatten(1), hidden
     if tail is not None:
         flat, residual = flat[tail.wanted], hidden[tail.places]
@@ -122,9 +124,7 @@ def _spans(run: Run, tail: Tail | None) -> Spans:
     return run.spans if tail is None else tail.spans
 
 
-def _backward(
-    gradients: tuple[torch.Tensor, ...], heads: Heads, run: Run, made: Any
-) -> Any:
+def _backward(gradients: tuple[torch.Tensor, ...], heads: Heads, run: Run, made: Any) -> Any:
     """Gradients of the masters, of q, k, v as the projections gave them, and of their adapters' inner product."""
     beside, gradient = gradients
     each, products, tail = heads.means.elementwise, heads.means.products, heads.tail(run)

@@ -5,8 +5,8 @@ The matrix is
     [ W | B ]    W: the stacked weights (n × k)       B: the adapters' B, block by block (n × groups · rank)
     [ A | · ]    A: the adapters' A (groups · rank × k)
 
-so that [x | p] [W | B]ᵀ with p = x Aᵀ is base and adapter at once. PEFT's modules stay: their frozen weights become views of
-W, their adapters are the fp32 masters of the copies in here, and get the gradients.
+so that [x | p] [W | B]ᵀ with p = x Aᵀ is base and adapter at once. PEFT's modules stay: their frozen weights become
+views of W, their adapters are the fp32 masters of the copies in here, and get the gradients.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ class Joined:
 
     def forward(self, x: torch.Tensor, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """Outputs `start` to `stop` of all, from an input with the adapters' part behind it."""
-        return x @ self._both[start:stop].t()
+        return torch.mm(x, self._both[start:stop].t())
 
     def backward(self, dy: torch.Tensor, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """The input's gradient through the frozen weights of these outputs."""
-        return dy @ self.weight[start:stop]
+        return torch.mm(dy, self.weight[start:stop])
 
     def gradients(self, of_down: torch.Tensor, of_up: torch.Tensor) -> list[torch.Tensor]:
         """Those of `masters`, from that of all A (padded · width × k) and all B (n × rank)."""

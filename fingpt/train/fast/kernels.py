@@ -1,8 +1,11 @@
 """Triton kernels for products with the narrow matrices of adapters; products.py says what each computes.
 
-Each reads its large matrix once, with the mask of dropout made on the way. Sums over blocks are kept apart and added in a
-fixed order: no atomic additions, so that equal inputs give equal bits.
+Each reads its large matrix once, with the mask of dropout made on the way. Sums over blocks are kept apart and added in
+a fixed order: no atomic additions, so that equal inputs give equal bits.
 """
+
+# Parameters of kernels have no types.
+# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
@@ -25,8 +28,9 @@ _FIRST, _SECOND, _SHIFT = (
 _PROGRAMS = 528  # four for each multiprocessor of a Hopper card
 
 
+# fmt: off
 @triton.jit
-def kept(rows, columns, LIMIT: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, N803
+def kept(rows, columns, LIMIT: tl.constexpr):
     """`dropout.kept` for a tile of keys of rows and columns."""
     mixed = (rows[:, None] ^ columns[None, :]) * _FIRST
     unsigned = mixed.to(tl.uint32, bitcast=True)
@@ -35,7 +39,7 @@ def kept(rows, columns, LIMIT: tl.constexpr):  # type: ignore[no-untyped-def]  #
 
 
 @triton.jit(do_not_specialize=["T"])
-def _project(X, A, P, KR, KC, T, scale, K: tl.constexpr, SX: tl.constexpr, SA: tl.constexpr, R: tl.constexpr,  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, E501, N803
+def _project(X, A, P, KR, KC, T, scale, K: tl.constexpr, SX: tl.constexpr, SA: tl.constexpr, R: tl.constexpr,
              BESIDE: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, DROP: tl.constexpr, LIMIT: tl.constexpr):
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     there = rows < T
@@ -58,7 +62,7 @@ def _project(X, A, P, KR, KC, T, scale, K: tl.constexpr, SX: tl.constexpr, SA: t
 
 
 @triton.jit(do_not_specialize=["T"])
-def _output_gradients(DY, B, P, DPART, BPART, T, N: tl.constexpr, SDY: tl.constexpr, N1: tl.constexpr, N2: tl.constexpr,  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, E501, N803
+def _output_gradients(DY, B, P, DPART, BPART, T, N: tl.constexpr, SDY: tl.constexpr, N1: tl.constexpr, N2: tl.constexpr,
                       SP, R: tl.constexpr, W: tl.constexpr, CHUNK: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):
     """One chunk of columns, all of one group, and one block of rows."""
     chunk, block = tl.program_id(0), tl.program_id(1)
@@ -81,9 +85,9 @@ def _output_gradients(DY, B, P, DPART, BPART, T, N: tl.constexpr, SDY: tl.conste
 
 
 @triton.jit(do_not_specialize=["T"])
-def _add_chunks(DPART, D, T, scale, C1: tl.constexpr, C2: tl.constexpr, C3: tl.constexpr, W: tl.constexpr,  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, E501, N803
+def _add_chunks(DPART, D, T, scale, C1: tl.constexpr, C2: tl.constexpr, C3: tl.constexpr, W: tl.constexpr,
                 GROUPS: tl.constexpr, BM: tl.constexpr):
-    """d from its chunks, which end at C1, C2 and C3 for each group; a group without chunks gets zeros."""
+    """D from its chunks, which end at C1, C2 and C3 for each group; a group without chunks gets zeros."""
     rows = tl.program_id(0) * BM + tl.arange(0, BM)
     there = (rows < T)[:, None]
     at = rows.to(tl.int64)[:, None]
@@ -100,7 +104,7 @@ def _add_chunks(DPART, D, T, scale, C1: tl.constexpr, C2: tl.constexpr, C3: tl.c
 
 
 @triton.jit(do_not_specialize=["T", "SLICE"])
-def _down_gradient(D, X, PART, INVERSE, WEIGHT, KR, KC, T, SLICE, K: tl.constexpr, SX: tl.constexpr, R: tl.constexpr,  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, E501, N803
+def _down_gradient(D, X, PART, INVERSE, WEIGHT, KR, KC, T, SLICE, K: tl.constexpr, SX: tl.constexpr, R: tl.constexpr,
                    BT: tl.constexpr, BK: tl.constexpr, NORM: tl.constexpr, DROP: tl.constexpr, LIMIT: tl.constexpr):
     """Columns of dA, summed over one slice of rows."""
     c = tl.program_id(0) * BK + tl.arange(0, BK)
@@ -127,6 +131,8 @@ def _down_gradient(D, X, PART, INVERSE, WEIGHT, KR, KC, T, SLICE, K: tl.constexp
             x = tl.where(kept(row_keys, column_keys, LIMIT), x, 0.0)
         total = tl.dot(tl.trans(d), x, total)
     tl.store(PART + (slice_ * R + r[:, None]) * K + c[None, :], total)
+
+# fmt: on
 
 
 def project(x: torch.Tensor, down: torch.Tensor, scale: float, mask: Mask | None) -> torch.Tensor:

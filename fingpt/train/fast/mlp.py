@@ -84,9 +84,7 @@ def _backward(
     d, of_up = products.output_gradients(
         gradient, down.up, made.p_down, down.bounds, run.scale(down), down.rank
     )
-    of_both, active = each.swiglu_gradient(
-        made.both, down.backward(gradient), d, down.down, mask
-    )
+    of_both, active = each.swiglu_gradient(made.both, down.backward(gradient), d, down.down, mask)
     del made.both
     masters = down.gradients(products.down_gradient(d, active, mask), of_up)
     del active

@@ -1,8 +1,8 @@
 """Products with the narrow matrices of adapters, forward and backward, with dropout on their inputs.
 
-Plain PyTorch, and the twins of the kernels in kernels.py, which read each large matrix once. With p = s · drop(x) Aᵀ an
-adapter adds p Bᵀ to its base's output; from dy follow d = s · dy B, dA = dᵀ drop(x), dB = dyᵀ p, and drop(d A) for x. s is
-the adapter's scale over the share that dropout keeps.
+Plain PyTorch, and the twins of the kernels in kernels.py, which read each large matrix once. With p = s · drop(x) Aᵀ
+an adapter adds p Bᵀ to its base's output; from dy follow d = s · dy B, dA = dᵀ drop(x), dB = dyᵀ p, and drop(d A) for
+x. s is the adapter's scale over the share that dropout keeps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Normed = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def project(x: torch.Tensor, down: torch.Tensor, scale: float, mask: Mask | None) -> torch.Tensor:
-    """p (n × r) of `x` (n × k and perhaps more columns, which get p's first ones) and `down` (r × k)."""
+    """P (n × r) of `x` (n × k and perhaps more columns, which get p's first ones) and `down` (r × k)."""
     inputs = x[:, : down.shape[1]]
     if mask is not None:
         inputs = torch.where(mask.keep, inputs, 0.0)
@@ -57,7 +57,7 @@ def output_gradients(
 
 
 def down_gradient(d: torch.Tensor, x: torch.Tensor | Normed, mask: Mask | None) -> torch.Tensor:
-    """dA (r × k, fp32) from `d` (n × r) and the product's input, or what it is the norm of."""
+    """Gradient dA (r × k, fp32) from `d` (n × r) and the product's input, or what it is the norm of."""
     if isinstance(x, tuple):
         hidden, inverse, weight = x
         x = (hidden.float() * inverse[:, None]).to(hidden.dtype) * weight
@@ -77,3 +77,6 @@ class Products(NamedTuple):
     project: Callable[..., Any] = project
     output_gradients: Callable[..., Any] = output_gradients
     down_gradient: Callable[..., Any] = down_gradient
+
+
+PLAIN_PRODUCTS = Products()

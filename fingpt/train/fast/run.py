@@ -8,9 +8,9 @@ import torch
 
 from fingpt.train.fast.documents import Attention, Spans
 from fingpt.train.fast.dropout import Mask, column_keys
-from fingpt.train.fast.elementwise import Elementwise
+from fingpt.train.fast.elementwise import PLAIN_ELEMENTWISE, Elementwise
 from fingpt.train.fast.joined import Joined
-from fingpt.train.fast.products import Products
+from fingpt.train.fast.products import PLAIN_PRODUCTS, Products
 
 SITES = 4
 """Places of a layer where inputs of adapters are dropped: those of q, k, v, of o, of gate, up, and of down."""
@@ -25,8 +25,8 @@ class Means:
     """How this machine computes the parts of a layer."""
 
     attention: Attention
-    elementwise: Elementwise = Elementwise()
-    products: Products = Products()
+    elementwise: Elementwise = PLAIN_ELEMENTWISE
+    products: Products = PLAIN_PRODUCTS
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Run:
     """One forward pass over a pack and its backward.
 
     `spans`: the documents; `turn`: cosines and sines of the rows' positions; `tail`: what the last layer computes, None
-    for everything; `row_keys`: dropout's, None where nothing is dropped; `dropout`: its share; `keep`: a backward follows.
+    for everything; `row_keys`: dropout's, None where nothing is dropped; `dropout`: its share and threshold; `keep`: a
+    backward follows.
     """
 
     spans: Spans

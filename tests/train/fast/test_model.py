@@ -114,7 +114,9 @@ def test_equal_seeds_drop_the_same_and_others_do_not(invent):
     model = tuned(0.3)
     layers = fast(model)
     (pack,) = collate_step([invent.rows(4)])["packs"]
-    first, again, other, none = (layers.loss(model, {**pack, "seed": seed}) for seed in (5, 5, 6, None))
+    first, again, other, none = (
+        layers.loss(model, {**pack, "seed": seed}) for seed in (5, 5, 6, None)
+    )
     assert first == again
     assert len({first.item(), other.item(), none.item()}) == 3
 
@@ -159,9 +161,16 @@ def test_a_filler_weighs_nothing_and_reaches_every_weight_of_the_adapter():
 def test_what_does_not_fit_is_told_why():
     assert "multiple" in misfit(tuned())
     wide = LlamaConfig(
-        vocab_size=64, hidden_size=128, intermediate_size=256, num_hidden_layers=1, num_attention_heads=2
+        vocab_size=64,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=1,
+        num_attention_heads=2,
     )
-    assert misfit(peft.get_peft_model(LlamaForCausalLM(wide), peft.LoraConfig(target_modules=NAMES))) == ""
+    assert (
+        misfit(peft.get_peft_model(LlamaForCausalLM(wide), peft.LoraConfig(target_modules=NAMES)))
+        == ""
+    )
     some = peft.LoraConfig(target_modules=["q_proj"])
     assert misfit(peft.get_peft_model(LlamaForCausalLM(wide), some)) == "k_proj has no adapter"
     wide.attention_bias = True
