@@ -35,6 +35,7 @@ from fingpt.train.batching import (
     collate_step,
     evaluation_batches,
 )
+from fingpt.train.fast.dropout import seed_of
 from fingpt.train.packs import filled_packs
 from fingpt.train.ranks import Ranks
 from fingpt.train.state import load_engine, load_random, random_file, save_engine, save_random
@@ -60,7 +61,10 @@ def answer_loss(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> to
 
 
 def pack_loss(model: Any, pack: Mapping[str, Any]) -> torch.Tensor:
-    """The same for a pack (see `make_pack`), with an attention of attention.py: the sum over all answers in it."""
+    """The same for a pack (see `make_pack`), with an attention of attention.py: the sum over all answers in it.
+
+    Dropout is PEFT's; it draws from the global random state, and a pack's `seed` says nothing to it.
+    """
     logits = model(
         input_ids=pack["input_ids"],
         position_ids=pack["position_ids"],
@@ -69,6 +73,10 @@ def pack_loss(model: Any, pack: Mapping[str, Any]) -> torch.Tensor:
         **document_arguments(pack["borders"], pack["longest"]),
     ).logits
     return F.cross_entropy(logits[0].float(), pack["targets"], reduction="sum")
+
+
+PackLoss = Callable[[Any, Mapping[str, Any]], torch.Tensor]
+"""`pack_loss`, or what does the same faster."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +96,14 @@ class Hooks:
     `stopping` says whether a stop was asked for. `commit(step, folder)` makes a local checkpoint durable (rank 0).
     `ranks`: this one among the others.
     `complete_only`: keep no checkpoint but the last (DeepSpeed's own state is pickled, so it is not kept).
+    `pack_loss` computes the loss of a pack.
     """
 
     stopping: Callable[[], bool]
     commit: Callable[[int, Path], None]
     ranks: Ranks
     complete_only: bool = False
+    pack_loss: PackLoss = pack_loss
 
 
 class AnswerTrainer(Trainer):
@@ -146,12 +156,16 @@ class AnswerTrainer(Trainer):
             apart = number < len(packs) and self.args.world_size > 1
             with model.no_sync() if apart else nullcontext():
                 with self.compute_loss_context_manager():
-                    loss = self.compute_loss(
-                        model, self._prepare_inputs(pack), num_items_in_batch=num_items_in_batch
-                    )
+                    given = self._prepare_inputs({**pack, "seed": self._seed(number)})
+                    loss = self.compute_loss(model, given, num_items_in_batch=num_items_in_batch)
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total
+
+    def _seed(self, number: int) -> int:
+        """That of dropout in pack `number` of this step on this rank, the same after a resume."""
+        args = self.args
+        return seed_of(args.seed, self.state.global_step, args.process_index, number)
 
     def compute_loss(
         self,
@@ -170,7 +184,7 @@ class AnswerTrainer(Trainer):
 
     def _summed(self, model: Any, batch: Batch) -> torch.Tensor:
         if "borders" in batch:
-            return pack_loss(model, batch)
+            return self._hooks.pack_loss(model, batch)
         return answer_loss(model, batch["input_ids"], batch["labels"])
 
     def check_finite(self, values: dict[str, float | None], step: int) -> None:

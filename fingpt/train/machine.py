@@ -15,7 +15,9 @@ from fingpt.errors import SetupError
 from fingpt.train import attention
 from fingpt.train.batching import Batching, Row
 from fingpt.train.compiled import compile_layers, obstacle
-from fingpt.train.loop import pack_loss
+from fingpt.train.fast.choice import take_over
+from fingpt.train.fast.model import FastLayers
+from fingpt.train.loop import PackLoss, pack_loss
 from fingpt.train.memory import CPU_PACK_TOKENS, measured_tokens, rehearsal
 from fingpt.train.model import keep_half_precision, load_base
 from fingpt.train.packs import Pack, make_pack
@@ -30,6 +32,8 @@ class Machine:
         self._train, self._tiny = train, tiny
         self._packs = train.zero_stage is None
         self._layers = self._obstacle()
+        self._fast: FastLayers | None = None
+        self._fast_attention = ""
 
     def check(self) -> None:
         """SetupError when it cannot do what the configuration asks for."""
@@ -51,7 +55,7 @@ class Machine:
 
     def outlook(self) -> dict[str, str]:
         """What it will choose, in words, as far as that is known before the model is there."""
-        layers = self._obstacle() or "compiled, if Triton's compiler works"
+        layers = self._obstacle() or "fast or compiled, if Triton's compiler works"
         return {"precision": self.precision, "attention": self._attention[1], "layers": layers}
 
     @cached_property
@@ -99,8 +103,22 @@ class Machine:
         if self._layers:
             return
         pack = make_pack([((0,) * 37, (0,) * 22), ((0,) * 23, (0,) * 11)])
+        reason = f"precision {self.precision}"
+        if self.precision == "bf16":
+            with rehearsal(model):
+                found = take_over(model, lambda fast: self._compute(model, pack, fast.loss))
+            self._fast, self._fast_attention, reason = found
+        if self._fast is not None:
+            self._layers = reason
+            return
         with rehearsal(model):
             self._layers = compile_layers(model, lambda: self._compute(model, pack))
+        self._layers += f"; not the fast ones: {reason}"
+
+    @property
+    def loss(self) -> PackLoss:
+        """How the loss of a pack is computed."""
+        return pack_loss if self._fast is None else self._fast.loss
 
     def batching(
         self, model: Any, rows: tuple[Row, ...], seed: int, epochs: int, saved: int | None
@@ -125,20 +143,22 @@ class Machine:
         if known or not torch.cuda.is_available():
             return of(known or CPU_PACK_TOKENS)
         with rehearsal(model):
-            size = measured_tokens(rows, of, epochs, lambda pack: self._compute(model, pack))
+            size = measured_tokens(
+                rows, of, epochs, lambda pack: self._compute(model, pack, self.loss)
+            )
         log.event("packs measured", tokens=size)
         return of(_least(size))
 
-    def _compute(self, model: Any, pack: Pack) -> None:
+    def _compute(self, model: Any, pack: Pack, of_pack: PackLoss = pack_loss) -> None:
         """One forward and backward pass as a training has them."""
         here = {
             name: value.to(model.device) if isinstance(value, torch.Tensor) else value
-            for name, value in pack.items()
+            for name, value in {"seed": 0, **pack}.items()
         }
         half = self.precision == "bf16"
         model.train()
         with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
-            loss = pack_loss(model, here)
+            loss = of_pack(model, here)
         loss.backward()  # type: ignore[no-untyped-call]
 
     def versions(self) -> dict[str, str]:
@@ -153,7 +173,11 @@ class Machine:
             found["nodes"] = str(self._train.nodes)
         if torch.cuda.is_available():
             found["capability"] = ".".join(map(str, torch.cuda.get_device_capability()))
-        return {**found, "attention": self._attention[1], "layers": self._layers}
+        return {
+            **found,
+            "attention": self._fast_attention or self._attention[1],
+            "layers": self._layers,
+        }
 
 
 def _least(size: int) -> int:

@@ -118,7 +118,8 @@ def make_pack(documents: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Pack:
 
     `input_ids`, `position_ids`: int64 (1, tokens). `targets`: int64 (answer tokens), `predictors`: the positions that
     predict them, each the one before. `borders`: int32 (documents + 1), where documents begin and the last one ends.
-    `longest`: length of the longest document.
+    `longest`: length of the longest document. `tail`: int64 indices of all tokens from each document's first predictor
+    on, between `tail_borders`, `longest_tail` at most; `wanted`: where among these the predictors are.
     """
     sizes = [len(prompt) + len(answer) for prompt, answer in documents]
     borders = [0, *accumulate(sizes)]
@@ -129,6 +130,13 @@ def make_pack(documents: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Pack:
         for position in range(start + len(prompt), start + len(prompt) + len(answer))
     ]
     targets = [token for _, answer in documents for token in answer]
+    tails = [len(answer) + 1 for _, answer in documents]
+    tail = [
+        position
+        for size, stop in zip(tails, borders[1:], strict=True)
+        for position in range(stop - size, stop)
+    ]
+    predicting = set(predictors)
     return {
         "input_ids": torch.tensor([ids], dtype=torch.int64),
         "position_ids": torch.cat([torch.arange(size) for size in sizes])[None],
@@ -136,4 +144,11 @@ def make_pack(documents: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Pack:
         "predictors": torch.tensor(predictors, dtype=torch.int64),
         "borders": torch.tensor(borders, dtype=torch.int32),
         "longest": max(sizes),
+        "tail": torch.tensor(tail, dtype=torch.int64),
+        "tail_borders": torch.tensor([0, *accumulate(tails)], dtype=torch.int32),
+        "longest_tail": max(tails),
+        "wanted": torch.tensor(
+            [place for place, position in enumerate(tail) if position in predicting],
+            dtype=torch.int64,
+        ),
     }

@@ -216,6 +216,7 @@ class Session:
             commit=partial(self._commit, batching.pack_tokens),
             ranks=self._ranks,
             complete_only=self._train.zero_stage is not None,
+            pack_loss=self._machine.loss,
         )
 
     def _commit(self, pack_tokens: int | None, step: int, folder: Path) -> None:

@@ -1,0 +1,124 @@
+"""Triton kernels for what is between products and takes torch.compile more passes: elementwise.py has their twins."""
+
+# Parameters of kernels have no types.
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from fingpt.train.fast.dropout import Mask
+from fingpt.train.fast.kernels import kept
+
+
+# fmt: off
+@triton.jit(do_not_specialize=["T"])
+def _turn(FROM, TO, COSINE, SINE, T, ST, STO, SC, HALF: tl.constexpr, BM: tl.constexpr, BACK: tl.constexpr,
+          TURN: tl.constexpr):
+    """One head of some rows, turned by their positions or back, or copied."""
+    head = tl.program_id(0)
+    rows = tl.program_id(1) * BM + tl.arange(0, BM)
+    there = (rows < T)[:, None]
+    at = rows.to(tl.int64)[:, None]
+    i = head * 2 * HALF + tl.arange(0, HALF)[None, :]
+    first = tl.load(FROM + at * ST + i, mask=there, other=0.0)
+    second = tl.load(FROM + at * ST + HALF + i, mask=there, other=0.0)
+    if TURN:
+        place = at * SC + tl.arange(0, HALF)[None, :]
+        c = tl.load(COSINE + place, mask=there, other=0.0).to(tl.float32)
+        s = tl.load(SINE + place, mask=there, other=0.0).to(tl.float32)
+        if BACK:
+            s = -s
+        a, b = first.to(tl.float32), second.to(tl.float32)
+        first, second = (a * c - b * s).to(first.dtype), (b * c + a * s).to(second.dtype)
+    tl.store(TO + at * STO + i, first, mask=there)
+    tl.store(TO + at * STO + HALF + i, second, mask=there)
+
+
+@triton.jit(do_not_specialize=["T"])
+def _swiglu_gradient(BOTH, BASE, D, DOWN, KR, KC, T, F: tl.constexpr, SD: tl.constexpr, R: tl.constexpr,
+                     BM: tl.constexpr, BN: tl.constexpr, DROP: tl.constexpr, LIMIT: tl.constexpr):
+    """Gradients of gates and ups over them; SwiGLU's result over the gradient that came through the frozen weights."""
+    c = tl.program_id(0) * BN + tl.arange(0, BN)
+    rows = tl.program_id(1) * BM + tl.arange(0, BM)
+    there = (rows < T)[:, None]
+    at = rows.to(tl.int64)[:, None]
+    r = tl.arange(0, R)
+    gates, bases = BOTH + at * (2 * F) + c[None, :], BASE + at * F + c[None, :]
+    gate = tl.load(gates, mask=there, other=0.0).to(tl.float32)
+    up = tl.load(gates + F, mask=there, other=0.0).to(tl.float32)
+    outer = tl.load(bases, mask=there, other=0.0).to(tl.float32)
+    d = tl.load(D + at * R + r[None, :], mask=there, other=0.0)
+    adapter = tl.dot(d, tl.load(DOWN + r[:, None] * SD + c[None, :]))
+    if DROP:
+        keep = kept(tl.load(KR + rows, mask=rows < T, other=0), tl.load(KC + c), LIMIT)
+        adapter = tl.where(keep, adapter, 0.0)
+    outer += adapter
+    share = tl.sigmoid(gate)
+    active = gate * share
+    kind = BOTH.dtype.element_ty
+    tl.store(gates, (outer * up * share * (1.0 + gate - active)).to(kind), mask=there)
+    tl.store(gates + F, (outer * active).to(kind), mask=there)
+    tl.store(bases, (active * up).to(kind), mask=there)
+
+# fmt: on
+
+
+def _turned(
+    heads: torch.Tensor,
+    to: torch.Tensor,
+    turn: tuple[torch.Tensor, torch.Tensor] | None,
+    *,
+    back: bool,
+) -> None:
+    """`heads` (n × heads × width) turned into `to`, of the same shape."""
+    rows, many, width = heads.shape
+    cosine, sine = turn or (heads, heads)
+    if rows == 0:
+        return
+    _turn[(many, triton.cdiv(rows, 32))](
+        heads, to, cosine, sine, rows, heads.stride(0), to.stride(0), cosine.stride(0), width // 2, 32,
+        back, turn is not None, num_warps=4,
+    )  # fmt: skip
+
+
+def rotate(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, of: int) -> torch.Tensor:
+    """As elementwise.rotate, in place."""
+    some = heads[:, :of]
+    _turned(some, some, (cosine, sine), back=False)
+    return heads
+
+
+def rotate_gradient(
+    turned: tuple[torch.Tensor, ...],
+    still: tuple[torch.Tensor, ...],
+    cosine: torch.Tensor,
+    sine: torch.Tensor,
+) -> torch.Tensor:
+    """As elementwise.rotate_gradient."""
+    many = sum(part.shape[1] for part in (*turned, *still))
+    rows, _, width = turned[0].shape
+    out, first = turned[0].new_empty(rows, many, width), 0
+    for number, part in enumerate((*turned, *still)):
+        place = out[:, first : first + part.shape[1]]
+        _turned(part, place, (cosine, sine) if number < len(turned) else None, back=True)
+        first += part.shape[1]
+    return out.flatten(1)
+
+
+def swiglu_gradient(
+    both: torch.Tensor, base: torch.Tensor, d: torch.Tensor, down: torch.Tensor, mask: Mask | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As elementwise.swiglu_gradient, written over `both` and `base`."""
+    rows, inner = base.shape
+    keys = (d, d) if mask is None else (mask.rows, mask.columns)
+    limit = 0 if mask is None else mask.threshold
+    if rows:
+        block = 64 if inner % 64 == 0 and d.shape[1] <= 64 else 32
+        _swiglu_gradient[(inner // block, triton.cdiv(rows, 64))](
+            both, base, d, down, *keys, rows, inner, down.stride(0), d.shape[1], 64, block, mask is not None,
+            limit, num_warps=4 if block == 32 else 8,
+        )  # fmt: skip
+    return both, base

@@ -1,0 +1,85 @@
+"""Which of the fast layers' parts this machine has, tried before the first step; and why there are none, in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from fingpt import log
+from fingpt.train.fast.cudnn import CudnnAttention
+from fingpt.train.fast.documents import Attention, FlashAttention, Spans
+from fingpt.train.fast.elementwise import compiled
+from fingpt.train.fast.model import FastLayers, misfit
+from fingpt.train.fast.run import Means
+
+_HOPPER = (9, 0)
+_FAULTS = (RuntimeError, OSError, ImportError)
+
+FLASH = "PyTorch's FlashAttention over rows of different lengths"
+CUDNN = "cuDNN's over rows of different lengths"
+
+
+def choose(width: int) -> tuple[Attention, str]:
+    """The attention for heads that are `width` wide on this card, and what and why it is."""
+    scale = width**-0.5
+    if torch.cuda.get_device_capability() < _HOPPER:
+        return FlashAttention(scale), f"{FLASH}: the card is older than Hopper"
+    try:
+        attention = CudnnAttention(scale)
+        _try(attention, width)
+        return attention, CUDNN
+    except torch.OutOfMemoryError:
+        raise
+    except _FAULTS as fault:
+        return FlashAttention(scale), f"{FLASH}: without cuDNN's, {_short(fault)}"
+
+
+def _try(attention: Attention, width: int) -> None:
+    """Forward and backward of two documents, whole and with half of their rows as queries."""
+    borders = torch.tensor([0, 64, 192], dtype=torch.int32, device="cuda")
+    halves = borders // 2
+    for spans in (Spans(borders, borders, 128, 128), Spans(halves, borders, 64, 128)):
+        rows = int(spans.queries[-1])
+        q = torch.randn(rows, 4, width, dtype=torch.bfloat16, device="cuda")
+        k, v = torch.randn(2, 192, 2, width, dtype=torch.bfloat16, device="cuda")
+        out, kept = attention.forward(q, k, v, spans)
+        attention.backward(torch.ones_like(out), (q, k, v, out), kept, spans)
+    torch.cuda.synchronize()
+
+
+def take_over(
+    model: Any, attempt: Callable[[FastLayers], None]
+) -> tuple[FastLayers | None, str, str]:
+    """The fast layers of a PEFT model on a GPU after `attempt`, a training pass; what attention and layers are.
+
+    Without them, the model is as it was, and the second text says why.
+    """
+    reason = misfit(model)
+    if reason:
+        return None, "", reason
+    from fingpt.train.fast.kernels import kernels
+
+    started = time.monotonic()
+    attention, which = choose(int(model.get_base_model().model.layers[0].self_attn.head_dim))
+    layers = FastLayers(model, Means(attention, compiled(), kernels()))
+    try:
+        attempt(layers)
+    except torch.OutOfMemoryError:
+        raise
+    except _FAULTS as fault:
+        layers.leave()
+        log.warning("fast layers do not work here, training is slower", reason=_short(fault))
+        return None, "", _short(fault)
+    log.event("fast layers work", seconds=round(time.monotonic() - started, 1))
+    return (
+        layers,
+        which,
+        "fast: joined products, own LoRA kernels, the rest compiled by torch.compile",
+    )
+
+
+def _short(fault: BaseException) -> str:
+    return " ".join(str(fault).split())[:200] or type(fault).__name__

@@ -1,0 +1,170 @@
+"""What happens between the products of a decoder layer, and its gradients: norms, rotary positions, SwiGLU, dropout.
+
+Plain functions of PyTorch over rows (tokens). On GPUs torch.compile makes one kernel of each, for any number of rows;
+on CPUs they are computed as they stand. Sums are fp32, results have the dtype of their inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - PyTorch's own abbreviation
+
+from fingpt.train.fast.answers import loss_gradient
+from fingpt.train.fast.dropout import Mask, kept
+
+Keys = tuple[torch.Tensor, torch.Tensor, int] | None
+"""A Mask as compilers take it: keys of rows and columns, and the threshold; None where nothing is dropped."""
+
+
+def keys(mask: Mask | None) -> Keys:
+    """The parts of `mask`."""
+    return None if mask is None else (mask.rows, mask.columns, mask.threshold)
+
+
+def norm(
+    hidden: torch.Tensor, weight: torch.Tensor, epsilon: float, out: torch.Tensor
+) -> torch.Tensor:
+    """RMSNorm of `hidden` (n × d) into `out`; `weight` is 1 × d. → 1 / root mean square of each row, fp32."""
+    wide = hidden.float()
+    inverse = torch.rsqrt(wide.square().mean(1) + epsilon)
+    out.copy_((wide * inverse[:, None]).to(hidden.dtype) * weight)
+    return inverse
+
+
+def add_norm(
+    hidden: torch.Tensor,
+    more: torch.Tensor,
+    weight: torch.Tensor,
+    epsilon: float,
+    out: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The norm of `hidden` + `more`. → that sum, and as `norm`."""
+    total = hidden + more
+    return total, norm(total, weight, epsilon, out)
+
+
+def norm_gradient(
+    products: tuple[torch.Tensor, torch.Tensor, Keys],
+    hidden: torch.Tensor,
+    inverse: torch.Tensor,
+    weight: torch.Tensor,
+    beside: torch.Tensor,
+) -> torch.Tensor:
+    """Gradient of `hidden`: through its norm, whose own is the sum of `products` (see `add_kept`), and `beside` it."""
+    outer = _sum(*products) * weight.float()
+    wide = hidden.float()
+    scale = inverse[:, None]
+    along = (outer * wide).mean(1, keepdim=True)
+    return (outer * scale - wide * (scale**3 * along) + beside.float()).to(hidden.dtype)
+
+
+def add_kept(base: torch.Tensor, adapter: torch.Tensor, mask: Keys) -> torch.Tensor:
+    """Gradient through a base product plus that through its adapter, where dropout kept the input."""
+    return _sum(base, adapter, mask).to(base.dtype)
+
+
+def rotate(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, of: int) -> torch.Tensor:
+    """Turn the first `of` heads of `heads` (n × heads × width) by their positions; the others stay. May work in place.
+
+    `cosine`, `sine`: n × width, halves alike, as transformers makes them.
+    """
+    return torch.cat([_turn(heads[:, :of], cosine, sine), heads[:, of:]], 1)
+
+
+def rotate_gradient(
+    turned: tuple[torch.Tensor, ...],
+    still: tuple[torch.Tensor, ...],
+    cosine: torch.Tensor,
+    sine: torch.Tensor,
+) -> torch.Tensor:
+    """Gradient of `rotate`'s input, flat (n × heads · width), from those of heads that were turned and others."""
+    return torch.cat([*(_turn(part, cosine, -sine) for part in turned), *still], 1).flatten(1)
+
+
+def swiglu(both: torch.Tensor, out: torch.Tensor) -> None:
+    """silu(gate) · up into `out`; `both` holds gates and then ups."""
+    gate, up = both.float().chunk(2, 1)
+    out.copy_((F.silu(gate) * up).to(both.dtype))
+
+
+def swiglu_gradient(
+    both: torch.Tensor, base: torch.Tensor, d: torch.Tensor, down: torch.Tensor, mask: Mask | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """→ gradient of `both`, and `swiglu`'s result again. May write them over `both` and `base`.
+
+    The gradient of `swiglu`'s result is `base` through the frozen weights and `d` `down` through the adapter.
+    """
+    gate, up = both.float().chunk(2, 1)
+    outer = _sum(base, d @ down, keys(mask))
+    share = torch.sigmoid(gate)
+    active = gate * share
+    of_gate = outer * up * share * (1 + gate - active)
+    gradient = torch.cat([of_gate.to(both.dtype), (outer * active).to(both.dtype)], 1)
+    return gradient, (active * up).to(both.dtype)
+
+
+def _sum(base: torch.Tensor, adapter: torch.Tensor, mask: Keys) -> torch.Tensor:
+    wide = adapter.float()
+    return base.float() + (wide if mask is None else torch.where(kept(*mask), wide, 0.0))
+
+
+def _turn(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
+    first, second = heads.float().chunk(2, 2)
+    c1, c2 = cosine.float()[:, None].chunk(2, 2)
+    s1, s2 = sine.float()[:, None].chunk(2, 2)
+    turned = torch.cat([first * c1 - second * s1, second * c2 + first * s2], 2)
+    return turned.to(heads.dtype)
+
+
+class Elementwise(NamedTuple):
+    """The functions above as a machine computes them."""
+
+    norm: Callable[..., Any] = norm
+    add_norm: Callable[..., Any] = add_norm
+    norm_gradient: Callable[..., Any] = norm_gradient
+    loss_gradient: Callable[..., Any] = loss_gradient
+    add_kept: Callable[..., Any] = add_kept
+    rotate: Callable[..., Any] = rotate
+    rotate_gradient: Callable[..., Any] = rotate_gradient
+    swiglu: Callable[..., Any] = swiglu
+    swiglu_gradient: Callable[..., Any] = swiglu_gradient
+
+
+PLAIN_ELEMENTWISE = Elementwise()
+
+
+def _for_any_rows(function: Callable[..., Any]) -> Callable[..., Any]:
+    fast = torch.compile(function, dynamic=False, fullgraph=True)
+
+    def call(*arguments: Any) -> Any:
+        _mark(arguments)
+        return fast(*arguments)
+
+    return call
+
+
+def _mark(arguments: Any) -> None:
+    """Say that the first size of each tensor varies; what has a first size of 1 (weights, keys of columns) does not."""
+    for each in arguments:
+        if isinstance(each, tuple):
+            _mark(each)
+        elif isinstance(each, torch.Tensor) and each.shape[0] > 1:
+            torch._dynamo.maybe_mark_dynamic(each, 0)
+
+
+def compiled() -> Elementwise:
+    """Compiled once each for any number of rows, all else about their arguments being fixed.
+
+    What torch.compile needs more passes over memory for is a kernel of between.py.
+    """
+    from fingpt.train.fast import between
+
+    made = Elementwise(*(_for_any_rows(function) for function in PLAIN_ELEMENTWISE))
+    return made._replace(
+        rotate=between.rotate,
+        rotate_gradient=between.rotate_gradient,
+        swiglu_gradient=between.swiglu_gradient,
+    )

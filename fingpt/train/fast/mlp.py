@@ -1,0 +1,99 @@
+"""The second half of a decoder layer, hidden + down(silu(gate(norm)) · up(norm)), forward and backward by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from fingpt.train.fast.elementwise import keys
+from fingpt.train.fast.joined import Joined
+from fingpt.train.fast.run import SITES, Means, Pair, Run
+
+
+class Mlp:
+    """A decoder layer's norm and projections, number `index` in its model."""
+
+    def __init__(self, layer: Any, index: int, means: Means) -> None:
+        norm = layer.post_attention_layernorm
+        self.weight, self.epsilon = norm.weight.data[None], float(norm.variance_epsilon)
+        self.gate_up = Joined([layer.mlp.gate_proj, layer.mlp.up_proj])
+        self.down = Joined([layer.mlp.down_proj])
+        self.site = SITES * index + 2
+        self.means = means
+
+    @property
+    def joined(self) -> tuple[Joined, ...]:
+        """Its matrices."""
+        return self.gate_up, self.down
+
+    def __call__(self, hidden: Pair, run: Run) -> Pair:
+        """`hidden` and the result: two matrices (rows × d) whose sum is meant."""
+        masters = (master for joined in self.joined for master in joined.masters)
+        result: Pair = _MlpHalf.apply(*hidden, self, run, *masters)  # type: ignore[no-untyped-call]
+        return result
+
+
+class _MlpHalf(torch.autograd.Function):
+    """Keeps its input, gates and ups, and the narrow products; the norm and SwiGLU's result are computed again."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, *rest: Any) -> Pair:
+        """See Mlp."""
+        more, mlp, run = rest[:3]
+        with torch.autocast(hidden.device.type, enabled=False):
+            made, out = _forward((hidden, more), mlp, run)
+        ctx.parts = (mlp, run, made) if run.keep else None
+        return made.hidden, out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        """Once; what was kept is gone then."""
+        mlp, run, made = ctx.parts
+        ctx.parts = None
+        with torch.autocast(gradients[0].device.type, enabled=False):
+            of_hidden, masters = _backward(gradients, mlp, run, made)
+        return (of_hidden, of_hidden, None, None, *masters)
+
+
+def _forward(pair: Pair, mlp: Mlp, run: Run) -> tuple[Any, torch.Tensor]:
+    each, products, rows = mlp.means.elementwise, mlp.means.products, pair[0].shape[0]
+    wide, down = mlp.gate_up, mlp.down
+    x = wide.room(rows, pair[0])
+    hidden, inverse = each.add_norm(*pair, mlp.weight, mlp.epsilon, x[:, : wide.inputs])
+    mask = run.mask(mlp.site, rows, wide.inputs)
+    p_wide = products.project(x, wide.down, run.scale(wide), mask)
+    both = wide.forward(x)
+    del x
+    x = down.room(rows, hidden)
+    each.swiglu(both, x[:, : down.inputs])
+    mask = run.mask(mlp.site + 1, rows, down.inputs)
+    p_down = products.project(x, down.down, run.scale(down), mask)
+    made = SimpleNamespace(hidden=hidden, inverse=inverse, p_wide=p_wide, both=both, p_down=p_down)
+    return made, down.forward(x)
+
+
+def _backward(
+    gradients: tuple[torch.Tensor, ...], mlp: Mlp, run: Run, made: Any
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    beside, gradient = gradients
+    each, products, rows = mlp.means.elementwise, mlp.means.products, gradient.shape[0]
+    wide, down = mlp.gate_up, mlp.down
+    mask = run.mask(mlp.site + 1, rows, down.inputs)
+    d, of_up = products.output_gradients(
+        gradient, down.up, made.p_down, down.bounds, run.scale(down), down.rank
+    )
+    of_both, active = each.swiglu_gradient(made.both, down.backward(gradient), d, down.down, mask)
+    del made.both
+    masters = down.gradients(products.down_gradient(d, active, mask), of_up)
+    del active
+    mask = run.mask(mlp.site, rows, wide.inputs)
+    d, of_up = products.output_gradients(
+        of_both, wide.up, made.p_wide, wide.bounds, run.scale(wide), wide.rank
+    )
+    normed = (made.hidden, made.inverse, mlp.weight)
+    masters = [*wide.gradients(products.down_gradient(d, normed, mask), of_up), *masters]
+    summands = (wide.backward(of_both), d @ wide.down, keys(mask))
+    del of_both
+    return each.norm_gradient(summands, *normed, beside), masters

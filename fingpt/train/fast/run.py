@@ -1,0 +1,70 @@
+"""What the layers of one forward pass share, and how a machine computes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from fingpt.train.fast.documents import Attention, Spans
+from fingpt.train.fast.dropout import Mask, column_keys
+from fingpt.train.fast.elementwise import PLAIN_ELEMENTWISE, Elementwise
+from fingpt.train.fast.joined import Joined
+from fingpt.train.fast.products import PLAIN_PRODUCTS, Products
+
+SITES = 4
+"""Places of a layer where inputs of adapters are dropped: those of q, k, v, of o, of gate, up, and of down."""
+
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+"""Hidden states (rows × d) as a sum that is not yet made: what a half layer got, and what it adds."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """How this machine computes the parts of a layer."""
+
+    attention: Attention
+    elementwise: Elementwise = PLAIN_ELEMENTWISE
+    products: Products = PLAIN_PRODUCTS
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The last layer's queries: `rows` of the pack, the ends of its documents between `spans`.
+
+    `wanted` are those of the queries whose output goes on, `places` the same among the rows of the pack.
+    """
+
+    rows: torch.Tensor
+    wanted: torch.Tensor
+    places: torch.Tensor
+    spans: Spans
+
+
+@dataclass(frozen=True)
+class Run:
+    """One forward pass over a pack and its backward.
+
+    `spans`: the documents; `turn`: cosines and sines of the rows' positions; `tail`: what the last layer computes, None
+    for everything; `row_keys`: dropout's, None where nothing is dropped; `dropout`: its share and threshold; `keep`: a
+    backward follows.
+    """
+
+    spans: Spans
+    turn: tuple[torch.Tensor, torch.Tensor]
+    tail: Tail | None
+    row_keys: torch.Tensor | None
+    dropout: tuple[float, int]
+    keep: bool
+
+    def mask(self, site: int, rows: int, inputs: int) -> Mask | None:
+        """The mask at place number `site` of the model over rows × inputs."""
+        if self.row_keys is None:
+            return None
+        mine = self.row_keys[site, :rows]
+        return Mask(mine, column_keys(inputs, mine.device), self.dropout[1])
+
+    def scale(self, joined: Joined) -> float:
+        """What an adapter's product is multiplied with."""
+        return joined.scale if self.row_keys is None else joined.scale / (1 - self.dropout[0])
