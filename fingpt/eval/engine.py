@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from importlib.util import find_spec
-from typing import Literal, Protocol
+from typing import Protocol
 
 from fingpt import hardware
 from fingpt.config import EvalConfig, ResolvedPrecision
@@ -18,29 +18,15 @@ from fingpt.eval.generate import Answer
 from fingpt.eval.labels import LabelScores, LabelTree
 from fingpt.eval.model import Variant
 from fingpt.eval.prompts import Prompt
-from fingpt.record import FileRef, Frozen, sha256_bytes
-from fingpt.runs.manifest import decode, encode
+from fingpt.record import FileRef, sha256_bytes
+from fingpt.runs.manifest import EngineChoice, decode, encode
 from fingpt.runs.run import Stage, engine_key, stage_prefix
 from fingpt.storage import ObjectStore
 
 _ASK_FOR_THE_OTHER = "set eval.engine=transformers"
 
 
-class Choice(Frozen):
-    """An engine, its version, why it was taken, and how many rows a stored chunk of its answers has."""
-
-    engine: Literal["transformers", "vllm"]
-    version: str
-    why: str
-    answer_rows: int
-
-    @property
-    def sentence(self) -> str:
-        """What the manifest and the report say of it."""
-        return f"{self.engine} {self.version} ({self.why})"
-
-
-def choose(settings: EvalConfig, precision: ResolvedPrecision, vllm_rows: int) -> Choice:
+def choose(settings: EvalConfig, precision: ResolvedPrecision, vllm_rows: int) -> EngineChoice:
     """The engine that `settings.engine` means on this machine; SetupError where vLLM is asked for and cannot be had."""
     lacks = lack(precision)
     if settings.engine == "vllm":
@@ -49,11 +35,11 @@ def choose(settings: EvalConfig, precision: ResolvedPrecision, vllm_rows: int) -
                 "eval.engine=vllm needs vLLM, which is not installed here: run eval in the image that `make images "
                 f"GPU=1` builds, or {_ASK_FOR_THE_OTHER}."
             )
-        return Choice(engine="vllm", version=_vllm(), why="asked for", answer_rows=vllm_rows)
+        return EngineChoice(engine="vllm", version=_vllm(), why="asked for", answer_rows=vllm_rows)
     if settings.engine == "auto" and not lacks:
         why = "a GPU and vLLM are here"
-        return Choice(engine="vllm", version=_vllm(), why=why, answer_rows=vllm_rows)
-    return Choice(
+        return EngineChoice(engine="vllm", version=_vllm(), why=why, answer_rows=vllm_rows)
+    return EngineChoice(
         engine="transformers",
         version=metadata.version("transformers"),
         why="asked for" if settings.engine == "transformers" else lacks,
@@ -72,7 +58,9 @@ def lack(precision: ResolvedPrecision) -> str:
     return ""
 
 
-def settled(store: ObjectStore, run_id: str, here: Callable[[], Choice]) -> tuple[Choice, FileRef]:
+def settled(
+    store: ObjectStore, run_id: str, here: Callable[[], EngineChoice]
+) -> tuple[EngineChoice, FileRef]:
     """The choice that this run's evaluation made when it began, `here` if it begins now, and the stored file.
 
     SetupError where what is stored was made by an engine that is not here, or by another version of vLLM.
@@ -81,7 +69,7 @@ def settled(store: ObjectStore, run_id: str, here: Callable[[], Choice]) -> tupl
     if not store.exists(key):
         store.create(key, encode(here()))
     data = store.read(key)
-    kept = decode(Choice, data, key)
+    kept = decode(EngineChoice, data, key)
     if kept.engine == "vllm" and kept.version != _vllm():
         found = f"vLLM {_vllm()} is" if _vllm() else "no vLLM is"
         raise SetupError(
