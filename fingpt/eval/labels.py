@@ -64,6 +64,21 @@ class LabelTree:
             found.append(found[parent] + 1)
         return found[1:]
 
+    def paths(self) -> list[tuple[int, ...]]:
+        """The tokens from the end of the header to each node, its own included; node 0 has none."""
+        found: list[tuple[int, ...]] = [()]
+        for token, parent in zip(self.tokens, self.parents, strict=True):
+            found.append((*found[parent], token))
+        return found
+
+    def predicted(self) -> list[tuple[int, ...]]:
+        """The tokens whose log-likelihood is asked for at each node, each once."""
+        found: list[dict[int, None]] = [{} for _ in range(1 + len(self.tokens))]
+        for line in self.steps:
+            for node, token in line:
+                found[node][token] = None
+        return [tuple(one) for one in found]
+
     def sees(self) -> torch.Tensor:
         """(nodes, nodes) without node 0: True where the column is the row's node itself or one of its ancestors."""
         seen = torch.eye(len(self.tokens), dtype=torch.bool)
@@ -85,18 +100,22 @@ def label_logp(
     `model` is a causal language model of transformers; `done` is called with the size of every finished batch.
     DivergedError names the example whose log-likelihoods are not finite.
     """
-    found = []
+    found: list[LabelScores] = []
     for batch in batches(prompts, batch_size, lambda prompt: len(prompt.prompt_ids)):
         rows = _batch_logp(model, [prompt.prompt_ids + tree.header for prompt in batch], tree)
-        for prompt, row in zip(batch, rows, strict=True):
-            if not all(abs(value) < float("inf") for value in row):
-                raise DivergedError(
-                    f"The label probabilities of {prompt.example.symbol} {prompt.example.period} are not finite; the "
-                    "adapter's weights have diverged: train again with a lower train.lr."
-                )
-            found.append(LabelScores(example=prompt.example.id, logp=tuple(row)))
+        found += [label_scores(prompt, row) for prompt, row in zip(batch, rows, strict=True)]
         done(len(batch))
     return found
+
+
+def label_scores(prompt: Prompt, logp: Sequence[float]) -> LabelScores:
+    """The record of one example's log-likelihoods; DivergedError names the example when they are not finite."""
+    if not all(abs(value) < float("inf") for value in logp):
+        raise DivergedError(
+            f"The label probabilities of {prompt.example.symbol} {prompt.example.period} are not finite; the "
+            "adapter's weights have diverged: train again with a lower train.lr."
+        )
+    return LabelScores(example=prompt.example.id, logp=tuple(logp))
 
 
 @torch.inference_mode()

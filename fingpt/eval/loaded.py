@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
+
+import torch
 
 from fingpt import hardware
 from fingpt.eval.inputs import Inputs, fetch_adapter
@@ -39,6 +42,12 @@ class Loaded:
             hardware.dtype(self.precision),
             self.ctx.run.config.train.lora,
         )
+
+    def release_model(self) -> None:
+        """Give the memory of the loaded model back."""
+        del self.model
+        gc.collect()
+        torch.cuda.empty_cache()
 
     def prompts(self, examples: list[Example]) -> list[Prompt]:
         """The examples as this model reads them."""

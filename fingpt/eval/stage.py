@@ -47,17 +47,16 @@ def body(ctx: Context) -> EvalManifest:
     from fingpt.eval.variant import Evaluation
 
     openings.record(ctx.store, inputs.dataset.id, ctx.run)
-    start = time.perf_counter()
     evaluation = Evaluation(ctx, inputs)
-    load_seconds = time.perf_counter() - start
     variants: tuple[Variant, ...] = (
         ("base", "tuned") if ctx.run.config.eval.include_base else ("tuned",)
     )
+    evaluation.measure_losses(variants)
     rows: list[ScoredAnswer] = []
     scores: dict[str, VariantScores] = {}
-    files: list[FileRef] = []
+    files: list[FileRef] = [evaluation.choice_file]
     for variant in variants:
-        done = evaluation.variant(variant, load_seconds)
+        done = evaluation.variant(variant)
         rows += done.rows
         files += done.files
         scores[variant] = done.scores
@@ -68,14 +67,14 @@ def body(ctx: Context) -> EvalManifest:
     return EvalManifest(
         **cast("dict[str, Any]", ctx.identity()),
         seconds={
-            "load": load_seconds,
+            "load": evaluation.load_seconds + evaluation.engine.start_seconds,
             **{
                 phase: sum(one.seconds[phase] for one in scores.values())
                 for phase in ("labels", "loss", "generate", "score")
             },
         },
         versions=hardware.versions(_LIBRARIES),
-        hardware=_hardware(),
+        hardware={**_hardware(), "engine": evaluation.choice.sentence},
         warnings=_warnings(inputs, evaluation, scores),
         dataset=inputs.dataset.id,
         adapter_sha256=inputs.adapter_sha256,

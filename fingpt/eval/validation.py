@@ -1,6 +1,7 @@
 """Scores of the tuned model on validation rows alone (`eval.split=validation`): labels and loss, no answer, no test.
 
-That is all a sweep needs to compare settings by their label probabilities. Nothing here can read the test split.
+That is all a sweep needs to compare settings by their label probabilities. Nothing here can read the test split. It is
+transformers that scores whatever `eval.engine` says: the loss loads its model anyway, and rows are few.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from fingpt.errors import DataError
 from fingpt.eval.arms import Arms, Place, label_tree, week_of, without_content
 from fingpt.eval.chunks import Chunk, chunk, context_of
 from fingpt.eval.inputs import Inputs, read_split, read_validation
+from fingpt.eval.labels import LabelScores, LabelTree, label_logp
 from fingpt.eval.loaded import Loaded, answer_tokens
 from fingpt.eval.loss import answer_nll
 from fingpt.eval.model import active, translate_out_of_memory
@@ -53,7 +55,6 @@ class Validation(Loaded):
         self.shares: tuple[float, ...] = tuple(shares.tolist())
         self.arms = Arms(
             label_tree(inputs.spec, self.tokenizer),
-            self.settings.batch_size,
             {
                 "validation": self.rows,
                 "prior": [without_content(inputs.spec, self.tokenizer, rows[0].system)],
@@ -63,6 +64,12 @@ class Validation(Loaded):
 
     def scores(self, load_seconds: float) -> tuple[ValidationScores, tuple[FileRef, ...]]:
         """The scores, and the stored files they rest on; `load_seconds` is copied into their seconds by phase."""
+
+        def score(prompts: Sequence[Prompt], tree: LabelTree) -> tuple[list[LabelScores], float]:
+            start = time.perf_counter()
+            found = label_logp(model, prompts, tree, self.settings.batch_size)
+            return found, time.perf_counter() - start
+
         with (
             active(self.model, "tuned") as model,
             translate_out_of_memory(self.settings.batch_size),
@@ -70,7 +77,7 @@ class Validation(Loaded):
             identity = tuple(self.identity("tuned"))
             place = Place(self.ctx.store, self.ctx.run.id, "tuned", identity)
             with log.progress("labels of validation rows", self.arms.count) as meter:
-                labels = self.arms.score(model, place, meter.advance)
+                labels = self.arms.score(score, place, meter.advance)
             loss = self._losses(model, identity)
         examples = [prompt.example for prompt in self.rows]
         label_log_loss = labels.cross_fitted(examples, self.shares)

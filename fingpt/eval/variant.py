@@ -7,8 +7,9 @@ from the stored bytes, so that an interrupted evaluation ends with the same tabl
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from fingpt import log
 from fingpt.eval.arms import (
@@ -20,8 +21,11 @@ from fingpt.eval.arms import (
     without_content,
 )
 from fingpt.eval.chunks import Chunk, Losses, chunk, context_of, losses
-from fingpt.eval.generate import Answer, Decoding, generate_batch
-from fingpt.eval.inputs import Inputs, read_split, read_validation
+from fingpt.eval.engine import choose, settled
+from fingpt.eval.engine_transformers import TransformersEngine
+from fingpt.eval.engine_vllm import ANSWER_ROWS, VllmEngine, VllmSettings, compiled_cache
+from fingpt.eval.generate import Answer, Decoding
+from fingpt.eval.inputs import Inputs, fetch_adapter, read_split, read_validation
 from fingpt.eval.loaded import Loaded, answer_tokens
 from fingpt.eval.loss import answer_nll
 from fingpt.eval.metric_modules import MetricModules
@@ -65,6 +69,7 @@ class Evaluation(Loaded):
     """The loaded model, tokenizer and prompts of one evaluation."""
 
     def __init__(self, ctx: Context, inputs: Inputs) -> None:
+        start = time.perf_counter()
         super().__init__(ctx, inputs)
         self.test = self.prompts(read_split(ctx, inputs.dataset, "test"))
         refuse_duplicates(self.test)
@@ -84,7 +89,6 @@ class Evaluation(Loaded):
         system = self.test[0].example.system
         self.arms = Arms(
             label_tree(inputs.spec, self.tokenizer),
-            self.settings.batch_size,
             {
                 "test": self.test,
                 "validation": self.validation,
@@ -92,32 +96,72 @@ class Evaluation(Loaded):
                 **by_heart(inputs.spec, self.tokenizer, self.test, ctx.run.config.train.max_tokens),
             },
         )
-        self.load_model()
         self.decoding = Decoding(
             stop_ids=stop_ids(inputs.spec, self.tokenizer),
             pad_id=pad_id(inputs.spec, self.tokenizer),
             max_new_tokens=self.settings.max_new_tokens,
         )
+        self.choice, self.choice_file = settled(
+            ctx.store, ctx.run.id, lambda: choose(self.settings, self.precision, ANSWER_ROWS)
+        )
+        self.engine = self._vllm() if self.choice.engine == "vllm" else self._transformers()
         self.metrics = MetricModules(ctx.scratch / "evaluate")
+        self.load_seconds = time.perf_counter() - start
 
     def decoding_settings(self) -> dict[str, str | int | float | bool]:
         """Decoding settings, for the manifest and for the identity of chunks."""
         return {
             "method": "greedy",
             **super().decoding_settings(),
+            **self.engine.settings(),
             "max_new_tokens": self.settings.max_new_tokens,
             "stop_ids": ",".join(map(str, self.decoding.stop_ids)),
         }
 
-    def variant(self, variant: Variant, load_seconds: float) -> Evaluated:
-        """Loss, answers and scores of one variant; `load_seconds` is copied into its seconds by phase."""
-        with (
-            active(self.model, variant) as model,
-            translate_out_of_memory(self.settings.batch_size),
-        ):
-            labels = self._labels(model, variant)
-            loss = self._losses(model, variant)
-            chunks = self._answers(model, variant)
+    def measure_losses(self, variants: Sequence[Variant]) -> None:
+        """Have every loss in the store before vLLM starts, which needs the memory of the model that measures them.
+
+        With transformers there is one model, and losses are measured in their turn.
+        """
+        if isinstance(self.engine, TransformersEngine):
+            return
+        if not all(self.ctx.store.exists(self._loss_key(variant)) for variant in variants):
+            start = time.perf_counter()
+            self.load_model()
+            self.load_seconds += time.perf_counter() - start
+            for variant in variants:
+                self._losses(variant)
+            self.release_model()
+
+    def _transformers(self) -> TransformersEngine:
+        self.load_model()
+        return TransformersEngine(
+            self.model, self.tokenizer, self.decoding, self.settings.batch_size
+        )
+
+    def _vllm(self) -> VllmEngine:
+        tree = self.arms.tree
+        label = len(tree.header) + 1 + max(map(len, tree.paths()))
+        answer = self.decoding.max_new_tokens
+        scored = [prompt for prompts in self.arms.prompts.values() for prompt in prompts]
+        lengths = [len(prompt.prompt_ids) + label for prompt in scored]
+        lengths += [len(prompt.prompt_ids) + answer for prompt in self.asked]
+        started = VllmSettings(
+            base=self.folder,
+            adapter=fetch_adapter(self.ctx, self.inputs),
+            rank=self.ctx.run.config.train.lora.r,
+            precision=self.precision,
+            longest=max(lengths),
+            cache=compiled_cache(self.ctx.environment.cache, self.ctx.scratch),
+        )
+        return VllmEngine(started, self.tokenizer, self.decoding)
+
+    def variant(self, variant: Variant) -> Evaluated:
+        """Loss, answers and scores of one variant."""
+        with translate_out_of_memory(self.settings.batch_size):
+            labels = self._labels(variant)
+            loss = self._losses(variant)
+            chunks = self._answers(variant)
         start = time.perf_counter()
         rows, strict, robust = self._score(variant, Made(labels, loss, chunks))
         score_seconds = time.perf_counter() - start
@@ -132,7 +176,7 @@ class Evaluation(Loaded):
             truncated=sum(answer.truncated for answer in answers),
             # A resumed run did part of this earlier: the stored clocks count, not this process's.
             seconds={
-                "load": load_seconds,
+                "load": self.load_seconds + self.engine.start_seconds,
                 "labels": sum(labels.seconds.values()),
                 "loss": loss.seconds,
                 "generate": seconds,
@@ -158,18 +202,24 @@ class Evaluation(Loaded):
         files = labels.files + loss.files + tuple(file for one in chunks for file in one.files)
         return Evaluated(rows, scores, files)
 
-    def _labels(self, model: Any, variant: Variant) -> Labels:
+    def _labels(self, variant: Variant) -> Labels:
         """Label scores of every arm, measured now or read from an earlier attempt."""
         place = Place(self.ctx.store, self.ctx.run.id, variant, tuple(self.identity(variant)))
         with log.progress(f"labels {variant}", self.arms.count) as meter:
-            return self.arms.score(model, place, meter.advance)
+            return self.arms.score(partial(self.engine.labels, variant), place, meter.advance)
 
-    def _losses(self, model: Any, variant: Variant) -> Losses:
+    def _loss_key(self, variant: Variant) -> str:
+        return f"{stage_prefix(self.ctx.run.id, Stage.EVAL)}/losses/{variant}.json"
+
+    def _losses(self, variant: Variant) -> Losses:
         """Losses on test and train rows, measured now or read from an earlier attempt."""
         size = self.settings.batch_size
 
         def measure() -> tuple[dict[str, float], dict[str, float]]:
-            with log.progress(f"loss {variant}", len(self.test) + len(self.train)) as meter:
+            with (
+                active(self.model, variant) as model,
+                log.progress(f"loss {variant}", len(self.test) + len(self.train)) as meter,
+            ):
                 return (
                     answer_nll(model, self.test, size, meter.advance),
                     answer_nll(model, self.train, size, meter.advance),
@@ -177,15 +227,15 @@ class Evaluation(Loaded):
 
         return losses(
             self.ctx.store,
-            f"{stage_prefix(self.ctx.run.id, Stage.EVAL)}/losses/{variant}.json",
+            self._loss_key(variant),
             context_of(self.identity(variant), [*self.test, *self.train]),
             measure,
         )
 
-    def _answers(self, model: Any, variant: Variant) -> list[Chunk[Answer]]:
+    def _answers(self, variant: Variant) -> list[Chunk[Answer]]:
         """Every chunk of answers, generated now or read from an earlier attempt."""
         chunks = []
-        plan = batches(self.asked, self.settings.batch_size, lambda prompt: len(prompt.prompt_ids))
+        plan = batches(self.asked, self.choice.answer_rows, lambda prompt: len(prompt.prompt_ids))
         with log.progress(f"answers {variant}", len(self.asked)) as meter:
             for number, batch in enumerate(plan):
                 one = chunk(
@@ -194,7 +244,7 @@ class Evaluation(Loaded):
                     predictions_key(self.ctx.run.id, variant, number),
                     context_of(self.identity(variant), batch),
                     batch,
-                    lambda prompts: generate_batch(model, self.tokenizer, prompts, self.decoding),
+                    partial(self.engine.answers, variant),
                 )
                 tokens = sum(answer.new_tokens for answer in one.records)
                 note: dict[str, object] = {"tokens_per_second": round(tokens / one.seconds, 1)}

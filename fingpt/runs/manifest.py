@@ -257,6 +257,23 @@ class ValidationScores(Frozen):
     seconds: dict[str, float]
 
 
+class EngineChoice(Frozen):
+    """What the answers of an evaluation are made with: an engine, its version, why it was taken.
+
+    `answer_rows`: rows of a stored chunk of its answers.
+    """
+
+    engine: Literal["transformers", "vllm"]
+    version: str
+    why: str
+    answer_rows: int
+
+    @property
+    def sentence(self) -> str:
+        """What the manifest and the report say of it."""
+        return f"{self.engine} {self.version} ({self.why})"
+
+
 class EvalManifest(StageManifest):
     """Evaluation of one run on its test split; `files` lie under the run's `eval/` prefix.
 

@@ -14,6 +14,7 @@ from fingpt.reading import DATA_BYTES, LINE_BYTES, parse_object
 from fingpt.runs.manifest import (
     Commit,
     DatasetManifest,
+    EngineChoice,
     PrepManifest,
     StageManifest,
     TrainManifest,
@@ -25,6 +26,7 @@ from fingpt.runs.run import (
     Stage,
     commit_key,
     dataset_manifest_key,
+    engine_key,
     labels_key,
     last_number,
     predictions_key,
@@ -125,7 +127,9 @@ def _evaluation(store: ObjectStore, run: Run) -> Progress:
     if rows and run.config.eval.answer_rows:
         rows = min(rows, run.config.eval.answer_rows)
     variants = ("base", "tuned") if run.config.eval.include_base else ("tuned",)
-    size = run.config.eval.batch_size
+    key = engine_key(run.id)
+    kept = decode(EngineChoice, store.read(key), key) if store.exists(key) else None
+    size = kept.answer_rows if kept else run.config.eval.batch_size
     chunks = [last_number(store.exists, _chunk(run.id, variant)) for variant in variants]
     # Each variant answers every row; with two of them an answer is half of a row's work.
     answers = sum(n * size if rows is None else min(n * size, rows) for n in chunks)

@@ -191,6 +191,11 @@ def predictions_key(run_id: str, variant: str, chunk: int) -> str:
     return f"{stage_prefix(run_id, Stage.EVAL)}/predictions/{variant}/{chunk:04d}.jsonl"
 
 
+def engine_key(run_id: str) -> str:
+    """Which engine the answers of an evaluation are made with (`fingpt.eval.engine`)."""
+    return f"{stage_prefix(run_id, Stage.EVAL)}/engine.json"
+
+
 LABEL_ROWS = 256
 """Rows of one stored chunk of label scores: tens of seconds of an 8B model on a GPU, which an interruption costs."""
 

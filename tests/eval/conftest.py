@@ -133,9 +133,9 @@ class World:
     adapter: tuple[FileRef, ...]
     base: BaseManifest
 
-    def run(self, **changes: Any) -> Run:
+    def run(self, engine: str = "auto", **changes: Any) -> Run:
         """A run with complete prep and train; `changes` replace fields of the adapter's manifest."""
-        settings = EvalConfig(batch_size=3, max_new_tokens=8)
+        settings = EvalConfig(batch_size=3, max_new_tokens=8, engine=engine)
         run = Run.of(RunConfig(model=MODEL.key, train=TrainConfig(lora=LORA), eval=settings), {})
         self.store.create(run_key(run.id), run.encode())
         who = {

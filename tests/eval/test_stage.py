@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fingpt.errors import DataError, Interrupted, MissingInputError, StorageError
-from fingpt.eval import arms, inputs, loaded, model, stage, variant
+from fingpt.eval import arms, engine_transformers, inputs, loaded, model, stage, variant
 from fingpt.eval.stage import body
 from fingpt.metrics import fit_temperature
 from fingpt.models import Cutoff
@@ -56,7 +56,7 @@ def test_a_run_leaves_a_table_and_a_manifest_that_agree(world):
 
 def test_an_evaluation_that_was_interrupted_ends_with_the_same_bytes(world, monkeypatch):
     run = world.run()
-    real, calls = variant.generate_batch, []
+    real, calls = engine_transformers.generate_batch, []
 
     def stop_after_two(*args):
         if len(calls) == 2:
@@ -64,13 +64,15 @@ def test_an_evaluation_that_was_interrupted_ends_with_the_same_bytes(world, monk
         calls.append(args)
         return real(*args)
 
-    monkeypatch.setattr(variant, "generate_batch", stop_after_two)
+    monkeypatch.setattr(engine_transformers, "generate_batch", stop_after_two)
     with pytest.raises(Interrupted):
         body(world.context(run))
     before = {
         key: world.store.read(key) for key in world.store.keys(stage_prefix(run.id, Stage.EVAL))
     }
-    monkeypatch.setattr(variant, "generate_batch", lambda *args: calls.append(args) or real(*args))
+    monkeypatch.setattr(
+        engine_transformers, "generate_batch", lambda *args: calls.append(args) or real(*args)
+    )
     manifest = body(world.context(run, "again"))
     assert len(calls) == 6  # 7 rows in batches of 3, two variants: none was made twice
     assert all(world.store.read(key) == data for key, data in before.items())
@@ -186,7 +188,7 @@ def test_a_base_that_knows_nothing_of_the_world_has_no_such_arms(world):
 
 def test_labels_that_are_stored_are_not_measured_again(world, monkeypatch):
     run = world.run()
-    calls, real = [], arms.label_logp
+    calls, real = [], engine_transformers.label_logp
     monkeypatch.setattr(arms, "CHUNK_ROWS", 4)
 
     def stop_in_the_second_chunk(model, prompts, *rest):
@@ -195,10 +197,12 @@ def test_labels_that_are_stored_are_not_measured_again(world, monkeypatch):
         calls.append(len(prompts))
         return real(model, prompts, *rest)
 
-    monkeypatch.setattr(arms, "label_logp", stop_in_the_second_chunk)
+    monkeypatch.setattr(engine_transformers, "label_logp", stop_in_the_second_chunk)
     with pytest.raises(Interrupted):
         body(world.context(run))
-    monkeypatch.setattr(arms, "label_logp", lambda *args: calls.append(len(args[1])) or real(*args))
+    monkeypatch.setattr(
+        engine_transformers, "label_logp", lambda *args: calls.append(len(args[1])) or real(*args)
+    )
     first = body(world.context(run, "again"))
     # Test rows in chunks of 4 and 3, validation in one, the prompt without content; twice.
     assert sorted(calls) == sorted([4, 3, 4, 1] * 2)

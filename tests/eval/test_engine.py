@@ -1,0 +1,171 @@
+"""The engine is chosen once, kept, and whichever it is the table is the same; vLLM itself is `make test-vllm`'s."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from fingpt.config import EvalConfig
+from fingpt.errors import ConfigError, DivergedError, Interrupted, SetupError
+from fingpt.eval import engine, engine_vllm, variant
+from fingpt.eval.engine import choose
+from fingpt.eval.stage import body
+from fingpt.record import sha256_bytes
+from fingpt.runs.manifest import EngineChoice, decode, encode
+from fingpt.runs.run import Stage, engine_key, stage_prefix
+from tests.eval.standin_vllm import install
+from tests.eval.test_stage import table_of
+
+WORDS = ("example", "variant", "prediction", "label", "new_tokens", "truncated", "parsed", "truth")
+
+
+@pytest.fixture
+def vllm(monkeypatch):
+    for name in set(os.environ):
+        monkeypatch.setenv(name, os.environ[name])  # what the engine sets there ends with the test
+    before = dict(os.environ)
+    yield install(monkeypatch)
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+
+
+def test_both_engines_give_the_same_table_and_the_manifest_says_which_and_why(world, vllm):
+    plain, other = world.run(), world.run("vllm")
+    first = body(world.context(plain))
+    second = body(world.context(other, "other"))
+    one, two = table_of(world, plain), table_of(world, other)
+    for mine, its in zip(one, two, strict=True):
+        assert {name: mine[name] for name in WORDS if name in mine} == {
+            name: its[name] for name in WORDS if name in its
+        }
+        assert its["label_logp"] == pytest.approx(mine["label_logp"], abs=1e-4)
+        assert its["nll"] == mine["nll"]
+    assert first.hardware["engine"].startswith("transformers ")
+    assert first.hardware["engine"].endswith("(there is no GPU)")
+    assert second.hardware["engine"] == "vllm 0.33.0 (asked for)"
+    assert second.decoding["engine"] == "vllm"
+    assert second.decoding["adapter"] == "LoRA request"
+    assert "engine.json" in [file.name for file in second.files]
+    assert vllm.asked[0]["trust_remote_code"] is False
+    assert os.environ["HF_HUB_OFFLINE"] == os.environ["VLLM_NO_USAGE_STATS"] == "1"
+    # 7 answers in one chunk of each variant; the cache is emptied before each call.
+    calls = vllm.asked[1:]
+    assert calls[::2] == ["reset"] * (len(calls) // 2)
+    assert calls.count(7) == 2
+
+
+def test_an_evaluation_by_vllm_that_was_killed_ends_with_the_same_bytes(world, vllm, monkeypatch):
+    monkeypatch.setattr(variant, "ANSWER_ROWS", 3)
+    run = world.run("vllm")
+    real, calls = engine_vllm.VllmEngine.answers, []
+
+    def stop_after_two(*args):
+        if len(calls) == 2:
+            raise Interrupted("stopped")
+        calls.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(engine_vllm.VllmEngine, "answers", stop_after_two)
+    with pytest.raises(Interrupted):
+        body(world.context(run))
+    prefix = stage_prefix(run.id, Stage.EVAL)
+    before = {key: world.store.read(key) for key in world.store.keys(prefix)}
+    monkeypatch.setattr(
+        engine_vllm.VllmEngine, "answers", lambda *args: calls.append(args) or real(*args)
+    )
+    manifest = body(world.context(run, "again"))
+    assert len(calls) == 6  # 7 rows in chunks of 3, two variants: none was made twice
+    assert all(world.store.read(key) == data for key, data in before.items())
+    loads = [one for one in vllm.asked if isinstance(one, dict)]
+    assert len(loads) == 2
+    files = {file.name: file.sha256 for file in manifest.files}
+    for key, data in before.items():
+        assert files[key.removeprefix(f"{prefix}/")] == sha256_bytes(data)
+    # Complete but for its manifest: nothing is loaded any more.
+    monkeypatch.setattr(variant.Evaluation, "load_model", lambda self: pytest.fail("loaded"))
+    assert body(world.context(run, "third")).files == manifest.files
+    assert len([one for one in vllm.asked if isinstance(one, dict)]) == 2
+
+
+def test_a_run_keeps_the_engine_that_it_was_begun_with(world, vllm, monkeypatch):
+    run = world.run()
+    made = EngineChoice(
+        engine="vllm", version="0.20.0", why="a GPU and vLLM are here", answer_rows=320
+    )
+    world.store.create(engine_key(run.id), encode(made))
+    with pytest.raises(SetupError, match=r"begun with vLLM 0\.20\.0, and vLLM 0\.33\.0 is") as told:
+        body(world.context(run))
+    prefix = stage_prefix(run.id, Stage.EVAL)
+    assert f"delete all below {prefix}/ and run eval again" in str(told.value)
+
+
+def test_auto_takes_vllm_for_bf16_on_a_gpu_that_has_it(vllm, monkeypatch):
+    settings = EvalConfig()
+    assert choose(settings, "bf16", 320).why == "there is no GPU"
+    monkeypatch.setattr(engine.hardware, "device", lambda: torch.device("cuda", 0))
+    found = choose(settings, "bf16", 320)
+    assert (found.engine, found.version, found.answer_rows) == ("vllm", "0.33.0", 320)
+    precise = choose(settings, "fp32", 320)
+    assert (precise.engine, precise.answer_rows) == ("transformers", settings.batch_size)
+    assert precise.why == "vLLM is for bf16, and eval.precision is fp32"
+    monkeypatch.setattr(engine, "_vllm", lambda: "")
+    assert choose(settings, "bf16", 320).why == "vLLM is not installed"
+    plain = choose(EvalConfig(engine="transformers"), "bf16", 320)
+    assert (plain.engine, plain.why) == ("transformers", "asked for")
+
+
+def test_vllm_that_is_asked_for_and_not_there_says_what_to_do():
+    with pytest.raises(
+        SetupError, match=r"needs vLLM, which is not installed here: .*`make images GPU=1`"
+    ):
+        choose(EvalConfig(engine="vllm"), "bf16", 320)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "says"),
+    [
+        (torch.cuda.OutOfMemoryError("CUDA out of memory."), DivergedError, "too little memory"),
+        (ValueError("No available memory for the cache blocks."), DivergedError, "too little"),
+        (RuntimeError("Device string must not be empty\nmore"), SetupError, r"must not be empty\)"),
+        (ImportError("libcudart.so.13: cannot open"), SetupError, r"libcudart.so.13.*mend that"),
+    ],
+)
+def test_what_vllm_fails_with_is_one_sentence(world, vllm, monkeypatch, fault, kind, says):
+    monkeypatch.setattr(vllm, "fault", fault)
+    with pytest.raises(kind, match=says) as told:
+        body(world.context(world.run("vllm")))
+    assert "eval.engine=transformers" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_rank_without_a_kernel_and_a_prompt_without_places_are_refused_before_the_start(
+    base_folder, adapter_folder, tmp_path
+):
+    def check(rank, longest):
+        engine_vllm._check(
+            engine_vllm.VllmSettings(base_folder, adapter_folder, rank, "fp32", longest, tmp_path)
+        )
+
+    check(512, 1024)
+    with pytest.raises(ConfigError, match="up to rank 512, and this one has 513"):
+        check(513, 1024)
+    with pytest.raises(ConfigError, match=r"up to 1025 tokens, and the base reads 1024"):
+        check(8, 1025)
+
+
+def test_compiled_code_lies_in_the_cache_or_in_the_scratch_folder(tmp_path):
+    cache, scratch = tmp_path / "cache", tmp_path / "scratch"
+    assert engine_vllm.compiled_cache(cache, scratch) == cache / "compiled"
+    file = tmp_path / "file"
+    file.touch()
+    assert engine_vllm.compiled_cache(file, scratch) == scratch / "compiled"
+
+
+def test_a_choice_is_read_back_as_it_was_stored(world):
+    run = world.run()
+    body(world.context(run))
+    key = engine_key(run.id)
+    kept = decode(EngineChoice, world.store.read(key), key)
+    assert (kept.engine, kept.answer_rows) == ("transformers", 3)

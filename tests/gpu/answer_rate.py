@@ -1,0 +1,156 @@
+"""How fast an engine answers and scores labels on a GPU, on random weights of the 8B shape and prompts of real lengths.
+
+Stop ids are ignored, so that each answer has as many tokens as real ones have on average. One engine a process:
+
+    python -m tests.gpu.answer_rate FOLDER weights
+    python -m tests.gpu.answer_rate FOLDER vllm [--without-adapter] [--rows 300]
+    python -m tests.gpu.answer_rate FOLDER transformers --rows 32 --new-tokens 64
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from fingpt.config import LoraConfig
+from fingpt.eval import engine_vllm
+from fingpt.eval.engine_transformers import TransformersEngine
+from fingpt.eval.generate import Decoding
+from fingpt.eval.labels import LabelTree
+from fingpt.eval.model import load
+from fingpt.eval.prompts import Prompt
+from fingpt.weights.adapter import WEIGHTS, peft_arguments
+
+LORA = LoraConfig(dropout=0.0)
+# Prompt tokens of published rows: mean, standard deviation, least and most; all begin with the same system text.
+PROMPT, SYSTEM = (1508, 350, 600, 2700), 98
+
+
+class AnyText:
+    """A tokenizer for ids that mean nothing."""
+
+    added_tokens_decoder: dict[int, Any] = {}  # noqa: RUF012
+
+    def decode(self, ids, **_):
+        return " ".join(map(str, ids))
+
+
+def prompts(count: int) -> list[Prompt]:
+    draw = random.Random(7)
+    system = [draw.randrange(1000, 100_000) for _ in range(SYSTEM)]
+    found = []
+    for number in range(count):
+        mean, spread, least, most = PROMPT
+        length = min(max(round(draw.gauss(mean, spread)), least), most)
+        ids = system + [draw.randrange(1000, 100_000) for _ in range(length - SYSTEM)]
+        example: Any = SimpleNamespace(id=f"{number:04d}", symbol=f"S{number}", period="")
+        found.append(Prompt(example, tuple(ids), ()))
+    return sorted(found, key=lambda prompt: -len(prompt.prompt_ids))
+
+
+def labels() -> LabelTree:
+    """Twelve labels that share beginnings as those of Llama's tokenizer do: a tree of 45 nodes."""
+    lines = []
+    for direction in (31, 32):
+        lines += [(direction, 50, 60, 70 + n, 80, 71 + n, 90) for n in range(5)]
+        lines.append((direction, 50, 51, 52, 60, 75, 90))
+    return LabelTree.of(tuple(range(100, 109)), lines)
+
+
+def make(folder: Path, shape: dict[str, Any], layers: int) -> None:
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device("cuda"):
+        model = LlamaForCausalLM(LlamaConfig(num_hidden_layers=layers, dtype="bfloat16", **shape))
+    model.save_pretrained(folder / "base", max_shard_size="2GB")
+    weights = {}
+    for name, module in model.named_modules():
+        if name.endswith(LORA.targets):
+            below = f"base_model.model.{name}.lora"
+            weights[f"{below}_A.weight"] = torch.randn(LORA.r, module.in_features).float() * 0.01
+            weights[f"{below}_B.weight"] = torch.randn(module.out_features, LORA.r).float() * 0.01
+    (folder / "adapter").mkdir()
+    save_file(weights, folder / "adapter" / WEIGHTS)
+    settings = {"peft_type": "LORA", **peft_arguments(LORA)}
+    (folder / "adapter" / "adapter_config.json").write_text(json.dumps(settings))
+
+
+def say(what: str, **figures: object) -> None:
+    print(json.dumps({"what": what, **figures}), flush=True)
+
+
+def measure(name: str, engine: Any, rows: list[Prompt], tokens: int, repeats: int) -> None:
+    tree = labels()
+    for variant in ("tuned", "base"):
+        seen = []
+        for _ in range(repeats):
+            answers, seconds = engine.answers(variant, rows)
+            seen.append([answer.prediction for answer in answers])
+            made = sum(answer.new_tokens for answer in answers)
+            assert made == tokens * len(rows)
+            say(f"{name} answers {variant}", seconds=round(seconds, 2), rows=len(rows),
+                new_tokens=made, start=round(engine.start_seconds, 1), same=seen[0] == seen[-1])  # fmt: skip
+        if variant == "tuned":
+            few, _ = engine.answers(variant, rows[:16])
+            alone = [one.prediction == two for one, two in zip(few, seen[0], strict=False)]
+            say(f"{name} 16 of them asked alone", same=sum(alone))
+        for _ in range(repeats):
+            scores, seconds = engine.labels(variant, rows, tree)
+            say(f"{name} labels {variant}", seconds=round(seconds, 2), rows=len(rows))
+        Path(f"labels-{name}-{variant}.json").write_text(json.dumps([one.logp for one in scores]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("what", choices=("weights", "vllm", "transformers"))
+    parser.add_argument("--rows", type=int, default=300)
+    parser.add_argument("--new-tokens", type=int, default=384)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--start-only", action="store_true")
+    parser.add_argument("--without-adapter", action="store_true")
+    asked = parser.parse_args()
+    base, adapter = asked.folder / "base", asked.folder / "adapter"
+    if asked.what == "weights":
+        from tests.gpu.random_base import LLAMA_31_8B
+
+        return make(asked.folder, LLAMA_31_8B, asked.layers)
+    rows = prompts(asked.rows)
+    decoding = Decoding((), 0, asked.new_tokens)
+    begun = time.perf_counter()
+    if asked.what == "transformers":
+        model = load(base, adapter, torch.device("cuda"), torch.bfloat16, LORA)
+        engine: Any = TransformersEngine(model, AnyText(), decoding, 16)
+        return measure("transformers", engine, rows, asked.new_tokens, asked.repeats)
+    if asked.without_adapter:
+        plain = engine_vllm._arguments  # what a merged adapter would cost: the base as it is
+        engine_vllm._arguments = lambda started: {**plain(started), "enable_lora": False}
+        engine_vllm.VllmEngine._request = lambda self, variant: None
+    longest = max(len(row.prompt_ids) for row in rows) + asked.new_tokens + 32
+    started = engine_vllm.VllmSettings(
+        base, adapter, LORA.r, "bf16", longest, asked.folder / "cache"
+    )
+    engine = engine_vllm.VllmEngine(started, AnyText(), decoding)
+    engine.labels("base", rows[:1], labels())
+    say(
+        "vllm started",
+        seconds=round(engine.start_seconds, 1),
+        all=round(time.perf_counter() - begun, 1),
+    )
+    if not asked.start_only:
+        measure("vllm", engine, rows, asked.new_tokens, asked.repeats)
+    return None
+
+
+if __name__ == "__main__":
+    main()
