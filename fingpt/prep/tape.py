@@ -7,6 +7,9 @@ import tempfile
 import weakref
 from pathlib import Path
 
+from fingpt.errors import StorageError
+from fingpt.storage.files import translate_os_errors
+
 IN_MEMORY_BYTES = 1 << 20
 """What is shorter needs no file; of what is longer, memory holds less than this."""
 
@@ -25,7 +28,7 @@ class Tape:
         return self._stored + len(self._waiting)
 
     def append(self, data: bytes) -> None:
-        """Some more bytes; OSError when the file cannot take them."""
+        """Some more bytes; StorageError when the disk is full."""
         self._waiting += data
         if len(self._waiting) > IN_MEMORY_BYTES:
             self._store()
@@ -39,16 +42,20 @@ class Tape:
         assert self._file is not None
         data = os.pread(self._file, size, start)
         if len(data) != size:
-            raise OSError(f"a temporary file was cut at byte {start + len(data)}")
+            raise StorageError(
+                f"A temporary file ends at byte {start + len(data)}: somebody cut it; run the same command again."
+            )
         return data
 
     def _store(self) -> None:
-        if self._file is None:
-            self._file, path = tempfile.mkstemp(prefix="fingpt-", dir=self._folder)
-            weakref.finalize(self, os.close, self._file)
-            Path(path).unlink()
-        data = memoryview(self._waiting)
-        while data:
-            data = data[os.write(self._file, data) :]
+        folder = self._folder or Path(tempfile.gettempdir())
+        with translate_os_errors(folder, len(self._waiting)):
+            if self._file is None:
+                self._file, path = tempfile.mkstemp(prefix="fingpt-", dir=folder)
+                weakref.finalize(self, os.close, self._file)
+                Path(path).unlink()
+            data = memoryview(self._waiting)
+            while data:
+                data = data[os.write(self._file, data) :]
         self._stored += len(self._waiting)
         self._waiting = bytearray()
