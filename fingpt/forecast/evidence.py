@@ -118,7 +118,8 @@ def gather(store: ObjectStore, run: Run, evaluation: EvalManifest) -> Evidence:
 def verdict(leads: Sequence[Lead], why: str = "") -> str:
     """The skill in words: `leads` of one model, one for each question; `why`: a reason to say nothing of it."""
     gain = leads[0].gain
-    tested = f"On {gain.n} test rows of {gain.weeks} weeks, none of them trained on, this model"
+    weeks = f"{gain.weeks} week{'s' if gain.weeks != 1 else ''}"
+    tested = f"On {gain.n} test rows of {weeks}, none of them trained on, this model"
     beaten: list[str] = []
     others: list[str] = []
     for its in leads:
