@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fingpt import log
-from fingpt.config import local_path, read_environment, split_words
+from fingpt.config import split_words
 from fingpt.report.chosen import chosen_texts, finished_runs, newest_runs
-from fingpt.runs.stage import guarded
-from fingpt.storage import open_store
+from fingpt.storage import ObjectStore
+from jobs.page import print_page
 
 
 def main(
@@ -35,20 +34,16 @@ def main(
     ] = "",
 ) -> None:
     """Write report.html, rows.html, report.md and report.json on finished runs, and print where the page is."""
-    log.setup()
-    environment = read_environment()
 
-    def action() -> None:
-        folder = local_path(out) if out.strip() else None
+    def make(store: ObjectStore, folder: Path | None) -> object:
         shown = chosen_texts(texts)
-        store = open_store(environment.store)
         named = split_words(runs, "RUNS") or newest_runs(store)
         finished_runs(store, named)
         from fingpt.report.compare import compare  # loads for seconds, so that typos come before
 
-        typer.echo(compare(store, named, folder, shown))
+        return compare(store, named, folder, shown)
 
-    sys.exit(guarded(action, debug=environment.debug))
+    print_page(out, make)
 
 
 if __name__ == "__main__":

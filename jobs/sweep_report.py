@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fingpt import log
-from fingpt.config import local_path, read_environment, split_words
-from fingpt.runs.stage import guarded
-from fingpt.storage import open_store
+from fingpt.config import split_words
+from fingpt.storage import ObjectStore
 from fingpt.sweeps.sweep import load_sweep
+from jobs.page import print_page
 
 
 def main(
@@ -25,22 +24,16 @@ def main(
     ] = "",
 ) -> None:
     """Write sweep.html, sweep.md and sweep.json on sweeps, and print where the page is."""
-    log.setup()
-    environment = read_environment()
 
-    def action() -> None:
-        folder = local_path(out) if out.strip() else None
-        store = open_store(environment.store)
+    def make(store: ObjectStore, folder: Path | None) -> object:
         named = split_words(sweep, "SWEEP")
         for each in named:
             load_sweep(store, each)
-        from fingpt.sweeps.report.write import (
-            sweep_report,
-        )  # loads for seconds, so that typos come before
+        from fingpt.sweeps.report import write  # loads for seconds, so that typos come before
 
-        typer.echo(sweep_report(store, named, folder))
+        return write.sweep_report(store, named, folder)
 
-    sys.exit(guarded(action, debug=environment.debug))
+    print_page(out, make)
 
 
 if __name__ == "__main__":

@@ -217,10 +217,12 @@ class RowFile:
 
 def facts_of(rows: Path, name: str) -> Facts | None:
     """The facts of the first row that a file of rows has under a `name` such as "AAPL 2024-06-07 to 2024-06-14"."""
-    table = pq.read_table(rows, columns=["symbol", "period", "facts"]).to_pylist()
-    found = (row["facts"] for row in table if f"{row['symbol']} {row['period']}" == name)
-    first = next(found, None)
-    return None if first is None else Facts.model_validate_json(first)
+    with pq.ParquetFile(rows) as file:
+        for batch in file.iter_batches(_GROUP_ROWS, columns=["symbol", "period", "facts"]):
+            for row in batch.to_pylist():
+                if f"{row['symbol']} {row['period']}" == name:
+                    return Facts.model_validate_json(row["facts"])
+    return None
 
 
 def store_built(store: ObjectStore, path: Path, manifest: BuiltManifest) -> None:

@@ -12,13 +12,15 @@ from fingpt.leaks import FAULTS
 from fingpt.prep.importer import import_rows
 from fingpt.prep.lint import lint
 from fingpt.prep.source import noted
+from fingpt.prep.spool import Spool
 from fingpt.rows.readers import read_file
 from fingpt.runs.manifest import Finding
 
 
 def linted(rows: Path) -> tuple[Finding, ...]:
     """What the leak linter finds in a file of rows; DataError when one of it is an error: nothing is stored then."""
-    findings = lint(import_rows(noted(rows, read_file(rows, "train")), 0.0).rows)
+    stream = noted(rows, read_file(rows, "train"))
+    findings = lint(import_rows(stream, 0.0, Spool(rows.parent)).rows)
     for each in findings:
         if each.severity != "info":
             log.warning(f"leak linter: {each.rule}", count=each.count, of=each.of, text=each.text)

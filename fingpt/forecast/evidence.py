@@ -35,8 +35,13 @@ from fingpt.storage import ObjectStore, read_verified
 
 LEAST_ROWS = 10 * BINS
 """Below so many test rows a bin of like probabilities has a handful of them, and says nothing."""
-_UNITS = {"size": (1.0, 2, "pp²"), "probability": (1.0, 3, "nats")}
-"""Question of skill → scale, digits and unit of a lead; the others are shares of rows."""
+_WORDS = {
+    "direction": (100.0, 1, "points", "more often right than", "less often right than"),
+    "relative": (100.0, 1, "points", "more often right than", "less often right than"),
+    "size": (1.0, 2, "pp²", "less squared error than", "more squared error than"),
+    "probability": (1.0, 3, "nats", "better log score than", "worse log score than"),
+}
+"""Question of skill → scale, digits and unit of a lead, and what it means above and below 0."""
 
 
 @dataclass(frozen=True)
@@ -113,31 +118,37 @@ def gather(store: ObjectStore, run: Run, evaluation: EvalManifest) -> Evidence:
 def verdict(leads: Sequence[Lead], why: str = "") -> str:
     """The skill in words: `leads` of one model, one for each question; `why`: a reason to say nothing of it."""
     gain = leads[0].gain
-    rows = f"On {gain.n} test rows of {gain.weeks} weeks this model"
-    told: dict[Verdict, list[str]] = {}
+    weeks = f"{gain.weeks} week{'s' if gain.weeks != 1 else ''}"
+    tested = f"On {gain.n} test rows of {weeks}, none of them trained on, this model"
+    beaten: list[str] = []
+    others: list[str] = []
     for its in leads:
         word, blocked = judged(its, why)
         if word is Verdict.NOT_COMPARABLE:
-            return f"{rows} shows nothing about its skill: {blocked}."
-        told.setdefault(word, []).append(_told(its, word))
+            return f"{tested} shows nothing about its skill: {blocked}."
+        (beaten if word is Verdict.BETTER else others).append(SKILLS[its.question])
     parts = []
-    if Verdict.NO_SKILL in told:
-        parts.append(f"did not beat {listed(told[Verdict.NO_SKILL])}")
-    if Verdict.BETTER in told:
-        parts.append(f"beat every trivial forecast in {listed(told[Verdict.BETTER])}")
-    return f"{rows} {'; it '.join(parts)}. The intervals hold together at {percent(1 - ALPHA, 0)}."
-
-
-def _told(its: Lead, word: Verdict) -> str:
-    scale, digits, unit = _UNITS.get(its.question, (100.0, 1, "points"))
-    value = None if its.gain.value is None else its.gain.value * scale
-    figures = (
-        f"{number(value, digits, signed=True)} {unit}, "
-        f"{interval(its.gain, digits, scale, signed=True)}"
+    if others:
+        parts.append(f"did not beat the simple rules in {listed(others)}")
+    if beaten:
+        parts.append(f"beat every simple rule in {listed(beaten)}")
+    figures = "; ".join(_told(its) for its in leads)
+    return (
+        f"{tested} {', but it '.join(parts)}. Against the rule that was hardest to beat: {figures}. A rule counts as "
+        "beaten where the whole range, which allows for luck, is above 0; all of these ranges together are right "
+        f"{percent(1 - ALPHA, 0)} of the time."
     )
-    if word is Verdict.BETTER:
-        return f"{SKILLS[its.question]} (over {its.rival}: {figures})"
-    return f"{its.rival} in {SKILLS[its.question]} ({figures})"
+
+
+def _told(its: Lead) -> str:
+    """One question's figures in words: by how much the model was better or worse than the hardest rule."""
+    scale, digits, unit, better, worse = _WORDS[its.question]
+    value = 0.0 if its.gain.value is None else its.gain.value * scale
+    way = better if value >= 0 else worse
+    return (
+        f"{SKILLS[its.question]}, {number(abs(value), digits)} {unit} {way} {its.rival} (range "
+        f"{interval(its.gain, digits, scale, signed=True)})"
+    )
 
 
 def _scores(store: ObjectStore, run: Run, evaluation: EvalManifest) -> ScoreArrays:

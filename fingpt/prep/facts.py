@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 from fingpt.prompts.examples import Example
 
@@ -43,15 +45,16 @@ class PastWeek:
 class Facts:
     """Facts of one prompt; None or empty where it states none.
 
-    `market_cap` and `shares` are in millions of the quote currency and of shares, `reported` is the fiscal period end
-    that the fundamentals carry, `asset` the word before "price movement" in the closing instruction (a stock prompt
-    says `stock`).
+    `market_cap` and `shares` are in millions of the quote currency and of shares, `headlines` counts them, `repeated`
+    those that stand there already; `reported` is the fiscal period end that the fundamentals carry, `asset` the word
+    before "price movement" in the closing instruction (a stock prompt says `stock`).
     """
 
     market_cap: float | None
     shares: float | None
     weeks: tuple[PastWeek, ...]
-    headlines: tuple[str, ...]
+    headlines: int
+    repeated: int
     reported: date | None
     asset: str | None
 
@@ -67,20 +70,30 @@ class Facts:
 
 
 def facts(example: Example) -> Facts:
-    """Read the facts that `example.user` states."""
-    user = example.user
+    """The facts that `example.user` states; read once, for splits and rules ask again and again."""
+    known: Facts | None = vars(example).get("stated")
+    if known is None:
+        known = _read(example.user)
+        vars(example)["stated"] = known
+    return known
+
+
+def _read(user: str) -> Facts:
     company, reported, asset = _COMPANY.search(user), _REPORTED.search(user), _ASSET.search(user)
+    headlines = [match[1].strip() for match in _HEADLINE.finditer(user)]
+    weeks = (_past_week(*match.group(1, 2, 5, 6, 7)) for match in _WEEK.finditer(user))
     return Facts(
         market_cap=float(company[1]) if company else None,
         shares=float(company[2]) if company else None,
-        weeks=tuple(w for m in _WEEK.finditer(user) if (w := _past_week(m)) is not None),
-        headlines=tuple(match[1].strip() for match in _HEADLINE.finditer(user)),
+        weeks=tuple(week for week in weeks if week is not None),
+        headlines=len(headlines),
+        repeated=len(headlines) - len(set(headlines)),
         reported=_date(reported[1]) if reported else None,
-        asset=asset[1].lower() if asset else None,
+        asset=sys.intern(asset[1].lower()) if asset else None,
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """An example with the facts of its prompt."""
 
@@ -115,13 +128,19 @@ def label_of(price_start: float, price_end: float) -> str | None:
     return f"{'up' if change >= 0 else 'down'} by {size}"
 
 
-def _past_week(match: re.Match[str]) -> PastWeek | None:
-    start, end = _date(match[1]), _date(match[2])
-    if start is None or end is None:
+@lru_cache(
+    maxsize=16_384
+)  # a week stands in the prompts of the next ones: one record for all of them
+def _past_week(
+    start: str, end: str, price_start: str, price_end: str, dividend: str | None
+) -> PastWeek | None:
+    first, last = _date(start), _date(end)
+    if first is None or last is None:
         return None
-    return PastWeek(start, end, float(match[5]), float(match[6]), float(match[7] or 0))
+    return PastWeek(first, last, float(price_start), float(price_end), float(dividend or 0))
 
 
+@lru_cache(maxsize=4096)
 def _date(text: str) -> date | None:
     try:
         return date.fromisoformat(text)

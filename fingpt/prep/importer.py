@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fingpt.errors import DataError
+from fingpt.prep.spool import Spool
 from fingpt.prompts.examples import LABELS, Example, plain_label, plain_period
 from fingpt.rows.raw_rows import COLUMNS, HINDSIGHT, RawRow, Reason, Reject, quote
 
@@ -59,8 +60,12 @@ class Imported:
         return dict(Counter(str(reject.reason) for reject in self.rejects).most_common())
 
 
-def import_rows(stream: Iterable[RawRow | Reject], max_reject_rate: float) -> Imported:
+def import_rows(
+    stream: Iterable[RawRow | Reject], max_reject_rate: float, spool: Spool | None = None
+) -> Imported:
     """Normalize every row of `stream`; an exact repetition within a split is refused, for ids must be unique.
+
+    `spool` keeps the rows' texts; without one they are in memory.
 
     Raises DataError when the source holds no rows, when more than the share `max_reject_rate` is refused (with counts
     by reason and the first place), or when the rows exceed 1 GiB of text.
@@ -82,7 +87,7 @@ def import_rows(stream: Iterable[RawRow | Reject], max_reject_rate: float) -> Im
             place = f"line {line}" if file == row.file else f"{file} line {line}"
             rejects.append(row.reject(Reason.DUPLICATE, f"the row repeats {place} exactly"))
             continue
-        rows.setdefault(row.split, []).append(found)
+        rows.setdefault(row.split, []).append(found if spool is None else spool.keep(found))
         size += 2 * (len(found.prompt) + len(found.answer))
         if size > MAX_TEXT_BYTES:
             raise DataError(

@@ -54,7 +54,8 @@ def shown_rows(parts: Mapping[str, Sequence[Example]]) -> tuple[Example, ...]:
     """Five rows to look at: one that the importer repaired, if any, the others evenly spread over train and test."""
     pool = [example for part in parts.values() for example in part]
     noted = [example for example in pool if example.notes][:1]
-    rest = [example for example in pool if example not in noted]
+    apart = {example.id for example in noted}
+    rest = [example for example in pool if example.id not in apart]
     return (*evenly_spaced(rest, SHOWN - len(noted)), *noted)
 
 

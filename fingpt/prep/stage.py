@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 from fingpt import log
 from fingpt.leaks import FAULTS
@@ -22,16 +23,19 @@ from fingpt.prep.page import Page, render_page, shown_rows
 from fingpt.prep.shared import taken_over
 from fingpt.prep.source import read_rows
 from fingpt.prep.split import Split, split_rows
+from fingpt.prep.spool import Spool
 from fingpt.prep.views import model_views
-from fingpt.prompts.examples import encode_jsonl
+from fingpt.prompts.examples import encode_line
 from fingpt.record import FileRef, canonical_json, sha256_bytes
 from fingpt.rows.raw_rows import encode_rejects
 from fingpt.runs.manifest import DatasetManifest, Finding, PrepManifest, encode
 from fingpt.runs.run import dataset_manifest_key, dataset_prefix
 from fingpt.runs.stage import Context
 from fingpt.storage import put
+from fingpt.storage.files import file_ref
 
 PAGE = "data.html"
+_REJECTS = "rejects.jsonl"
 
 
 def body(ctx: Context) -> PrepManifest:
@@ -44,7 +48,8 @@ def body(ctx: Context) -> PrepManifest:
     if made is not None:
         return made
     config, clock = ctx.run.config.prep, time.monotonic()
-    imported = import_rows(read_rows(config.source, ctx.store, ctx.scratch), config.max_reject_rate)
+    stream = read_rows(config.source, ctx.store, ctx.scratch)
+    imported = import_rows(stream, config.max_reject_rate, Spool(ctx.scratch))
     log.event("rows read", rows=imported.read, refused=len(imported.rejects), source=config.source)
     seconds = {"read": time.monotonic() - clock}
 
@@ -56,8 +61,7 @@ def body(ctx: Context) -> PrepManifest:
     refuse(findings)
 
     clock = time.monotonic()
-    files = {f"{name}.jsonl": encode_jsonl(list(part)) for name, part in split.parts().items()}
-    files["rejects.jsonl"] = encode_rejects(imported.rejects)
+    files = _written(ctx.scratch / "dataset", split, imported)
     draft = _describe(config.source, imported, split, findings, files)
     manifest_bytes = _store(ctx, draft, files, split, imported)
     seconds["write"] = time.monotonic() - clock
@@ -75,6 +79,16 @@ def body(ctx: Context) -> PrepManifest:
             "warnings": _warnings(split, findings),
         }
     )
+
+
+def _written(folder: Path, split: Split, imported: Imported) -> tuple[Path, ...]:
+    """The data set's files, written row by row."""
+    folder.mkdir(exist_ok=True)
+    for name, part in split.parts().items():
+        with (folder / f"{name}.jsonl").open("wb") as file:
+            file.writelines(encode_line(example) for example in part)
+    (folder / _REJECTS).write_bytes(encode_rejects(imported.rejects))
+    return tuple(folder / name for name in (*(f"{part}.jsonl" for part in split.parts()), _REJECTS))
 
 
 def _log_findings(split: Split, findings: tuple[Finding, ...]) -> None:
@@ -99,7 +113,7 @@ def _describe(
     imported: Imported,
     split: Split,
     findings: tuple[Finding, ...],
-    files: dict[str, bytes],
+    files: tuple[Path, ...],
 ) -> DatasetManifest:
     """The manifest without its page, under the id that its own content gives."""
     notes: dict[str, int] = {}
@@ -126,10 +140,7 @@ def _describe(
         dropped=split.dropped,
         notes=notes,
         findings=findings,
-        files=tuple(
-            FileRef(name=name, size=len(data), sha256=sha256_bytes(data))
-            for name, data in files.items()
-        ),
+        files=tuple(file_ref(path, path.name) for path in files),
     )
     named = sha256_bytes(canonical_json([LINT_VERSION, unnamed.model_dump(mode="json")]))[:16]
     return unnamed.model_copy(update={"id": named})
@@ -138,14 +149,14 @@ def _describe(
 def _store(
     ctx: Context,
     draft: DatasetManifest,
-    files: dict[str, bytes],
+    files: tuple[Path, ...],
     split: Split,
     imported: Imported,
 ) -> bytes:
     """Write files, page and, last, the manifest; return the manifest's bytes."""
     prefix, key = dataset_prefix(draft.id), dataset_manifest_key(draft.id)
-    for name, data in files.items():
-        put(ctx.store, f"{prefix}/{name}", data)
+    for path in files:
+        ctx.store.upload(path, f"{prefix}/{path.name}")
     page = _store_page(ctx, draft, split, imported)
     ref = FileRef(name=PAGE, size=len(page), sha256=sha256_bytes(page))
     manifest_bytes = encode(draft.model_copy(update={"files": (*draft.files, ref)}))

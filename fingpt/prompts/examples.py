@@ -7,9 +7,10 @@ signed midpoint of its bin in percentage points (±0.5 … ±4.5, and ±5.5 for 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from fingpt.errors import DataError
 from fingpt.reading import LINE_BYTES, parse_object
@@ -38,6 +39,7 @@ class Label:
     margin: float
 
 
+@lru_cache(maxsize=64)
 def parse_label(text: str) -> Label:
     """Parse a label such as `up by 2-3%` in any spelling that `plain_label` reads; raises what that does."""
     folded = plain_label(text)
@@ -79,6 +81,7 @@ def _plain_date(text: str) -> date:
         raise DataError(f"{text[:40]!r} {why}.") from None
 
 
+@lru_cache(maxsize=4096)
 def parse_period(text: str) -> tuple[date, date]:
     """Start and end date of a period `YYYY-MM-DD to YYYY-MM-DD`; DataError when malformed or reversed."""
     match = _PERIOD.fullmatch(text.strip())
@@ -135,9 +138,14 @@ class Example:
         return parse_label(self.label).margin
 
 
-def encode_jsonl(examples: list[Example]) -> bytes:
+def encode_jsonl(examples: Iterable[Example]) -> bytes:
     """One canonical JSON object per line, in the given order."""
-    return b"".join(canonical_json(asdict(example)) + b"\n" for example in examples)
+    return b"".join(encode_line(example) for example in examples)
+
+
+def encode_line(example: Example) -> bytes:
+    """One example as a line of such a file."""
+    return canonical_json(asdict(example)) + b"\n"
 
 
 def decode_jsonl(data: bytes) -> list[Example]:

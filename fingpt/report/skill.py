@@ -153,7 +153,8 @@ def skill(title: str, its: Lead, why: str = "") -> Skill:
 def judged(its: Lead, why: str = "") -> tuple[Verdict, str]:
     """The verdict on skill, and what forbids one: `why`, or too few weeks for an interval."""
     if its.gain.low is None and not why:
-        why = f"{its.gain.weeks} test weeks; an interval needs {MIN_CLUSTERS}"
+        weeks = its.gain.weeks
+        why = f"{weeks} test week{'s' if weeks != 1 else ''}; an interval needs {MIN_CLUSTERS}"
     if why:
         return Verdict.NOT_COMPARABLE, why
     return (Verdict.BETTER if its.over_all else Verdict.NO_SKILL), ""

@@ -63,6 +63,18 @@ def from_os_error(error: OSError, path: Path, needed: int | None = None) -> Fing
     return StorageError(f"{path} cannot be read or written: {reason}.")
 
 
+def no_store(error: OSError, root: Path) -> FingptError:
+    """The project's error for an OSError when the folder of a store was to be made or written to."""
+    if error.errno in _NO_SPACE:
+        return _no_space(root, None)
+    kind = StorageError if error.errno in _NO_FOLDER else PermissionDeniedError
+    why = "a file is in its way" if error.errno in _NO_FOLDER else "nothing can be written there"
+    return kind(
+        f"The store cannot be the folder {root}: {why} ({error.strerror or error}); name another one, such as "
+        "STORE=./store."
+    )
+
+
 def _no_space(path: Path, needed: int | None) -> StorageError:
     wanted = "more than that is" if needed is None else f"{needed:,} bytes are"
     return StorageError(

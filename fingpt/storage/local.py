@@ -26,6 +26,7 @@ from fingpt.storage.files import (
     fetch_verified,
     file_ref,
     files_below,
+    no_store,
     require_space,
     too_large,
     translate_os_errors,
@@ -151,7 +152,10 @@ class LocalStore:
     @contextmanager
     def _aside(self) -> Iterator[Path]:
         folder = self._root / ASIDE
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise no_store(error, self._root) from error
         temporary = folder / uuid4().hex
         try:
             yield temporary

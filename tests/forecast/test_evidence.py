@@ -24,15 +24,22 @@ def lead(question: str, value: float, low: float | None, high: float | None = No
 def test_a_model_that_does_not_beat_a_trivial_forecast_is_said_not_to():
     text = verdict([lead("direction", -0.021, -0.07, 0.03), lead("size", -1.2, -2.0, 0.1)])
     assert text == (
-        "On 300 test rows of 10 weeks this model did not beat always “down by 0-1%” in direction (−2.1 points, −7.0 to "
-        "+3.0) and always “down by 0-1%” in size (−1.20 pp², −2.00 to +0.10). The intervals hold together at 95 %."
+        "On 300 test rows of 10 weeks, none of them trained on, this model did not beat the simple rules in direction "
+        "and size. Against the rule that was hardest to beat: direction, 2.1 points less often right than always “down "
+        "by 0-1%” (range −7.0 to +3.0); size, 1.20 pp² more squared error than always “down by 0-1%” (range −2.00 to "
+        "+0.10). A rule counts as beaten where the whole range, which allows for luck, is above 0; all of these ranges "
+        "together are right 95 % of the time."
     )
 
 
 def test_what_it_beats_is_said_too():
     text = verdict([lead("direction", 0.08, 0.02, 0.14), lead("size", -1.0, -2.0, 0.0)])
-    assert "did not beat always “down by 0-1%” in size" in text
-    assert "; it beat every trivial forecast in direction (over always “down by 0-1%”: +8.0" in text
+    assert (
+        "did not beat the simple rules in size, but it beat every simple rule in direction." in text
+    )
+    assert (
+        "direction, 8.0 points more often right than always “down by 0-1%” (range +2.0 to" in text
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,7 +51,8 @@ def test_what_it_beats_is_said_too():
 )
 def test_a_leak_or_too_few_weeks_forbid_any_verdict(leads, why, words):
     assert verdict(leads, why) == (
-        f"On 300 test rows of 10 weeks this model shows nothing about its skill: {words}."
+        "On 300 test rows of 10 weeks, none of them trained on, this model shows nothing about its skill: "
+        f"{words}."
     )
 
 
@@ -53,7 +61,7 @@ def test_the_words_are_the_report_s_verdict(monkeypatch):
     for low, word in ((0.01, Verdict.BETTER), (-0.01, Verdict.NO_SKILL), (0.0, Verdict.NO_SKILL)):
         one = lead("direction", 0.02, low, 0.1)
         assert skill("m", one).verdict is word
-        assert ("beat every" in verdict([one])) == (word is Verdict.BETTER)
+        assert ("beat every simple rule" in verdict([one])) == (word is Verdict.BETTER)
     assert skill("m", lead("direction", 0.1, 0.05, 0.2), "leak").verdict is Verdict.NOT_COMPARABLE
 
 
@@ -93,7 +101,7 @@ def test_what_is_gathered_is_the_run_s_own(world, evaluated):
     found = gather(world.store, evaluated, manifest)
     assert found.temperature == manifest.scores["tuned"].label_temperature
     assert found.system == "You forecast."
-    assert found.verdict.startswith("On 7 test rows of 1 weeks this model shows nothing")
+    assert found.verdict.startswith("On 7 test rows of 1 week, none of them trained on, this model shows nothing")
     assert sum(one.n for one in found.bins) == 7
     assert np.isfinite([one.forecast for one in found.bins]).all()
 

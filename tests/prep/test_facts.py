@@ -15,7 +15,7 @@ def test_a_prompt_states_its_figures(example):
         ("2031-03-23", 100.0, 102.5),
     ]
     assert found.last_price == 102.5
-    assert found.headlines == ("Orders grew", "Orders grew")
+    assert (found.headlines, found.repeated) == (2, 1)
     assert found.reported == date(2030, 12, 31)
     assert found.asset == "stock"
 

@@ -199,7 +199,7 @@ def test_a_store_below_a_file_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     store = LocalStore(tmp_path / "file" / "store")
     assert not store.exists("a")
-    with pytest.raises(StorageError, match=r"file/store/a.* Not a directory"):
+    with pytest.raises(StorageError, match=r"file/store: a file is in its way"):
         store.create("a", b"x")
 
 
@@ -255,14 +255,14 @@ def test_objects_have_the_permissions_that_the_user_gives_files(local, tmp_path)
 
 def test_what_cannot_be_made_is_not_said_to_be_unreadable(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="a file is where a folder is needed: name another"):
+    with pytest.raises(StorageError, match=r"a file is in its way .*; name another"):
         LocalStore(tmp_path / "file").create("a", b"x")
     # As /proc does, and a network drive that has gone.
     monkeypatch.setattr(Path, "mkdir", failing(errno.ENOENT))
     store = LocalStore(tmp_path / "gone")
     for use in (lambda: store.create("a", b"x"), lambda: store.upload(tmp_path / "file", "a")):
         with pytest.raises(
-            PermissionDeniedError, match=r"gone/a cannot be written .*another folder"
+            PermissionDeniedError, match=r"gone: nothing can be written there .*name another"
         ):
             use()
     with pytest.raises(MissingInputError, match="has no object a"):
@@ -301,3 +301,24 @@ def test_folders_deeper_than_any_key_are_not_walked(local, tmp_path, name):
     deleter = LocalDeleter(tmp_path / "store")
     assert [each.key for each in deleter.objects("runs/")] == ["runs/a/run.json", "runs/d/x"]
     subprocess.run(["rm", "-rf", tmp_path / "store"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind", "why"),
+    [
+        ("/proc/x", PermissionDeniedError, "nothing can be written there"),
+        ("{file}", StorageError, "a file is in its way"),
+        ("{file}/store", StorageError, "a file is in its way"),
+    ],
+)
+def test_a_folder_that_can_be_no_store_is_named_in_one_sentence_without_a_key(
+    tmp_path, folder, kind, why
+):
+    (tmp_path / "file").write_bytes(b"")
+    root = Path(folder.format(file=tmp_path / "file"))
+    with pytest.raises(kind) as fault:
+        LocalStore(root).create("runs/a/run.json", b"x")
+    text = str(fault.value)
+    assert text.startswith(f"The store cannot be the folder {root}: {why} (")
+    assert text.endswith("name another one, such as STORE=./store.")
+    assert "run.json" not in text

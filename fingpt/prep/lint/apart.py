@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 from fingpt.prep.facts import Case, PastWeek, label_of
 from fingpt.prep.lint.cases import Cases, finding, scored
@@ -13,15 +14,20 @@ _CENT = 0.005  # prices are printed with two decimals
 
 def recoverable_labels(cases: Cases) -> Iterator[Finding]:
     """Labels that the prices in a later prompt of the same symbol give away, and those that they contradict."""
-    heads: dict[tuple[str, str], tuple[PastWeek, set[str]]] = {}
+    heads: dict[tuple[str, date, date], PastWeek] = {}
+    trained: set[tuple[str, date, date]] = set()
     for split, part in cases.items():
         for case in part:
             for week in case.facts.weeks:
-                key = (case.example.symbol, f"{week.start} to {week.end}")
-                heads.setdefault(key, (week, set()))[1].add(split)
+                key = (case.example.symbol, week.start, week.end)
+                heads.setdefault(key, week)
+                if split == "train":
+                    trained.add(key)
     for split, part in cases.items():
         told = [
-            (c, *heads[k]) for c in part if (k := (c.example.symbol, c.example.period)) in heads
+            (case, heads[key], key in trained)
+            for case in part
+            if (key := (case.example.symbol, case.example.start, case.example.end)) in heads
         ]
         agree = [case for case, week, _ in told if case.example.label in _labels(week, 0)]
         lined = sum("prediction-line-restored" not in case.example.notes for case in agree)
@@ -37,7 +43,7 @@ def recoverable_labels(cases: Cases) -> Iterator[Finding]:
         if wrong:
             text = f"A later prompt's prices contradict the label in {len(wrong)} of {len(told)} checkable rows."
             yield finding("label-contradicts-prices", "error", split, wrong, len(part), text)
-        seen = [each for each in told if split == "test" and "train" in each[2]]
+        seen = [each for each in told if split == "test" and each[2]]
         leaked = [case for case, _, _ in seen]
         if leaked:
             text = "Test labels are printed as prices inside training prompts: the test measures memory, not skill."

@@ -41,12 +41,10 @@ def duplicates(cases: Cases) -> Iterator[Finding]:
                 if o is not c
             ]
             yield scored(found, [one == other for one, other in ups])
-        twice = [
-            case for case in part if len(set(case.facts.headlines)) < len(case.facts.headlines)
-        ]
+        twice = [case for case in part if case.facts.repeated]
         if twice:
-            total = sum(len(case.facts.headlines) for case in part)
-            extra = sum(len(c.facts.headlines) - len(set(c.facts.headlines)) for c in twice)
+            total = sum(case.facts.headlines for case in part)
+            extra = sum(case.facts.repeated for case in twice)
             text = (
                 f"A headline stands twice in one prompt: {extra} of {total} headlines "
                 f"({100 * extra / total:.1f} %) are repeats."
@@ -57,13 +55,13 @@ def duplicates(cases: Cases) -> Iterator[Finding]:
 def template_tags(cases: Cases) -> Iterator[Finding]:
     """Chat template marks inside prompt text or answer: they are trained and shown as plain text."""
     for split, part in cases.items():
-        found = {
-            case: sorted(set(_TAGS.findall(f"{case.example.user}\n{case.example.answer}")))
-            for case in part
-        }
-        hits = [case for case, tags in found.items() if tags]
+        hits, tags = [], set[str]()
+        for case in part:
+            if found := _TAGS.findall(f"{case.example.user}\n{case.example.answer}"):
+                hits.append(case)
+                tags.update(found)
         if hits:
-            seen = ", ".join(sorted({tag for tags in found.values() for tag in tags})[:6])
+            seen = ", ".join(sorted(tags)[:6])
             text = f"Template marks stand inside the text ({seen}); they are encoded as plain text, never as marks."
             yield finding("template-tags-in-text", "warning", split, hits, len(part), text)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy as np
 from fingpt.prep.facts import Case
 from fingpt.prep.importer import DISAGREES
 from fingpt.prep.lint.cases import Cases, all_cases, finding, percent, scored
-from fingpt.prep.lint.shingles import alike, jaccard, shared, shingles
+from fingpt.prep.lint.shingles import Among, Shingles, alike, jaccard, shared, shingles
+from fingpt.prep.lint.spill import Ints
 from fingpt.runs.manifest import Finding
 
 ANSWER_WORDS = 5
@@ -73,23 +74,16 @@ def answers_in_prompts(cases: Cases) -> Iterator[Finding]:
     told = [
         (shingles(texts, ANSWER_WORDS).rare(max(6, len(rows) // 100)), quoted)
         for texts, quoted in (
-            ([case.example.answer for case in rows], QUOTED),
-            ([_analysis(case.example.answer) for case in rows], QUOTED_ANALYSIS),
+            ((case.example.answer for case in rows), QUOTED),
+            ((_analysis(case.example.answer) for case in rows), QUOTED_ANALYSIS),
         )
     ]
-    asked = np.unique(np.concatenate([answers.hashes for answers, _ in told]))
-    prompts = shingles([case.example.user for case in rows], ANSWER_WORDS, asked)
+    asked = Among(answers for answers, _ in told)
+    prompts = shingles((case.example.user for case in rows), ANSWER_WORDS, asked)
     held: dict[int, tuple[float, int]] = {}
     for answers, quoted in told:
         sizes = answers.sizes
-        answer, prompt, hashes = shared(answers, prompts, _MOST_HOLDERS)
-        own = answer == prompt
-        quotes = np.bincount(answer[own], minlength=len(rows))
-        key = answer[own].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ hashes[own]
-        foreign = ~own & ~np.isin(
-            answer.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ hashes, key
-        )
-        pairs, counts = np.unique(answer[foreign] * len(rows) + prompt[foreign], return_counts=True)
+        quotes, pairs, counts = _copied(answers, prompts)
         for place in np.flatnonzero(quotes >= np.maximum(quoted * sizes, _LEAST)).tolist():
             _keep(held, place, quotes[place] / sizes[place], place)
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
@@ -162,18 +156,36 @@ def near_duplicates(cases: Cases) -> Iterator[Finding]:
             yield scored(found, [(one.margin > 0) == (other.margin > 0) for one, other in pairs])
 
 
+def _copied(answers: Shingles, prompts: Shingles) -> tuple[Ints, Ints, Ints]:
+    """(shingles of each answer in its own prompt, pairs of an answer and another prompt, shingles that the pair has and
+    the answer's own prompt lacks); a pair is the answer's place times the number of rows plus the prompt's.
+    """
+    count = len(answers.sizes)
+    quotes = np.zeros(count, np.int64)
+    pairs, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    for answer, prompt, hashes in shared(answers, prompts, _MOST_HOLDERS):
+        own = answer == prompt
+        quotes += np.bincount(answer[own], minlength=count)
+        key = answer.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ hashes
+        foreign = ~own & ~np.isin(key, key[own])
+        found, times = np.unique(answer[foreign] * count + prompt[foreign], return_counts=True)
+        pairs, place = np.unique(np.concatenate([pairs, found]), return_inverse=True)
+        counts = np.bincount(place, np.concatenate([counts, times]), len(pairs)).astype(np.int64)
+    return quotes, pairs, counts
+
+
 def _nearly_the_same(rows: Sequence[Case]) -> Iterator[tuple[int, int, float]]:
     """(row, later row, similarity of their prompts) of rows that are one; those that ask the same question apart."""
     most = max(6, len(rows) // 100)
-    prompts = shingles([case.example.user for case in rows], _PROMPT_WORDS).rare(most)
-    answers = shingles([case.example.answer for case in rows], _PROMPT_WORDS).rare(most).sets()
+    prompts = shingles((case.example.user for case in rows), _PROMPT_WORDS).rare(most)
+    answers = shingles((case.example.answer for case in rows), _PROMPT_WORDS).rare(most)
     known = len(rows) >= TEMPLATE_ROWS
     prompt_is, answer_is = (SAME_PROMPT, SAME_ANSWER) if known else (NEARLY_WHOLE, NEARLY_WHOLE)
     for one, other, similarity in alike(prompts, ALSO_PROMPT, _LEAST_ROW):
         a, b = rows[one].example, rows[other].example
         if (a.symbol, a.period) == (b.symbol, b.period):
             continue  # duplicate-question tells of these
-        told = answers[one], answers[other]
+        told = answers.of(one), answers.of(other)
         same_answer = min(map(len, told)) >= _LEAST_ROW and jaccard(*told) >= answer_is
         if similarity >= prompt_is or same_answer:
             yield one, other, similarity
@@ -190,18 +202,24 @@ def _analysis(answer: str) -> str:
 
 def _forecast(case: Case) -> tuple[bool, str, bool] | None:
     """(whether the prompt's forecast goes up, its words, whether it says that it is one), the surest that it states."""
-    lines = case.example.user.splitlines()
-    for sure in (True, False):
-        for line in lines:
-            if found := _forecast_in(line, sure):
-                return *found, sure
-    return None
+    unsure: tuple[bool, str] | None = None
+    for line in case.example.user.splitlines():
+        stated, worded = _forecasts_in(line)
+        if stated is not None:
+            return *stated, True
+        unsure = unsure or worded
+    return None if unsure is None else (*unsure, False)
 
 
 @lru_cache(maxsize=16_384)  # a template's lines stand in every prompt, news in those of a few weeks
-def _forecast_in(line: str, sure: bool) -> tuple[bool, str] | None:
+def _forecasts_in(line: str) -> tuple[tuple[bool, str] | None, tuple[bool, str] | None]:
+    """What `_first` finds of the forecasts that say so, and of those in the labels' own sizes."""
+    return _first((_STATED,), line), _first(_WORDED, line)
+
+
+def _first(patterns: Iterable[re.Pattern[str]], line: str) -> tuple[bool, str] | None:
     """(whether it goes up, its words) of the forecast that a line states."""
-    for pattern in (_STATED,) if sure else _WORDED:
+    for pattern in patterns:
         if match := pattern.search(line):
             words = line[max(0, match.start() - 20) : match.end() + 20].strip()
             return bool(_UPWARD.fullmatch(match["way"])), words.replace('"', "'")

@@ -8,17 +8,17 @@ compared with those under permuted labels, all numbers and divisors at once (max
 from __future__ import annotations
 
 import re
-from array import array
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fingpt.prep.facts import Case
-from fingpt.prep.lint.effect import ALPHA, DRAWS, Floats, Ints, Target
+from fingpt.prep.lint.columns import Columns, Head
+from fingpt.prep.lint.effect import ALPHA, DRAWS, Floats, Ints, Target, sums_of
 from fingpt.prep.lint.sections import Sections
 
 _DIVISORS: dict[int, tuple[int, ...]] = {
@@ -37,11 +37,13 @@ _CYCLE = (
 _ROOM = 4
 """A number's middle four fifths must span so many times a divisor, else its remainder is its size."""
 _MOST_COLUMNS = 128
+_LEAST_COLUMN = 20
 _MOST_HEADS = 4
 _NEWS_PLACES = 2
 _FOLDS = 5
 _RUN = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 _WORD = re.compile(r"[A-Za-z]+|#")
+_TOKEN = re.compile(rf"({_RUN.pattern})|[A-Za-z]+|#")
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Told:
-    """A column whose remainder by `divisor` goes with the label; `share`: how much of the ranks' variance it tells."""
+    """A number whose remainder by `divisor` goes with the label; `share`: how much of the ranks' variance it tells.
 
-    column: Column
+    `column`: its cells, of the one that tells most alone.
+    """
+
+    number: str
+    column: Column | None
     divisor: int
     share: float
     p: float
@@ -76,59 +82,62 @@ class Told:
             10: "last digit",
             100: "last two digits",
         }.get(self.divisor, f"remainder by {self.divisor}")
-        return f"{self.column.name}, {part}"
+        return f"{self.number}, {part}"
 
 
 def columns_of(
-    rows: Sequence[Case], parts: Sequence[Sections], counts: Mapping[str, Floats]
-) -> list[Column]:
+    rows: Sequence[Case], numbers: Columns[str], counts: Mapping[str, Floats]
+) -> Iterator[Column]:
     """Every number as it is written, at each fixed place that enough rows have; `counts`: lengths, by name.
 
     A number that says little more than which symbol a row is of is left out, since symbols drift.
     """
-    found: dict[str, tuple[array[int], array[int]]] = defaultdict(lambda: (array("q"), array("q")))
-    for number, part in enumerate(parts):
-        for name, value in _written(part).items():
-            at, written = found[name]
-            at.append(number)
-            written.append(value)
-    for name, lengths in counts.items():
-        found[name] = array("q", range(len(lengths))), array("q", lengths.astype(np.int64).tolist())
     symbols = np.unique([case.example.symbol for case in rows], return_inverse=True)[1]
-    least = max(20, len(rows) // 10)
-    columns: dict[bytes, Column] = {}
-    for name, (at, written) in sorted(found.items(), key=lambda each: (-len(each[1][0]), each[0])):
-        places, values = np.array(at, np.int64), np.array(written, np.int64)
-        if len(places) < least or _tells_symbol(symbols[places], values):
+    every = np.arange(len(rows))
+    given = {name: (every, lengths.astype(np.int64)) for name, lengths in counts.items()}
+    heads = [head for head in numbers.heads() if head.name not in given]
+    heads += [Head(name, len(rows), 0) for name in given if len(rows) >= _LEAST_COLUMN]
+    heads.sort(key=lambda head: (-head.count, head.name))
+    cells = numbers.read([head for head in heads if head.name not in given])
+    seen: set[bytes] = set()
+    for head in heads:
+        places, values = given[head.name] if head.name in given else next(cells)
+        if _tells_symbol(symbols[places], values):
             continue
         low, high = np.quantile(values.astype(np.float64), [0.1, 0.9])
-        column = Column(name, places, values % _CYCLE, float(high - low))
-        columns.setdefault(places.tobytes() + column.remainders.tobytes(), column)
-        if len(columns) == _MOST_COLUMNS:
+        column = Column(head.name, places, values % _CYCLE, float(high - low))
+        key = sha256(places.tobytes() + column.remainders.tobytes()).digest()
+        if key not in seen:
+            seen.add(key)
+            yield column
+        if len(seen) == _MOST_COLUMNS:
             break
-    return list(columns.values())
 
 
-def told_by_remainders(columns: Sequence[Column], target: Target) -> list[Told]:
-    """What goes with the label more than chance, the best first."""
+def told_by_remainders(columns: Iterable[Column], target: Target) -> list[Told]:
+    """What goes with the label more than chance, the best first; its column is the one that is kept whole."""
     best = np.full(DRAWS, -np.inf)
-    seen: list[tuple[Column, int, float]] = []
+    seen: list[tuple[str, int, float]] = []
     scores: list[float] = []
+    kept: Column | None = None
     for column in columns:
         for divisor, statistics, share in _statistics(column, target):
             spread = statistics.std()
             if spread > 0:
                 standard = (statistics - statistics.mean()) / spread
                 best = np.maximum(best, standard[1:])
-                seen.append((column, divisor, share))
-                scores.append(float(standard[0]))
+                score = float(standard[0])
+                if score > max(scores, default=-np.inf):
+                    kept = column
+                seen.append((column.name, divisor, share))
+                scores.append(score)
     found = []
     for place in np.argsort(-np.array(scores), kind="stable"):
         p = (1 + int((best >= scores[place] - 1e-6).sum())) / (1 + DRAWS)
-        if p > ALPHA:
+        if p > ALPHA or kept is None:
             break
-        column, divisor, share = seen[place]
-        found.append(Told(column, divisor, share, p))
+        name, divisor, share = seen[place]
+        found.append(Told(name, kept if name == kept.name else None, divisor, share, p))
     return found
 
 
@@ -137,6 +146,7 @@ def score_by_remainder(told: Told, target: Target) -> tuple[NDArray[np.bool_], N
 
     The directions are learnt from four fifths of the weeks and tried on the others, in turn.
     """
+    assert told.column is not None
     rows, groups = told.column.rows, told.column.remainders % told.divisor
     up, fold = target.up[rows], target.strata[rows] % _FOLDS
     right = np.zeros(len(rows), np.bool_)
@@ -152,42 +162,77 @@ def score_by_remainder(told: Told, target: Target) -> tuple[NDArray[np.bool_], N
     return present, right
 
 
-def _written(part: Sections) -> dict[str, int]:
+def written(part: Sections) -> dict[str, int]:
     """Each number's digits by where it stands, the point left out, and those of its whole part where it has another."""
     found: dict[str, int] = {}
     for key, text in part.figures:
-        if run := _RUN.search(text):
-            _keep(found, f"'{key}'", run[0])
+        for value in _values(text)[:1]:
+            _keep(found, f"'{key}'", value)
     for where, lines in (("introduction", part.before), ("closing", part.after)):
         found.update(_written_in(where, "\n".join(lines)))
     for back, line in enumerate(part.heads[: -_MOST_HEADS - 1 : -1], start=1):
-        for place, run in enumerate(_RUN.finditer(line), start=1):
-            _keep(found, f"number {place} of week -{back}", run[0])
-    told = _RUN.findall("\n".join(part.news))
+        for place, value in enumerate(_values(line), start=1):
+            _keep(found, _name(place, f"week -{back}"), value)
+    told = [value for line in part.news for value in _values(line)]
     for place in range(min(_NEWS_PLACES, len(told))):
-        _keep(found, f"number {place + 1} of the news", told[place])
-        _keep(found, f"number {-place - 1} of the news", told[-place - 1])
+        _keep(found, _name(place + 1, "the news"), told[place])
+        _keep(found, _name(-place - 1, "the news"), told[-place - 1])
     return found
 
 
 @lru_cache(maxsize=1024)  # a company's introduction is the same week after week
 def _written_in(where: str, text: str) -> Mapping[str, int]:
     found: dict[str, int] = {}
-    runs = list(_RUN.finditer(text))
-    for place, run in enumerate(runs, start=1):
-        _keep(found, f"number {place} of the {where}", run[0])
-        _keep(found, f"number {place - len(runs) - 1} of the {where}", run[0])
-        before = _RUN.sub("#", text[max(0, run.start() - 60) : run.start()])
-        words = " ".join(_WORD.findall(before)[-2:]).lower()
-        _keep(found, f"number after '{words}'", run[0])
+    tokens: list[re.Match[str]] = []
+    runs = []
+    for match in _TOKEN.finditer(text):
+        if match[1]:
+            runs.append((match, tokens[-2:]))
+        tokens.append(match)
+    for place, (run, last) in enumerate(runs, start=1):
+        value = _value(run[0])
+        _keep(found, _name(place, f"the {where}"), value)
+        _keep(found, _name(place - len(runs) - 1, f"the {where}"), value)
+        words = " ".join(_before(text, run.start(), last)).lower()
+        _keep(found, f"number after '{words}'", value)
     return found
 
 
-def _keep(found: dict[str, int], name: str, text: str) -> None:
+def _before(text: str, start: int, last: Sequence[re.Match[str]]) -> list[str]:
+    """The last two words or numbers within 60 characters before `start`; `last` are the last two anywhere."""
+    first = max(0, start - 60)
+    if len(last) < 2 or last[0].start() < first:
+        return _WORD.findall(_RUN.sub("#", text[first:start]))[-2:]
+    return ["#" if match[1] else match[0] for match in last]
+
+
+@lru_cache(maxsize=1024)
+def _name(place: int, where: str) -> str:
+    return f"number {place} of {where}"
+
+
+@lru_cache(maxsize=16_384)  # news stand in the prompts of a few weeks, and so do the heads of weeks
+def _values(line: str) -> tuple[tuple[int, int | None], ...]:
+    """What `_value` says of each number of a line."""
+    return tuple(_value(text) for text in _RUN.findall(line))
+
+
+def _value(text: str) -> tuple[int, int | None]:
+    """(a number's digits without its point, those before the point where it has one), the last 18 of each."""
     digits = text.replace(",", "")
-    found[name] = int(digits.replace(".", "")[-18:])
-    if "." in digits:
-        found[f"whole part of {name}"] = int(digits.partition(".")[0][-18:])
+    whole, point, part = digits.partition(".")
+    return int((whole + part)[-18:]), int(whole[-18:]) if point else None
+
+
+def _keep(found: dict[str, int], name: str, value: tuple[int, int | None]) -> None:
+    found[name] = value[0]
+    if value[1] is not None:
+        found[_whole(name)] = value[1]
+
+
+@lru_cache(maxsize=4096)
+def _whole(name: str) -> str:
+    return f"whole part of {name}"
 
 
 def _tells_symbol(symbols: Ints, values: Ints) -> bool:
@@ -211,8 +256,7 @@ def _statistics(column: Column, target: Target) -> Iterator[tuple[int, Floats, f
     """
     strata, sizes = target.strata[column.rows], target.sizes
     spread = target.spread
-    ranks = target.ranks[column.rows]
-    total = float((ranks[:, 0].astype(np.float64) ** 2).sum())
+    total = float((target.ranks[column.rows, 0].astype(np.float64) ** 2).sum())
     for multiple, divisors in _DIVISORS.items():
         fitting = [each for each in divisors if _ROOM * each <= column.span]
         if not fitting or not total:
@@ -220,7 +264,7 @@ def _statistics(column: Column, target: Target) -> Iterator[tuple[int, Floats, f
         groups = column.remainders % multiple
         order = np.argsort(groups, kind="stable")
         names, starts = np.unique(groups[order], return_index=True)
-        sums = np.add.reduceat(ranks[order], starts, axis=0)
+        sums = sums_of(target, column.rows[order], starts)
         place = np.searchsorted(names, groups)
         counts = np.bincount(place * len(sizes) + strata, minlength=len(names) * len(sizes))
         table = counts.reshape(len(names), len(sizes)).astype(np.float64)

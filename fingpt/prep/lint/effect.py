@@ -34,7 +34,9 @@ LEAST_ROWS = 30
 _STRATUM_ROWS = 10  # fewer rows a week, and consecutive weeks are taken together
 _SEED = 20261126
 _FOLDS = 5
-_CHUNK = 1 << 22  # products held at once
+_CHUNK = 1 << 22  # ranks held at once
+_ROWS_AT_ONCE = 1 << 15  # of the words that are looked at together
+_GATHERED = 1 << 20  # ranks of these that are in memory
 
 
 @dataclass(frozen=True)
@@ -112,38 +114,53 @@ def associated(features: Iterable[Floats], count: int, target: Target) -> list[A
     scores, correlations = np.empty(count), np.empty(count)
     step = max(1, _CHUNK // max(len(target.up), 1 + DRAWS))
     stream = iter(features)
+    told = target.ranks[:, 0].astype(np.float64) ** 2
     for start in range(0, count, step):
-        ranks = np.stack([centred_ranks(f, target.strata) for f in islice(stream, step)])
-        sums = ranks.astype(np.float32) @ target.ranks
-        square = ranks**2
-        within = np.stack([np.bincount(target.strata, row, minlength=len(sizes)) for row in square])
-        part = slice(start, start + len(ranks))
-        scores[part], best = _standardize(sums, within @ spread, best)
-        seen = (ranks != 0) @ target.ranks[:, 0].astype(np.float64) ** 2
-        norm = np.sqrt(square.sum(axis=1) * np.maximum(seen, 1e-12))
-        correlations[part] = sums[:, 0] / np.maximum(norm, 1e-12)
+        stop = min(start + step, count)
+        ranks = np.empty((stop - start, len(target.up)), np.float32)
+        within = np.empty((stop - start, len(sizes)))
+        norm = np.empty(stop - start)
+        for place, values in enumerate(islice(stream, step)):
+            each = centred_ranks(values, target.strata)
+            square = each**2
+            ranks[place], within[place] = each, np.bincount(target.strata, square, len(sizes))
+            norm[place] = square.sum() * max(float((each != 0) @ told), 1e-12)
+        sums = ranks @ target.ranks
+        scores[start:stop], best = _standardize(sums, within @ spread, best)
+        correlations[start:stop] = sums[:, 0] / np.maximum(np.sqrt(norm), 1e-12)
     return _found(scores, correlations, best)
 
 
-def associated_words(rows_of: Sequence[Ints], target: Target) -> list[Association]:
-    """As `associated`, for features that a row has or lacks; `rows_of` names the rows that have each."""
+def associated_words(rows_of: Iterable[Ints], count: int, target: Target) -> list[Association]:
+    """As `associated`, for `count` features that a row has or lacks; `rows_of` names the rows that have each."""
     sizes, spread = target.sizes, target.spread
     best = np.zeros(DRAWS)
-    scores, correlations = np.empty(len(rows_of)), np.empty(len(rows_of))
+    scores, correlations = np.empty(count), np.empty(count)
     total = float((target.ranks[:, 0].astype(np.float64) ** 2).sum())
-    for part in _chunks(rows_of):
-        rows = np.concatenate(rows_of[part])
-        starts = np.r_[0, np.cumsum([len(each) for each in rows_of[part]])[:-1]]
-        sums = np.add.reduceat(target.ranks[rows], starts, axis=0)
-        owner = np.repeat(np.arange(len(starts)), [len(each) for each in rows_of[part]])
+    start = 0
+    for some in _chunks(rows_of):
+        lengths = [len(each) for each in some]
+        rows, starts = np.concatenate(some), np.r_[0, np.cumsum(lengths)[:-1]]
+        sums = sums_of(target, rows, starts)
+        owner = np.repeat(np.arange(len(starts)), lengths)
         counts = np.bincount(
             owner * len(sizes) + target.strata[rows], minlength=len(starts) * len(sizes)
         )
         counts = counts.reshape(len(starts), len(sizes)).astype(np.float64)
         within = counts - counts**2 / sizes
+        part = slice(start, start + len(some))
         scores[part], best = _standardize(sums, within @ spread, best)
         correlations[part] = sums[:, 0] / np.sqrt(np.maximum(within.sum(axis=1) * total, 1e-12))
+        start += len(some)
     return _found(scores, correlations, best)
+
+
+def sums_of(target: Target, rows: Ints, starts: Ints) -> NDArray[np.float32]:
+    """(groups, 1 + DRAWS): sums of the ranks of `rows`, of which a group begins at each of `starts`."""
+    width = max(8, _GATHERED // max(1, len(rows)))
+    draws = range(0, target.ranks.shape[1], width)
+    parts = [np.add.reduceat(target.ranks[rows, at : at + width], starts, axis=0) for at in draws]
+    return np.concatenate(parts, axis=1)
 
 
 def score_alone(values: Floats, target: Target) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -212,12 +229,14 @@ def _found(scores: Floats, correlations: Floats, best: Floats) -> list[Associati
     return sorted(found, key=lambda each: (-scores[each.feature], each.feature))
 
 
-def _chunks(rows_of: Sequence[Ints]) -> Iterator[slice]:
-    start, held = 0, 0
-    for place, rows in enumerate(rows_of):
-        held += len(rows) * (1 + DRAWS)
-        if held > 4 * _CHUNK:
-            yield slice(start, place + 1)
-            start, held = place + 1, 0
-    if start < len(rows_of):
-        yield slice(start, len(rows_of))
+def _chunks(rows_of: Iterable[Ints]) -> Iterator[list[Ints]]:
+    some: list[Ints] = []
+    held = 0
+    for rows in rows_of:
+        some.append(rows)
+        held += len(rows)
+        if held > _ROWS_AT_ONCE:
+            yield some
+            some, held = [], 0
+    if some:
+        yield some

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
 
 import numpy as np
 
 from fingpt.prep.blocks import week_number
 from fingpt.prep.facts import Case
+from fingpt.prep.lint.columns import Columns, Head
+from fingpt.prep.lint.digits import written
 from fingpt.prep.lint.effect import Floats, Ints
-from fingpt.prep.lint.sections import Sections, dates_of, numbers_of
+from fingpt.prep.lint.sections import Sections, dates_of, numbers_of, sections_of
+from fingpt.prep.lint.targets import NEWS, news_numbers
 
 LAST = "last price"
 
 _MOST_NUMBERS = 64  # the pairs of these are looked at, too
 _MOST_WORDS = 20_000
+_MARKS = 24
+_LEAST_NEWS = 20
+_LENGTHS = (
+    "characters outside news",
+    "lines of the prompt",
+    "blanks in a row or at the end of a line",
+    "capital letters",
+    "news items",
+    "past weeks",
+    "figures",
+    "characters before the first week",
+    "characters behind the news",
+)
+_WHOLE = ("characters of the prompt", "words of the prompt")
+_MARK = re.compile(r"[^\w\s]")
+_BLANKS = re.compile(r"  | (?=\n)|\t| $")
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -45,19 +66,51 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word, or a figure with its value, and the rows that have it; `news` where it stands in news alone."""
+    """A word, or a figure with its value; `news` where it stands in news alone; `column` says which rows have it."""
 
     name: str
     news: bool
-    rows: Ints
+    column: Head[str]
 
 
-def number_features(rows: Sequence[Case], parts: Sequence[Sections], known: bool) -> list[Feature]:
+class Seen:
+    """What one pass over all rows has gathered of their prompts: columns that few or all rows have, in files."""
+
+    def __init__(self, count: int) -> None:
+        least = max(20, count // 10)
+        self.count = count
+        self.numbers, self.days = Columns[str](least), Columns[str](least)
+        self.marks = Columns[str](1)
+        self.written = Columns[str](least, np.int64)
+        least = max(8, count // 100)
+        self.words = {news: Columns[str](least, None) for news in (False, True)}
+        self.lengths = {name: np.empty(count) for name in (*_LENGTHS, *_WHOLE)}
+        self.news = {name: np.full(count, np.nan) for name in NEWS}
+
+    def see(self, number: int, case: Case) -> None:
+        """One more row."""
+        part = sections_of(case)
+        user = case.example.user
+        self.numbers.add(numbers_of(case, part))
+        self.days.add(dates_of(case, part))
+        self.written.add(written(part))
+        outside = frozenset().union(*map(_tokens, (*part.before, *part.after, *part.heads)))
+        self.words[False].add([*outside, *{f"{key} = {text}" for key, text in part.figures}])
+        self.words[True].add(frozenset().union(*map(_tokens, part.news)))
+        text = "\n".join((part.prose, *part.heads, *(f"{k}: {v}" for k, v in part.figures)))
+        self.marks.add(Counter(_MARK.findall(text)))
+        for name, value in (*_lengths(case, part, text, user), *whole_lengths(user)):
+            self.lengths[name][number] = value
+        for name, value in news_numbers(case, part):
+            self.news[name][number] = value
+
+
+def number_features(rows: Sequence[Case], seen: Seen, known: bool) -> list[Feature]:
     """Numbers and dates outside news, and ratios of them with each other and with the last price.
 
     `known`: leave out market capitalisation and shares, which a rule of their own has found.
     """
-    names, table = _table([numbers_of(case, part) for case, part in zip(rows, parts, strict=True)])
+    names, table = _table(seen.numbers, len(rows))
     last = np.array([case.facts.last_price or np.nan for case in rows])
     if known:
         explained = [
@@ -68,7 +121,7 @@ def number_features(rows: Sequence[Case], parts: Sequence[Sections], known: bool
         names, table = [names[i] for i in kept], table[kept]
     features = [Feature("number-tells-label", n, (v,)) for n, v in zip(names, table, strict=True)]
     features += [Feature("number-tells-label", LAST, (last,))]
-    days, offsets = _table([dates_of(case, part) for case, part in zip(rows, parts, strict=True)])
+    days, offsets = _table(seen.days, len(rows))
     features += [Feature("number-tells-label", n, (v,)) for n, v in zip(days, offsets, strict=True)]
     return features + _ratios(names, table, last)
 
@@ -104,76 +157,94 @@ def period_features(rows: Sequence[Case]) -> list[Feature]:
     ]
 
 
-def length_features(rows: Sequence[Case], parts: Sequence[Sections]) -> list[Feature]:
+def length_features(seen: Seen) -> list[Feature]:
     """Lengths and counts of the prompt outside news, and how often each mark stands there: news may differ honestly."""
-    texts = ["\n".join((p.prose, *p.heads, *(f"{k}: {v}" for k, v in p.figures))) for p in parts]
-    marks = [Counter(re.findall(r"[^\w\s]", text)) for text in texts]
-    common = Counter(mark for each in marks for mark in each)
-    named: dict[str, list[float]] = {
-        "characters outside news": [len(text) for text in texts],
-        "lines of the prompt": [case.example.user.count("\n") for case in rows],
-        "blanks in a row or at the end of a line": [
-            len(re.findall(r"  | (?=\n)|\t| $", text)) for text in texts
-        ],
-        "capital letters": [sum(map(str.isupper, text)) for text in texts],
-        "news items": [len(case.facts.headlines) for case in rows],
-        "past weeks": [len(case.facts.weeks) for case in rows],
-        "figures": [len(part.figures) for part in parts],
-        "characters before the first week": [len("\n".join(part.before)) for part in parts],
-        "characters behind the news": [len("\n".join(part.after)) for part in parts],
-    }
-    for mark, _ in common.most_common(24):
-        named[f"number of '{mark}'"] = [each[mark] for each in marks]
+    named = {name: seen.lengths[name] for name in _LENGTHS}
+    commonest = sorted(seen.marks.heads(), key=lambda head: (-head.count, head.place))[:_MARKS]
+    for head, (rows, times) in zip(commonest, seen.marks.read(commonest), strict=True):
+        values = np.zeros(seen.count)
+        values[rows] = times
+        named[f"number of '{head.name}'"] = values
+    return [Feature("length-tells-label", name, (values,)) for name, values in named.items()]
+
+
+def news_features(seen: Seen) -> list[Feature]:
+    """The numbers of `targets.NEWS` that enough rows have."""
     return [
-        Feature("length-tells-label", name, (np.array(values, np.float64),))
-        for name, values in named.items()
+        Feature("target-in-news", name, (values,))
+        for name, values in seen.news.items()
+        if np.count_nonzero(~np.isnan(values)) >= _LEAST_NEWS
     ]
 
 
-def whole_lengths(rows: Sequence[Case]) -> dict[str, Floats]:
-    """Characters and words of whole prompts: the news' own length may tell honestly, but never whether it is odd."""
-    texts = [case.example.user for case in rows]
-    return {
-        "characters of the prompt": np.array([float(len(text)) for text in texts]),
-        "words of the prompt": np.array([float(len(text.split())) for text in texts]),
-    }
+def all_lengths(seen: Seen, lengths: Sequence[Feature]) -> dict[str, Floats]:
+    """Those of `lengths`, and characters and words of whole prompts: the news' own length may tell honestly, but never
+    whether it is odd.
+    """
+    return {each.name: each.values for each in lengths} | {n: seen.lengths[n] for n in _WHOLE}
 
 
-def words_of(parts: Sequence[Sections]) -> list[Word]:
-    """Words and figures with their value that stand in some rows and lack in others, by where they stand."""
-    seen: dict[tuple[str, bool], list[int]] = defaultdict(list)
-    for number, part in enumerate(parts):
-        outside = set(_TOKEN.findall(part.prose.casefold()))
-        outside |= {f"{key} = {text}" for key, text in part.figures}
-        for line in part.heads:
-            outside |= set(_TOKEN.findall(line.casefold()))
-        for name in outside:
-            seen[name, False].append(number)
-        for name in set(_TOKEN.findall("\n".join(part.news).casefold())):
-            seen[name, True].append(number)
-    least = max(8, len(parts) // 100)
+def words_of(seen: Seen) -> list[Word]:
+    """Words, and figures with their value, that stand in some rows and lack in others, the commonest first."""
+    most = seen.count - max(8, seen.count // 100)
     kept = [
-        (key, where) for key, where in seen.items() if least <= len(where) <= len(parts) - least
+        Word(head.name, news, head)
+        for news, columns in seen.words.items()
+        for head in columns.heads()
+        if head.count <= most
     ]
-    kept.sort(key=lambda each: (-len(each[1]), each[0]))
-    return [
-        Word(name, news, np.array(where, np.int64)) for (name, news), where in kept[:_MOST_WORDS]
-    ]
+    return sorted(kept, key=lambda word: (-word.column.count, word.name, word.news))[:_MOST_WORDS]
 
 
-def _table(found: Sequence[Mapping[str, float]]) -> tuple[list[str], Floats]:
-    """The names that stand in enough rows, the commonest first, and one line of values for each; equal lines once."""
-    counts = Counter(name for each in found for name in each)
-    least = max(20, len(found) // 10)
-    names = [name for name, count in counts.most_common() if count >= least]
+def rows_of(seen: Seen, words: Sequence[Word]) -> Iterator[Ints]:
+    """The rows that have each of `words`."""
+    columns = {
+        news: found.read([word.column for word in words if word.news == news])
+        for news, found in seen.words.items()
+    }
+    return (next(columns[word.news])[0] for word in words)
+
+
+@lru_cache(maxsize=16_384)  # a template's lines stand in every prompt, news in those of a few weeks
+def _tokens(line: str) -> frozenset[str]:
+    return frozenset(_TOKEN.findall(line.casefold()))
+
+
+def _lengths(case: Case, part: Sections, text: str, user: str) -> Iterator[tuple[str, float]]:
+    return zip(
+        _LENGTHS,
+        (
+            len(text),
+            user.count("\n"),
+            len(_BLANKS.findall(text)),
+            sum(map(str.isupper, text)),
+            case.facts.headlines,
+            len(case.facts.weeks),
+            len(part.figures),
+            len("\n".join(part.before)),
+            len("\n".join(part.after)),
+        ),
+        strict=True,
+    )
+
+
+def whole_lengths(user: str) -> Iterator[tuple[str, float]]:
+    """Characters and words of a whole prompt."""
+    return zip(_WHOLE, (len(user), len(user.split())), strict=True)
+
+
+def _table(columns: Columns[str], count: int) -> tuple[list[str], Floats]:
+    """The commonest columns first, and one line of values for each, NaN where a row has none; equal lines once."""
+    heads = sorted(columns.heads(), key=lambda head: (-head.count, head.place))
     lines: dict[bytes, tuple[str, Floats]] = {}
-    for name in names:
-        values = np.array([each.get(name, np.nan) for each in found])
+    for head, (rows, numbers) in zip(heads, columns.read(heads), strict=False):
+        values = np.full(count, np.nan)
+        values[rows] = numbers
         if np.nanmin(values) < np.nanmax(values):
-            lines.setdefault(values.tobytes(), (name, values))
+            lines.setdefault(sha256(values.tobytes()).digest(), (head.name, values))
         if len(lines) == _MOST_NUMBERS:
             break
-    table = np.array([values for _, values in lines.values()]).reshape(len(lines), len(found))
+    table = np.array([values for _, values in lines.values()]).reshape(len(lines), count)
     return [name for name, _ in lines.values()], table
 
 

@@ -13,6 +13,7 @@ from fingpt.prep.lint.effect import (
     DRAWS,
     LEAST_ROWS,
     Association,
+    Ints,
     Target,
     associated,
     associated_words,
@@ -21,16 +22,17 @@ from fingpt.prep.lint.effect import (
 )
 from fingpt.prep.lint.features import (
     Feature,
+    Seen,
     Word,
+    all_lengths,
     length_features,
+    news_features,
     number_features,
     order_features,
     period_features,
-    whole_lengths,
+    rows_of,
     words_of,
 )
-from fingpt.prep.lint.sections import sections_of
-from fingpt.prep.lint.targets import news_features
 from fingpt.runs.manifest import Finding
 
 STRONG = 0.2
@@ -52,18 +54,17 @@ def by_effect(cases: Cases, places: Mapping[str, int], known_cap: bool) -> Itera
     if len(rows) < LEAST_ROWS:
         return
     target = target_of(rows)
-    lines: dict[
-        str, str
-    ] = {}  # a template's lines stand in every prompt, news in those of a few weeks: kept once
-    parts = [sections_of(case, lines) for case in rows]
+    seen = Seen(len(rows))
+    for number, case in enumerate(rows):
+        seen.see(number, case)
     order = [places.get(case.example.id, number) for number, case in enumerate(rows)]
-    lengths = length_features(rows, parts)
+    lengths = length_features(seen)
     features = [
-        *number_features(rows, parts, known_cap),
+        *number_features(rows, seen, known_cap),
         *order_features(rows, order),
         *period_features(rows),
         *lengths,
-        *news_features(rows, parts),
+        *news_features(seen),
     ]
     hits = associated((each.values for each in features), len(features), target)
     by_rule: dict[str, list[tuple[Feature, Association]]] = {}
@@ -72,15 +73,16 @@ def by_effect(cases: Cases, places: Mapping[str, int], known_cap: bool) -> Itera
         by_rule.setdefault(feature.rule, []).append((feature, hit))
     for found in by_rule.values():
         yield from _numbers(cases, found, target)
-    counts = {each.name: each.values for each in lengths} | whole_lengths(rows)
-    if odd := told_by_remainders(columns_of(rows, parts, counts), target):
+    numbers = columns_of(rows, seen.written, all_lengths(seen, lengths))
+    if odd := told_by_remainders(numbers, target):
         yield from _digits(cases, odd, target)
-    words = words_of(parts)
-    told = [(words[h.feature], h) for h in associated_words([w.rows for w in words], target)]
+    words = words_of(seen)
+    hits = associated_words(rows_of(seen, words), len(words), target)
+    told = [(words[hit.feature], hit) for hit in hits]
     for news in (False, True):
         same = [each for each in told if each[0].news == news]
         if same:
-            yield from _words(cases, same, target)
+            yield from _words(cases, same, next(rows_of(seen, [same[0][0]])), target)
 
 
 def _numbers(
@@ -101,7 +103,7 @@ def _digits(cases: Cases, found: Sequence[Told], target: Target) -> Iterator[Fin
     told = found[0]
     present, right = score_by_remainder(told, target)
     severity = "error" if told.correlation >= STRONG else "warning"
-    others = dict.fromkeys(each.column.name for each in found if each.column is not told.column)
+    others = dict.fromkeys(each.number for each in found if each.number != told.number)
     text = (
         f"'{told.name}', goes with the label: it tells {percent(told.share)} of the ranks within weeks, "
         f"{_chance(told)}; "
@@ -111,11 +113,11 @@ def _digits(cases: Cases, found: Sequence[Told], target: Target) -> Iterator[Fin
 
 
 def _words(
-    cases: Cases, found: Sequence[tuple[Word, Association]], target: Target
+    cases: Cases, found: Sequence[tuple[Word, Association]], rows: Ints, target: Target
 ) -> Iterator[Finding]:
     word, hit = found[0]
     has = np.zeros(len(target.up))
-    has[word.rows] = 1
+    has[rows] = 1
     everywhere = score_alone(has, target)[1]
     present = has > 0
     right = everywhere[present]

@@ -6,6 +6,7 @@ Text that does not follow the published form ends up as prose; nothing is an err
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -24,6 +25,7 @@ _NUMBER = re.compile(
     r"(?:\s?(trillion|billion|million|thousand|tn|bn|[TBMK])\b)?(?![\w]*\d)",
     re.IGNORECASE,
 )
+_TOKEN = re.compile(rf"(?i:{_NUMBER.pattern})|[A-Za-z]+|#")
 _DATE = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
 _WORD = re.compile(r"[A-Za-z]+|#")
 _UNITS = {
@@ -58,33 +60,38 @@ class Sections:
         return "\n".join((*self.before, *self.after))
 
 
-def sections_of(case: Case, once: dict[str, str] | None = None) -> Sections:
-    """The parts of a case's prompt, its system text in front of the prose.
-
-    `once` gathers lines: whoever holds the parts of many prompts then holds equal lines once.
-    """
-    kept = {} if once is None else once
+def sections_of(case: Case) -> Sections:
+    """The parts of a case's prompt, its system text in front of the prose."""
     heads: list[str] = []
     news: list[str] = []
     figures: list[tuple[str, str]] = []
-    before = [kept.setdefault(line, line) for line in case.example.system.splitlines()]
+    before = case.example.system.splitlines()
     after = list[str]()
     in_news = False
-    for each in case.example.user.splitlines():
-        line = kept.setdefault(each, each)
-        if _HEAD.match(line):
+    for line in case.example.user.splitlines():
+        if line.startswith("From ") and _HEAD.match(line):
             heads.append(line)
             in_news = True
         elif _TAGGED.match(line) or (in_news and not _AFTER_NEWS.match(line)):
             news.append(line)
         else:
             in_news = False
-            figure = _KEY.match(line)
-            if figure and _NUMBER.fullmatch(figure[2].strip()):
-                figures.append((figure[1], figure[2].strip()))
+            figure = _figure(line)
+            if figure is not None:
+                figures.append(figure)
             else:
                 (after if heads else before).append(line)
     return Sections(tuple(heads), tuple(news), tuple(figures), tuple(before), tuple(after))
+
+
+@lru_cache(maxsize=4096)  # a template's lines stand in every prompt
+def _figure(line: str) -> tuple[str, str] | None:
+    """(key, number) of a line that is nothing else."""
+    match = _KEY.match(line)
+    if match is None:
+        return None
+    text = match[2].strip()
+    return (match[1], text) if _NUMBER.fullmatch(text) else None
 
 
 def numbers_of(case: Case, parts: Sections) -> dict[str, float]:
@@ -112,6 +119,8 @@ def dates_of(case: Case, parts: Sections) -> dict[str, float]:
     """Date of the prompt outside news → days from it to the day that the forecast was due, by the words before it."""
     found: dict[str, float] = {}
     for line in (*parts.before, *parts.after, *parts.heads[-1:]):
+        if "-" not in line:
+            continue
         for match in _DATE.finditer(line):
             try:
                 day = date(int(match[1]), int(match[2]), int(match[3]))
@@ -137,14 +146,27 @@ def _numbers(text: str) -> tuple[tuple[str, float], ...]:
     maxsize=1024
 )  # without dates, what a template says of a company is the same week after week
 def _numbers_in(plain: str) -> tuple[tuple[str, float], ...]:
-    found = []
-    for match in _NUMBER.finditer(plain):
-        left = _WORD.findall(_NUMBER.sub("#", plain[max(0, match.start() - 60) : match.start()]))[
-            -2:
-        ]
-        right = _WORD.findall(plain[match.end() : match.end() + 30])[:1]
-        found.append((" ".join([*left, "#", *right]).lower(), _value(match)))
+    found: list[tuple[str, float]] = []
+    tokens: list[re.Match[str]] = []
+    for match in _TOKEN.finditer(plain):
+        if match[1] is not None:
+            right = _WORD.search(plain, match.end(), match.end() + 30)
+            around = [
+                *_before(plain, match.start(), tokens[-2:]),
+                "#",
+                *([right[0]] if right else []),
+            ]
+            found.append((" ".join(around).lower(), _value(match)))
+        tokens.append(match)
     return tuple(found)
+
+
+def _before(plain: str, start: int, last: Sequence[re.Match[str]]) -> list[str]:
+    """The last two words or numbers within 60 characters before `start`; `last` are the last two anywhere."""
+    first = max(0, start - 60)
+    if len(last) < 2 or last[0].start() < first:
+        return _WORD.findall(_NUMBER.sub("#", plain[first:start]))[-2:]
+    return ["#" if match[1] is not None else match[0] for match in last]
 
 
 def _value(match: re.Match[str]) -> float:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-Hashes = NDArray[np.uint64]
-Ints = NDArray[np.int64]
+from fingpt.prep.lint.spill import Hashes, Ints, Sketch, Spill, contained, frequent
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _WORD = re.compile(r"[^\W_]+(?:\.\d+)?")
@@ -27,62 +25,93 @@ _BANDS, _WIDTH = (
 _PAIRS_PER_ROW = 8  # of one band: a large group of alike texts needs no more to be seen
 _SEED = 20261126
 _AT_ONCE = 256  # texts whose words are in memory
+_MOST_WORDS = 200_000  # whose hashes are
+_JOINED = 1 << 18  # shingles of two lots of texts that are held against each other at once
+_FILTER_BITS = 24
 
 
-@dataclass(frozen=True)
+class Among:
+    """Which shingles other texts may have: no for most of those that they lack, in 16 MiB (Bloom 1970)."""
+
+    def __init__(self, lots: Iterable[Shingles]) -> None:
+        self._seen = np.zeros(1 << _FILTER_BITS, np.bool_)
+        for lot in lots:
+            for _, hashes, _ in lot.blocks():
+                self._seen[hashes >> np.uint64(64 - _FILTER_BITS)] = True
+
+    def may_hold(self, hashes: Hashes) -> NDArray[np.bool_]:
+        """Which of `hashes` the texts may have; true for all that they have."""
+        return self._seen[hashes >> np.uint64(64 - _FILTER_BITS)]
+
+
 class Shingles:
-    """The distinct shingles of some texts: `hashes` sorted by text, `owner` the text of each, `count` of texts."""
+    """The distinct shingles of some texts, sorted text by text, in a temporary file: 8 bytes each."""
 
-    hashes: Hashes
-    owner: Ints
-    count: int
+    def __init__(self) -> None:
+        self._spill = Spill()
+        self.sketch = Sketch()
+
+    def add(self, hashes: Hashes, sizes: Ints) -> None:
+        """Those of some more texts, `sizes` of them each."""
+        self._spill.append(hashes, sizes)
+        self.sketch.see(hashes)
 
     @property
     def sizes(self) -> Ints:
         """Number of shingles of each text."""
-        return np.bincount(self.owner, minlength=self.count)
+        return self._spill.sizes
 
-    def sets(self) -> list[Hashes]:
-        """The shingles of each text, sorted."""
-        return np.split(self.hashes, np.cumsum(self.sizes)[:-1]) if self.count else []
+    @property
+    def total(self) -> int:
+        """Shingles of all texts together."""
+        return self._spill.total
+
+    def of(self, text: int) -> Hashes:
+        """The shingles of one text, sorted."""
+        return self._spill.of(text)
+
+    def blocks(self) -> Iterator[tuple[range, Hashes, Ints]]:
+        """(texts, their shingles, the text of each) in order, so many at a time as memory should hold."""
+        return self._spill.blocks()
 
     def rare(self, most: int) -> Shingles:
         """Without the shingles that stand in more than `most` texts: what a template repeats tells nothing."""
-        _, place, counts = np.unique(self.hashes, return_inverse=True, return_counts=True)
-        kept = counts[place] <= most
-        return Shingles(self.hashes[kept], self.owner[kept], self.count)
+        common, _, _ = frequent(self._spill, self.sketch, most + 1)
+        kept = Shingles()
+        for some, hashes, owner in self.blocks():
+            stays = ~contained(hashes, common)
+            kept.add(hashes[stays], np.bincount(owner[stays] - some.start, minlength=len(some)))
+        return kept
 
 
-def shingles(texts: Sequence[str], width: int, among: Hashes | None = None) -> Shingles:
+def shingles(texts: Iterable[str], width: int, among: Among | None = None) -> Shingles:
     """The shingles of `width` words of each text, numbers and words alike, without regard to case.
 
-    `among`: sorted shingles, all others of which are left out, and never held for more than a few texts.
+    `among`: what most others are left out by.
     """
-    values: dict[str, int] = {}
-    hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
-    for start in range(0, len(texts), _AT_ONCE):
-        found, owner = _runs(texts[start : start + _AT_ONCE], width, values)
+    values = _Words()
+    kept, stream = Shingles(), iter(texts)
+    while block := list(islice(stream, _AT_ONCE)):
+        found, owner = _runs(block, width, values)
         if among is not None:
-            kept = _contained(found, among)
-            found, owner = found[kept], owner[kept]
+            stays = among.may_hold(found)
+            found, owner = found[stays], owner[stays]
         order = np.lexsort((found, owner))
         found, owner = found[order], owner[order]
         new = np.r_[True, (found[1:] != found[:-1]) | (owner[1:] != owner[:-1])][: len(found)]
-        hashes.append(found[new])
-        owners.append(owner[new] + start)
-    return Shingles(np.concatenate(hashes), np.concatenate(owners), len(texts))
+        kept.add(found[new], np.bincount(owner[new], minlength=len(block)))
+        if len(values) > _MOST_WORDS:
+            values.clear()
+    return kept
 
 
-def _runs(texts: Sequence[str], width: int, values: dict[str, int]) -> tuple[Hashes, Ints]:
-    """(hash, text) of each run of `width` words; `values` are the words' own hashes, and are added to."""
+def _runs(texts: Sequence[str], width: int, values: _Words) -> tuple[Hashes, Ints]:
+    """(hash, text) of each run of `width` words; `values` are the words' own hashes."""
     words: list[int] = []
     lengths = []
     for text in texts:
         found = _WORD.findall(_DATE.sub(" ", text).casefold())
-        for word in found:
-            if word not in values:
-                values[word] = _text_hash(word)
-        words += [values[word] for word in found]
+        words += map(values.__getitem__, found)
         lengths.append(len(found))
     span = max(0, len(words) - width + 1)
     mixed, owner = _mix(np.array(words, np.uint64)), np.repeat(np.arange(len(texts)), lengths)
@@ -93,25 +122,33 @@ def _runs(texts: Sequence[str], width: int, values: dict[str, int]) -> tuple[Has
     return hashes[whole], owner[:span][whole]
 
 
-def _contained(hashes: Hashes, among: Hashes) -> NDArray[np.bool_]:
-    """Which of `hashes` stand in the sorted `among`."""
-    if not len(among):
-        return np.zeros(len(hashes), np.bool_)
-    place = np.searchsorted(among, hashes)
-    found: NDArray[np.bool_] = among[np.minimum(place, len(among) - 1)] == hashes
-    return found
+def shared(texts: Shingles, others: Shingles, most: int) -> Iterator[tuple[Ints, Ints, Hashes]]:
+    """(text, other text, shingle) for every shingle that both have and that at most `most` other texts hold.
+
+    They come in parts, all of one shingle in one.
+    """
+    parts = 1 + (texts.total + others.total) // _JOINED
+    for part in range(parts):
+        wanted, owner = _part(texts, part, parts)
+        held, holder = _part(others, part, parts)
+        order = np.argsort(held, kind="stable")
+        keys, owners = held[order], holder[order]
+        first = np.searchsorted(keys, wanted, "left")
+        counts = np.searchsorted(keys, wanted, "right") - first
+        counts[counts > most] = 0
+        repeat = np.repeat(np.arange(len(counts)), counts)
+        offset = np.arange(len(repeat)) - np.repeat(np.cumsum(counts) - counts, counts)
+        yield owner[repeat], owners[first[repeat] + offset], wanted[repeat]
 
 
-def shared(texts: Shingles, others: Shingles, most: int) -> tuple[Ints, Ints, Hashes]:
-    """(text, other text, shingle) for every shingle that both have and that at most `most` other texts hold."""
-    order = np.argsort(others.hashes, kind="stable")
-    keys, owners = others.hashes[order], others.owner[order]
-    first = np.searchsorted(keys, texts.hashes, "left")
-    counts = np.searchsorted(keys, texts.hashes, "right") - first
-    counts[counts > most] = 0
-    repeat = np.repeat(np.arange(len(counts)), counts)
-    offset = np.arange(len(repeat)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return texts.owner[repeat], owners[first[repeat] + offset], texts.hashes[repeat]
+def _part(texts: Shingles, part: int, parts: int) -> tuple[Hashes, Ints]:
+    """(shingle, its text) of every shingle of one part of their range."""
+    hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    for _, found, owner in texts.blocks():
+        here = (found >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32) == part
+        hashes.append(found[here])
+        owners.append(owner[here])
+    return np.concatenate(hashes), np.concatenate(owners)
 
 
 def alike(texts: Shingles, least: float, least_size: int) -> Iterator[tuple[int, int, float]]:
@@ -119,25 +156,37 @@ def alike(texts: Shingles, least: float, least_size: int) -> Iterator[tuple[int,
 
     Candidates meet in a band of MinHash signatures (Broder 1997); their similarity is then computed exactly.
     """
-    sets = texts.sets()
-    rng = np.random.default_rng(_SEED)
-    seen: set[tuple[int, int]] = set()
-    big = [place for place, each in enumerate(sets) if len(each) >= least_size]
-    if not big:
+    big = np.flatnonzero(texts.sizes >= least_size)
+    if not len(big):
         return
-    starts = np.cumsum([0, *(len(sets[place]) for place in big)])[:-1]
-    joined = np.concatenate([sets[place] for place in big])
-    for _ in range(_BANDS):
-        keys = np.zeros(len(big), np.uint64)
-        for _ in range(_WIDTH):
-            salt = rng.integers(1, 2**63, dtype=np.uint64)
-            keys = _mix(keys ^ np.minimum.reduceat(_mix(joined ^ salt), starts))
-        for pair in _meeting(keys, big):
-            if pair not in seen:
-                seen.add(pair)
-                similarity = jaccard(sets[pair[0]], sets[pair[1]])
-                if similarity >= least:
-                    yield (*pair, similarity)
+    rng = np.random.default_rng(_SEED)
+    salts = [rng.integers(1, 2**63, dtype=np.uint64) for _ in range(_BANDS * _WIDTH)]
+    bands = _signatures(texts, salts)
+    pairs = [np.zeros(0, np.int64)]
+    for band in range(_BANDS):
+        met = _meeting(bands[big, band], big.tolist())
+        codes = np.array([one * len(bands) + other for one, other in met], np.int64)
+        pairs = [np.unique(np.concatenate([*pairs, codes]))]
+    for code in pairs[0].tolist():
+        one, other = divmod(code, len(bands))
+        similarity = jaccard(texts.of(one), texts.of(other))
+        if similarity >= least:
+            yield one, other, similarity
+
+
+def _signatures(texts: Shingles, salts: Sequence[np.uint64]) -> Hashes:
+    """(texts, bands): what the least of each text's salted shingles are, _WIDTH of them hashed into one."""
+    bands = np.zeros((len(texts.sizes), _BANDS), np.uint64)
+    for _, hashes, owner in texts.blocks():
+        if not len(hashes):
+            continue
+        starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
+        rows = owner[starts]
+        for number, salt in enumerate(salts):
+            band = number // _WIDTH
+            least = np.minimum.reduceat(_mix(hashes ^ salt), starts)
+            bands[rows, band] = _mix(bands[rows, band] ^ least)
+    return bands
 
 
 def jaccard(one: Hashes, other: Hashes) -> float:
@@ -156,6 +205,14 @@ def _meeting(keys: Hashes, texts: Sequence[int]) -> Iterator[tuple[int, int]]:
         else:
             for place, text in enumerate(group):
                 yield from ((text, other) for other in group[place + 1 : place + _PAIRS_PER_ROW])
+
+
+class _Words(dict[str, int]):
+    """Words and their hashes, each computed once."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = value = _text_hash(word)
+        return value
 
 
 def _text_hash(word: str) -> int:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-
-import numpy as np
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from fingpt.prep.facts import Case
 from fingpt.prep.lint.cases import Cases, all_cases, finding, scored
-from fingpt.prep.lint.features import Feature
 from fingpt.prep.lint.sections import Sections, sections_of
 from fingpt.runs.manifest import Finding
 
@@ -41,18 +39,22 @@ _PICKS: dict[str, Callable[[list[float]], float]] = {
     "least": min,
     "largest": max,
 }
+_SERIES = ("price in the news / last price", "change in the news")
+NEWS = tuple(f"{word} {series}" for series in _SERIES for word in _PICKS)
+"""The numbers that `news_numbers` names."""
 _RANGE = (0.7, 1.4)  # what a price may be of the last one
 
 
 def future_prices(cases: Cases) -> Iterator[Finding]:
     """News that state the price at the end of the forecast week to the cent, as a later prompt's price line has it."""
     ends = {
-        (case.example.symbol, f"{week.start} to {week.end}"): week.price_end
+        (case.example.symbol, week.start, week.end): week.price_end
         for case in all_cases(cases)
         for week in case.facts.weeks
     }
     for split, part in cases.items():
-        known = [(c, e) for c in part if (e := ends.get((c.example.symbol, c.example.period)))]
+        asked = ((case, case.example) for case in part)
+        known = [(c, e) for c, row in asked if (e := ends.get((row.symbol, row.start, row.end)))]
         hits = [(case, end) for case, end in known if _states(case, end)]
         if len(hits) >= max(FEW, len(known) // 100):
             text = (
@@ -64,22 +66,14 @@ def future_prices(cases: Cases) -> Iterator[Finding]:
             yield scored(found, [_up(case, end) == (case.example.margin > 0) for case, end in hits])
 
 
-def news_features(rows: Sequence[Case], parts: Sequence[Sections]) -> list[Feature]:
-    """Prices in the news over the last price, and signed changes of the stock in per cent: first, last, least, most."""
-    series = (
-        (
-            "price in the news / last price",
-            [_prices(c, p) for c, p in zip(rows, parts, strict=True)],
-        ),
-        ("change in the news", [_changes(part) for part in parts]),
-    )
-    found = []
-    for name, values in series:
-        for word, pick in _PICKS.items():
-            picked = np.array([pick(each) if each else np.nan for each in values])
-            if np.count_nonzero(~np.isnan(picked)) >= 20:
-                found.append(Feature("target-in-news", f"{word} {name}", (picked,)))
-    return found
+def news_numbers(case: Case, parts: Sections) -> Iterator[tuple[str, float]]:
+    """Of prices in the news over the last price, and of signed changes of the stock in per cent: each of NEWS that the
+    news have.
+    """
+    for series, values in zip(_SERIES, (_prices(case, parts), _changes(parts)), strict=True):
+        if values:
+            for word, pick in _PICKS.items():
+                yield f"{word} {series}", pick(values)
 
 
 def _states(case: Case, end: float) -> bool:
@@ -87,8 +81,11 @@ def _states(case: Case, end: float) -> bool:
     told = {price for week in case.facts.weeks for price in (week.price_start, week.price_end)}
     if end in told:
         return False
-    news = "\n".join(sections_of(case).news)
-    return bool(re.search(rf"(?<![\d.,]){re.escape(f'{end:.2f}')}(?!\d)", news.replace(",", "")))
+    price, user = f"{end:.2f}", case.example.user.replace(",", "")
+    if price not in user:
+        return False
+    news = "\n".join(sections_of(case).news).replace(",", "")
+    return bool(re.search(rf"(?<![\d.,]){re.escape(price)}(?!\d)", news))
 
 
 def _up(case: Case, end: float) -> bool:
@@ -106,13 +103,17 @@ def _prices(case: Case, parts: Sections) -> list[float]:
 
 
 def _changes(parts: Sections) -> list[float]:
+    return [change for line in parts.news for change in _changes_in(line)]
+
+
+@lru_cache(maxsize=16_384)  # news stand in the prompts of a few weeks
+def _changes_in(line: str) -> tuple[float, ...]:
     found = []
-    for line in parts.news:
-        for match in _PERCENT.finditer(line):
-            sentence = line[max(0, match.start() - 80) : match.end() + 60]
-            if _ABOUT_STOCK.search(sentence):
-                if _UP.fullmatch(match["way"]):
-                    found.append(float(match["size"]))
-                elif _DOWN.fullmatch(match["way"]):
-                    found.append(-float(match["size"]))
-    return found
+    for match in _PERCENT.finditer(line):
+        sentence = line[max(0, match.start() - 80) : match.end() + 60]
+        if _ABOUT_STOCK.search(sentence):
+            if _UP.fullmatch(match["way"]):
+                found.append(float(match["size"]))
+            elif _DOWN.fullmatch(match["way"]):
+                found.append(-float(match["size"]))
+    return tuple(found)
