@@ -1,7 +1,7 @@
-"""Greedy answers by transformers: one fixed batch at a time, left-padded, with every decoding setting spelled out here.
+"""Greedy answers by a model of transformers, several at once: prompts are read one by one, answers grow together.
 
-Settings that a model ships with (sampling, temperature, length, stop ids) are ignored. Answers are stored by
-`fingpt.eval.chunks`.
+A prompt that is read alone needs neither padding nor a mask; an answer that has ended leaves the batch. The model's own
+settings (sampling, temperature, length, stop ids) play no part. Answers are stored by `fingpt.eval.chunks`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from fingpt.eval.prompts import Prompt
+from fingpt.eval.slots import Slots
 from fingpt.record import Frozen
 
 _KEPT_MARKS = ("<think>", "</think>")  # the parsers need to see where reasoning ends
@@ -35,47 +36,53 @@ class Decoding:
     """How answers are made: greedy, at most `max_new_tokens`, ended by any of `stop_ids`."""
 
     stop_ids: tuple[int, ...]
-    pad_id: int
     max_new_tokens: int
 
-    def config(self) -> GenerationConfig:
-        """The complete setting for transformers."""
-        return GenerationConfig(  # type: ignore[no-untyped-call]
-            max_new_tokens=self.max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            use_cache=True,
-            eos_token_id=list(self.stop_ids),
-            pad_token_id=self.pad_id,
-        )
 
-
-@torch.inference_mode()
 def generate_batch(
     model: Any, tokenizer: PreTrainedTokenizerFast, batch: Sequence[Prompt], decoding: Decoding
 ) -> tuple[list[Answer], float]:
     """Answers of one batch and the seconds it took, the transfer to the host included."""
-    width = max(len(prompt.prompt_ids) for prompt in batch)
-    ids = torch.full((len(batch), width), decoding.pad_id, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for index, prompt in enumerate(batch):
-        ids[index, width - len(prompt.prompt_ids) :] = torch.tensor(prompt.prompt_ids)
-        mask[index, width - len(prompt.prompt_ids) :] = 1
-    # Whatever a given configuration leaves at its default, transformers takes from the model's own: replace that too.
-    model.generation_config = decoding.config()
     start = time.perf_counter()
-    output = model.generate(
-        input_ids=ids.to(model.device),
-        attention_mask=mask.to(model.device),
-        generation_config=decoding.config(),
-    )
-    lines = output[:, width:].tolist()
+    lines = greedy_ids(model, [prompt.prompt_ids for prompt in batch], decoding)
     seconds = time.perf_counter() - start
     hidden = _hidden_ids(tokenizer)
     return [
         _answer(tokenizer, prompt, line, decoding, hidden)
         for prompt, line in zip(batch, lines, strict=True)
     ], seconds
+
+
+@torch.inference_mode()
+def greedy_ids(model: Any, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[int]]:
+    """The likeliest tokens after each of `prompts`, all at once; a stop id, where one was found, is the last."""
+    place = model.device
+    slots = Slots(len(prompts), max(map(len, prompts)) + decoding.max_new_tokens)
+    lines: list[list[int]] = []
+    for ids in prompts:
+        read = model(input_ids=torch.tensor([ids]).to(place), use_cache=True, logits_to_keep=1)
+        slots.put(read.past_key_values)
+        lines.append(read.logits[:, -1].argmax(-1).tolist())
+    running = list(range(len(prompts)))  # by slot: the number of its prompt
+    while True:
+        for slot in reversed(range(len(running))):
+            line = lines[running[slot]]
+            if line[-1] in decoding.stop_ids or len(line) == decoding.max_new_tokens:
+                slots.drop(slot)
+                running[slot] = running[-1]
+                running.pop()
+        if not running:
+            return lines
+        ids = torch.tensor([[lines[number][-1]] for number in running]).to(place)
+        said = model(
+            input_ids=ids,
+            **slots.step(place),
+            past_key_values=slots,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        for number, token in zip(running, said.logits[:, -1].argmax(-1).tolist(), strict=True):
+            lines[number].append(token)
 
 
 def _answer(

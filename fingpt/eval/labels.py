@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from fingpt.errors import DivergedError
-from fingpt.eval.prompts import Prompt, batches
+from fingpt.eval.prompts import Prompt, batches, passes
 from fingpt.record import Frozen
 
 
@@ -121,6 +121,11 @@ def label_scores(prompt: Prompt, logp: Sequence[float]) -> LabelScores:
 @torch.inference_mode()
 def _batch_logp(model: Any, batch: Sequence[tuple[int, ...]], tree: LabelTree) -> list[list[float]]:
     """Log-likelihoods (rows × labels) of the continuations of `tree` after each sequence of `batch`."""
+    parts = passes([len(ids) for ids in batch], model.device.type)
+    return [row for part in parts for row in _pass_logp(model, batch[part], tree)]
+
+
+def _pass_logp(model: Any, batch: Sequence[tuple[int, ...]], tree: LabelTree) -> list[list[float]]:
     place, decoder = model.device, model.get_decoder()
     lengths = torch.tensor([len(ids) for ids in batch])
     longest = int(lengths.max())

@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from fingpt.errors import DivergedError
-from fingpt.eval.prompts import Prompt, batches
+from fingpt.eval.prompts import Prompt, batches, passes
 
 
 def answer_nll(
@@ -44,6 +44,13 @@ def answer_nll(
 
 @torch.inference_mode()
 def _batch_nll(model: Any, batch: Sequence[Prompt]) -> list[float]:
+    parts = passes(
+        [len(prompt.prompt_ids + prompt.answer_ids) for prompt in batch], model.device.type
+    )
+    return [nll for part in parts for nll in _pass_nll(model, batch[part])]
+
+
+def _pass_nll(model: Any, batch: Sequence[Prompt]) -> list[float]:
     place = model.device
     sequences = [torch.tensor(prompt.prompt_ids + prompt.answer_ids) for prompt in batch]
     longest = max(len(sequence) for sequence in sequences)

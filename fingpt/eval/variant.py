@@ -35,7 +35,7 @@ from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import Prose, ScoredAnswer
 from fingpt.eval.text import PromptNumbers, text_facts
 from fingpt.metrics import label_shares, mean
-from fingpt.prompts.chat import pad_id, stop_ids
+from fingpt.prompts.chat import stop_ids
 from fingpt.prompts.examples import LABELS
 from fingpt.prompts.news import stated_moves
 from fingpt.record import FileRef
@@ -98,7 +98,6 @@ class Evaluation(Loaded):
         )
         self.decoding = Decoding(
             stop_ids=stop_ids(inputs.spec, self.tokenizer),
-            pad_id=pad_id(inputs.spec, self.tokenizer),
             max_new_tokens=self.settings.max_new_tokens,
         )
         self.choice, self.choice_file = settled(

@@ -36,7 +36,7 @@ from fingpt.forecast.record import (
     keep_record,
 )
 from fingpt.metrics import log_probabilities
-from fingpt.prompts.chat import load_tokenizer, pad_id, render_prompt, stop_ids
+from fingpt.prompts.chat import load_tokenizer, render_prompt, stop_ids
 from fingpt.prompts.examples import LABELS, Example
 from fingpt.runs.attempt import Attempt
 from fingpt.runs.run import Run, Stage, code_digest
@@ -105,7 +105,6 @@ class Forecaster:
         )
         self.decoding = Decoding(
             stop_ids=stop_ids(self.inputs.spec, self.tokenizer),
-            pad_id=pad_id(self.inputs.spec, self.tokenizer),
             max_new_tokens=run.config.eval.max_new_tokens,
         )
         self.code_version = code_digest(_ROOT)

@@ -46,7 +46,7 @@ def main() -> int:
         make_base(spec(_MODEL), folder / "base", Recipe(digests=1, prompts=1))
         lines += token_lines(folder / "base", spec(_MODEL), 100)
         lines += training_lines(folder, folder / "base", 4, _MODEL)
-        lines += answer_lines(folder / "base", spec(_MODEL), 8, 16)
+        lines += answer_lines(folder / "base", spec(_MODEL), 16, 520)
     path = write("cpu", machine(), lines, left_out)
     print(f"{table(lines)}\n")
     for each in left_out:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fingpt.eval.generate import Decoding, generate_batch
+from fingpt.eval import generate
+from fingpt.eval.generate import Decoding, generate_batch, greedy_ids
 from fingpt.eval.model import active, load
 from fingpt.eval.prompts import Prompt
-from fingpt.prompts.chat import pad_id, render, stop_ids
+from fingpt.prompts.chat import render, stop_ids
 from tests.eval.invented import MODEL, example
 
 
@@ -20,7 +21,7 @@ def prompts(tokenizer):
 
 @pytest.fixture
 def decoding(tokenizer):
-    return Decoding(stop_ids(MODEL, tokenizer), pad_id(MODEL, tokenizer), 12)
+    return Decoding(stop_ids(MODEL, tokenizer), 12)
 
 
 @pytest.fixture
@@ -40,9 +41,7 @@ def greedy(model, prompt, decoding):
 
 
 @pytest.mark.parametrize("variant", ["base", "tuned"])
-def test_a_left_padded_batch_gives_what_each_prompt_gives_alone(
-    model, tokenizer, prompts, decoding, variant
-):
+def test_a_batch_gives_what_each_prompt_gives_alone(model, tokenizer, prompts, decoding, variant):
     with active(model, variant) as lm:
         answers, seconds = generate_batch(lm, tokenizer, prompts, decoding)
         wanted = [greedy(lm, prompt.prompt_ids, decoding) for prompt in prompts]
@@ -51,6 +50,31 @@ def test_a_left_padded_batch_gives_what_each_prompt_gives_alone(
         kept = [token for token in ids if token < 256]  # bytes; marks are not text
         assert answer.prediction == tokenizer.decode(kept)
     assert seconds > 0
+
+
+@pytest.mark.parametrize("variant", ["base", "tuned"])
+def test_answers_that_end_at_different_times_are_those_of_each_prompt_alone(
+    model, prompts, variant
+):
+    asked = [prompt.prompt_ids[: 40 + 9 * number] for number, prompt in enumerate(prompts * 2)]
+    with active(model, variant) as lm:
+        endless = [greedy(lm, ids, Decoding((), 14)) for ids in asked]
+        # What one says first at its third, fifth or ninth token ends that row then, and others elsewhere or never.
+        stops = tuple({line[at] for line, at in zip(endless, [2, 4, 8], strict=False)})
+        decoding = Decoding(stops, 14)
+        wanted = [greedy(lm, ids, decoding) for ids in asked]
+        assert len({len(line) for line in wanted}) >= 3
+        for size in (1, 3, len(asked)):
+            parts = range(0, len(asked), size)
+            got = [greedy_ids(lm, asked[start : start + size], decoding) for start in parts]
+            assert [line for part in got for line in part] == wanted
+
+
+def test_what_an_answer_says_does_not_depend_on_the_place_of_its_prompt(model, prompts, decoding):
+    asked = [prompt.prompt_ids for prompt in prompts]
+    with active(model, "tuned") as lm:
+        lines = greedy_ids(lm, asked, decoding)
+        assert greedy_ids(lm, asked[::-1], decoding) == lines[::-1]
 
 
 def test_settings_that_the_model_ships_with_play_no_part(model, tokenizer, prompts, decoding):
@@ -73,27 +97,14 @@ def test_base_is_the_base_and_tuned_is_not(model, small_model, tokenizer, prompt
     assert [one.prediction for one in tuned] != [one.prediction for one in base]
 
 
-class Scripted:
-    """A model that says what it is told: the outermost boundary, for counting."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, lines):
-        self.lines = lines
-
-    def generate(self, input_ids, **_):
-        width = max(map(len, self.lines))
-        tail = torch.tensor([line + [0] * (width - len(line)) for line in self.lines])
-        return torch.cat([input_ids, tail], dim=1)
-
-
 def test_tokens_are_counted_to_the_stop_id_and_truncation_is_its_absence(
-    tokenizer, prompts, decoding
+    monkeypatch, model, tokenizer, prompts, decoding
 ):
     stop = decoding.stop_ids[0]
     text = tokenizer.encode("Up", add_special_tokens=False)
     lines = [[*text, stop], text + text, [stop]]
-    answers, _ = generate_batch(Scripted(lines), tokenizer, prompts[:3], decoding)
+    monkeypatch.setattr(generate, "greedy_ids", lambda *_: lines)
+    answers, _ = generate_batch(model, tokenizer, prompts[:3], decoding)
     assert [(one.prediction, one.new_tokens, one.truncated) for one in answers] == [
         ("Up", 3, False),
         ("UpUp", 4, True),
@@ -101,8 +112,11 @@ def test_tokens_are_counted_to_the_stop_id_and_truncation_is_its_absence(
     ]
 
 
-def test_marks_of_a_template_are_left_out_of_the_text(tokenizer, prompts, decoding):
+def test_marks_of_a_template_are_left_out_of_the_text(
+    monkeypatch, model, tokenizer, prompts, decoding
+):
     header = tokenizer.convert_tokens_to_ids("<|start_header_id|>")
     text = tokenizer.encode("Up", add_special_tokens=False)
-    answers, _ = generate_batch(Scripted([[header, *text]]), tokenizer, prompts[:1], decoding)
+    monkeypatch.setattr(generate, "greedy_ids", lambda *_: [[header, *text]])
+    answers, _ = generate_batch(model, tokenizer, prompts[:1], decoding)
     assert (answers[0].prediction, answers[0].new_tokens) == ("Up", 3)

@@ -69,3 +69,18 @@ def test_every_batch_is_reported(small_model, prompts):
     done = []
     answer_nll(small_model, prompts, 2, done.append)
     assert done == [2, 2, 1]
+
+
+def test_passes_of_any_size_give_the_same_losses(monkeypatch, small_model, prompts):
+    whole = answer_nll(small_model, prompts, 5)
+    shapes = []
+    monkeypatch.setattr("fingpt.eval.prompts._CPU_TOKENS", 2 * len(prompts[0].prompt_ids) * 2)
+    real = small_model.get_decoder().forward
+    monkeypatch.setattr(
+        small_model.get_decoder(),
+        "forward",
+        lambda **given: shapes.append(given["input_ids"].shape[0]) or real(**given),
+    )
+    assert answer_nll(small_model, prompts, 5) == pytest.approx(whole, rel=5e-6)
+    assert sum(shapes) == len(prompts)
+    assert len(shapes) > 1

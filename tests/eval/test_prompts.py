@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fingpt.errors import DataError
-from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates, to_answer
+from fingpt.eval.prompts import Prompt, batches, evenly_spaced, passes, refuse_duplicates, to_answer
 from fingpt.prompts.examples import Example
 from tests.eval.invented import example
 
@@ -64,3 +64,13 @@ def test_rows_to_answer_are_spread_over_weeks_and_mix_symbols():
     assert len({prompt.example.symbol for prompt in chosen}) > 8
     assert chosen == [row for row in rows if row in chosen] == to_answer(rows[::-1], 20)[::-1]
     assert to_answer(rows, None) == to_answer(rows, 300) == rows
+
+
+@given(st.lists(st.integers(1, 9000), min_size=1, max_size=40))
+def test_a_cpu_reads_each_row_of_a_batch_once_in_passes_that_stay_small(lengths):
+    lengths.sort(reverse=True)
+    parts = [lengths[part] for part in passes(lengths, "cpu")]
+    assert [length for part in parts for length in part] == lengths
+    assert all(len(part) == 1 or len(part) * part[0] <= 4096 for part in parts)
+    assert all((len(part) + 1) * part[0] > 4096 for part in parts[:-1])
+    assert passes(lengths, "cuda") == [slice(0, len(lengths))]
