@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from math import ceil
+from random import Random
 
 from markupsafe import Markup
 
@@ -51,7 +51,7 @@ def drawn(report: SweepReport) -> SweepReport:
         if len(kept) < len(study.trials):
             notes.append(
                 f"{study.title}: the charts draw {len(kept)} of {len(study.trials)} trials, those that were the best "
-                "when they ended, the best of all, and others evenly by number. sweep.json has all of them."
+                "when they ended, the best of all, and others by lot. sweep.json has all of them."
             )
     few = len(report.inputs) <= MOST_LISTED or not notes
     return report.model_copy(
@@ -72,12 +72,9 @@ def _kept(study: StudyReport) -> tuple[TrialLine, ...]:
         if trial.state == "complete" and trial.value is not None and trial.value < best:
             best = trial.value
             numbers.add(trial.number)
-    step = ceil(len(study.trials) / MOST_DRAWN)
-    return tuple(
-        trial
-        for place, trial in enumerate(study.trials)
-        if place % step == 0 or trial.number in numbers
-    )
+    # Every so many-th trial of a grid has the same value of its fastest parameters, so others are drawn by lot.
+    numbers |= {*Random(0).sample([trial.number for trial in study.trials], MOST_DRAWN)}
+    return tuple(trial for trial in study.trials if trial.number in numbers)
 
 
 def _json(report: SweepReport) -> str:
