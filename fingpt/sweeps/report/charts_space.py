@@ -67,7 +67,7 @@ def value_chart(study: StudyReport) -> Chart | None:
     return Chart(
         key=f"value-{study.model}-{study.sweep}",
         title=f"{study.title}: value of complete trials over {first.name}{by}{dashed}",
-        alt=f"{len(trials)} complete trials; the best is {number(best.value, 4)} nats at "
+        alt=f"{study.counts['complete']} complete trials; the best is {number(best.value, 4)} nats at "
         f"{first.name} {first.words(best.settings)}.",
         svg=draw(
             alt.layer(*layers).properties(width=WIDTH - 60, height=260),
@@ -154,7 +154,7 @@ def coordinates_chart(study: StudyReport) -> Chart | None:
     shown = [f"trial {t.number}: {number(t.value, 4)}" for t in ranked[:_TOP]]
     return Chart(
         key=f"coordinates-{study.model}-{study.sweep}",
-        title=f"{study.title}: parameters of all complete trials "
+        title=f"{study.title}: parameters of complete trials "
         f"(orange: the best {min(_TOP, len(ranked))}; below is better)",
         alt=f"Best: {'; '.join(shown)}.",
         svg=draw(chart.properties(width=WIDTH, height=280), rows=rows, labels=labels, heads=heads),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from random import Random
 
 from markupsafe import Markup
 
@@ -16,21 +17,68 @@ from fingpt.sweeps.report.document import StudyReport, SweepReport, TrialLine
 from fingpt.sweeps.report.sentences import described, facts
 
 ROOM = "fingpt.sweeps.report"
+MOST_DRAWN = 500
+"""Trials of a study that its charts draw: more can neither be told apart nor be opened by a browser in seconds."""
+
+MOST_LISTED = 200
+"""Trials that were pruned or failed, and records that were read, which the page lists one by one."""
+
 PAGES = {"sweep.html": "sweep.html.jinja", "sweep.md": "sweep.md.jinja"}
 
 
 def render(report: SweepReport) -> dict[str, bytes]:
     """File name → bytes of the three forms. The report gets its id here: a hash of content, charts and templates."""
-    charts = sweep_charts(report)
+    shown = drawn(report)
+    charts = sweep_charts(shown)
     looks = [source(name, ROOM) for name in (*PAGES.values(), "sweep.css")]
-    drawn = [str(chart.svg) for chart in charts]
-    content = canonical_json([report.model_dump(mode="json"), drawn, looks, source("report.css")])
-    named = report.model_copy(update={"id": sha256_bytes(content)[:16]})
-    data = json.dumps(named.model_dump(mode="json"), ensure_ascii=False, indent=1, allow_nan=False)
+    pictures = [str(chart.svg) for chart in charts]
+    parts = [report.model_dump(mode="json"), pictures, looks, source("report.css")]
+    identity = {"id": sha256_bytes(canonical_json(parts))[:16]}
+    named, page = report.model_copy(update=identity), shown.model_copy(update=identity)
     pages = {
-        file: _text(template, named, charts, data).encode() for file, template in PAGES.items()
+        file: _text(template, (named, page), charts).encode() for file, template in PAGES.items()
     }
-    return {**pages, "sweep.json": data.encode() + b"\n"}
+    return {**pages, "sweep.json": _json(named).encode() + b"\n"}
+
+
+def drawn(report: SweepReport) -> SweepReport:
+    """The report with no more trials and records than a page can show; the very same where there are few."""
+    notes = []
+    studies = []
+    for study in report.studies:
+        kept = _kept(study)
+        studies.append(study.model_copy(update={"trials": kept}))
+        if len(kept) < len(study.trials):
+            notes.append(
+                f"{study.title}: the charts draw {len(kept)} of {len(study.trials)} trials, those that were the best "
+                "when they ended, the best of all, and others by lot. sweep.json has all of them."
+            )
+    few = len(report.inputs) <= MOST_LISTED or not notes
+    return report.model_copy(
+        update={
+            "studies": tuple(studies),
+            "skipped": (*report.skipped, *notes),
+            "inputs": report.inputs if few else {},
+        }
+    )
+
+
+def _kept(study: StudyReport) -> tuple[TrialLine, ...]:
+    if len(study.trials) <= MOST_DRAWN:
+        return study.trials
+    numbers = {*study.best}
+    best = float("inf")
+    for trial in sorted(study.trials, key=lambda one: (one.ended or 0.0, one.number)):
+        if trial.state == "complete" and trial.value is not None and trial.value < best:
+            best = trial.value
+            numbers.add(trial.number)
+    # Every so many-th trial of a grid has the same value of its fastest parameters, so others are drawn by lot.
+    numbers |= {*Random(0).sample([trial.number for trial in study.trials], MOST_DRAWN)}
+    return tuple(trial for trial in study.trials if trial.number in numbers)
+
+
+def _json(report: SweepReport) -> str:
+    return json.dumps(report.model_dump(mode="json"), ensure_ascii=False, indent=1, allow_nan=False)
 
 
 def report_id(rendered: dict[str, bytes]) -> str:
@@ -59,18 +107,22 @@ def early(study: StudyReport) -> list[TrialLine]:
     return [trial for trial in study.trials if trial.state in ("pruned", "failed")]
 
 
-def _text(template: str, report: SweepReport, charts: Sequence[Chart], data: str) -> str:
+def _text(template: str, reports: tuple[SweepReport, SweepReport], charts: Sequence[Chart]) -> str:
+    """`reports`: the whole one, and the one that is shown, which the page carries as data too."""
+    whole, shown = reports
     css = source("report.css") + source("sweep.css", ROOM)
     return page_template(template, ROOM).render(
-        report=report,
+        report=whole.model_copy(update={"skipped": shown.skipped, "inputs": shown.inputs}),
+        records=len(whole.inputs),
+        most_listed=MOST_LISTED,
         charts=charts,
         best_trials=best_trials,
         early=early,
         described=described,
-        facts=facts(report.studies),
+        facts=facts(whole.studies),
         colours=COLOURS,
         glyphs=GLYPHS,
         csv_of=csv_link,
         css=Markup(css),  # noqa: S704 - our own files
-        embedded=Markup(embeddable(data)),  # noqa: S704 - escaped for a script element
+        embedded=Markup(embeddable(_json(shown))),  # noqa: S704 - escaped for a script element
     )

@@ -8,8 +8,9 @@ import re
 import pytest
 
 from fingpt.report.render import cell
+from fingpt.sweeps.report import render as rendering
 from fingpt.sweeps.report.document import SweepReport
-from fingpt.sweeps.report.render import render, report_id, sweep_charts
+from fingpt.sweeps.report.render import drawn, render, report_id, sweep_charts
 
 
 def test_the_answer_stands_first_and_in_all_forms(pages, report):
@@ -63,3 +64,32 @@ def test_the_commands_that_go_on_from_here_are_named(pages, report):
 
 def test_another_look_at_the_same_state_has_the_same_id(report, pages):
     assert report_id(render(report)) == json.loads(pages["sweep.json"])["id"]
+
+
+def test_of_many_trials_some_are_drawn_the_best_among_them_and_the_page_says_so(
+    report, monkeypatch
+):
+    assert drawn(report) == report
+    monkeypatch.setattr(rendering, "MOST_DRAWN", 3)
+    monkeypatch.setattr(rendering, "MOST_LISTED", 1)
+    shown = drawn(report)
+    for whole, few in zip(report.studies, shown.studies, strict=True):
+        numbers = {trial.number for trial in few.trials}
+        assert len(numbers) < len(whole.trials)
+        assert {*whole.best} <= numbers
+        assert few.counts == whole.counts
+    files = render(report)
+    page = files["sweep.html"].decode()
+    assert "sweep.json has all of them" in page
+    assert f"{len(report.inputs)} records were read" in page
+    assert len(page) < len(render_whole(report, monkeypatch))
+    all_of_them = json.loads(files["sweep.json"])
+    assert [len(study["trials"]) for study in all_of_them["studies"]] == [
+        len(study.trials) for study in report.studies
+    ]
+    assert len(all_of_them["inputs"]) == len(report.inputs)
+
+
+def render_whole(report, monkeypatch) -> str:
+    monkeypatch.setattr(rendering, "MOST_DRAWN", 10_000)
+    return render(report)["sweep.html"].decode()
