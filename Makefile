@@ -196,6 +196,7 @@ run: setup ## all three, one after the other
 ## Sweeps (SPACE= MODELS= DATA= SET= SWEEP= STORE=)
 
 .PHONY: sweep sweep-report
+sweep: export FINGPT_ARG_MODEL := $(if $(model_is_named)$(if $(strip $(MODELS)),,1),$(MODEL))
 sweep: setup ## search the settings of SPACE for MODEL, or for each of MODELS; a repeated command goes on
 	@$(PY) -m jobs.sweep $(mode)
 sweep-report: setup ## what SWEEP has found, what it cost, and whether the default is as good

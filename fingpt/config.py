@@ -27,14 +27,16 @@ from fingpt.conflicts import conflict
 from fingpt.errors import ConfigError, MissingInputError, nearest
 from fingpt.leaks import checked_allowances
 from fingpt.models import LINEAR_LAYERS, spec
-from fingpt.overrides import apply_override, forget_allowed_leaks, scorable, sentence
+from fingpt.overrides import apply_override, complaint, forget_allowed_leaks, scorable
 from fingpt.reading import Unreadable, parse_yaml
 from fingpt.record import Frozen, Section, canonical_json, sha256_bytes
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 ResolvedPrecision = Literal["bf16", "fp16", "fp32"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=10**9)]
+Small = Annotated[int, Field(gt=0, le=65_536)]
+Weeks = Annotated[int, Field(ge=0, le=5_200)]
 
 
 class PrepConfig(Section):
@@ -60,10 +62,10 @@ class PrepConfig(Section):
     limit: Positive | None = None
     split: Literal["auto", "published", "calendar", "random"] = "auto"
     allow_leaky_split: bool = False
-    embargo_weeks: Annotated[int, Field(ge=1)] = 4
-    test_weeks: Positive | None = None
-    validation_weeks: Annotated[int, Field(ge=0)] = 4
-    origins: Annotated[int, Field(ge=4)] | None = None
+    embargo_weeks: Annotated[Weeks, Field(ge=1)] = 4
+    test_weeks: Annotated[Weeks, Field(gt=0)] | None = None
+    validation_weeks: Weeks = 4
+    origins: Annotated[Weeks, Field(ge=4)] | None = None
     origin: Positive | None = None
     max_reject_rate: Fraction = 0.01
     allow_leaks: dict[str, str] = Field(default_factory=dict)
@@ -100,11 +102,11 @@ class PrepConfig(Section):
         return self
 
 
-class LoraConfig(Frozen):
+class LoraConfig(Section):
     """Low-rank adapters (Hu et al. 2021): rank `r`, scale `alpha`/`r`, dropout on their input, target layers."""
 
-    r: Positive = 16
-    alpha: Positive = 32
+    r: Annotated[int, Field(gt=0, le=8192)] = 16
+    alpha: Small = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     targets: tuple[str, ...] = LINEAR_LAYERS
 
@@ -134,22 +136,22 @@ class TrainConfig(Section):
 
     lora: LoraConfig = LoraConfig()
     lr: Annotated[float, Field(gt=0, lt=1)] = 2e-4
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, le=100)] = 0.0
     schedule: Literal["cosine", "constant", "linear"] = "cosine"
     warmup_ratio: Fraction = 0.03
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    epochs: Annotated[float, Field(gt=0)] = 2.0
+    max_grad_norm: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    epochs: Annotated[float, Field(gt=0, le=10_000)] = 2.0
     max_steps: Positive | None = None
-    batch_size: Positive = 1
-    accumulation: Positive = 16
-    processes: Positive = 1
+    batch_size: Small = 1
+    accumulation: Small = 16
+    processes: Annotated[int, Field(gt=0, le=1024)] = 1
     nodes: Annotated[int, Field(ge=1, le=999)] = 1
     optimizer: Literal["adamw", "zero_one_adam"] = "adamw"
     zero_stage: Literal[0, 1, 2] | None = None
     precision: Precision = "auto"
     gradient_checkpointing: bool = False
     max_tokens: Annotated[int, Field(ge=64, le=131072)] = 4096
-    pack_tokens: Positive | None = None
+    pack_tokens: Annotated[int, Field(gt=0, le=2**24)] | None = None
     save_every: Positive = 50
     eval_every: Annotated[float, Field(gt=0, le=1)] = 0.1
     deterministic: bool = True
@@ -184,7 +186,7 @@ class EvalConfig(Section):
 
     LATER = frozenset({"adapter", "answer_rows", "split", "engine"})
 
-    batch_size: Positive = 16
+    batch_size: Small = 16
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = 512
     include_base: bool = True
     precision: Literal["auto", "bf16", "fp32"] = "auto"
@@ -194,7 +196,7 @@ class EvalConfig(Section):
     engine: Literal["auto", "transformers", "vllm"] = "auto"
 
 
-class CompareConfig(Frozen):
+class CompareConfig(Section):
     """The question that a report on this run answers first, written down before anything is trained.
 
     `primary`: `direction` (log-loss of the label probabilities, on top of the training labels' shares, where all models
@@ -385,13 +387,13 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     forget_allowed_leaks(data, overrides)
     for override in overrides:
         apply_override(data, override, RunConfig)
-    return parse_config(data, where=str(path))
+    return parse_config(data, str(path), overrides)
 
 
-def parse_config(data: Mapping[str, Any], where: str) -> RunConfig:
-    """Validate a whole configuration; ConfigError with one sentence per fault."""
+def parse_config(data: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Validate a whole configuration; ConfigError with one sentence per fault, and which of `overrides` made it."""
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
-        faults = "; ".join(sentence(dict(fault), RunConfig).rstrip(".") for fault in error.errors())
-        raise ConfigError(f"{where}: {faults}{'' if faults.endswith('?') else '.'}") from None
+        faults = complaint(error.errors(), RunConfig, where, overrides, argument)
+        raise ConfigError(faults) from None

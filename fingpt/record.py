@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,8 +15,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
     model_serializer,
 )
+from pydantic_core import PydanticCustomError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -45,6 +48,17 @@ class Section(Frozen):
 
     LATER: ClassVar[frozenset[str]] = frozenset()
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """`yes` in YAML is true, which pydantic would take for 1."""
+        name = info.field_name or ""
+        if isinstance(value, bool) and not _takes_truth(cls.model_fields[name].annotation):
+            raise PydanticCustomError(
+                "no_switch", "a number is expected, and YAML reads yes and no as true and false"
+            )
+        return value
+
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
         plain: dict[str, Any] = fields(self)
@@ -54,6 +68,13 @@ class Section(Frozen):
             ):
                 del plain[name]
         return plain
+
+
+def _takes_truth(annotation: Any) -> bool:
+    """Whether a field may be true or false; only numbers take such a value by mistake."""
+    kinds = {annotation, *get_args(annotation)}
+    inner = {type(each) for kind in kinds for each in get_args(kind)} | {type(k) for k in kinds}
+    return bool in kinds or bool in inner or not ({int, float} & (kinds | inner))
 
 
 class FileRef(Frozen):

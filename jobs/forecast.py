@@ -20,7 +20,7 @@ import typer
 from fingpt import log
 from fingpt.config import Environment, read_environment, split_words
 from fingpt.errors import ConfigError, DataError, FingptError, Interrupted, MissingInputError
-from fingpt.runs.backend import Mode
+from fingpt.runs.backend import Mode, require_one_mode
 from fingpt.runs.stage import guarded, interrupt_on_signals, load_run, locate
 from fingpt.storage import ObjectStore, open_store
 
@@ -47,6 +47,7 @@ def ask_command(
         from fingpt.forecast.request import named_symbols
 
         named = named_symbols(symbol, symbols, watchlist)
+        require_one_mode(mode)
         _ask(store, run.strip(), named, mode, environment)
 
     _run(action)

@@ -29,7 +29,7 @@ from fingpt.config import (
 from fingpt.doctor import power
 from fingpt.errors import ConfigError
 from fingpt.models import spec
-from fingpt.runs.backend import Backend, Mode
+from fingpt.runs.backend import Backend, Mode, require_one_mode
 from fingpt.runs.family import members
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.stage import guarded
@@ -109,6 +109,7 @@ def main(
     environment = read_environment()
 
     def action() -> None:
+        require_one_mode(mode)
         words = [word for text in set_ or [argument("SET")] for word in split_words(text, "SET")]
         words += [f"prep.source={data}"] if data.strip() else []
         words += [f"prep.limit={limit}"] if limit.strip() else []

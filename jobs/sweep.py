@@ -7,6 +7,7 @@ search is a pod (`trial`); both are started by Jobs, with the address of the fro
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from shlex import quote
@@ -19,14 +20,16 @@ from fingpt.config import (
     RunConfig,
     argument,
     load_config,
+    local_path,
     read_environment,
     split_words,
 )
 from fingpt.errors import ConfigError, nearest
-from fingpt.runs.backend import Mode
+from fingpt.runs.backend import Mode, require_one_mode
 from fingpt.runs.run import Stage, run_key
 from fingpt.runs.stage import guarded, run_stage
 from fingpt.sweeps.definition import SweepDefinition, load_definition
+from fingpt.sweeps.freezing import require_name
 from fingpt.sweeps.pod import begin_trial, locate_sweep
 from fingpt.sweeps.submitting import carry_out_controller, submit
 from jobs import CONFIGS, SWEEPS
@@ -65,6 +68,7 @@ def main(
         if verb is Verb.CONTROLLER:
             carry_out_controller(sweep, sha256)
             return
+        require_one_mode(mode)
         name, definition = chosen_space()
         printed = submit(name, definition, chosen_configs(model), mode, follow=follows())
         typer.echo(printed)
@@ -90,24 +94,37 @@ def trial(uri: str, sha256: str, model: str, index: int, *, debug: bool) -> int:
 
 
 def chosen_space() -> tuple[str, SweepDefinition]:
-    """The name and the definition that SPACE names; ConfigError with the known ones when it names none."""
-    name = argument("SPACE").strip()
-    if not name:
+    """The name and the definition that SPACE names: a search of jobs/sweeps, or a file anywhere.
+
+    ConfigError with the known ones when it names none.
+    """
+    text = argument("SPACE").strip()
+    if not text:
         known = (file.stem for file in SWEEPS.glob("*.yaml"))
         raise ConfigError(f"Name a search: make sweep SPACE=lora-grid; {nearest('', known)}")
-    return name, load_definition(SWEEPS / f"{name}.yaml")
+    is_path = "/" in text or text.endswith((".yaml", ".yml"))
+    path = local_path(text) if is_path else SWEEPS / f"{text}.yaml"
+    require_name(path.stem)
+    return path.stem, load_definition(path)
 
 
 def chosen_configs(model: str) -> Sequence[RunConfig]:
     """The configuration of each of MODELS, or of MODEL, with DATA, LIMIT and SET applied."""
-    names = split_words(argument("MODELS"), "MODELS") or [model.strip()]
+    names = split_words(argument("MODELS"), "MODELS")
+    if names and model.strip():
+        raise ConfigError(
+            "MODEL= and MODELS= are both named; MODELS takes all of them: leave MODEL out."
+        )
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ConfigError(f"MODELS names {twice[0]} twice; name each model once.")
+    names = names or [model.strip()]
     if not all(names):
         raise ConfigError("Name a model: make sweep MODEL=tiny-llama31 SPACE=tiny-grid.")
     settings = split_words(argument("SET"), "SET")
     data, limit = argument("DATA").strip(), argument("LIMIT").strip()
     settings += [f"prep.source={data}"] if data else []
     settings += [f"prep.limit={limit}"] if limit else []
-    return [load_config(CONFIGS / f"{name}.yaml", settings) for name in dict.fromkeys(names)]
+    return [load_config(CONFIGS / f"{name}.yaml", settings) for name in names]
 
 
 def follows() -> bool:

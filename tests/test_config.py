@@ -348,3 +348,44 @@ def test_one_process_on_each_of_two_nodes_is_enough_for_zero_one_adam(tmp_path):
     with pytest.raises(ConfigError, match=r"needs train\.processes ≥ 2"):
         load_config(path, settings)
     assert load_config(path, [*settings, "train.nodes=2"]).train.ranks == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.nodes=0", "SET=train.nodes=0: 'train.nodes' is 0"),
+        ("train.epochs=1e29", "SET=train.epochs=1e29: 'train.epochs' is 1e\\+29"),
+        ("train.lora.r=1e8", "less than or equal to 8192"),
+        ("train.accumulation=1000000", "less than or equal to 65536"),
+        ("prep.validation_weeks=100000", "less than or equal to 5200"),
+        ("train.epochs=yes", "'train.epochs' is True, but a number is expected"),
+        ("train.zero_stage=true", "'train.zero_stage' is True, but a number is expected"),
+        ("train.learning_rate=1e-4", "did you mean 'train.lr'"),
+        (
+            "train.precision=fp16",
+            r"SET=train.precision=fp16 on .*tiny-llama31.yaml: .*loss scaling",
+        ),
+        ("train.lr", "SET=train.lr must look like"),
+    ],
+)
+def test_what_a_person_set_is_blamed_on_what_set_it(override, words):
+    with pytest.raises(ConfigError, match=words):
+        load_config(CONFIGS / "tiny-llama31.yaml", [override])
+
+
+def test_a_variable_of_its_own_is_named_and_a_fault_of_the_file_is_the_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("FINGPT_ARG_LIMIT", "-1")
+    with pytest.raises(ConfigError, match=r"^LIMIT=-1: 'prep.limit' is -1"):
+        load_config(CONFIGS / "tiny-llama31.yaml", ["prep.limit=-1"])
+    with pytest.raises(ConfigError, match=r"^SET=prep.limit=-2: 'prep.limit' is -2"):
+        load_config(CONFIGS / "tiny-llama31.yaml", ["prep.limit=-2"])
+    path = write(tmp_path, "model: llama31\ntrain: {lr: 3}\n")
+    with pytest.raises(ConfigError, match=rf"^{path}: 'train.lr' is 3"):
+        load_config(path, ["train.epochs=1"])
+
+
+def test_a_switch_may_still_be_said_by_yes():
+    assert (
+        load_config(CONFIGS / "tiny-llama31.yaml", ["train.deterministic=no"]).train.deterministic
+        is False
+    )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from fingpt.config import RunConfig
+from fingpt.config import RunConfig, argument
+from fingpt.errors import ConfigError
 from fingpt.models import ModelSpec
 from fingpt.runs.run import Run, Stage
 
@@ -18,6 +19,15 @@ class Mode(StrEnum):
     WAIT = "wait"
     DRY_RUN = "dry-run"
     LOCAL = "local"
+
+
+def require_one_mode(mode: Mode) -> None:
+    """ConfigError when make was given LOCAL=1 beside DRY_RUN=1."""
+    if mode is Mode.DRY_RUN and argument("LOCAL").strip() in ("1", "yes", "true"):
+        raise ConfigError(
+            "DRY_RUN=1 prints the Jobs of a cluster, and LOCAL=1 has processes of this machine instead; leave one of "
+            "them out."
+        )
 
 
 class Backend(Protocol):

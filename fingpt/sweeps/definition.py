@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from fingpt.errors import ConfigError, MissingInputError, nearest
-from fingpt.overrides import sentence
+from fingpt.overrides import joined, sentence
 from fingpt.reading import Unreadable, parse_yaml
-from fingpt.record import Frozen
+from fingpt.record import Frozen, Section
+from fingpt.sweeps.foreign import line_here, method_here, word_here
+from fingpt.sweeps.keys import key_fault, kinds_of
 
 Method = Literal["grid", "random", "tpe"]
 Value = bool | int | float | str | tuple[str, ...] | None
@@ -24,7 +26,7 @@ Settings = dict[str, Value]
 MOST_TRIALS = 10_000
 
 
-class Range(Frozen):
+class Range(Section):
     """Numbers from `low` to `high`, both included, evenly or, with `log`, evenly in their logarithms.
 
     `points`: how many of them a grid takes, ends included; other methods draw from all of them.
@@ -72,7 +74,7 @@ class Parameter(Frozen):
         return (self.name,) if self.range else tuple(self.choices[0])
 
 
-class Pruning(Frozen):
+class Pruning(Section):
     """Successive halving: of the trials at a rung the best 1/`reduction` goes on.
 
     `first`: the first rung, in epochs' worth of training tokens; every further one is `reduction` times as far.
@@ -82,7 +84,7 @@ class Pruning(Frozen):
     first: Annotated[float, Field(gt=0)] = 0.5
 
 
-class SweepDefinition(Frozen):
+class SweepDefinition(Section):
     """One search: its method, its size, what it minimises, and its space, in the order in which the file names it.
 
     `trials`: per model; None is all points of a grid. `parallel`: so many at a time. `objective`: mean answer loss over
@@ -99,19 +101,11 @@ class SweepDefinition(Frozen):
     space: tuple[Parameter, ...]
     pruning: Pruning | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _space_is_read_in_order(cls, data: Any) -> Any:
-        """A file has a mapping of names; what is stored is a list, since JSON mappings have no order here."""
-        if isinstance(data, dict) and isinstance(data.get("space"), dict):
-            return {**data, "space": [_parameter(*item) for item in data["space"].items()]}
-        return data
-
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
-        for fault in (self._space_fault(), self._method_fault(), self._size_fault()):
-            if fault:
-                raise ValueError(fault)
+        faults = filter(None, (self._space_fault(), self._method_fault(), self._size_fault()))
+        if fault := joined(faults, end=""):
+            raise ValueError(fault)
         return self
 
     @property
@@ -162,30 +156,56 @@ class SweepDefinition(Frozen):
 
 
 def load_definition(path: Path) -> SweepDefinition:
-    """Read a file of jobs/sweeps; ConfigError with one sentence per fault, or the nearest name where there is none."""
+    """Read a file of a search; ConfigError with one sentence per fault, or the nearest name where there is none.
+
+    MissingInputError for a file that cannot be read.
+    """
     try:
-        data = parse_yaml(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        known = (file.stem for file in path.parent.glob("*.yaml"))
+        known = sorted(file.stem for file in path.parent.glob("*.yaml"))
+        hint = nearest(path.stem, known) if known else "it holds no search; SPACE=lora-grid is one."
+        raise ConfigError(f"There is no search '{path.stem}' in {path.parent}; {hint}") from None
+    except UnicodeDecodeError as error:
         raise ConfigError(
-            f"There is no search '{path.stem}' in {path.parent}; {nearest(path.stem, known)}"
+            f"Search {path} is not UTF-8 (byte {error.start}); save it as UTF-8 text, as in jobs/sweeps."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except IsADirectoryError:
+        raise ConfigError(f"Search {path} is a folder; name a file in it.") from None
+    except OSError as error:
         raise MissingInputError(f"Search {path} cannot be read: {error}.") from None
+    try:
+        data = parse_yaml(text)
     except Unreadable as fault:
         raise ConfigError(f"{path} {fault}; write plain settings, as in jobs/sweeps.") from None
     return parse_definition(data, str(path))
 
 
 def parse_definition(data: object, where: str) -> SweepDefinition:
-    """Validate a whole definition; ConfigError with one sentence per fault."""
+    """Validate what a file holds; ConfigError with one sentence for each of its faults."""
     if not isinstance(data, dict):
         raise ConfigError(f"{where} must hold a mapping with method, space, … at its top level.")
+    # A file has a mapping of names; what is stored is a list, since JSON mappings have no order here.
+    space, faults = data.get("space"), []
+    if isinstance(space, dict):
+        parameters = []
+        for name, values in space.items():
+            try:
+                parameters.append(_parameter(name, values))
+            except ValueError as fault:
+                faults.append(str(fault))
+        data = {**data, "space": parameters}
     try:
-        return SweepDefinition.model_validate(data)
+        definition = SweepDefinition.model_validate(data)
     except ValidationError as error:
-        faults = "; ".join(_sentence(dict(fault)).rstrip(".") for fault in error.errors())
-        raise ConfigError(f"{where}: {faults}{'' if faults.endswith('?') else '.'}") from None
+        # A space of which a part could not be read is no longer the file's own.
+        more = [
+            _sentence(dict(fault)) for fault in error.errors() if not (faults and not fault["loc"])
+        ]
+        faults = [*more, *faults]
+    if faults:
+        raise ConfigError(f"{where}: {joined(faults)}")
+    return definition
 
 
 def _sentence(fault: dict[str, Any]) -> str:
@@ -196,7 +216,14 @@ def _sentence(fault: dict[str, Any]) -> str:
             each.strip("' ")
             for each in str(fault["ctx"]["expected"]).replace(" or ", ", ").split(",")
         ]
-        return f"'{place}' is {str(fault['input'])[:40]!r}; {nearest(str(fault['input']), known)}"
+        given = str(fault["input"])
+        meant = method_here(given) if place == "method" else given.lower()
+        return f"'{place}' is {given[:40]!r}; {nearest(meant, known)}"
+    if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
+        if meaning := word_here(place):
+            return f"'{place}' is {meaning}"
+        if not key_fault(place) or not key_fault(f"train.{place}"):
+            return f"'{place}' is a setting; it belongs below 'space', with its values"
     if fault["loc"] == ("space",) and fault["type"] == "tuple_type":
         return (
             f"'space' is {str(fault['input'])[:40]!r}, and settings with their values are expected"
@@ -207,30 +234,67 @@ def _sentence(fault: dict[str, Any]) -> str:
 def _parameter(name: object, values: object) -> dict[str, Any]:
     """A parameter as it is stored, from its line in the file; ValueError says what is wrong with it."""
     if not isinstance(name, str):
-        raise ValueError(  # noqa: TRY004 - pydantic makes a sentence of a ValueError only
+        raise ValueError(  # noqa: TRY004 - the caller makes a sentence of a ValueError only
             f"'space' names {name!r}, and a setting such as train.lr is expected"
         )
+    where = f"'space.{name}'"
     if isinstance(values, dict):
-        if "." not in name:
-            raise ValueError(
-                f"'space.{name}' is a range, and '{name}' is no setting; write the whole key, such as train.{name}"
-            )
-        try:
-            return {"name": name, "range": Range.model_validate(values).model_dump()}
-        except ValidationError as error:
-            raise ValueError(
-                f"'space.{name}': {sentence(dict(error.errors()[0]), Range)}"
-            ) from None
+        return _ranged(name, values)
     if not isinstance(values, list):
+        line = line_here(name, values)
         raise ValueError(  # noqa: TRY004 - as above
-            f"'space.{name}' is {str(values)[:40]!r}; a list of values, or low and high are expected"
+            f"{where} is {str(values)[:60]!r}; "
+            + (f"write {line}" if line else "a list of values, or low and high are expected")
         )
+    if "." not in name and not any(isinstance(value, dict) for value in values):
+        fault = key_fault(name)
+        raise ValueError(
+            f"{fault}"
+            if "did you mean" in fault or "cannot be searched" in fault
+            else f"{where} holds {str(values)[:60]}; mappings, such as {{train.lora.r: 8}}, are expected below a name "
+            "without a dot"
+        )
+    if "." in name and (fault := key_fault(name)):
+        raise ValueError(f"space: {fault}")
     if len(values) < 2:
         raise ValueError(
-            f"'space.{name}' has {len(values)} value{'' if len(values) == 1 else 's'}, so there is nothing to search; "
+            f"{where} has {len(values)} value{'' if len(values) == 1 else 's'}, so there is nothing to search; "
             "name at least two, or set it in the configuration instead"
         )
     return {"name": name, "choices": _choices(name, values)}
+
+
+def _ranged(name: str, values: dict[Any, Any]) -> dict[str, Any]:
+    """A parameter that is a range; ValueError says what is wrong with it, and how to write what was meant."""
+    fault = key_fault(name)
+    inner = [f"{name}.{key}" for key in values]
+    fits = [key for key in inner if not key_fault(key)]
+    if fault and (fits or any(isinstance(value, dict) for value in values.values())):
+        fits = fits or ["train.lr", "train.lora.r"]
+        raise ValueError(
+            f"'space.{name}' is a section; write each setting on a line of its own, by its whole key: "
+            f"{', '.join(fits)}"
+        )
+    if fault:
+        known = "." in name or "did you mean" in fault or "cannot be searched" in fault
+        raise ValueError(
+            f"space: {fault}"
+            if known
+            else f"'space.{name}' is a range, and '{name}' is no setting; write the whole key, such as train.lr"
+        )
+    if set(values) == {"value"}:
+        raise ValueError(
+            f"'space.{name}' has one value, so there is nothing to search; set it in the configuration instead"
+        )
+    try:
+        return {"name": name, "range": Range.model_validate(values).model_dump()}
+    except ValidationError as error:
+        foreign = not set(values) <= set(Range.model_fields)
+        line = line_here(name, values) if foreign else ""
+        if line:
+            raise ValueError(f"'space.{name}' is {str(values)[:80]}; write {line}") from None
+        faults = [sentence(dict(fault), Range) for fault in error.errors()]
+        raise ValueError(f"'space.{name}': {joined(faults, end='')}") from None
 
 
 def _choices(name: str, values: list[object]) -> list[dict[str, object]]:
@@ -240,25 +304,38 @@ def _choices(name: str, values: list[object]) -> list[dict[str, object]]:
             form = f"values of {name}" if "." in name else "mappings, such as {train.lora.r: 8}"
             raise ValueError(f"'space.{name}' holds {str(value)[:60]!r}; {form} are expected")
         entries = value if isinstance(value, dict) else {name: value}
-        choice = {str(key): _number(each) for key, each in entries.items()}
+        choice = {str(key): _value(str(key), each) for key, each in entries.items()}
         if choices and set(choice) != set(choices[0]):
             raise ValueError(
                 f"'space.{name}' sets {', '.join(map(str, choice)) or 'nothing'} in one place and "
                 f"{', '.join(choices[0])} in another; every entry has to set the same keys"
             )
+        for key in choice:
+            if fault := key_fault(key):
+                raise ValueError(f"space: {fault}")
         if not choice or choice in choices:
             raise ValueError(
-                f"'space.{name}' holds {str(value)[:60]!r} twice, or sets nothing by it"
+                f"'space.{name}' holds {str(value)[:60]!r} twice (true and 1 are the same), or sets nothing by it"
             )
         choices.append({key: choice[key] for key in (choices[0] if choices else choice)})
     return choices
 
 
-def _number(value: object) -> object:
-    """`1e-4`, which YAML 1.1 takes for a text, as the number that people mean."""
+def _value(key: str, value: object) -> object:
+    """A value of a list; `1e-4`, which YAML 1.1 takes for a text, as the number that people mean."""
+    if isinstance(value, bool) and not _takes_truth(key):
+        raise ValueError(
+            f"'space.{key}' holds {str(value).lower()}, as YAML reads yes and no, and other values are expected"
+        )
     if isinstance(value, str):
         try:
-            return float(value)
+            value = float(value)
         except ValueError:
             return value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"'space.{key}' holds {value}, and finite numbers are expected")
     return tuple(value) if isinstance(value, list) else value
+
+
+def _takes_truth(key: str) -> bool:
+    return bool(key_fault(key)) or bool in kinds_of(key)

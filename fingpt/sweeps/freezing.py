@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from fingpt import log
 from fingpt.config import PrepConfig, RunConfig
@@ -28,11 +29,7 @@ def checked(
 
     ConfigError for the first thing that keeps the sweep from being carried out as a whole.
     """
-    if not _NAME.fullmatch(name) or len(name) > MOST_NAME:
-        raise ConfigError(
-            f"The search's name '{name}' names its Jobs too: at most {MOST_NAME} lower-case letters, digits and '-'; "
-            "rename the file in jobs/sweeps."
-        )
+    require_name(name)
     check_count(definition)
     bases: dict[str, RunConfig] = {}
     notes: list[str] = []
@@ -43,13 +40,19 @@ def checked(
             )
         base, changed = with_validation(config)
         _check_base(base)
-        check_space(definition, base)
-        _check_pruning(definition, base)
-        if definition.objective == "labels":
-            with_settings(base, SCORED)
+        check_space(definition, base, partial(_check_point, definition))
         bases[config.model] = base
         notes += [changed] if changed else []
     return bases, tuple(notes)
+
+
+def require_name(name: str) -> None:
+    """ConfigError unless Jobs can be named after a search of that name."""
+    if not _NAME.fullmatch(name) or len(name) > MOST_NAME:
+        raise ConfigError(
+            f"The search's name '{name[:80]}' names its Jobs too: at most {MOST_NAME} lower-case letters, digits and "
+            "'-'; rename its file."
+        )
 
 
 def with_validation(config: RunConfig) -> tuple[RunConfig, str]:
@@ -101,8 +104,11 @@ def _check_base(config: RunConfig) -> None:
         )
 
 
-def _check_pruning(definition: SweepDefinition, config: RunConfig) -> None:
+def _check_point(definition: SweepDefinition, config: RunConfig) -> None:
+    """What a configuration that the space can draw has to fit besides: pruning, and the objective's own eval."""
     if definition.pruning is not None:
         from fingpt.sweeps.halving import require_prunable
 
-        require_prunable(config, [key for each in definition.space for key in each.keys])
+        require_prunable(config)
+    if definition.objective == "labels":
+        with_settings(config, SCORED)

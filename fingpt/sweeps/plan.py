@@ -12,7 +12,8 @@ from random import Random
 
 from fingpt.errors import ConfigError
 from fingpt.sweeps.definition import Parameter, Settings, SweepDefinition, Value
-from fingpt.sweeps.space import edges, finite_size, is_integer, number
+from fingpt.sweeps.keys import is_integer
+from fingpt.sweeps.space import edges, finite_size, number
 
 _DRAWS = 50  # per trial; a finite space that is nearly used up is hit ever more rarely
 

@@ -1,49 +1,49 @@
-"""Whether a space fits a configuration: which settings may be searched, and that each of its points is one.
+"""Whether a space fits a configuration: that each of its points is one. Pure.
 
-Pure. A search changes the training and nothing else: rows, split, seed and scoring are the same for all of its trials,
-or their values could not be compared.
+Which settings may be searched is keys.py's.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
-from pydantic import BaseModel
-
-from fingpt.config import RunConfig, TrainConfig
-from fingpt.errors import ConfigError, nearest
+from fingpt.config import RunConfig
+from fingpt.conflicts import TrainSettings
+from fingpt.errors import ConfigError
+from fingpt.overrides import joined
 from fingpt.sweeps.definition import Parameter, Range, Settings, SweepDefinition, Value
+from fingpt.sweeps.keys import is_integer, key_fault, kinds_of
 from fingpt.sweeps.sweep import with_settings
 
 MOST_CORNERS = 20_000
 
-_REFUSED = {
-    "model": "a sweep takes models by MODEL or MODELS, each with the same trials",
-    "seed": "trials keep the configuration's seed, and final_seeds trains the chosen setting with others",
-    "prep": "all trials learn from the same rows and are measured on the same validation rows",
-    "eval": "a trial is measured by the objective alone",
-    "compare": "a report's question is no setting of a training",
-    "train.processes": "it says how many GPUs a training has; set it in the configuration, for all trials alike",
-    "train.nodes": "it says how many machines a training has; set it in the configuration, for all trials alike",
-}
+_CROSSING = frozenset(
+    f"train.{name}" for name, kind in vars(TrainSettings).items() if isinstance(kind, property)
+)
+"""Settings that rules look at together (fingpt/conflicts.py): any of their combinations may be the one refused."""
 
 
-def check_space(definition: SweepDefinition, config: RunConfig) -> None:
-    """ConfigError unless every key may be searched and every point is a configuration.
+def check_space(
+    definition: SweepDefinition,
+    config: RunConfig,
+    more: Callable[[RunConfig], None] = lambda _: None,
+) -> None:
+    """ConfigError, with everything that is wrong, unless every key may be searched and every point is a configuration.
 
     All points of a grid are tried; of other spaces every combination of ends and choices, or, where those are more
-    than MOST_CORNERS, every combination of any two parameters.
+    than MOST_CORNERS, every combination of the settings that exclude each other, and of any two parameters. `more`
+    raises ConfigError for a configuration that this search cannot have.
     """
-    for parameter in definition.space:
-        for key in parameter.keys:
-            _check_key(key)
-        _check_range(parameter)
-    options = [edges(each, definition.method == "grid") for each in definition.space]
-    for settings in _corners(options):
-        with_settings(config, settings)
+    faults = [fault for each in definition.space for key in each.keys if (fault := key_fault(key))]
+    if not faults:
+        faults = list(filter(None, map(_range_fault, definition.space)))
+    if faults:
+        raise ConfigError(f"space: {joined(faults)}")
+    for settings in _corners(definition):
+        more(with_settings(config, settings))
 
 
 def edges(parameter: Parameter, grid: bool) -> list[Settings]:
@@ -81,17 +81,6 @@ def finite_size(space: Sequence[Parameter]) -> int | None:
     return None if None in sizes else math.prod(each for each in sizes if each)
 
 
-def is_integer(key: str) -> bool:
-    """Whether a setting is a whole number; ConfigError when there is none of that name."""
-    kinds = _kinds(_annotation(key))
-    return int in kinds and float not in kinds
-
-
-def settings_of_training() -> list[str]:
-    """Every key that may be searched."""
-    return [key for key in _leaves(TrainConfig, "train") if key not in _REFUSED]
-
-
 def differing(config: RunConfig, settings: Settings) -> dict[str, Value]:
     """Those of `settings` that `config` has other values for."""
     plain = config.model_dump(mode="json")
@@ -105,78 +94,43 @@ def differing(config: RunConfig, settings: Settings) -> dict[str, Value]:
     return {key: value for key, value in settings.items() if now(key) != value}
 
 
-def _check_key(key: str) -> None:
-    for refused, why in _REFUSED.items():
-        if key == refused or key.startswith(f"{refused}."):
-            raise ConfigError(f"space: '{key}' cannot be searched: {why}.")
-    known = settings_of_training()
-    if key not in known:
-        raise ConfigError(f"space: '{key}' is no setting; {nearest(key, known)}")
-
-
-def _check_range(parameter: Parameter) -> None:
-    span = parameter.range
+def _range_fault(parameter: Parameter) -> str:
+    span, name = parameter.range, parameter.name
     if span is None:
-        return
-    kinds = _kinds(_annotation(parameter.name))
-    if not kinds & {int, float}:
-        raise ConfigError(
-            f"space: '{parameter.name}' is no number, so it has no range; name its values in a list."
-        )
-    if not is_integer(parameter.name):
-        return
+        return ""
+    if not kinds_of(name) & {int, float}:
+        return f"'{name}' is no number, so it has no range; name its values in a list"
+    if not is_integer(name):
+        return ""
     if not (span.low.is_integer() and span.high.is_integer()):
-        raise ConfigError(
-            f"space: '{parameter.name}' is a whole number, and its range goes from {span.low:g} to {span.high:g}; give "
-            "whole numbers."
-        )
+        return f"'{name}' is a whole number, and its range goes from {span.low:g} to {span.high:g}; give whole numbers"
     points = edges(parameter, grid=True)
-    if span.points and len({each[parameter.name] for each in points}) < len(points):
-        raise ConfigError(
-            f"space: '{parameter.name}' has no {span.points} different whole numbers at equal distances between "
-            f"{span.low:g} and {span.high:g}; give fewer points, or a list."
+    if span.points and len({each[name] for each in points}) < len(points):
+        return (
+            f"'{name}' has no {span.points} different whole numbers at equal distances between {span.low:g} and "
+            f"{span.high:g}; give fewer points, or a list"
         )
+    return ""
 
 
-def _corners(options: Sequence[list[Settings]]) -> Iterator[Settings]:
-    if math.prod(map(len, options)) <= MOST_CORNERS or len(options) == 1:
+def _corners(definition: SweepDefinition) -> Iterator[Settings]:
+    options = [edges(each, definition.method == "grid") for each in definition.space]
+    if math.prod(map(len, options)) <= MOST_CORNERS:
         yield from _combined(options)
         return
-    for pair in itertools.combinations(options, 2):
-        yield from _combined(pair)
+    # Each corner is a whole point of the space: the other parameters have their first values.
+    crossing = [n for n, each in enumerate(definition.space) if not _CROSSING.isdisjoint(each.keys)]
+    if math.prod(len(options[n]) for n in crossing) <= MOST_CORNERS:
+        yield from _points(options, crossing)
+    for pair in itertools.combinations(range(len(options)), min(2, len(options))):
+        yield from _points(options, pair)
+
+
+def _points(options: Sequence[list[Settings]], free: Sequence[int]) -> Iterator[Settings]:
+    """Points whose parameters of the numbers `free` take all of their values, the others their first."""
+    yield from _combined(choices if n in free else choices[:1] for n, choices in enumerate(options))
 
 
 def _combined(options: Iterable[list[Settings]]) -> Iterator[Settings]:
     for combination in itertools.product(*options):
         yield {key: value for each in combination for key, value in each.items()}
-
-
-def _leaves(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _leaves(kind, f"{prefix}.{name}")
-        else:
-            yield f"{prefix}.{name}"
-
-
-def _annotation(key: str) -> Any:
-    node: Any = RunConfig
-    for part in key.split("."):
-        fields = getattr(node, "model_fields", {})
-        if part not in fields:
-            raise ConfigError(
-                f"space: '{key}' is no setting; {nearest(key, settings_of_training())}"
-            )
-        node = fields[part].annotation
-    return node
-
-
-def _kinds(annotation: Any) -> set[type]:
-    """The plain types in an annotation: int, float, str, bool; those of literals are their values'."""
-    if isinstance(annotation, type):
-        return {annotation}
-    parts = get_args(annotation)
-    if not parts:
-        return {type(annotation)}
-    return set().union(*(_kinds(part) for part in parts))

@@ -32,13 +32,27 @@ TINY = {"FINGPT_ARG_MODEL": "tiny-llama31", "FINGPT_ARG_SPACE": "tiny-grid"}
         ({"FINGPT_ARG_SPACE": "tiny-gird"}, "did you mean 'tiny-grid'?"),
         ({"FINGPT_ARG_MODEL": ""}, "Name a model"),
         (
-            {"FINGPT_ARG_MODELS": "tiny-llama31 tiny-lama31"},
+            {"FINGPT_ARG_MODEL": "", "FINGPT_ARG_MODELS": "tiny-llama31 tiny-lama31"},
             "There is no configuration 'tiny-lama31'",
         ),
         ({"FINGPT_ARG_SET": "train.lrr=1"}, "did you mean"),
         ({"FINGPT_ARG_SET": "prep.origins=4"}, "prep.origin=1"),
         ({"FINGPT_ARG_SET": "train.schedule=linear train.precision=fp16"}, "loss scaling"),
         ({"FINGPT_ARG_FOLLOW": "perhaps"}, "FOLLOW=perhaps is neither 1 nor 0"),
+        ({"FINGPT_ARG_MODELS": "tiny-llama31"}, "MODEL= and MODELS= are both named"),
+        (
+            {"FINGPT_ARG_MODEL": "", "FINGPT_ARG_MODELS": "tiny-llama31 tiny-llama31"},
+            "MODELS names tiny-llama31 twice",
+        ),
+        ({"FINGPT_ARG_SET": "train.nodes=0"}, "SET=train.nodes=0: 'train.nodes' is 0"),
+        ({"FINGPT_ARG_LIMIT": "-1"}, "LIMIT=-1: 'prep.limit' is -1"),
+        (
+            {"FINGPT_ARG_SPACE": "/nowhere/tiny-gird.yaml"},
+            "There is no search 'tiny-gird' in /nowhere",
+        ),
+        ({"FINGPT_ARG_SPACE": "jobs/sweeps/tiny-gird.yaml"}, "did you mean 'tiny-grid'?"),
+        ({"FINGPT_ARG_SPACE": "/tmp/My Space.yaml"}, "rename its file"),
+        ({"FINGPT_ARG_SPACE": "jobs/"}, "is a folder"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, given, words):
@@ -47,6 +61,13 @@ def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, given, words
     assert words in said.stderr
     assert "Traceback" not in said.stderr
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("command_of", [("sweep",), ("submit", "run"), ("forecast", "ask")])
+def test_a_plan_for_a_cluster_and_work_on_this_machine_exclude_each_other(tmp_path, command_of):
+    said = command(tmp_path, *command_of, "--mode", "dry-run", **TINY, FINGPT_ARG_LOCAL="1")
+    assert said.returncode == 64, said.stderr
+    assert "DRY_RUN=1 prints the Jobs of a cluster, and LOCAL=1" in said.stderr
 
 
 @pytest.mark.parametrize("verb", ["trial", "controller"])

@@ -310,3 +310,14 @@ def test_python_is_the_program_of_that_name_though_it_has_a_blank(checkout):
     assert done.returncode != 0
     assert b"no python" in done.stderr
     assert not (checkout / "executed").exists()
+
+
+def test_models_of_a_sweep_are_joined_only_by_a_model_that_is_named(checkout):
+    for given, wanted in (
+        ((), "tiny-llama31"),
+        (("MODELS=a b",), ""),
+        (("MODELS=a", "MODEL=b"), "b"),
+    ):
+        make(checkout, "sweep", *given)
+        ((_, environment),) = calls(checkout)
+        assert environment["FINGPT_ARG_MODEL"] == wanted

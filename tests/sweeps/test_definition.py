@@ -35,13 +35,41 @@ LINES = {
     "method: grid\nobjective: accuracy\nspace: {train.lr: [1, 2]}": "known: labels, loss",
     "method: random\nspace: {train.lr: {low: 1, high: 2}}": "needs trials",
     "method: tpe\ntrials: 0\nspace: {train.lr: [1, 2]}": "'trials' is 0",
-    "method: grid\nspace: {lr: {low: 1, high: 2}}": "write the whole key, such as train.lr",
+    "method: grid\nspace: {lr: {low: 1, high: 2}}": "did you mean 'train.lr'?",
     "method: grid\nspace: {train.lr: [1, 1]}": "holds '1' twice",
     "method: grid\nspace: {train.lr: [1, {a: 2}]}": "values of train.lr are expected",
     "method: grid\nspace: {a: [1, 2]}": "mappings, such as",
     "method: grid\nspace: {a: [{train.lr: 1}, {train.epochs: 2}]}": "every entry has to set the same keys",
     "method: grid\nspace: {a: [{train.lr: 1}, {train.lr: 2}], train.lr: [1, 2]}": "sets train.lr twice",
     "[1, 2]": "must hold a mapping",
+    "method: GRID\nspace: {train.lr: [1e-4, 2e-4]}": "did you mean 'grid'?",
+    "method: bayes\ntrials: 2\nspace: {train.lr: [1e-4, 2e-4]}": "did you mean 'tpe'?",
+    "method: grid\nparallel: true\nspace: {train.lr: [1e-4, 2e-4]}": "'parallel' is True, but a number",
+    "method: grid\nspace: {train.epochs: [yes, no, 1]}": "holds true, as YAML reads yes",
+    "method: grid\nspace: {train.lr: [.nan, 1e-4]}": "holds nan, and finite numbers",
+    "method: grid\nspace: {train.lr: [1e999, 1e-4]}": "holds inf, and finite numbers",
+    "method: grid\nspace: {train.nodes: [1, 2]}": "each trial trains on one node; take it out",
+    "method: grid\nspace: {train.learning_rate: [1e-4, 2e-4]}": "did you mean 'train.lr'?",
+    "method: grid\nspace: {lora_rank: [8, 16]}": "did you mean 'train.lora.r'?",
+    "method: grid\nspace: {train.num_train_epochs: [1, 2]}": "did you mean 'train.epochs'?",
+    "method: grid\nspace: {train: {lr: [1e-4, 2e-4]}}": "by its whole key: train.lr",
+    "method: grid\nspace: {train: {lora: {r: [8, 16]}}}": "'space.train' is a section",
+    "method: grid\nparameters: {lr: {values: [1, 2]}}": "'parameters' is 'space' here",
+    "method: grid\nmetric: {name: loss}\nspace: {train.lr: [1e-4, 2e-4]}": "'metric' is 'objective' here",
+    "method: grid\ntrain.lr: [1e-4, 2e-4]\nspace: {train.epochs: [1, 2]}": "belongs below 'space'",
+}
+
+LINES_OF_OTHER_TOOLS = {
+    "{distribution: log_uniform_values, min: 1e-5, max: 1e-3}": "{low: 1e-05, high: 0.001, log: true}",
+    "{distribution: log_uniform, min: -11, max: -5}": "{low: 1.67017e-05, high: 0.00673795, log: true}",
+    "{min: 1e-5, max: 1e-3}": "{low: 1e-05, high: 0.001}",
+    "{values: [1e-4, 2e-4]}": "[1e-4, 2e-4]",
+    "'tune.loguniform(1e-4, 1e-1)'": "{low: 0.0001, high: 0.1, log: true}",
+    "'trial.suggest_float(\"lr\", 1e-5, 1e-3, log=True)'": "{low: 1e-05, high: 0.001, log: true}",
+    "{suggest_float: [lr, 1e-5, 1e-3]}": "{low: 1e-05, high: 0.001}",
+    "{grid_search: [0.001, 0.01]}": "[0.001, 0.01]",
+    "{_type: loguniform, _value: [0.0001, 0.1]}": "{low: 0.0001, high: 0.1, log: true}",
+    "{type: float, low: 1e-5, high: 1e-3, log: true, step: 0.1}": "{low: 1e-05, high: 0.001, log: true}",
 }
 
 
@@ -52,6 +80,42 @@ def test_a_fault_is_one_sentence_that_names_it(text):
     assert LINES[text] in str(fault.value)
     assert "\n" not in str(fault.value)
     assert "jobs/sweeps/x.yaml" in str(fault.value)
+
+
+@pytest.mark.parametrize("theirs", LINES_OF_OTHER_TOOLS)
+def test_a_parameter_as_another_tool_writes_it_is_answered_with_the_line_that_is_right_here(theirs):
+    with pytest.raises(ConfigError) as fault:
+        parse_definition(
+            yaml.safe_load(f"method: tpe\ntrials: 3\nspace: {{train.lr: {theirs}}}"), "x.yaml"
+        )
+    line = f"train.lr: {LINES_OF_OTHER_TOOLS[theirs]}"
+    assert f"; write {line}." in str(fault.value)
+    with_points = line.replace("}", ", points: 2}")
+    parse_definition(yaml.safe_load(f"method: grid\nspace: {{{with_points}}}"), "x.yaml")
+
+
+def test_all_faults_of_a_file_are_told_at_once():
+    text = "method: gird\nparallel: 0\nspace: {train.lr: [1e-4], train.epoch: [1, 2], train.lora.r: {low: 8, high: 4}}"
+    with pytest.raises(ConfigError) as fault:
+        parse_definition(yaml.safe_load(text), "x.yaml")
+    for words in (
+        "'method' is 'gird'",
+        "'parallel' is 0",
+        "has 1 value",
+        "'train.epochs'",
+        "low 8 is not below",
+    ):
+        assert words in str(fault.value)
+
+
+def test_a_file_of_other_bytes_says_how_to_save_it(tmp_path):
+    (tmp_path / "x.yaml").write_bytes(b"method: grid # \xe9\n")
+    with pytest.raises(ConfigError, match=r"is not UTF-8 .* save it as UTF-8"):
+        load_definition(tmp_path / "x.yaml")
+    (tmp_path / "y.yaml").write_bytes(b"\xef\xbb\xbfmethod: grid\nspace: {train.epochs: [1, 2]}\n")
+    assert load_definition(tmp_path / "y.yaml").count == 2
+    with pytest.raises(ConfigError, match="is a folder"):
+        load_definition(tmp_path)
 
 
 def test_the_nearest_file_is_named_where_there_is_none():

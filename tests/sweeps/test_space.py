@@ -6,9 +6,11 @@ import pytest
 
 from fingpt.config import RunConfig
 from fingpt.errors import ConfigError
+from fingpt.sweeps.definition import Pruning
 from fingpt.sweeps.freezing import checked
+from fingpt.sweeps.keys import is_integer, settings_of_training
 from fingpt.sweeps.plan import check_count
-from fingpt.sweeps.space import check_space, is_integer, settings_of_training
+from fingpt.sweeps.space import check_space
 from fingpt.sweeps.sweep import Sweep, trial_config
 from tests.sweeps.studies import MODEL, defined
 
@@ -65,6 +67,41 @@ def test_of_a_huge_space_every_two_parameters_are_combined():
     rule = "train.pack_tokens: [512, 1024], train.zero_stage: [1, 2]"
     with pytest.raises(ConfigError, match="exclude each other"):
         check_space(space(", ".join([*wide, rule]), "random", 4), CONFIG)
+
+
+@pytest.mark.parametrize(
+    "wide", ["", ", train.lr: {low: 1e-4, high: 1e-3}, train.save_every: [{}]"]
+)
+def test_pruning_is_refused_where_any_point_of_the_space_has_deepspeed(wide):
+    wide = wide.replace("{}", ", ".join(map(str, range(1, 20_000))))
+    for stages in ("[0, 2]", "[2, 0]"):
+        definition = space(f"train.zero_stage: {stages}{wide}", "tpe", 2)
+        pruned = definition.model_copy(update={"pruning": Pruning()})
+        with pytest.raises(ConfigError, match="keeps no checkpoints"):
+            checked("x", pruned, [CONFIG])
+        checked("x", definition, [CONFIG])
+
+
+def test_rules_between_three_settings_of_a_huge_space_are_met_at_each_of_their_combinations():
+    values = ", ".join(map(str, range(1, 14)))
+    wide = [f"train.{name}: [{values}]" for name in ("save_every", "epochs", "max_steps", "lora.r")]
+    # Only the last of the combinations is one of 0/1 Adam on one process.
+    crossing = (
+        "a: [{train.optimizer: adamw, train.zero_stage: 1}, "
+        "{train.optimizer: zero_one_adam, train.zero_stage: 0}]"
+    )
+    with pytest.raises(ConfigError, match=r"needs train\.processes ≥ 2"):
+        check_space(space(", ".join([*wide, crossing]), "random", 4), CONFIG)
+    two = RunConfig.model_validate({"model": MODEL, "train": {"processes": 2}})
+    check_space(space(", ".join([*wide, crossing]), "random", 4), two)
+
+
+def test_a_huge_space_is_not_refused_for_a_point_that_it_does_not_have():
+    values = ", ".join(map(str, range(1, 14)))
+    wide = [f"train.{name}: [{values}]" for name in ("save_every", "epochs", "max_steps", "lora.r")]
+    # fp16 alone would need zero_stage, and every point of this space has one.
+    fits = [*wide, "train.precision: [fp16, bf16]", "train.zero_stage: [1, 2]"]
+    check_space(space(", ".join(fits), "random", 4), CONFIG)
 
 
 def test_more_trials_than_points_are_refused_where_points_are_drawn():
@@ -134,5 +171,5 @@ def test_a_walk_forward_is_searched_on_the_origin_that_is_named():
 def test_a_model_is_searched_once_and_a_name_must_suit_jobs():
     with pytest.raises(ConfigError, match="two configurations of tiny-llama31"):
         checked("grid", defined(), [CONFIG, CONFIG])
-    with pytest.raises(ConfigError, match="rename the file"):
+    with pytest.raises(ConfigError, match="rename its file"):
         checked("My_Grid", defined(), [CONFIG])
