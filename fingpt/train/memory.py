@@ -63,8 +63,9 @@ def later_bytes(model: torch.nn.Module) -> int:
 def measured_tokens(
     rows: Sequence[Row], batching: Callable[[int], Batching], epochs: int, compute: Compute
 ) -> int:
-    """Tokens of a pack that this process's GPU holds, at most 16,384; `batching` makes that of a size, `compute` is one training pass.
+    """Tokens of a pack that this process's GPU holds, at most 16,384.
 
+    `batching` makes that of a size, `compute` is one training pass.
     torch.OutOfMemoryError when not even the longest row alone fits.
     """
     smaller, larger = _two_passes(rows, compute)
