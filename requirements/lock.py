@@ -27,7 +27,7 @@ LOCKS = {
     "dev": ("dev",),
     "torch": ("torch",),
     "prep": ("prep", "cluster", "sources", "sweeps"),
-    "train": ("train", "onebit"),
+    "train": ("train", "onebit", "cudnn"),
     "eval": ("eval", "report"),
 }
 # Tools that share no environment with the project: the installer, and checkers that pin what ours has newer.
