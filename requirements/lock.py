@@ -29,7 +29,7 @@ LOCKS = {
     "dev": ("dev",),
     "torch": ("torch",),
     "prep": ("prep", "cluster", "sources", "sweeps"),
-    "train": ("train", "onebit"),
+    "train": ("train", "onebit", "cudnn"),
     "eval": ("eval", "report"),
 }
 # Environments with a vLLM, whose own pins of torch and transformers differ from ours: the stage's libraries are solved

@@ -1,7 +1,7 @@
 """Decoder layers compiled by torch.compile, where the machine can; else they stay as they are, and why is said.
 
 One layer is compiled, for packs of any length, and its code serves all of them. The compiler, Triton, builds a launcher
-in C, so it needs a C compiler and a folder to write to (launch.py names one).
+in C, so it needs a C compiler, or what triton_driver.py has, and a folder to write to (launch.py names one).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from fingpt import log
+from fingpt.train import triton_driver
 
 _AMPERE = (8, 0)
 _COMPILERS = ("cc", "gcc", "clang")  # that Triton looks for
@@ -28,9 +29,21 @@ def obstacle() -> str:
         return f"not compiled: {torch.cuda.get_device_name()} is older than Ampere"
     if importlib.util.find_spec("triton") is None:
         return "not compiled: Triton is not installed"
-    if not any(shutil.which(name) for name in _COMPILERS):
+    if not compiler_found() and triton_driver.prebuilt() is None:
         return "not compiled: Triton needs a C compiler, and there is none"
     return ""
+
+
+def compiler_found() -> bool:
+    """Whether there is a C compiler that Triton takes."""
+    return any(shutil.which(name) for name in _COMPILERS)
+
+
+def ready_triton() -> None:
+    """Give Triton what the image brings in place of a C compiler, where there is none."""
+    module = triton_driver.prebuilt()
+    if module is not None and not compiler_found():
+        triton_driver.use(module)
 
 
 def _ask_for_gradient(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from fingpt.config import ResolvedPrecision, TrainConfig
 from fingpt.errors import SetupError
 from fingpt.train import attention
 from fingpt.train.batching import Batching, Row
-from fingpt.train.compiled import compile_layers, obstacle
+from fingpt.train.compiled import compile_layers, obstacle, ready_triton
 from fingpt.train.fast.choice import take_over
 from fingpt.train.fast.model import FastLayers
 from fingpt.train.loop import PackLoss, pack_loss
@@ -103,6 +103,7 @@ class Machine:
         if self._layers:
             return
         pack = make_pack([((0,) * 37, (0,) * 22), ((0,) * 23, (0,) * 11)])
+        ready_triton()
         reason = f"precision {self.precision}"
         if self.precision == "bf16":
             with rehearsal(model):

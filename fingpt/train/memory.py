@@ -21,6 +21,7 @@ CPU_PACK_TOKENS = 4096
 
 _ROUND = 1024
 _PROBES = (2048, 4096)
+_MOST = 16384  # longer packs are slower where power is the limit
 _SHARE = 0.92  # of the free memory; the rest is for fragments and what attention borrows
 _LATER_BYTES = (
     12  # per trainable parameter: AdamW's two numbers, and a gradient's copy that ranks exchange
@@ -62,13 +63,15 @@ def later_bytes(model: torch.nn.Module) -> int:
 def measured_tokens(
     rows: Sequence[Row], batching: Callable[[int], Batching], epochs: int, compute: Compute
 ) -> int:
-    """Tokens of a pack that this process's GPU holds; `batching` makes that of a size, `compute` is one training pass.
+    """Tokens of a pack that this process's GPU holds, at most 16,384.
 
+    `batching` makes that of a size, `compute` is one training pass.
     torch.OutOfMemoryError when not even the longest row alone fits.
     """
     smaller, larger = _two_passes(rows, compute)
     free, _ = torch.cuda.mem_get_info()
-    size = affordable_tokens(smaller, larger, free + torch.cuda.memory_reserved())
+    affordable = affordable_tokens(smaller, larger, free + torch.cuda.memory_reserved())
+    size = min(affordable, _MOST)
     while True:
         chosen = [rows[index] for index in batching(size).heaviest_pack(epochs)]
         try:

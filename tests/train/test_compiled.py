@@ -31,7 +31,8 @@ def able(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A card")
-    monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: name)
+    spec = SimpleNamespace(origin=None)
+    monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: spec)
     monkeypatch.setattr(compiled.shutil, "which", lambda name: name == "gcc")
     return monkeypatch
 

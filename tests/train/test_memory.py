@@ -74,6 +74,12 @@ def test_packs_fill_the_card_and_the_heaviest_is_tried(monkeypatch):
     assert card.peak <= card.size
 
 
+def test_packs_are_no_longer_than_is_fast(monkeypatch):
+    rows = rows_of(*range(700, 3100, 50))
+    card = Card(monkeypatch, size=800 * GIB, fixed=16 * GIB, per_token=6 * 2**20)
+    assert measured_tokens(rows, batching(rows), 1, card) == 16384
+
+
 def test_a_pack_that_does_not_fit_makes_all_packs_smaller_before_the_first_step(monkeypatch):
     said = []
     monkeypatch.setattr(memory.log, "event", lambda name, **fields: said.append((name, fields)))

@@ -1,4 +1,4 @@
-"""The output layer and the loss of answers together: logits exist for some thousand tokens at a time and become gradients.
+"""The output layer and the loss of answers together: logits of some thousand tokens at a time, which become gradients.
 
 transformers' own way keeps logits of all answers in bf16 and fp32 and their gradients beside them, which is a tenth of
 a pack's memory.
@@ -28,9 +28,10 @@ def loss_gradient(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Te
 
 
 class AnswerLoss(torch.autograd.Function):
-    """apply(hidden, weight, targets, gradient, keep) → the summed loss; `hidden`: n × d, `weight`: vocabulary × d, frozen.
+    """apply(hidden, weight, targets, gradient, keep) → the summed loss.
 
-    `gradient` is `loss_gradient` as the machine computes it; `keep`: a backward follows.
+    `hidden`: n × d, `weight`: vocabulary × d, frozen; `gradient`: `loss_gradient` as the machine computes it;
+    `keep`: a backward follows.
     """
 
     @staticmethod

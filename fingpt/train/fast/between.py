@@ -116,9 +116,8 @@ def swiglu_gradient(
     keys = (d, d) if mask is None else (mask.rows, mask.columns)
     limit = 0 if mask is None else mask.threshold
     if rows:
-        block = 64 if inner % 64 == 0 and d.shape[1] <= 64 else 32
-        _swiglu_gradient[(inner // block, triton.cdiv(rows, 64))](
-            both, base, d, down, *keys, rows, inner, down.stride(0), d.shape[1], 64, block, mask is not None,
-            limit, num_warps=4 if block == 32 else 8,
+        _swiglu_gradient[(inner // 128, triton.cdiv(rows, 16))](
+            both, base, d, down, *keys, rows, inner, down.stride(0), d.shape[1], 16, 128, mask is not None, limit,
+            num_warps=4,
         )  # fmt: skip
     return both, base

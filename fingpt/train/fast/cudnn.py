@@ -1,4 +1,4 @@
-"""cuDNN's attention for Hopper and newer cards, through nvidia-cudnn-frontend: documents of different lengths, no copies.
+"""cuDNN's attention for Hopper and newer cards, through nvidia-cudnn-frontend: documents of different lengths.
 
 A graph serves packs with as many documents whose longest is as long when rounded up; building one takes a second. The
 backward is the deterministic one, which is as fast as the other. PyTorch's own way to cuDNN has no grouped heads for
@@ -7,6 +7,7 @@ documents of different lengths (torch 2.13).
 
 from __future__ import annotations
 
+import atexit
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +32,8 @@ class CudnnAttention:
         stream = torch.cuda.current_stream().cuda_stream
         cudnn.set_stream(handle=self._handle, stream=stream)
         self._graphs: dict[tuple[Any, ...], Any] = {}
+        # What outlives the interpreter, the frontend reports as leaked.
+        atexit.register(self._graphs.clear)
         # Of the last two: those of all layers, and those of the last.
         self._offsets_of: list[tuple[Spans, tuple[int, int], dict[str, torch.Tensor]]] = []
 

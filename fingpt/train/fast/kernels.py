@@ -146,7 +146,7 @@ def project(x: torch.Tensor, down: torch.Tensor, scale: float, mask: Mask | None
     block = min(128 if rank <= 64 else 64, inputs)
     _project[(triton.cdiv(rows, 64),)](
         x, down, p, *keys, rows, scale, inputs, x.stride(0), down.stride(0), rank, columns - inputs,
-        64, block, mask is not None, limit, num_warps=8, num_stages=3,
+        64, block, mask is not None, limit, num_warps=4, num_stages=3,
     )  # fmt: skip
     return p
 
