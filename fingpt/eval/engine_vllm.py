@@ -2,7 +2,8 @@
 
 Versions 0.20 to 0.33 are spoken to alike. Labels: each node of their tree is one request for the log-likelihoods of the
 tokens after it, and the prefix cache reads the prompt once for all of them. The cache is emptied before each chunk and
-requests are scheduled by this process alone, so a chunk's numbers do not depend on what was asked before it.
+requests are scheduled by this process alone, so a chunk's numbers do not depend on what was asked before it; on a GPU
+vLLM's kernels for adapters add in no fixed order, so the last digits may.
 """
 
 from __future__ import annotations
