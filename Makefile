@@ -147,7 +147,7 @@ chart: setup ## lint the chart and test what it renders; needs helm, 3 or 4
 	@$(PY) -m pytest tests/helm
 
 scan: setup $(SCAN)/ready ## check the Dockerfiles, the Jobs of a GPU site and what the chart renders; needs helm
-	@$(SCAN)/bin/hadolint --failure-threshold style images/*/Dockerfile
+	@$(SCAN)/bin/hadolint --failure-threshold style images/*/*Dockerfile
 	@made=$$(mktemp -d) && trap 'rm -rf "$$made"' EXIT && cp -r images tests/cluster/golden/llama31-*.yaml $$made && \
 	  helm template fingpt helm/fingpt-jobs -n fingpt -f helm/fingpt-jobs/ci/full-values.yaml >$$made/chart.yaml && \
 	  $(SCAN)/bin/checkov --quiet --compact --skip-download --config-file .checkov.yaml -d $$made
