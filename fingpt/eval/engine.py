@@ -94,8 +94,8 @@ def _vllm() -> str:
 class Engine(Protocol):
     """Answers greedily and scores labels, with base and tuned weights out of one load.
 
-    What it returns depends on the prompts that it is given together and on nothing before them, so that a resumed
-    evaluation ends with the same table. `start_seconds`: what its own start has taken so far.
+    What it returns depends on the prompts that it is given together and on nothing before them, as far as the device
+    adds in one order, so that a resumed evaluation ends with the same table.
     """
 
     @property

@@ -2,7 +2,8 @@
 
 Versions 0.20 to 0.33 are spoken to alike. Labels: each node of their tree is one request for the log-likelihoods of the
 tokens after it, and the prefix cache reads the prompt once for all of them. The cache is emptied before each chunk and
-requests are scheduled by this process alone, so a chunk's numbers do not depend on what was asked before it.
+requests are scheduled by this process alone, so a chunk's numbers do not depend on what was asked before it; on a GPU
+vLLM's kernels for adapters add in no fixed order, so the last digits may.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import constants
 from transformers import PreTrainedTokenizerFast
 
-from fingpt.config import ResolvedPrecision
+from fingpt.config import LoraConfig, ResolvedPrecision
 from fingpt.errors import ConfigError, DivergedError, SetupError
 from fingpt.eval.generate import Answer, Decoding, answers_of
 from fingpt.eval.labels import LabelScores, LabelTree, label_scores
-from fingpt.eval.model import Variant
+from fingpt.eval.model import Variant, adapter_config
 from fingpt.eval.prompts import Prompt
 
 ANSWER_ROWS = 320
@@ -41,14 +43,14 @@ _INSTEAD = "or set eval.engine=transformers"
 
 @dataclass(frozen=True)
 class VllmSettings:
-    """What the engine is started with: `longest` tokens of prompt and answer together, `rank` of the adapter.
+    """What the engine is started with: `longest` tokens of prompt and answer together, the adapter's settings `lora`.
 
     `base`, `adapter`: their folders. `cache`: a folder for compiled code, which later starts take from there.
     """
 
     base: Path
     adapter: Path
-    rank: int
+    lora: LoraConfig
     precision: ResolvedPrecision
     longest: int
     cache: Path
@@ -111,7 +113,8 @@ class VllmEngine:
         self, variant: Variant, asked: Sequence[tuple[Sequence[int], dict[str, Any]]]
     ) -> tuple[list[Any], float]:
         """The first output of each of `asked`, token ids and how to go on from them, in their order."""
-        vllm, llm = importlib.import_module("vllm"), self._llm
+        llm = self._llm
+        vllm = importlib.import_module("vllm")
         plans = {
             number: vllm.SamplingParams(temperature=0.0, ignore_eos=True, detokenize=False, **plan)
             for number, plan in {id(plan): plan for _, plan in asked}.items()
@@ -171,7 +174,7 @@ def _arguments(started: VllmSettings) -> dict[str, Any]:
         "enable_prefix_caching": True,
         "enable_lora": True,
         "max_loras": 1,
-        "max_lora_rank": next(rank for rank in _RANKS if rank >= started.rank),
+        "max_lora_rank": next(rank for rank in _RANKS if rank >= started.lora.r),
         "max_logprobs": 64,
         "enforce_eager": not torch.cuda.is_available(),  # a CPU would compile for minutes
     }
@@ -182,10 +185,14 @@ def _arguments(started: VllmSettings) -> dict[str, Any]:
 
 
 def _check(started: VllmSettings) -> None:
-    """ConfigError for what vLLM would refuse: a rank without a kernel, more tokens than the model has places for."""
-    if started.rank > _RANKS[-1]:
+    """ConfigError for what vLLM would refuse: a rank without a kernel, more tokens than the model has places for.
+
+    DataError for an adapter whose files say something else than the run; vLLM reads them itself.
+    """
+    adapter_config(started.adapter, started.lora)
+    if started.lora.r > _RANKS[-1]:
         raise ConfigError(
-            f"vLLM takes adapters up to rank {_RANKS[-1]}, and this one has {started.rank}; set "
+            f"vLLM takes adapters up to rank {_RANKS[-1]}, and this one has {started.lora.r}; set "
             "eval.engine=transformers."
         )
     places = json.loads((started.base / "config.json").read_bytes()).get("max_position_embeddings")
@@ -214,6 +221,7 @@ def _tell_libraries(cache: Path) -> None:
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
         "FLASHINFER_WORKSPACE_BASE": str(cache),
     }
+    constants.HF_HUB_OFFLINE = True  # read when it was imported
 
 
 @contextmanager

@@ -38,15 +38,8 @@ def load(
 
     `lora` is the run's own; the adapter's configuration file has to agree with it, and is not obeyed.
     """
-    alien = sorted(path.name for path in adapter.iterdir() if path.suffix not in _ADAPTER_FILES)
-    if alien:
-        raise DataError(
-            f"The adapter holds {', '.join(alien)}; only safetensors and JSON files are loaded."
-        )
     hardware.quiet_libraries()
-    settings = peft_arguments(lora or read_lora(adapter))
-    config = peft.LoraConfig(**settings, inference_mode=True)
-    check_settings(adapter, config.to_dict())  # type: ignore[no-untyped-call]
+    config = adapter_config(adapter, lora)
     with Loading(f"The base in {base.name}", "bring the base weights again"):
         model: Any = AutoModelForCausalLM.from_pretrained(
             base,
@@ -61,6 +54,18 @@ def load(
         _set_weights(tuned, load_file(adapter / WEIGHTS), base.name)
     tuned.eval()
     return tuned
+
+
+def adapter_config(adapter: Path, lora: LoraConfig | None = None) -> peft.LoraConfig:
+    """How the adapter of folder `adapter` is used; DataError when its files say otherwise, or could hold code."""
+    alien = sorted(path.name for path in adapter.iterdir() if path.suffix not in _ADAPTER_FILES)
+    if alien:
+        raise DataError(
+            f"The adapter holds {', '.join(alien)}; only safetensors and JSON files are loaded."
+        )
+    config = peft.LoraConfig(**peft_arguments(lora or read_lora(adapter)), inference_mode=True)
+    check_settings(adapter, config.to_dict())  # type: ignore[no-untyped-call]
+    return config
 
 
 def _set_weights(model: PeftModel, saved: dict[str, torch.Tensor], base: str) -> None:

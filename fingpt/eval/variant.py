@@ -148,7 +148,7 @@ class Evaluation(Loaded):
         started = VllmSettings(
             base=self.folder,
             adapter=fetch_adapter(self.ctx, self.inputs),
-            rank=self.ctx.run.config.train.lora.r,
+            lora=self.ctx.run.config.train.lora,
             precision=self.precision,
             longest=max(lengths),
             cache=compiled_cache(self.ctx.environment.cache, self.ctx.scratch),

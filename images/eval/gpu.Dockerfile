@@ -46,7 +46,7 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK NONE
 ENTRYPOINT ["tini", "--", "python", "-m", "jobs.eval"]
 ARG VERSION REVISION LOCK PIN
-LABEL org.opencontainers.image.title="fingpt-eval" \
+LABEL org.opencontainers.image.title="fingpt-eval-gpu" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT" \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -54,31 +55,46 @@ class LLM:
         if lora_request and self.model is self.base:
             self.model = PeftModel.from_pretrained(self.base, lora_request.lora_path)
         found = []
-        for prompt, plan in zip(prompts, params, strict=True):
-            assert plan.temperature == 0
-            assert len(prompt["prompt_token_ids"]) + plan.max_tokens <= self.longest
-            found.append(SimpleNamespace(outputs=[self._one(prompt, plan, lora_request)]))
+        for start in range(0, len(prompts), 64):
+            few = list(zip(prompts[start : start + 64], params[start : start + 64], strict=True))
+            lines = [list(prompt["prompt_token_ids"]) for prompt, _ in few]
+            for line, (_, plan) in zip(lines, few, strict=True):
+                assert plan.temperature == 0
+                assert plan.ignore_eos
+                assert len(line) + plan.max_tokens <= self.longest
+            found += self._continue(lines, [plan for _, plan in few], bool(lora_request))
+        return [SimpleNamespace(outputs=[output]) for output in found]
+
+    def _continue(self, lines, plans, tuned):
+        """The lines of one batch, token by token; one that has ended is carried along and cut afterwards."""
+        begun, logprobs = [len(line) for line in lines], [None] * len(lines)
+        for _ in range(max(plan.max_tokens for plan in plans)):
+            logp = torch.log_softmax(self._logits(lines, tuned), -1)
+            for index, (line, plan) in enumerate(zip(lines, plans, strict=True)):
+                token = int(logp[index].argmax())
+                if plan.logprob_token_ids:
+                    assert plan.logprobs == len(plan.logprob_token_ids)
+                    wanted = {token, *plan.logprob_token_ids}
+                    logprobs[index] = [
+                        {one: SimpleNamespace(logprob=float(logp[index, one])) for one in wanted}
+                    ]
+                line.append(token)
+        found = []
+        for line, start, plan, logprob in zip(lines, begun, plans, logprobs, strict=True):
+            said = line[start : start + plan.max_tokens]
+            end = next((n + 1 for n, one in enumerate(said) if one in plan.stop_token_ids), None)
+            found.append(SimpleNamespace(token_ids=said[:end], logprobs=logprob))
         return found
 
-    def _one(self, prompt, plan, lora_request):
-        ids, line, logprobs = list(prompt["prompt_token_ids"]), [], None
-        for _ in range(plan.max_tokens):
-            if lora_request or self.model is self.base:
-                logits = self.model(torch.tensor([ids])).logits[0, -1]
-            else:
-                with self.model.disable_adapter():
-                    logits = self.model(torch.tensor([ids])).logits[0, -1]
-            token = int(logits.argmax())
-            if plan.logprob_token_ids:
-                assert plan.logprobs == len(plan.logprob_token_ids)
-                logp = torch.log_softmax(logits, -1)
-                wanted = {token, *plan.logprob_token_ids}
-                logprobs = [{one: SimpleNamespace(logprob=float(logp[one])) for one in wanted}]
-            ids.append(token)
-            line.append(token)
-            if token in plan.stop_token_ids:
-                break
-        return SimpleNamespace(token_ids=line, logprobs=logprobs)
+    def _logits(self, lines, tuned):
+        """Of the last token of each line; what is padded behind it no causal model sees."""
+        ids = torch.zeros(len(lines), max(map(len, lines)), dtype=torch.long)
+        for index, line in enumerate(lines):
+            ids[index, : len(line)] = torch.tensor(line)
+        off = self.model.disable_adapter() if not tuned and self.model is not self.base else None
+        with off or nullcontext():
+            logits = self.model(ids).logits
+        return logits[torch.arange(len(lines)), torch.tensor([len(line) - 1 for line in lines])]
 
 
 def install(monkeypatch) -> type[LLM]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 
 import pytest
 import torch
 
 from fingpt.config import EvalConfig
-from fingpt.errors import ConfigError, DivergedError, Interrupted, SetupError
+from fingpt.errors import ConfigError, DataError, DivergedError, Interrupted, SetupError
 from fingpt.eval import engine, engine_vllm, variant
 from fingpt.eval.engine import choose
 from fingpt.eval.stage import body
 from fingpt.record import sha256_bytes
 from fingpt.runs.manifest import EngineChoice, decode, encode
 from fingpt.runs.run import Stage, engine_key, stage_prefix
+from tests.eval.conftest import LORA
 from tests.eval.standin_vllm import install
 from tests.eval.test_stage import table_of
 
@@ -143,16 +146,25 @@ def test_what_vllm_fails_with_is_one_sentence(world, vllm, monkeypatch, fault, k
 def test_a_rank_without_a_kernel_and_a_prompt_without_places_are_refused_before_the_start(
     base_folder, adapter_folder, tmp_path
 ):
-    def check(rank, longest):
+    def check(lora, longest):
         engine_vllm._check(
-            engine_vllm.VllmSettings(base_folder, adapter_folder, rank, "fp32", longest, tmp_path)
+            engine_vllm.VllmSettings(base_folder, adapter_folder, lora, "fp32", longest, tmp_path)
         )
 
-    check(512, 1024)
-    with pytest.raises(ConfigError, match="up to rank 512, and this one has 513"):
-        check(513, 1024)
+    check(LORA, 1024)
     with pytest.raises(ConfigError, match=r"up to 1025 tokens, and the base reads 1024"):
-        check(8, 1025)
+        check(LORA, 1025)
+    with pytest.raises(DataError, match="says r = '2' where the run has '8'"):
+        check(LORA.model_copy(update={"r": 8}), 1024)
+    large = tmp_path / "large"
+    shutil.copytree(adapter_folder, large)
+    settings = json.loads((large / "adapter_config.json").read_bytes())
+    (large / "adapter_config.json").write_text(json.dumps({**settings, "r": 513}))
+    lora = LORA.model_copy(update={"r": 513})
+    with pytest.raises(ConfigError, match="up to rank 512, and this one has 513"):
+        engine_vllm._check(
+            engine_vllm.VllmSettings(base_folder, large, lora, "fp32", 1024, tmp_path)
+        )
 
 
 def test_compiled_code_lies_in_the_cache_or_in_the_scratch_folder(tmp_path):

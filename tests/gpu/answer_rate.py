@@ -137,9 +137,7 @@ def main() -> None:
         engine_vllm._arguments = lambda started: {**plain(started), "enable_lora": False}
         engine_vllm.VllmEngine._request = lambda self, variant: None
     longest = max(len(row.prompt_ids) for row in rows) + asked.new_tokens + 32
-    started = engine_vllm.VllmSettings(
-        base, adapter, LORA.r, "bf16", longest, asked.folder / "cache"
-    )
+    started = engine_vllm.VllmSettings(base, adapter, LORA, "bf16", longest, asked.folder / "cache")
     engine = engine_vllm.VllmEngine(started, AnyText(), decoding)
     engine.labels("base", rows[:1], labels())
     say(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -47,10 +48,11 @@ def build(tmp_path):
     for name in (
         "images/build",
         *(f"images/{stage}/Dockerfile" for stage in ("prep", "train", "eval")),
+        "images/eval/gpu.Dockerfile",
     ):
         (checkout / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, checkout / name)
-    for stage in ("prep", "train", "eval"):
+    for stage in ("prep", "train", "eval", "eval-gpu"):
         (checkout / "requirements" / f"{stage}.txt").touch()
     (checkout / "k8s" / "prep.yaml").touch()
     for name in (".dockerignore", "pyproject.toml"):
@@ -124,6 +126,20 @@ def test_another_base_makes_another_tag(build, pinned):
     assert len(wanted) == 1
     assert found[0] == found[2]
     assert len({*map(frozenset, found), frozenset(wanted)}) == 3
+
+
+def test_eval_is_built_for_gpus_where_that_is_asked_for(build, pinned):
+    def files(calls):
+        return [re.search(r"--file (\S+)", call)[1] for call in calls if call.startswith("build ")]
+
+    plain, calls = build(images=[f"{pinned} id"])
+    assert files(calls) == [f"images/{stage}/Dockerfile" for stage in ("prep", "train", "eval")]
+    done, calls = build(images=[f"{pinned} id"], GPU="1")
+    assert files(calls)[-1] == "images/eval/gpu.Dockerfile"
+    assert tags(done.stdout).isdisjoint(tags(plain.stdout))  # one tag means one content
+    assert build("names", images=[f"{pinned} id"], GPU="1")[0].stdout.split()[-1] in done.stdout
+    refused, _ = build(GPU="two")
+    assert (refused.returncode, refused.stderr) == (64, "GPU is 1 or 0.\n")
 
 
 def test_names_are_those_that_are_built_afterwards(build, pinned):

@@ -104,3 +104,22 @@ def test_only_what_an_image_needs_is_sent_to_the_engine():
         "!k8s/*.yaml",
         "!requirements",
     }
+
+
+def test_eval_for_gpus_is_eval_but_for_its_libraries_and_a_compiler():
+    text = (ROOT / "images" / "eval" / "gpu.Dockerfile").read_text(encoding="utf-8")
+    assert re.findall(r"/locks/install /pip/bin/python (\S+) /venv/bin/python", text) == [
+        "eval-gpu"
+    ]
+    assert not re.search(r"pip install|curl|wget|git clone", text)
+    plain = (ROOT / "images" / "eval" / "Dockerfile").read_text(encoding="utf-8")
+    same = r"(?s)(ARG PIN=.*?)\n\n|(# The project's code.*?)\nFROM base\n|(ENV PATH.*?)ARG VERSION"
+    ours, its = (["".join(found) for found in re.findall(same, one)] for one in (text, plain))
+    assert ours == its
+    assert len(ours) == 3
+    lock = (ROOT / "requirements" / "eval-gpu.txt").read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^([a-z0-9._-]+)==(\S+) \\", lock, flags=re.M))
+    assert pins["vllm"] == "0.33.0"
+    assert {"torch", "transformers", "peft", "evaluate", "boto3", "pydantic"} <= set(pins)
+    assert len(re.findall("^[a-z]", lock, flags=re.M)) == len(pins)
+    assert lock.count("--hash=sha256:") >= len(pins)

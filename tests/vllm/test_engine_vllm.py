@@ -82,7 +82,7 @@ def reference(folders, tokenizer, decoding) -> TransformersEngine:
 def vllm(folders, tokenizer, decoding, prompts, tmp_path_factory) -> VllmEngine:
     longest = max(len(prompt.prompt_ids) for prompt in prompts) + 120
     cache = tmp_path_factory.mktemp("cache")
-    started = VllmSettings(*folders, LORA.r, "fp32", longest, cache)
+    started = VllmSettings(*folders, LORA, "fp32", longest, cache)
     return VllmEngine(started, tokenizer, decoding)
 
 
