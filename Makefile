@@ -103,7 +103,7 @@ $(VENV)/ready: requirements/dev.txt requirements/cuda.txt requirements/torch-cpu
 	@touch $@
 
 .PHONY: test fuzz test-slow test-vllm lint types chart scan e2e merges lock
-.PHONY: bench bench-gpu bench-scale bench-check bench-stats bench-lint
+.PHONY: bench bench-gpu bench-scale bench-check bench-stats bench-lint bench-build
 test: setup ## run the unit tests on two cores
 	@$(PY) -m pytest -n 2
 fuzz: setup ## read 10,000 mutated inputs with every reader
@@ -134,6 +134,8 @@ bench-stats: setup ## draw 1,000 invented worlds of each kind and count how ofte
 	@$(PY) -m tests.report.bench_stats
 bench-lint: setup ## time the leak linter on as many rows as the published set has
 	@$(PY) -m tests.prep.bench_lint
+bench-build: setup ## build, lint and prepare 1,000, 7,800 and 31,000 rows: seconds and memory (minutes)
+	@$(PY) -m tests.built.bench_build
 
 chart: setup ## lint the chart and test what it renders; needs helm, 3 or 4
 	@for values in minimal full; do \

@@ -26,7 +26,7 @@ OUTSIDE_GRAMMAR = "prediction-line-outside-grammar"
 RESPELLED = "spelling-normalized"
 
 MAX_TEXT_BYTES = 1 << 30
-"""All rows are held in memory while they are split: at most 1 GiB of text (about 100,000 published rows)."""
+"""Whoever trains on a data set holds its texts in memory: at most 1 GiB of them (about 100,000 published rows)."""
 
 # The published layout has no blanks around the marks, the official one has; the opening decides which it is.
 _LAYOUTS = (("[INST]<<SYS>>\n", "[/INST]"), ("[INST] <<SYS>>\n", " [/INST]"))

@@ -60,21 +60,21 @@ class _Spooled(Example):
         return spool.text(own["place"], own["sizes"], number)
 
     @property
-    def system(self) -> str:  # type: ignore[override]
+    def system(self) -> str:
         return self._text(0)
 
     @property
-    def user(self) -> str:  # type: ignore[override]
+    def user(self) -> str:
         return self._text(1)
 
     @property
-    def answer(self) -> str:  # type: ignore[override]
+    def answer(self) -> str:
         return self._text(2)
 
     @property
-    def prompt(self) -> str:  # type: ignore[override]
+    def prompt(self) -> str:
         return self._text(3)
 
     @property
-    def raw_answer(self) -> str:  # type: ignore[override]
+    def raw_answer(self) -> str:
         return self._text(4)

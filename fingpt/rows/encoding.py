@@ -17,7 +17,7 @@ from typing import IO, cast
 from fingpt.errors import DataError
 
 MAX_TEXT_BYTES = 4 << 30
-"""Text above 4 GiB, unpacked, is refused: prep holds all rows in memory."""
+"""Text above 4 GiB, unpacked, is refused: no data set of such a size is trained on here."""
 
 _CHUNK_BYTES = 1 << 20
 _SCHEMA_BYTES = 1 << 22

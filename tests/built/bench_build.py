@@ -1,48 +1,71 @@
-"""How long 30 symbols take and how much memory: `python -m tests.built.bench_build YEARS FOLDER`.
+"""How long rows take and how much memory, for 1,000, 7,800 and 31,000 of them: `make bench-build`.
 
-The market is invented into FOLDER/market the first time; the second call builds from it. Prints rows,
-seconds, CPU seconds and the peak of resident memory.
+A market is invented for each size; its rows are built (raw data brought into the store, and linted), linted alone, and
+prepared for a run, each in a process of its own. Prints rows, seconds, CPU seconds and the peak of resident memory.
+`python -m tests.built.bench_build 5 30` does one size: years and symbols.
 """
 
 from __future__ import annotations
 
+import os
 import resource
-import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from datetime import date
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from fingpt.built.build import build
+from fingpt.built.linted import linted
 from fingpt.sources.selection import parse_selection
-from fingpt.storage import open_store
+from fingpt.storage.local import LocalStore
 from fingpt.synthetic.market import write_market
 
-SYMBOLS = tuple(f"S{number:02d}" for number in range(30))
 LAST = date(2025, 12, 31)
+SIZES = ((1, 20), (5, 30), (20, 30))
 
 
 def main() -> None:
-    """Invent, or measure and print."""
-    years, folder = int(sys.argv[1]), Path(sys.argv[2])
-    market, store = folder / "market", folder / "store"
-    if not market.is_dir():
-        write_market(market, SYMBOLS, date(LAST.year - years - 1, 6, 1), LAST)
+    """Every size, or the one that is named; with a folder and a word behind it, one measurement of what lies there."""
+    if len(sys.argv) > 4:
+        _measure(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
         return
-    shutil.rmtree(store, ignore_errors=True)
-    chosen = parse_selection({"sources": {"files": {"folder": str(market)}}}, "bench")
-    start, cpu = time.monotonic(), time.process_time()
-    made = build(
-        open_store(store.absolute().as_uri()),
-        chosen,
-        SYMBOLS,
-        (date(LAST.year - years + 1, 1, 1), LAST),
-    )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(
-        f"{years} years: {made.rows} rows, {time.monotonic() - start:.1f} s, "
-        f"{time.process_time() - cpu:.1f} s of CPU, {peak} MiB"
-    )
+    named = ((int(sys.argv[1]), int(sys.argv[2])),) if len(sys.argv) == 3 else SIZES
+    print("| what | rows | s | CPU s | peak MiB |\n|---|---:|---:|---:|---:|", flush=True)
+    for years, count in named:
+        with tempfile.TemporaryDirectory(prefix="fingpt-bench-") as folder:
+            first = date(LAST.year - years - 1, 6, 1)
+            write_market(Path(folder) / "market", _symbols(count), first, LAST)
+            for what in ("build", "lint", "prep"):
+                command = [sys.executable, "-m", "tests.built.bench_build", str(years), str(count)]
+                subprocess.run([*command, folder, what], check=True)
+
+
+def _symbols(count: int) -> tuple[str, ...]:
+    return tuple(f"S{number:02d}" for number in range(count))
+
+
+def _measure(years: int, count: int, folder: Path, what: str) -> None:
+    store, start = LocalStore(folder / "store"), time.monotonic()
+    if what == "build":
+        files = {"sources": {"files": {"folder": str(folder / "market")}}}
+        span = (date(LAST.year - years + 1, 1, 1), LAST)
+        build(store, parse_selection(files, "bench"), _symbols(count), span)
+    (rows,) = (folder / "store").glob("built/*/rows.parquet")
+    if what == "lint":
+        linted(rows)
+    if what == "prep":
+        wanted = {"FINGPT_STORE": str(folder / "store"), "FINGPT_ARG_DATA": str(rows.parent)}
+        command = [sys.executable, "-m", "jobs.submit", "prep", "--mode", "local"]
+        subprocess.run(command, env={**os.environ, **wanted}, stderr=subprocess.DEVNULL, check=True)
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(each.ru_utime + each.ru_stime for each in uses)
+    peak = max(each.ru_maxrss for each in uses) >> 10
+    seconds, number = time.monotonic() - start, pq.read_metadata(rows).num_rows
+    print(f"| {what} | {number:,} | {seconds:.1f} | {cpu:.1f} | {peak} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,9 @@ def test_what_is_gathered_is_the_run_s_own(world, evaluated):
     found = gather(world.store, evaluated, manifest)
     assert found.temperature == manifest.scores["tuned"].label_temperature
     assert found.system == "You forecast."
-    assert found.verdict.startswith("On 7 test rows of 1 week, none of them trained on, this model shows nothing")
+    assert found.verdict.startswith(
+        "On 7 test rows of 1 week, none of them trained on, this model shows nothing"
+    )
     assert sum(one.n for one in found.bins) == 7
     assert np.isfinite([one.forecast for one in found.bins]).all()
 
