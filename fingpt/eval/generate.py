@@ -73,9 +73,8 @@ def greedy_ids(model: Any, prompts: Sequence[Sequence[int]], decoding: Decoding)
                 running.pop()
         if not running:
             return lines
-        ids = torch.tensor([[lines[number][-1]] for number in running]).to(place)
         said = model(
-            input_ids=ids,
+            input_ids=torch.tensor([[lines[number][-1]] for number in running]).to(place),
             **slots.step(place),
             past_key_values=slots,
             use_cache=True,

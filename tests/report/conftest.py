@@ -7,7 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from fingpt.prompts.examples import Example
+from fingpt.report.compose import compose
+from fingpt.report.document import Report
 from fingpt.report.inputs import Reading, read_runs
+from fingpt.report.render import render
 from fingpt.report.score_arrays import ScoreArrays
 from fingpt.storage import ObjectStore, open_store
 from tests.report.world import Plan, World, make_examples, make_rows
@@ -37,6 +40,18 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Reading:
     world = World(open_store(tmp_path_factory.mktemp("pair").as_uri()))
     ids = [world.add("llama31", Plan()), world.add("deepseek-r1", Plan(seed=2))]
     return read_runs(world.store, ids)
+
+
+@pytest.fixture(scope="session")
+def report(pair: Reading) -> Report:
+    """The report on `pair`, for all tests that change nothing of it."""
+    return compose(pair.sides, pair.test, pair.train, pair.inputs)
+
+
+@pytest.fixture(scope="session")
+def rendered(report: Report) -> dict[str, bytes]:
+    """Its files."""
+    return render(report)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,6 @@ from itertools import pairwise
 import pytest
 
 from fingpt.report.charts_run import loss_curves
-from fingpt.report.compose import compose
-from fingpt.report.document import Report
-from fingpt.report.render import render
 
 # Advance widths of DejaVu Sans, in em, as its own tables have them; the widest of the usual system fonts.
 EM = {".": 0.318, "-": 0.361, "+": 0.838, "↑": 0.838, "↓": 0.838, "−": 0.838, ",": 0.318}
@@ -25,13 +22,8 @@ GROUP = re.compile(r'<g class="mark-text role-axis-(label|title)".*?</g>', re.DO
 
 
 @pytest.fixture(scope="module")
-def report(pair) -> Report:
-    return compose(pair.sides, pair.test, pair.train, pair.inputs)
-
-
-@pytest.fixture(scope="module")
-def charts(report) -> list[str]:
-    page = render(report)["report.html"].decode()
+def charts(rendered) -> list[str]:
+    page = rendered["report.html"].decode()
     return re.findall(r"<svg aria-hidden.*?</svg>", page, re.DOTALL)
 
 

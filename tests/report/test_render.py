@@ -51,16 +51,6 @@ class Page(HTMLParser):
         self.json += data if self._script else ""
 
 
-@pytest.fixture(scope="module")
-def report(pair):
-    return compose(pair.sides, pair.test, pair.train, pair.inputs)
-
-
-@pytest.fixture(scope="module")
-def rendered(report):
-    return render(report)
-
-
 def test_the_page_needs_no_network_and_no_scripts(rendered):
     text = rendered["report.html"].decode()
     page = Page(text)
@@ -306,13 +296,14 @@ def test_embedding_and_cells_escape_what_would_be_obeyed():
     assert cell("a|b\n<i>") == "a\\|b \\<i\\>"
 
 
-def test_a_group_of_lines_that_differ_says_of_each_line_which_way_is_better(pair):
-    made = compose(pair.sides, pair.test, pair.train, pair.inputs)
-    loss, *rest = made.table
+def test_a_group_of_lines_that_differ_says_of_each_line_which_way_is_better(report):
+    loss, *rest = report.table
     turned = loss.model_copy(
         update={"key": "other", "title": "turned", "higher_is_better": not loss.higher_is_better}
     )
-    text = render(made.model_copy(update={"table": (loss, turned, *rest)}))["report.html"].decode()
+    text = render(report.model_copy(update={"table": (loss, turned, *rest)}))[
+        "report.html"
+    ].decode()
     rows = re.findall(r'<th [^>]*scope="(?:row|colgroup)"[^>]*>(.*?)</th>', text)
     named = [re.sub(r"<[^>]+>", "", row) for row in rows]
     assert "Loss" in named
