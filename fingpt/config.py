@@ -179,7 +179,7 @@ class EvalConfig(Section):
     `split`: `validation` scores labels and loss of the tuned model on validation rows alone, for a sweep: no test row
     is read, nothing is answered.
     `answer_rows`: answers in prose for so many test rows only, evenly spread over the weeks; all of them when absent.
-    `engine`: what answers and scores labels; `auto` is vLLM where a GPU and vLLM are, transformers elsewhere.
+    `engine`: what writes answers; `auto` is vLLM where a GPU and vLLM are, transformers elsewhere.
     `adapter`: one that was trained elsewhere, as a folder, `s3://bucket/prefix` or `hub:owner/name@commit`; submit
     replaces it by `adapters/<hash>` after copying its bytes into the bucket. Such a run trains nothing.
     """

@@ -1,4 +1,4 @@
-"""Which engine writes the answers and scores the labels of a run: chosen once, from what is asked and what is there.
+"""Which engine writes the answers of a run: chosen once, from what is asked and what is there.
 
 The choice is stored create-only beside the chunks, and an evaluation that goes on keeps it: two engines round
 differently, so a table of both would be neither's. What an engine does is the protocol at the end.
@@ -15,7 +15,6 @@ from fingpt import hardware
 from fingpt.config import EvalConfig, ResolvedPrecision
 from fingpt.errors import SetupError
 from fingpt.eval.generate import Answer
-from fingpt.eval.labels import LabelScores, LabelTree
 from fingpt.eval.model import Variant
 from fingpt.eval.prompts import Prompt
 from fingpt.record import FileRef, sha256_bytes
@@ -92,7 +91,7 @@ def _vllm() -> str:
 
 
 class Engine(Protocol):
-    """Answers greedily and scores labels, with base and tuned weights out of one load.
+    """Answers greedily, with base and tuned weights out of one load.
 
     What it returns depends on the prompts that it is given together and on nothing before them, as far as the device
     adds in one order, so that a resumed evaluation ends with the same table.
@@ -104,11 +103,6 @@ class Engine(Protocol):
 
     def answers(self, variant: Variant, prompts: Sequence[Prompt]) -> tuple[list[Answer], float]:
         """An answer to each prompt, and the seconds that they took."""
-
-    def labels(
-        self, variant: Variant, prompts: Sequence[Prompt], tree: LabelTree
-    ) -> tuple[list[LabelScores], float]:
-        """Log-likelihoods of the continuations of `tree` after each prompt, and the seconds that they took."""
 
     def settings(self) -> dict[str, str | int | float | bool]:
         """What its results depend on, for the identity of chunks and for the manifest."""

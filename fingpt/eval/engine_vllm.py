@@ -1,9 +1,8 @@
 """The engine for GPUs: vLLM inside this process, with the adapter as a LoRA request on the one loaded base.
 
-Versions 0.20 to 0.33 are spoken to alike. Labels: each node of their tree is one request for the log-likelihoods of the
-tokens after it, and the prefix cache reads the prompt once for all of them. The cache is emptied before each chunk and
-requests are scheduled by this process alone, so a chunk's numbers do not depend on what was asked before it; on a GPU
-vLLM's kernels for adapters add in no fixed order, so the last digits may.
+Versions 0.20 to 0.33 are spoken to alike. No prefix is cached and this process alone schedules requests, so a chunk's
+answers do not depend on what was asked before it; on a GPU, vLLM's kernels for adapters add in no fixed order, so near
+ties may.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from transformers import PreTrainedTokenizerFast
 from fingpt.config import LoraConfig, ResolvedPrecision
 from fingpt.errors import ConfigError, DivergedError, SetupError
 from fingpt.eval.generate import Answer, Decoding, answers_of
-from fingpt.eval.labels import LabelScores, LabelTree, label_scores
 from fingpt.eval.model import Variant, adapter_config
 from fingpt.eval.prompts import Prompt
 
@@ -77,59 +75,25 @@ class VllmEngine:
 
     def answers(self, variant: Variant, prompts: Sequence[Prompt]) -> tuple[list[Answer], float]:
         """An answer to each prompt, and the seconds that they took."""
-        plan = {
-            "max_tokens": self.decoding.max_new_tokens,
-            "stop_token_ids": list(self.decoding.stop_ids),
-        }
-        asked = [(prompt.prompt_ids, plan) for prompt in prompts]
-        outputs, seconds = self._run(variant, asked)
-        lines = [list(output.token_ids) for output in outputs]
-        return answers_of(self.tokenizer, prompts, lines, self.decoding), seconds
-
-    def labels(
-        self, variant: Variant, prompts: Sequence[Prompt], tree: LabelTree
-    ) -> tuple[list[LabelScores], float]:
-        """Log-likelihoods of the continuations of `tree` after each prompt, and the seconds that they took."""
-        paths = tree.paths()
-        plans = [
-            {"max_tokens": 1, "logprobs": len(tokens), "logprob_token_ids": list(tokens)}
-            for tokens in tree.predicted()
-        ]
-        asked = [
-            ((*prompt.prompt_ids, *tree.header, *path), plan)
-            for prompt in prompts
-            for path, plan in zip(paths, plans, strict=True)
-        ]
-        outputs, seconds = self._run(variant, asked)
-        nodes = [output.logprobs[0] for output in outputs]
-        found = []
-        for number, prompt in enumerate(prompts):
-            own = nodes[number * len(paths) : (number + 1) * len(paths)]
-            sums = [sum(own[node][token].logprob for node, token in line) for line in tree.steps]
-            found.append(label_scores(prompt, sums))
-        return found, seconds
-
-    def _run(
-        self, variant: Variant, asked: Sequence[tuple[Sequence[int], dict[str, Any]]]
-    ) -> tuple[list[Any], float]:
-        """The first output of each of `asked`, token ids and how to go on from them, in their order."""
         llm = self._llm
-        vllm = importlib.import_module("vllm")
-        plans = {
-            number: vllm.SamplingParams(temperature=0.0, ignore_eos=True, detokenize=False, **plan)
-            for number, plan in {id(plan): plan for _, plan in asked}.items()
-        }
+        plan = importlib.import_module("vllm").SamplingParams(
+            temperature=0.0,
+            max_tokens=self.decoding.max_new_tokens,
+            stop_token_ids=list(self.decoding.stop_ids),
+            ignore_eos=True,
+            detokenize=False,
+        )
         with _in_one_sentence(self.started):
-            llm.reset_prefix_cache()
             start = time.perf_counter()
             outputs = llm.generate(
-                [{"prompt_token_ids": list(ids)} for ids, _ in asked],
-                [plans[id(plan)] for _, plan in asked],
+                [{"prompt_token_ids": list(prompt.prompt_ids)} for prompt in prompts],
+                [plan] * len(prompts),
                 use_tqdm=False,
                 lora_request=self._request(variant),
             )
             seconds = time.perf_counter() - start
-        return [output.outputs[0] for output in outputs], seconds
+        lines = [list(output.outputs[0].token_ids) for output in outputs]
+        return answers_of(self.tokenizer, prompts, lines, self.decoding), seconds
 
     def _request(self, variant: Variant) -> Any:
         if variant == "base":
@@ -171,11 +135,10 @@ def _arguments(started: VllmSettings) -> dict[str, Any]:
         "max_model_len": started.longest,
         "max_num_seqs": ANSWER_ROWS,
         "max_num_batched_tokens": max(_BATCH_TOKENS, started.longest),
-        "enable_prefix_caching": True,
+        "enable_prefix_caching": False,
         "enable_lora": True,
         "max_loras": 1,
         "max_lora_rank": next(rank for rank in _RANKS if rank >= started.lora.r),
-        "max_logprobs": 64,
         "enforce_eager": not torch.cuda.is_available(),  # a CPU would compile for minutes
     }
     if torch.cuda.is_available():

@@ -64,21 +64,6 @@ class LabelTree:
             found.append(found[parent] + 1)
         return found[1:]
 
-    def paths(self) -> list[tuple[int, ...]]:
-        """The tokens from the end of the header to each node, its own included; node 0 has none."""
-        found: list[tuple[int, ...]] = [()]
-        for token, parent in zip(self.tokens, self.parents, strict=True):
-            found.append((*found[parent], token))
-        return found
-
-    def predicted(self) -> list[tuple[int, ...]]:
-        """The tokens whose log-likelihood is asked for at each node, each once."""
-        found: list[dict[int, None]] = [{} for _ in range(1 + len(self.tokens))]
-        for line in self.steps:
-            for node, token in line:
-                found[node][token] = None
-        return [tuple(one) for one in found]
-
     def sees(self) -> torch.Tensor:
         """(nodes, nodes) without node 0: True where the column is the row's node itself or one of its ancestors."""
         seen = torch.eye(len(self.tokens), dtype=torch.bool)

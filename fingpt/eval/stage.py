@@ -51,7 +51,7 @@ def body(ctx: Context) -> EvalManifest:
     variants: tuple[Variant, ...] = (
         ("base", "tuned") if ctx.run.config.eval.include_base else ("tuned",)
     )
-    evaluation.measure_losses(variants)
+    evaluation.measure_first(variants)
     rows: list[ScoredAnswer] = []
     scores: dict[str, VariantScores] = {}
     files: list[FileRef] = [evaluation.choice_file]

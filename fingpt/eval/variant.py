@@ -26,11 +26,12 @@ from fingpt.eval.engine_transformers import TransformersEngine
 from fingpt.eval.engine_vllm import ANSWER_ROWS, VllmEngine, VllmSettings, compiled_cache
 from fingpt.eval.generate import Answer, Decoding
 from fingpt.eval.inputs import Inputs, fetch_adapter, read_split, read_validation
+from fingpt.eval.labels import LabelScores, LabelTree, label_logp
 from fingpt.eval.loaded import Loaded, answer_tokens
 from fingpt.eval.loss import answer_nll
 from fingpt.eval.metric_modules import MetricModules
 from fingpt.eval.model import Variant, active, translate_out_of_memory
-from fingpt.eval.prompts import batches, evenly_spaced, refuse_duplicates, to_answer
+from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates, to_answer
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import Prose, ScoredAnswer
 from fingpt.eval.text import PromptNumbers, text_facts
@@ -117,10 +118,10 @@ class Evaluation(Loaded):
             "stop_ids": ",".join(map(str, self.decoding.stop_ids)),
         }
 
-    def measure_losses(self, variants: Sequence[Variant]) -> None:
-        """Have every loss in the store before vLLM starts, which needs the memory of the model that measures them.
+    def measure_first(self, variants: Sequence[Variant]) -> None:
+        """Have labels and losses in the store before vLLM starts, which needs the memory of the model that made them.
 
-        With transformers there is one model, and losses are measured in their turn.
+        With transformers there is one model, and all is measured in its turn.
         """
         if isinstance(self.engine, TransformersEngine):
             return
@@ -128,29 +129,24 @@ class Evaluation(Loaded):
             start = time.perf_counter()
             self.load_model()
             self.load_seconds += time.perf_counter() - start
-            for variant in variants:
-                self._losses(variant)
+            with translate_out_of_memory(self.settings.batch_size):
+                for variant in variants:
+                    self._labels(variant)
+                    self._losses(variant)  # last: where it is stored, all before it is
             self.release_model()
 
     def _transformers(self) -> TransformersEngine:
         self.load_model()
-        return TransformersEngine(
-            self.model, self.tokenizer, self.decoding, self.settings.batch_size
-        )
+        return TransformersEngine(self.model, self.tokenizer, self.decoding)
 
     def _vllm(self) -> VllmEngine:
-        tree = self.arms.tree
-        label = len(tree.header) + 1 + max(map(len, tree.paths()))
-        answer = self.decoding.max_new_tokens
-        scored = [prompt for prompts in self.arms.prompts.values() for prompt in prompts]
-        lengths = [len(prompt.prompt_ids) + label for prompt in scored]
-        lengths += [len(prompt.prompt_ids) + answer for prompt in self.asked]
+        longest = max(len(prompt.prompt_ids) for prompt in self.asked)
         started = VllmSettings(
             base=self.folder,
             adapter=fetch_adapter(self.ctx, self.inputs),
             lora=self.ctx.run.config.train.lora,
             precision=self.precision,
-            longest=max(lengths),
+            longest=longest + self.decoding.max_new_tokens,
             cache=compiled_cache(self.ctx.environment.cache, self.ctx.scratch),
         )
         return VllmEngine(started, self.tokenizer, self.decoding)
@@ -204,8 +200,15 @@ class Evaluation(Loaded):
     def _labels(self, variant: Variant) -> Labels:
         """Label scores of every arm, measured now or read from an earlier attempt."""
         place = Place(self.ctx.store, self.ctx.run.id, variant, tuple(self.identity(variant)))
+
+        def score(prompts: Sequence[Prompt], tree: LabelTree) -> tuple[list[LabelScores], float]:
+            start = time.perf_counter()
+            with active(self.model, variant) as model:
+                found = label_logp(model, prompts, tree, self.settings.batch_size)
+            return found, time.perf_counter() - start
+
         with log.progress(f"labels {variant}", self.arms.count) as meter:
-            return self.arms.score(partial(self.engine.labels, variant), place, meter.advance)
+            return self.arms.score(score, place, meter.advance)
 
     def _loss_key(self, variant: Variant) -> str:
         return f"{stage_prefix(self.ctx.run.id, Stage.EVAL)}/losses/{variant}.json"

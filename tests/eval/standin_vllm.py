@@ -45,10 +45,6 @@ class LLM:
         model: Any = AutoModelForCausalLM.from_pretrained(arguments["model"], dtype=torch.float32)
         self.base, self.model = model, model
 
-    def reset_prefix_cache(self) -> bool:
-        LLM.asked.append("reset")
-        return True
-
     @torch.inference_mode()
     def generate(self, prompts, params, *, use_tqdm, lora_request):
         LLM.asked.append(len(prompts))

@@ -1,4 +1,4 @@
-"""How fast an engine answers and scores labels on a GPU, on random weights of the 8B shape and prompts of real lengths.
+"""How fast an engine answers on a GPU, on random weights of the 8B shape and prompts of real lengths.
 
 Stop ids are ignored, so that each answer has as many tokens as real ones have on average. One engine a process:
 
@@ -25,7 +25,6 @@ from fingpt.config import LoraConfig
 from fingpt.eval import engine_vllm
 from fingpt.eval.engine_transformers import TransformersEngine
 from fingpt.eval.generate import Decoding
-from fingpt.eval.labels import LabelTree
 from fingpt.eval.model import load
 from fingpt.eval.prompts import Prompt
 from fingpt.weights.adapter import WEIGHTS, peft_arguments
@@ -57,15 +56,6 @@ def prompts(count: int) -> list[Prompt]:
     return sorted(found, key=lambda prompt: -len(prompt.prompt_ids))
 
 
-def labels() -> LabelTree:
-    """Twelve labels that share beginnings as those of Llama's tokenizer do: a tree of 45 nodes."""
-    lines = []
-    for direction in (31, 32):
-        lines += [(direction, 50, 60, 70 + n, 80, 71 + n, 90) for n in range(5)]
-        lines.append((direction, 50, 51, 52, 60, 75, 90))
-    return LabelTree.of(tuple(range(100, 109)), lines)
-
-
 def make(folder: Path, shape: dict[str, Any], layers: int) -> None:
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
@@ -89,7 +79,6 @@ def say(what: str, **figures: object) -> None:
 
 
 def measure(name: str, engine: Any, rows: list[Prompt], tokens: int, repeats: int) -> None:
-    tree = labels()
     for variant in ("tuned", "base"):
         seen = []
         for _ in range(repeats):
@@ -103,10 +92,6 @@ def measure(name: str, engine: Any, rows: list[Prompt], tokens: int, repeats: in
             few, _ = engine.answers(variant, rows[:16])
             alone = [one.prediction == two for one, two in zip(few, seen[0], strict=False)]
             say(f"{name} 16 of them asked alone", same=sum(alone))
-        for _ in range(repeats):
-            scores, seconds = engine.labels(variant, rows, tree)
-            say(f"{name} labels {variant}", seconds=round(seconds, 2), rows=len(rows))
-        Path(f"labels-{name}-{variant}.json").write_text(json.dumps([one.logp for one in scores]))
 
 
 def main() -> None:
@@ -130,7 +115,7 @@ def main() -> None:
     begun = time.perf_counter()
     if asked.what == "transformers":
         model = load(base, adapter, torch.device("cuda"), torch.bfloat16, LORA)
-        engine: Any = TransformersEngine(model, AnyText(), decoding, 16)
+        engine: Any = TransformersEngine(model, AnyText(), decoding)
         return measure("transformers", engine, rows, asked.new_tokens, asked.repeats)
     if asked.without_adapter:
         plain = engine_vllm._arguments  # what a merged adapter would cost: the base as it is
@@ -139,7 +124,7 @@ def main() -> None:
     longest = max(len(row.prompt_ids) for row in rows) + asked.new_tokens + 32
     started = engine_vllm.VllmSettings(base, adapter, LORA, "bf16", longest, asked.folder / "cache")
     engine = engine_vllm.VllmEngine(started, AnyText(), decoding)
-    engine.labels("base", rows[:1], labels())
+    engine.answers("base", rows[:1])
     say(
         "vllm started",
         seconds=round(engine.start_seconds, 1),
