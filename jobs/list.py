@@ -51,8 +51,8 @@ def main(
         states = states_of(state.strip())
         store = open_store(environment.store)
         key = _key(model.strip())
-        runs = _trials(store, sweep.strip()) if sweep.strip() else None
-        chosen = Chosen(key, states, runs=runs)
+        wanted = _trials(store, sweep.strip()) if sweep.strip() else None
+        chosen = Chosen(key, states, runs=wanted)
         found = list_runs(store, datetime.now(UTC), chosen)
         if as_json:
             for each in found:

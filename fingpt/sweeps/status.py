@@ -27,7 +27,7 @@ from fingpt.sweeps.records import Tell
 from fingpt.sweeps.sweep import Sweep
 from fingpt.sweeps.view import Study, SweepView, read_sweep, read_tells
 
-READ_SECONDS = 0.8
+READ_SECONDS = 0.3
 """How long tells are read for one screen; those that were not are counted and said to be unread."""
 
 

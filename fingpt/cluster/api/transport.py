@@ -55,7 +55,8 @@ class Transport:
         once = copy(connection.settings)
         once.retries = Retry(0)
         once.safe_chars_for_path_param = "/"  # `name/subresource`
-        self._once = client.CustomObjectsApi(client.ApiClient(once)).get_namespaced_custom_object
+        optional = client.CustomObjectsApi(client.ApiClient(once))
+        self._once: Method = optional.get_namespaced_custom_object
         self._granted: set[Call] = set()
 
     def request(self, verb: str, resource: str, method: Method, *names: str, **options: Any) -> Any:

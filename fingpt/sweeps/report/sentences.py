@@ -98,6 +98,13 @@ def effort(studies: Sequence[StudyReport], unit: str) -> str:
         study.counts["complete"] + study.counts["pruned"] + study.counts["failed"]
         for study in studies
     ]
+    searching = [
+        study.title
+        for study, n in zip(studies, ended, strict=True)
+        if study.chosen is None and n < study.planned
+    ]
+    if searching:
+        return f"The search of {listed(searching)} is under way, so effort cannot be compared yet."
     spent = [
         sum(study.spent[state] for state in ("complete", "pruned", "failed")) for study in studies
     ]

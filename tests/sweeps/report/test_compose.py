@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fingpt.sweeps.report import sentences
 from fingpt.sweeps.report.compose import compose
 from fingpt.sweeps.report.lead import Word, judge
 from fingpt.sweeps.report.reading import read_sweeps
@@ -161,3 +162,12 @@ def test_labels_are_judged_by_the_validation_figure_of_the_finals(store):
 
 def test_the_same_records_give_the_same_report(invented, report):
     assert compose(read_sweeps(invented.store, [invented.sweep.id])) == report
+
+
+def test_effort_is_compared_once_all_searches_are_over(report):
+    first, second = report.studies
+    early = {**second.counts, "complete": 1, "failed": 0, "pruned": 0}
+    searching = second.model_copy(update={"chosen": None, "counts": early})
+    said = sentences.effort((first, searching), "seconds")
+    assert said == f"The search of {second.title} is under way, so effort cannot be compared yet."
+    assert sentences.effort((first, second), "seconds").startswith("Eff")
