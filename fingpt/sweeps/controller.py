@@ -17,17 +17,21 @@ from fingpt.runs.run import Run
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.claim import controlling
 from fingpt.sweeps.finals import choose, leader, train_finals
+from fingpt.sweeps.plan import plan
 from fingpt.sweeps.pool import Workers
 from fingpt.sweeps.records import (
     Choice,
     Finals,
     SweepManifest,
     Tell,
+    ask_key,
     complete_key,
     read,
+    sweep_prefix,
     write,
 )
 from fingpt.sweeps.sweep import Sweep
+from fingpt.sweeps.trials import ask_of
 from fingpt.sweeps.verify import is_sound, numbered_records, single_records
 
 
@@ -78,6 +82,7 @@ def carry_out(
         choices[model] = choose(store, sweep, model, tells[model])
     finals = train_finals(store, sweep, choices, place.workers)
     check()
+    _remake_asks(store, sweep)
     manifest = _complete(store, sweep, tells, choices, finals)
     if there is not None and not _is_mended(store, sweep, manifest):
         raise StorageError(
@@ -92,6 +97,17 @@ def _is_mended(store: ObjectStore, sweep: Sweep, manifest: SweepManifest) -> boo
         return is_sound(store, sweep, manifest)
     except StorageError:
         return False
+
+
+def _remake_asks(store: ObjectStore, sweep: Sweep) -> None:
+    """Asks of a plan that somebody has deleted: a trial that was told is not begun again."""
+    if sweep.definition.method == "tpe":
+        return
+    there = set(store.keys(f"{sweep_prefix(sweep.id)}/"))
+    for model in sweep.bases:
+        for n, settings in enumerate(plan(sweep.definition)):
+            if (key := ask_key(sweep.id, model, n)) not in there:
+                write(store, key, ask_of(sweep, model, n, settings))
 
 
 def _search(sweep: Sweep, model: str, store: ObjectStore, place: Place) -> tuple[Tell, ...]:

@@ -48,7 +48,7 @@ def test_a_record_that_is_damaged_is_named_and_made_again_once_it_is_deleted(
         StorageError, match=f"{key} is damaged: .* or delete it and give the command"
     ):
         carried_out(store, sweep)
-    with pytest.raises(StorageError, match="Sweep grid-.* does not verify"):
+    with pytest.raises(StorageError, match=r"Sweep grid-.* does not verify"):
         require_sound(sweep.id, verify_sweep(store, sweep.id), kind="Sweep")
     path.unlink()
     assert statuses(store, sweep)[key] is LinkStatus.MISSING
