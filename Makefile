@@ -236,7 +236,7 @@ cancel: setup ## take a RUN, a SWEEP, or the mirror of a MODEL or of DATA, off t
 list: export FINGPT_ARG_MODEL := $(if $(model_is_named),$(MODEL))
 list: setup ## the newest runs of the store and where they stand (MODEL= SWEEP= STATE=: those alone)
 	@$(PY) -m jobs.list
-verify: setup ## hash anew all that a RUN's results, or a LEDGER, rest on (DEEP=1: the base weights too)
+verify: setup ## hash anew all that a RUN's results, a SWEEP or a LEDGER rest on (DEEP=1: the base weights too)
 	@$(PY) -m jobs.verify $(call flag,DEEP,--deep)
 doctor: setup ## check what a run of MODEL on DATA needs: store, rights, weights, GPUs, quota
 	@$(PY) -m jobs.doctor

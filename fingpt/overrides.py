@@ -140,7 +140,12 @@ def sentence(fault: dict[str, Any], root: type[Frozen]) -> str:
         if meant := synonym(path, root):
             return f"'{path}' is no setting; did you mean '{meant}'?"
         return f"'{path}' is no setting; {nearest(fault['loc'][-1], _known_keys(fault['loc'][:-1], root))}"
-    message = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
+    message = (
+        str(fault["msg"])
+        .removeprefix("Value error, ")
+        .removeprefix("Assertion failed, ")
+        .rstrip(".")
+    )
     message = message if len(message) <= 400 else f"{message[:400]}…"
     if fault["type"] == "missing":
         return f"'{path}' is missing"

@@ -19,7 +19,6 @@ from pydantic import (
     field_validator,
     model_serializer,
 )
-from pydantic_core import PydanticCustomError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -54,8 +53,8 @@ class Section(Frozen):
         """`yes` in YAML is true, which pydantic would take for 1."""
         name = info.field_name or ""
         if isinstance(value, bool) and not _takes_truth(cls.model_fields[name].annotation):
-            raise PydanticCustomError(
-                "no_switch", "a number is expected, and YAML reads yes and no as true and false"
+            raise AssertionError(
+                "a number is expected, and YAML reads yes and no as true and false"
             )
         return value
 

@@ -1,4 +1,6 @@
-"""Re-hash all that a run's results, or a ledger, rest on: `python -m jobs.verify --run ID [--deep] | --ledger NAME`.
+"""Re-hash all that a run's results rest on: `python -m jobs.verify --run ID [--deep]`.
+
+`--sweep ID` or `--ledger NAME` instead of a run.
 
 Exit 0, 74 where something is damaged, 66 where something is missing.
 """
@@ -26,6 +28,9 @@ def main(
     ledger: Annotated[
         str, typer.Option(envvar="FINGPT_ARG_LEDGER", help="name of a ledger, instead of a run")
     ] = "",
+    sweep: Annotated[
+        str, typer.Option(envvar="FINGPT_ARG_SWEEP", help="id of a sweep, instead of a run")
+    ] = "",
     deep: Annotated[bool, typer.Option(help="hash the base weights' files too")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line per link")] = False,
 ) -> None:
@@ -46,10 +51,18 @@ def main(
     def action() -> None:
         store = open_store(environment.store)
         name = run.strip()
+        named = {"RUN=": name, "LEDGER=": ledger.strip(), "SWEEP=": sweep.strip()}
+        if len(given := [word for word, text in named.items() if text]) > 1:
+            raise ConfigError(f"{' and '.join(given)} are both named; verify one of them.")
         if ledger.strip():
-            if name:
-                raise ConfigError("RUN= and LEDGER= are both named; verify one of the two.")
             log.event(**_ledger(store, ledger.strip(), show))
+            return
+        if sweep.strip():
+            from fingpt.sweeps.verify import verify_sweep
+
+            links = verify_sweep(store, sweep.strip(), show)
+            counts = require_sound(sweep.strip(), links, kind="Sweep")
+            log.event(f"sweep {sweep.strip()} verifies", links=counts)
             return
         require_run(store, name)
         links = verify(store, name, deep=deep, on_link=show)

@@ -35,7 +35,7 @@ def decode(kind: type[M], data: bytes, key: str) -> M:
     except (ValueError, ValidationError, KeyError):
         raise StorageError(
             f"{key} is not the {kind.__name__} that was written there: its seal does not match; "
-            "restore the object, or delete it and run the stage again."
+            "restore the object, or delete it and give the command that made it again."
         ) from None
 
 

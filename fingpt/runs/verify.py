@@ -17,17 +17,17 @@ from fingpt.storage import ObjectStore
 __all__ = ["Link", "LinkStatus", "require_sound", "verify"]
 
 
-def require_sound(run_id: str, links: Iterable[Link]) -> str:
+def require_sound(run_id: str, links: Iterable[Link], kind: str = "Run") -> str:
     """The number of links of each status, as text; StorageError when one is damaged, MissingInputError when missing."""
     statuses = Counter(link.status for link in links)
     counts = ", ".join(f"{statuses[status]} {status}" for status in LinkStatus if statuses[status])
     if statuses[LinkStatus.DAMAGED]:
         raise StorageError(
-            f"Run {run_id} does not verify: {counts}; the damaged objects are named above."
+            f"{kind} {run_id} does not verify: {counts}; the damaged objects are named above."
         )
     if statuses[LinkStatus.MISSING]:
         raise MissingInputError(
-            f"Run {run_id} is incomplete: {counts}; what is missing is named above."
+            f"{kind} {run_id} is incomplete: {counts}; what is missing is named above."
         )
     return counts
 

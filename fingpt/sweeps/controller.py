@@ -6,16 +6,18 @@ It holds no state: all of it is in the bucket, and each step finds there what is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
 from fingpt import log
+from fingpt.errors import StorageError
 from fingpt.record import sha256_bytes, tree_sha256
-from fingpt.runs.run import Run, Stage
-from fingpt.runs.run import complete_key as stage_complete_key
+from fingpt.runs.run import Run
 from fingpt.storage import ObjectStore
+from fingpt.sweeps.claim import controlling
 from fingpt.sweeps.finals import choose, leader, train_finals
+from fingpt.sweeps.plan import plan
 from fingpt.sweeps.pool import Workers
 from fingpt.sweeps.records import (
     Choice,
@@ -23,15 +25,14 @@ from fingpt.sweeps.records import (
     SweepManifest,
     Tell,
     ask_key,
-    choice_key,
     complete_key,
     read,
-    report_key,
-    sweep_key,
-    tell_key,
+    sweep_prefix,
     write,
 )
 from fingpt.sweeps.sweep import Sweep
+from fingpt.sweeps.trials import ask_of
+from fingpt.sweeps.verify import is_sound, numbered_records, single_records
 
 
 class Place(Protocol):
@@ -48,10 +49,24 @@ class Place(Protocol):
         """Carry out the plan of a grid or random search of one model; tells in number order."""
 
 
-def carry_out(sweep: Sweep, store: ObjectStore, place: Place) -> SweepManifest:
-    """Carry out a frozen sweep to its end; whatever is done already is left as it is."""
+def carry_out_alone(sweep: Sweep, store: ObjectStore, place: Place) -> SweepManifest:
+    """`carry_out` as the sweep's only controller; FencedError where another one is at work, or takes over."""
+    if store.exists(complete_key(sweep.id)):
+        return carry_out(sweep, store, place)
+    with controlling(store, sweep.id) as check:
+        return carry_out(sweep, store, place, check)
+
+
+def carry_out(
+    sweep: Sweep, store: ObjectStore, place: Place, check: Callable[[], None] = lambda: None
+) -> SweepManifest:
+    """Carry out a frozen sweep to its end; whatever is done already is left as it is.
+
+    Of a sweep that is complete all records are hashed anew: those that are gone are made again, StorageError names the
+    first that is damaged. `check` is called before each part, and raises where this controller is to stop.
+    """
     there = read(store, SweepManifest, complete_key(sweep.id))
-    if there is not None:
+    if there is not None and is_sound(store, sweep, there):
         log.event("sweep is complete, nothing to do", sweep=sweep.id)
         return there
     for note in sweep.notes:
@@ -59,12 +74,40 @@ def carry_out(sweep: Sweep, store: ObjectStore, place: Place) -> SweepManifest:
     tells: dict[str, tuple[Tell, ...]] = {}
     choices: dict[str, Choice] = {}
     for model in sweep.bases:
+        check()
         log.event("searching", sweep=sweep.id, model=model, trials=sweep.definition.count)
         place.prepare(leader(sweep, model))
         tells[model] = _search(sweep, model, store, place)
+        check()
         choices[model] = choose(store, sweep, model, tells[model])
     finals = train_finals(store, sweep, choices, place.workers)
-    return _complete(store, sweep, tells, choices, finals)
+    check()
+    _remake_asks(store, sweep)
+    manifest = _complete(store, sweep, tells, choices, finals)
+    if there is not None and not _is_mended(store, sweep, manifest):
+        raise StorageError(
+            f"Records of sweep {sweep.id} that were made again are not those that it ended with; delete "
+            f"{complete_key(sweep.id)}, and give the same command again: it ends with those that are there now."
+        )
+    return manifest
+
+
+def _is_mended(store: ObjectStore, sweep: Sweep, manifest: SweepManifest) -> bool:
+    try:
+        return is_sound(store, sweep, manifest)
+    except StorageError:
+        return False
+
+
+def _remake_asks(store: ObjectStore, sweep: Sweep) -> None:
+    """Asks of a plan that somebody has deleted: a trial that was told is not begun again."""
+    if sweep.definition.method == "tpe":
+        return
+    there = set(store.keys(f"{sweep_prefix(sweep.id)}/"))
+    for model in sweep.bases:
+        for n, settings in enumerate(plan(sweep.definition)):
+            if (key := ask_key(sweep.id, model, n)) not in there:
+                write(store, key, ask_of(sweep, model, n, settings))
 
 
 def _search(sweep: Sweep, model: str, store: ObjectStore, place: Place) -> tuple[Tell, ...]:
@@ -111,30 +154,8 @@ def _inputs(
     def digest(key: str) -> str:
         return sha256_bytes(store.read(key))
 
-    inputs = {sweep_key(sweep.id): digest(sweep_key(sweep.id))}
+    inputs = {key: digest(key) for key in single_records(sweep, finals)}
     for model, told in tells.items():
-        inputs[choice_key(sweep.id, model)] = digest(choice_key(sweep.id, model))
-        kinds = (
-            [ask_key(sweep.id, model, each.number) for each in told],
-            [tell_key(sweep.id, model, each.number) for each in told],
-            list(_reports(store, sweep, model, told)),
-        )
-        for keys in filter(None, kinds):
-            folder = f"{keys[0].rpartition('/')[0]}/"
+        for folder, keys in numbered_records(store, sweep, model, told).items():
             inputs[folder] = tree_sha256((key, digest(key)) for key in keys)
-        for run_id in {*finals[model].chosen, *finals[model].default} - set(finals[model].failed):
-            for stage in Stage:
-                key = stage_complete_key(run_id, stage)
-                inputs[key] = digest(key)
     return inputs
-
-
-def _reports(store: ObjectStore, sweep: Sweep, model: str, told: tuple[Tell, ...]) -> Iterator[str]:
-    """Keys of the reports of a study that prunes; rungs of a trial have no gaps."""
-    if sweep.definition.pruning is None:
-        return
-    for each in told:
-        rung = 0
-        while store.exists(key := report_key(sweep.id, model, each.number, rung)):
-            yield key
-            rung += 1

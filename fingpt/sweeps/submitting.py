@@ -18,7 +18,7 @@ from fingpt.runs.freeze import freeze_source
 from fingpt.runs.local import local_images
 from fingpt.runs.stage import interrupt_on_signals
 from fingpt.storage import ObjectStore, open_store, probe
-from fingpt.sweeps.controller import carry_out
+from fingpt.sweeps.controller import carry_out_alone
 from fingpt.sweeps.definition import SweepDefinition
 from fingpt.sweeps.freezing import checked, freeze_sweep
 from fingpt.sweeps.local import LocalPlace
@@ -70,7 +70,7 @@ def carry_out_controller(uri: str, sha256: str) -> None:
 
     cluster = Cluster.connect()
     with interrupt_on_signals():
-        carry_out(sweep, store, ClusterPlace(cluster, store, sweep, cluster.site()))
+        carry_out_alone(sweep, store, ClusterPlace(cluster, store, sweep, cluster.site()))
 
 
 def _frozen(
@@ -98,7 +98,7 @@ def _here(store: ObjectStore, sweep: Sweep) -> None:
     place = LocalPlace(store, sweep)
     try:
         with interrupt_on_signals():
-            carry_out(sweep, store, place)
+            carry_out_alone(sweep, store, place)
     except KeyboardInterrupt:
         raise Interrupted(
             f"Sweep {sweep.id} was interrupted; what was committed stays, the same command resumes."

@@ -120,10 +120,15 @@ def begin(store: ObjectStore, sweep: Sweep, model: str, number: int, settings: S
     RunConflictError when the ask or the run is there with other content.
     """
     run = trial_run(sweep, model, settings)
-    ask = Ask(number=number, settings=settings, run_id=run.id, run_sha256=run.sha256)
-    write(store, ask_key(sweep.id, model, number), ask)
+    write(store, ask_key(sweep.id, model, number), ask_of(sweep, model, number, settings))
     freeze_trial(store, sweep, number, run)
     return run
+
+
+def ask_of(sweep: Sweep, model: str, number: int, settings: Settings) -> Ask:
+    """The ask of a trial; pure."""
+    run = trial_run(sweep, model, settings)
+    return Ask(number=number, settings=settings, run_id=run.id, run_sha256=run.sha256)
 
 
 def freeze_trial(store: ObjectStore, sweep: Sweep, number: int, run: Run) -> None:

@@ -16,6 +16,7 @@ from fingpt.runs.run import Stage
 from fingpt.runs.seen import Seen
 from fingpt.runs.state import attempts
 from fingpt.storage import ObjectStore
+from fingpt.sweeps.claim import controller_of
 from fingpt.sweeps.place import sweep_work
 from fingpt.sweeps.records import complete_key
 from fingpt.sweeps.view import SweepView, open_trials, read_sweep, require_sweep
@@ -61,7 +62,9 @@ def _wait(
             log.event(shown, sweep=sweep)
             idle = 0.0
             logged = shown
-        works = job is not None or _one_works(store, view)
+        controller = controller_of(store, sweep)
+        led = controller is not None and controller.works(datetime.now(UTC))
+        works = job is not None or led or _one_works(store, view)
         idle = 0.0 if works else idle + POLL_SECONDS
         if idle > NOTHING_SECONDS:
             raise MissingInputError(

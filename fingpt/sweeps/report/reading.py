@@ -68,6 +68,7 @@ class FinalRead:
     evaluation: EvalManifest | None
     seconds: float
     reason: str
+    latest: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,9 @@ def _study(
     choice = _record(store, reading, Choice, choice_key(sweep.id, model))
     finals = tuple(_finals(store, reading, (sweep, model), choice, manifest)) if choice else ()
     reading.runs += [run.id for run in runs.values()] + [final.run.id for final in finals]
-    every = [trial.ended for trial in trials if trial.ended]
-    reading.latest = max([*every, *([reading.latest] if reading.latest else [])], default=None)
+    every = [when for trial in trials for when in (trial.started, trial.ended)]
+    every += [final.latest for final in finals] + [reading.latest]
+    reading.latest = max(filter(None, every), default=None)
     dataset = next((final.train.dataset for final in finals if final.train), "")
     return StudyRead(
         *(sweep, model, trials, choice, finals),
@@ -218,6 +220,7 @@ def _finals(
                 evaluation=evaluation if isinstance(evaluation, EvalManifest) else None,
                 seconds=sum(map(_seconds, tried)),
                 reason=failed.get(run.id, ""),
+                latest=max(filter(None, map(_last_sign, tried)), default=None),
             )
 
 
@@ -254,6 +257,11 @@ def _times(store: ObjectStore, run: Run) -> tuple[datetime | None, datetime | No
 def _seconds(attempt: AttemptRecord) -> float:
     start, end = _moment(attempt.started), _moment(attempt.ended or attempt.beat)
     return max((end - start).total_seconds(), 0.0) if start and end else 0.0
+
+
+def _last_sign(attempt: AttemptRecord) -> datetime | None:
+    """When an attempt ended, or else was last heard of."""
+    return _moment(attempt.ended) or _moment(attempt.beat) or _moment(attempt.started)
 
 
 def _moment(text: str) -> datetime | None:

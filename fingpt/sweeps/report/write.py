@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fingpt import log
@@ -11,9 +12,9 @@ from fingpt.runs.manifest import ReportManifest, encode
 from fingpt.runs.run import report_prefix
 from fingpt.storage import ObjectStore, put
 from fingpt.storage.files import translate_os_errors
-from fingpt.sweeps.report.compose import compose
+from fingpt.sweeps.claim import controller_of
+from fingpt.sweeps.records import complete_key
 from fingpt.sweeps.report.reading import read_sweeps
-from fingpt.sweeps.report.render import render, report_id
 
 
 def sweep_report(store: ObjectStore, sweep_ids: Sequence[str], out: Path | None = None) -> Path:
@@ -34,9 +35,15 @@ def sweep_report(store: ObjectStore, sweep_ids: Sequence[str], out: Path | None 
         )
     log.event("sweep-report", sweeps=" ".join(sweep_ids))
     reading = read_sweeps(store, sweep_ids)
+    # These load for seconds what draws and counts, so a record that is torn is found before.
+    from fingpt.sweeps.report.compose import compose
+    from fingpt.sweeps.report.render import render, report_id
+
     report = compose(reading)
     if report.running:
-        log.warning("A sweep is still running, so nothing in its report is final.")
+        log.warning(
+            "A sweep is not over, so nothing in its report is final.", **_at_work(store, sweep_ids)
+        )
     rendered = render(report)
     name = report_id(rendered)
     log.event(report.title)
@@ -51,3 +58,20 @@ def sweep_report(store: ObjectStore, sweep_ids: Sequence[str], out: Path | None 
         for file, data in rendered.items():
             (folder / file).write_bytes(data)
     return folder / "sweep.html"
+
+
+def _at_work(store: ObjectStore, sweep_ids: Sequence[str]) -> dict[str, str]:
+    """Who works on each of the sweeps that are not over, for the log: the page is the same whenever it is made."""
+    said = {}
+    for each in sweep_ids:
+        if store.exists(complete_key(each)):
+            continue
+        found = controller_of(store, each)
+        works = found is not None and found.works(datetime.now(UTC))
+        heard = f", the last one was heard of at {found.heard}" if found else ""
+        said[each] = (
+            f"{found.where} works on it"
+            if works and found
+            else f"nobody works on it{heard}; the command that made it goes on with it"
+        )
+    return said
