@@ -42,7 +42,7 @@ def test_a_card_with_kernel_and_compiler_says_so(monkeypatch):
     monkeypatch.setattr("fingpt.train.machine.obstacle", lambda: "")
     check = training_check(config())
     assert "precision: bf16; attention: PyTorch's FlashAttention" in check.message
-    assert check.message.endswith("layers: compiled, if Triton's compiler works")
+    assert check.message.endswith("layers: fast or compiled, if Triton's compiler works")
 
 
 def test_what_training_would_refuse_fails_before():

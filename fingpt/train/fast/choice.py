@@ -60,17 +60,19 @@ def take_over(
     reason = misfit(model)
     if reason:
         return None, "", reason
-    from fingpt.train.fast.kernels import kernels
-
     started = time.monotonic()
-    attention, which = choose(int(model.get_base_model().model.layers[0].self_attn.head_dim))
-    layers = FastLayers(model, Means(attention, compiled(), kernels()))
+    layers = None
     try:
+        from fingpt.train.fast.kernels import kernels
+
+        attention, which = choose(int(model.get_base_model().model.layers[0].self_attn.head_dim))
+        layers = FastLayers(model, Means(attention, compiled(), kernels()))
         attempt(layers)
     except torch.OutOfMemoryError:
         raise
     except _FAULTS as fault:
-        layers.leave()
+        if layers is not None:
+            layers.leave()
         log.warning("fast layers do not work here, training is slower", reason=_short(fault))
         return None, "", _short(fault)
     log.event("fast layers work", seconds=round(time.monotonic() - started, 1))
