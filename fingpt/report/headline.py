@@ -301,9 +301,8 @@ def _lead(its: Skill) -> str:
 
 
 def _tested(asked: Asked) -> Sentence:
-    opened = (
-        "" if asked.openings is None else f" The test split was opened by {asked.openings} run(s)."
-    )
+    runs = f"{asked.openings} run{'s' if asked.openings != 1 else ''}"
+    opened = "" if asked.openings is None else f" The test split was opened by {runs}."
     return Sentence(
         question="Tested",
         verdict=Verdict.NOTE,

@@ -87,7 +87,7 @@ def test_openings_of_the_test_rows_are_counted_and_told(world, plan):
     reading = read_runs(world.store, ids)
     assert reading.openings == 2
     report = compose(reading.sides, reading.test, reading.train, {}, reading.openings)
-    assert "opened by 2 run(s)" in next(s.text for s in report.headline if s.question == "Tested")
+    assert "opened by 2 runs." in next(s.text for s in report.headline if s.question == "Tested")
 
 
 def test_joining_and_taking_apart_gives_back_every_column(examples, plan, rows_of):

@@ -41,7 +41,8 @@ class Among:
 
     def may_hold(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Which of `hashes` the texts may have; true for all that they have."""
-        return self._seen[hashes >> np.uint64(64 - _FILTER_BITS)]
+        seen: NDArray[np.bool_] = self._seen[hashes >> np.uint64(64 - _FILTER_BITS)]
+        return seen
 
 
 class Shingles:

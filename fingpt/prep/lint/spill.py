@@ -79,7 +79,8 @@ class Sketch:
 
     def bounds(self, hashes: Hashes) -> NDArray[np.int32]:
         """For each, a number that it was seen at most so often."""
-        return self._counts[hashes >> np.uint64(64 - _SKETCH_BITS)]
+        counts: NDArray[np.int32] = self._counts[hashes >> np.uint64(64 - _SKETCH_BITS)]
+        return counts
 
 
 def frequent(spill: Spill, sketch: Sketch, least: int) -> tuple[Hashes, Ints, Ints]:
