@@ -46,8 +46,8 @@ def ask_command(
     def action(store: ObjectStore, environment: Environment) -> None:
         from fingpt.forecast.request import named_symbols
 
-        named = named_symbols(symbol, symbols, watchlist)
         require_one_mode(mode)
+        named = named_symbols(symbol, symbols, watchlist)
         _ask(store, run.strip(), named, mode, environment)
 
     _run(action)

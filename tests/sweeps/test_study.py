@@ -320,7 +320,7 @@ def test_deepspeed_is_not_pruned_nor_are_several_data_sets():
     stepped = sweep.model_copy(update={"bases": {MODEL: base.model_copy(update={"train": train})}})
     with pytest.raises(ConfigError, match="uses DeepSpeed"):
         study(stepped)
-    with pytest.raises(ConfigError, match=r"prep.limit in space makes several"):
+    with pytest.raises(ConfigError, match=r"prep.limit' cannot be searched"):
         study(a_sweep(pruning=PRUNING, space={"prep.limit": [10, 20]}))
 
 
