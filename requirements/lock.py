@@ -151,6 +151,8 @@ def main(upgrade: bool) -> None:
         if path == dev:
             (HERE / "cuda.txt").write_text(_HEADER + cuda)
             (HERE / "torch-cpu.txt").write_text(_HEADER + torch_cpu(plain))
+        elif lost := blocks(cuda).keys() - blocks((HERE / "cuda.txt").read_text()).keys():
+            sys.exit(f"{path.name} asks for CUDA packages that torch does not: {sorted(lost)}")
         path.write_text(_HEADER + ("-c cuda.txt\n" if "torch" in plain else "") + plain)
     for name in TOOLS:
         path = HERE / f"{name}.txt"
