@@ -53,7 +53,7 @@ class Transport:
         self.custom = client.CustomObjectsApi(api)
         self.version = client.VersionApi(api)
         once = copy(connection.settings)
-        once.retries = Retry(0)
+        once.retries = Retry(1, status=0)  # a connection that was kept may be dead by now
         once.safe_chars_for_path_param = "/"  # `name/subresource`
         optional = client.CustomObjectsApi(client.ApiClient(once))
         self._once: Method = optional.get_namespaced_custom_object
@@ -72,7 +72,7 @@ class Transport:
         while True:
             found = self.request(verb, resource, method, limit=size, _continue=rest, **options)
             yield found
-            rest = found["metadata"].get("continue") or None
+            rest = (found.get("metadata") or {}).get("continue") or None
             if rest is None:
                 return
 
