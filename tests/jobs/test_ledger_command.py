@@ -131,7 +131,7 @@ def test_damage_and_absence_have_their_own_exit_codes(written, tmp_path, damage,
 def test_a_run_and_a_ledger_are_two_things_to_verify(written):
     done = verify("--ledger", "weekly", "--run", "llama31-0a1b2c3d")
     assert done.exit_code == 64
-    assert "verify one of the two" in done.stderr
+    assert "RUN= and LEDGER= are both named; verify one of them." in done.stderr
 
 
 def test_the_weekly_jobs_load_no_library_of_the_report():

@@ -59,5 +59,5 @@ def test_skill_is_judged_and_a_leak_takes_the_verdict_and_keeps_the_numbers(exam
 def test_three_rows_have_no_interval_and_no_verdict(examples):
     judged = alone(examples[:3], [1.0, -1.0, np.nan], [0.5, np.nan, np.nan], [])
     assert judged.values["accuracy"].low is None
-    assert {its.why for its in judged.skills} == {"1 test weeks; an interval needs 8"}
+    assert {its.why for its in judged.skills} == {"1 test week; an interval needs 8"}
     assert all("nan" not in line.lower() for line in told(judged))
