@@ -58,9 +58,13 @@ def _measure(years: int, count: int, folder: Path, what: str) -> None:
     if what == "lint":
         linted(rows)
     if what == "prep":
-        wanted = {"FINGPT_STORE": str(folder / "store"), "FINGPT_ARG_DATA": str(rows.parent)}
+        wanted = {"MODEL": "tiny-llama31", "DATA": str(rows.parent)}
+        environment = {**os.environ, "FINGPT_STORE": str(folder / "store")}
+        environment |= {f"FINGPT_ARG_{name}": value for name, value in wanted.items()}
         command = [sys.executable, "-m", "jobs.submit", "prep", "--mode", "local"]
-        subprocess.run(command, env={**os.environ, **wanted}, stderr=subprocess.DEVNULL, check=True)
+        done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            sys.exit(f"prep ended with {done.returncode}:\n{done.stderr[-2000:]}")
     uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu = sum(each.ru_utime + each.ru_stime for each in uses)
     peak = max(each.ru_maxrss for each in uses) >> 10
