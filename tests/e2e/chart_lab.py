@@ -137,6 +137,11 @@ class Lab:
                 "verbs": ["get", "list"],
             },
             {
+                "apiGroups": ["visibility.kueue.x-k8s.io"],
+                "resources": ["localqueues/pendingworkloads"],
+                "verbs": ["get"],
+            },
+            {
                 "apiGroups": ["jobset.x-k8s.io"],
                 "resources": ["jobsets"],
                 "verbs": ["create", "get", "list", "watch", "delete"],
