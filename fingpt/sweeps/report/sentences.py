@@ -235,7 +235,7 @@ def _test(study: StudyReport) -> str:
     opened = (
         ""
         if study.openings is None
-        else f" Its rows were opened by {study.openings} run(s) in all."
+        else f" Its rows were opened by {study.openings} runs in all."
     )
     return (
         f"On the test, opened after the choice: loss {number(loss[0], 4)} chosen, {number(loss[1], 4)} default; right "
