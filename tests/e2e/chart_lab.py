@@ -285,5 +285,6 @@ def rights(namespace: str, *who: str) -> set[tuple[str, str, str, frozenset[str]
         resource, _, names, verbs = match.groups()
         if resource:
             kind, _, group = resource.partition(".")
-            found.add((group, kind, names, frozenset(verbs.split())))
+            group, slash, part = group.partition("/")  # kubectl: kind.group/subresource
+            found.add((group, kind + slash + part, names, frozenset(verbs.split())))
     return found
