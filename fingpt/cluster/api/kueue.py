@@ -24,7 +24,7 @@ def has_queue(api: Transport, name: str) -> bool | None:
     try:
         _ask(api, "get", "localqueues", method, name=name)
     except MissingInputError as fault:
-        return False if f'"{name}" not found' in str(fault) else None
+        return False if _names(fault, name) else None
     return True
 
 
@@ -67,4 +67,11 @@ def _ask(api: Transport, verb: str, plural: str, method: Method, **options: Any)
             return found
         except MissingInputError as fault:
             missing = fault
+            if _names(fault, options.get("name", "")):  # a version that is served has answered
+                break
     raise missing
+
+
+def _names(fault: MissingInputError, name: str) -> bool:
+    """Whether the object `name` is what is missing, and not the kind of it."""
+    return f'"{name}" not found' in str(fault)

@@ -233,9 +233,7 @@ def _test(study: StudyReport) -> str:
     loss = [_mean([f.test_loss for f in side]) for side in sides.values()]
     right = [_mean([f.test_accuracy for f in side]) for side in sides.values()]
     opened = (
-        ""
-        if study.openings is None
-        else f" Its rows were opened by {study.openings} runs in all."
+        "" if study.openings is None else f" Its rows were opened by {study.openings} runs in all."
     )
     return (
         f"On the test, opened after the choice: loss {number(loss[0], 4)} chosen, {number(loss[1], 4)} default; right "

@@ -396,17 +396,25 @@ def test_a_snapshot_by_name_needs_no_labels_of_ours(api, cluster):
     assert snapshot.complete is None
 
 
+NO_LINE = refusal(404, 'localqueues.kueue.x-k8s.io "line" not found')
+NO_VERSION = refusal(404, "the server could not find the requested resource")
+
+
 @pytest.mark.parametrize(
     ("given", "there"),
     [
-        (answer({"metadata": {"name": "line"}}), True),
-        (refusal(404, 'localqueues.kueue.x-k8s.io "line" not found'), False),
-        (refusal(404, "the server could not find the requested resource"), None),
-        (answer("404 page not found\n", 404), None),
+        ([answer({"metadata": {"name": "line"}})], True),
+        ([NO_LINE], False),
+        ([NO_LINE, NO_VERSION], False),
+        ([NO_VERSION, NO_LINE], False),
+        ([NO_VERSION, answer({"metadata": {"name": "line"}})], True),
+        ([NO_VERSION], None),
+        ([answer("404 page not found\n", 404)], None),
     ],
 )
 def test_a_queue_is_there_or_not_or_the_cluster_has_no_kueue(api, cluster, given, there):
-    api.say("get localqueues", given)
+    """Kueue serves one version of its queues or two; the first is asked for first."""
+    api.say("get localqueues", *given)
     assert cluster.has_queue("line") is there
 
 
