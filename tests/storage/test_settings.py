@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
+from botocore.utils import parse_timestamp
 
 from fingpt.errors import ConfigError, PermissionDeniedError, SetupError
-from fingpt.storage import open_store
+from fingpt.storage import open_store, s3_client
 
 SECRET = "hunter2"
 
@@ -75,3 +78,18 @@ def test_a_certificate_file_of_the_aws_settings_is_tried_too(aws_settings, monke
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
     with pytest.raises(SetupError, match=r"ca_bundle.*/nonexistent/ca\.pem"):
         open_store("s3://bucket")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "2026-11-27T06:00:00.000Z",
+        "2026-11-27T06:00:00Z",
+        "2026-11-27T07:00:00+01:00",
+        "Fri, 27 Nov 2026 06:00:00 GMT",
+        1795759200,
+    ],
+)
+def test_a_time_of_an_answer_is_what_botocore_reads(given):
+    assert s3_client._time(given) == parse_timestamp(given)
+    assert s3_client._time(given) == datetime(2026, 11, 27, 6, tzinfo=UTC)
