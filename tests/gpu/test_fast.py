@@ -10,6 +10,7 @@ from fingpt.train.fast.choice import CUDNN, choose
 from fingpt.train.fast.documents import FlashAttention, PlainAttention, Spans
 from fingpt.train.fast.dropout import Mask, column_keys, row_keys, threshold
 
+# Triton and cuDNN compute on a GPU alone. Their plain twins run anywhere: tests/train/fast holds those against PEFT.
 pytestmark = [
     pytest.mark.skipif(
         not torch.cuda.is_available() or torch.cuda.get_device_capability() < (8, 0),

@@ -57,6 +57,17 @@ def test_a_record_that_is_damaged_is_named_and_made_again_once_it_is_deleted(
     assert set(statuses(store, sweep).values()) == {LinkStatus.OK}
 
 
+def test_a_record_in_another_one_s_place_is_found(store, sweep, tmp_path):
+    first, second = (tmp_path / "store" / ask_key(sweep.id, MODEL, n) for n in (0, 1))
+    second.write_bytes(first.read_bytes())  # whole, with a seal that matches
+    found = statuses(store, sweep)
+    assert [key for key, its in found.items() if its is LinkStatus.DAMAGED] == [
+        ask_key(sweep.id, MODEL, 0).rpartition("/")[0] + "/"
+    ]
+    with pytest.raises(StorageError, match="are not those that the sweep ended with"):
+        carried_out(store, sweep)
+
+
 def test_the_last_record_is_made_again_and_a_sweep_without_it_has_nothing_to_verify(
     store, sweep, tmp_path
 ):

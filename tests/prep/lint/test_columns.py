@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fingpt.prep.lint import columns as module
+from fingpt.prep.lint import spill
 from fingpt.prep.lint.columns import Columns
 
 
@@ -21,11 +22,12 @@ def rows() -> list[dict[str, int]]:
     ]
 
 
-@pytest.mark.parametrize("cells", [1, 900, 1 << 19])
+@pytest.mark.parametrize(("cells", "at_once"), [(1, 1 << 18), (900, 64), (1 << 19, 1 << 18)])
 def test_columns_are_read_as_they_were_written(
-    rows: list[dict[str, int]], cells: int, monkeypatch: pytest.MonkeyPatch
+    rows: list[dict[str, int]], cells: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CELLS", cells)
+    monkeypatch.setattr(spill, "AT_ONCE", at_once)
     table = Columns[str](30, np.int64)
     for row in rows:
         table.add(row)
