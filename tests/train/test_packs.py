@@ -3,16 +3,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-import peft
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from fingpt.train import attention
 from fingpt.train.batching import Batching, Row, collate, collate_step, epoch_order
 from fingpt.train.loop import answer_loss, pack_loss
 from fingpt.train.model import keep_half_precision
 from fingpt.train.packs import FILLER, balanced_packs, fill, filled_packs, make_pack
+from tests.train.small_llama import gradients, tuned_llama
 
 
 def week_lengths(count: int) -> tuple[int, ...]:
@@ -140,34 +139,7 @@ ROPES = {
 
 
 def tuned(rope: str, attention_name: str, dtype=torch.float32):
-    """A small Llama with a LoRA adapter that already does something, under an attention of that name."""
-    attention.register()
-    torch.manual_seed(3)
-    config = LlamaConfig(
-        vocab_size=264,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        rope_parameters=ROPES[rope],
-        attn_implementation=attention_name,
-    )
-    base = LlamaForCausalLM(config).to(dtype)
-    names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    model = peft.get_peft_model(base, peft.LoraConfig(r=4, lora_alpha=8, target_modules=names))
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
-    return model.train()
-
-
-def gradients(model, loss: torch.Tensor) -> dict[str, torch.Tensor]:
-    loss.backward()
-    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-    model.zero_grad()
-    return found
+    return tuned_llama(2, attention_name, dtype=dtype, rope_parameters=ROPES[rope])
 
 
 @pytest.mark.parametrize("rope", ROPES)

@@ -12,11 +12,10 @@ from fingpt.train.fast import choice
 from fingpt.train.fast.documents import PlainAttention
 from fingpt.train.fast.elementwise import PLAIN_ELEMENTWISE
 from fingpt.train.fast.products import PLAIN_PRODUCTS
+from tests.train.small_llama import PROJECTIONS
 
-NAMES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
-
-def tuned(targets=NAMES):
+def tuned(targets=PROJECTIONS):
     config = LlamaConfig(
         vocab_size=64,
         hidden_size=128,

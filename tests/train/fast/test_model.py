@@ -5,50 +5,23 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from fingpt.train import attention
 from fingpt.train.batching import Row, collate, collate_step
 from fingpt.train.fast.documents import PlainAttention
 from fingpt.train.fast.dropout import column_keys, kept, row_keys, threshold
 from fingpt.train.fast.model import FastLayers, misfit
 from fingpt.train.fast.run import SITES, Means
 from fingpt.train.loop import answer_loss, pack_loss
+from tests.train.small_llama import PROJECTIONS, gradients, tuned_llama
 
-NAMES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 WIDTH = 8
 
 
 def tuned(dropout: float = 0.0, rank: int = 4):
-    """A small Llama whose adapter already does something."""
-    attention.register()
-    torch.manual_seed(3)
-    config = LlamaConfig(
-        vocab_size=264,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        attn_implementation=attention.PLAIN,
-    )
-    base = LlamaForCausalLM(config)
-    lora = peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=dropout, target_modules=NAMES)
-    model = peft.get_peft_model(base, lora)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
-    return model.train()
+    return tuned_llama(3, dropout=dropout, rank=rank)
 
 
 def fast(model) -> FastLayers:
     return FastLayers(model, Means(PlainAttention(WIDTH**-0.5)))
-
-
-def gradients(model, loss: torch.Tensor) -> dict[str, torch.Tensor]:
-    loss.backward()
-    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-    model.zero_grad()
-    return found
 
 
 def assert_equal(got, wanted) -> None:
@@ -94,7 +67,9 @@ def test_gradients_are_those_of_plain_peft_where_the_same_inputs_are_dropped(inv
     plain, model = tuned(dropout), tuned(dropout)
     (pack,) = collate_step([invent.rows(4)])["packs"]
     for index, layer in enumerate(plain.get_base_model().model.layers):
-        for place, names in enumerate((NAMES[:3], NAMES[3:4], NAMES[4:6], NAMES[6:])):
+        for place, names in enumerate(
+            (PROJECTIONS[:3], PROJECTIONS[3:4], PROJECTIONS[4:6], PROJECTIONS[6:])
+        ):
             part = layer.self_attn if place < 2 else layer.mlp
             for name in names:
                 dropped = Dropped(index * SITES + place, dropout, seed)
@@ -168,11 +143,15 @@ def test_what_does_not_fit_is_told_why():
         num_attention_heads=2,
     )
     assert (
-        misfit(peft.get_peft_model(LlamaForCausalLM(wide), peft.LoraConfig(target_modules=NAMES)))
+        misfit(
+            peft.get_peft_model(LlamaForCausalLM(wide), peft.LoraConfig(target_modules=PROJECTIONS))
+        )
         == ""
     )
     some = peft.LoraConfig(target_modules=["q_proj"])
     assert misfit(peft.get_peft_model(LlamaForCausalLM(wide), some)) == "k_proj has no adapter"
     wide.attention_bias = True
-    biased = peft.get_peft_model(LlamaForCausalLM(wide), peft.LoraConfig(target_modules=NAMES))
+    biased = peft.get_peft_model(
+        LlamaForCausalLM(wide), peft.LoraConfig(target_modules=PROJECTIONS)
+    )
     assert misfit(biased) == "q_proj has a bias"
