@@ -40,7 +40,7 @@ class TrainTask(Frozen):
     `folder`: scratch of this training. `base`: folder of the base weights. `data`: folder of the splits' JSONL files.
     `context`: hashes that a resume must match. `attempt`: number of the claim that it works under. `supervisor`:
     process id; the trainer ends when it is gone. `node`: this one among those of the training; only node 0 knows the
-    attempt beforehand, the others hear of it when they join (`joined`).
+    attempt beforehand, the others hear of it when they join (`joined`). `cache`: where compiled code may outlive it.
     """
 
     run: Run
@@ -52,6 +52,7 @@ class TrainTask(Frozen):
     attempt: int
     supervisor: int
     node: Node = Node()
+    cache: Path | None = None
 
     @property
     def path(self) -> Path:
@@ -102,15 +103,16 @@ class TrainTask(Frozen):
 class StepRecord(Frozen):
     """One line of metrics.jsonl: one optimizer step.
 
-    `loss`, `eval_loss`: nats per answer token. `lr`: rate used by this step. `grad_norm`: before clipping. `tokens`:
-    prompt and answer tokens of all ranks without padding; speeds and `seconds` leave evaluation and checkpoints out.
-    `peak_memory_bytes`: most memory so far, of rank 0's GPU or process.
+    `loss`, `eval_loss`: nats per answer token; `eval_seconds`: what the latter took. `lr`: rate used by this step.
+    `grad_norm`: before clipping. `tokens`: prompt and answer tokens of all ranks without padding; speeds and `seconds`
+    leave evaluation and checkpoints out. `peak_memory_bytes`: most memory so far, of rank 0's GPU or process.
     """
 
     step: int
     epoch: float
     loss: float
     eval_loss: float | None = None
+    eval_seconds: float | None = None
     lr: float
     grad_norm: float | None
     rows: int

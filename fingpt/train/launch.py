@@ -19,6 +19,7 @@ from fingpt import log
 from fingpt.config import child_environment
 from fingpt.errors import Interrupted, TransientError
 from fingpt.runs.manifest import TrainSummary
+from fingpt.train.compiled_cache import compiled_folder
 from fingpt.train.handoff import LostPeersError, Outcome, TrainTask, read_outcomes
 from fingpt.train.limits import Reached
 
@@ -70,7 +71,7 @@ def command(task: TrainTask) -> list[str]:
 def environment(task: TrainTask) -> dict[str, str]:
     """The trainer's environment: no hub, no telemetry; no socket beyond loopback on one node; one GPU for one process.
 
-    Compiled code is kept in the scratch folder, unless the site names others.
+    Compiled code is kept where compiled_cache.py says, unless the site names other folders.
 
     With more GPUs in sight than processes Trainer would split its batches.
     """
@@ -93,8 +94,9 @@ def environment(task: TrainTask) -> dict[str, str]:
     for name in [name for name in own if name.startswith("PET_")]:
         del own[name]
     own.pop("TORCHELASTIC_HEALTH_CHECK_PORT", None)
-    own.setdefault("TORCHINDUCTOR_CACHE_DIR", str(task.folder / "compiled" / "inductor"))
-    own.setdefault("TRITON_CACHE_DIR", str(task.folder / "compiled" / "triton"))
+    compiled = compiled_folder(task.cache or task.folder, task.folder)
+    own.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled / "inductor"))
+    own.setdefault("TRITON_CACHE_DIR", str(compiled / "triton"))
     # Packs differ in size: pieces of freed memory grow together instead of being left over.
     own.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     if task.run.config.train.deterministic:

@@ -102,6 +102,7 @@ def prepare(ctx: Context) -> TrainTask:
         attempt=ctx.attempt.number,
         supervisor=os.getpid(),
         node=ctx.node,
+        cache=ctx.environment.cache,
     )
     task.path.write_bytes(canonical_json(task))
     return task

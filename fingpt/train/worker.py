@@ -58,10 +58,16 @@ def _run(task: TrainTask, rank: int, terminated: threading.Event) -> Outcome:
 
     if task.run.config.train.zero_stage is not None:
         _load_deepspeed(cuda=torch.cuda.is_available())
+    ahead = None
+    if torch.cuda.is_available() and task.run.config.train.zero_stage is None:
+        from fingpt.train.read_ahead import ReadAhead
+
+        local = rank % task.run.config.train.processes
+        ahead = ReadAhead(task.base, torch.device("cuda", local))
     from fingpt.train.ranks import lost_peer
     from fingpt.train.session import Session
 
-    session = Session(task, rank, lambda: terminated.is_set() or task.stop.exists())
+    session = Session(task, rank, lambda: terminated.is_set() or task.stop.exists(), ahead)
     try:
         with translate_os_errors(task.folder):
             result = session.run()

@@ -193,6 +193,16 @@ def test_compiled_code_goes_to_the_scratch_folder_unless_the_site_names_another(
         assert environment(task(tmp_path))[name] == "/cache/compiled"
 
 
+def test_compiled_code_outlives_the_pod_where_the_task_names_a_cache(tmp_path, monkeypatch):
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    kept = tmp_path / "cache" / "compiled"
+    monkeypatch.setattr(launch, "compiled_folder", lambda cache, _: cache / "compiled")
+    made = environment(task(tmp_path).model_copy(update={"cache": tmp_path / "cache"}))
+    assert made["TORCHINDUCTOR_CACHE_DIR"] == str(kept / "inductor")
+    assert made["TRITON_CACHE_DIR"] == str(kept / "triton")
+
+
 def test_a_deterministic_training_leaves_no_choice_to_libraries(tmp_path):
     made = environment(task(tmp_path))
     assert made["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
