@@ -80,9 +80,7 @@ class StepRecorder(TrainerCallback):
         self.trainer.check_finite({"eval_loss": loss}, state.global_step)
         if self._pending is not None:
             spent = self.trainer.evaluation_seconds
-            self._write(
-                self._pending.model_copy(update={"eval_loss": loss, "eval_seconds": spent})
-            )
+            self._write(self._pending.model_copy(update={"eval_loss": loss, "eval_seconds": spent}))
 
     def _record(
         self, step: int, logs: dict[str, float], norm: float | None, seconds: float
