@@ -68,7 +68,9 @@ def replaced_by_a_file(folder):
 def replaced_by_a_link(folder):
     (folder / "about.json").unlink()
     folder.rmdir()
-    folder.symlink_to("/tmp")
+    other = folder.parent / "other"
+    other.mkdir(mode=0o700)
+    folder.symlink_to(other)
 
 
 @pytest.mark.parametrize("spoil", [open_to_all, replaced_by_a_file, replaced_by_a_link])

@@ -82,6 +82,7 @@ def test_a_base_that_was_read_ahead_changes_no_byte(attempt, tmp_path, invent, b
     twin.task = prepare(twin.world.context(twin.world.run(max_steps=3)))
     ahead = ReadAhead(twin.task.base, torch.device("cpu"))
     Session(twin.task, 0, lambda: False, ahead).run()
+    assert ahead.tensors() == {}, "its tensors were not taken"
     assert attempt.adapter() == twin.adapter()
 
 
