@@ -142,12 +142,21 @@ class Outcome(Frozen):
         return _BY_CODE.get(self.code, FingptError)(self.message)
 
 
+def write_task(task: TrainTask) -> None:
+    """Leave `task` for the trainers, which may be waiting for it."""
+    _write(task.path, canonical_json(task))
+
+
 def write_outcome(task: TrainTask, rank: int, outcome: Outcome) -> None:
-    """Leave `outcome` for the supervisor, whole or not at all."""
-    path = task.outcome(rank)
+    """Leave `outcome` for the supervisor."""
+    _write(task.outcome(rank), canonical_json(outcome))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The file whole or not at all."""
     aside = path.with_suffix(".part")
     with aside.open("wb") as file:
-        file.write(canonical_json(outcome))
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,7 +76,8 @@ class HereAndNow:
 
 
 def test_a_pruned_study_of_trainings(world, tmp_path, invent, base_folder, monkeypatch):
-    monkeypatch.setattr(stage, "run_trainer", lambda task: Session(task, 0, lambda: False).run())
+    monkeypatch.setattr(stage, "run_trainer", lambda task, _: Session(task, 0, lambda: False).run())
+    monkeypatch.setattr(stage, "EarlyTrainer", lambda _: nullcontext(SimpleNamespace(take=str)))
     base = RunConfig(model=world.model.key, train=TrainConfig(**TRAIN))
     sweep = Sweep.of("real", parse_definition(DEFINITION, "tests"), {base.model: base}, {})
     workers = HereAndNow(world)
