@@ -22,6 +22,8 @@ from fingpt.train.limits import Reached
 TRAINING_SPLITS = ("train", "validation")
 """What a training may see of a data set: rows to learn from, and rows for the held-out loss. Never the test rows."""
 
+STOPPED_BEFORE = "Stopped before the first step; the same command starts again."
+
 # `errors` that a trainer may end with; the code alone says which class the supervisor raises.
 _BY_CODE: dict[int, type[FingptError]] = {
     kind.exit_code: kind

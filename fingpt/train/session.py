@@ -29,7 +29,7 @@ from fingpt.train.batching import Batching
 from fingpt.train.callbacks import StepRecorder, StopAndSave
 from fingpt.train.checkpoint import CheckpointLog, Resume
 from fingpt.train.engine import Plan, plan_run, trainer_arguments
-from fingpt.train.handoff import TrainTask, read_records
+from fingpt.train.handoff import STOPPED_BEFORE, TrainTask, read_records
 from fingpt.train.limits import (
     Limit,
     LimitWatch,
@@ -134,7 +134,7 @@ class Session:
     def _raise_if_stopping(self) -> None:
         """Between the phases before the first step, which take a minute for large weights and have nothing to save."""
         if self._stopping():
-            raise Interrupted("Stopped before the first step; the same command starts again.")
+            raise Interrupted(STOPPED_BEFORE)
 
     def _batching(self, model: Any, rows: Tokenised, plan: Plan, found: _ResumePoint) -> Batching:
         saved = found.pack_tokens if found.same_machine else None

@@ -20,9 +20,15 @@ from typing import TYPE_CHECKING
 
 from fingpt import log
 from fingpt.config import child_environment
-from fingpt.errors import DivergedError, FingptError, TransientError
+from fingpt.errors import DivergedError, FingptError, Interrupted, TransientError
 from fingpt.storage.files import translate_os_errors
-from fingpt.train.handoff import LostPeersError, Outcome, TrainTask, write_outcome
+from fingpt.train.handoff import (
+    STOPPED_BEFORE,
+    LostPeersError,
+    Outcome,
+    TrainTask,
+    write_outcome,
+)
 from fingpt.train.limits import Reached
 
 if TYPE_CHECKING:
@@ -49,8 +55,7 @@ def main(path: str, supervisor: str = "") -> int:
         threading.Thread(target=_watch, args=(int(supervisor),), daemon=True).start()
         ahead.import_and_wait()
     task = TrainTask.model_validate_json(Path(path).read_bytes())
-    # Set by torchrun, which starts the ranks of one node and knows of no other.
-    local = int(child_environment().get("LOCAL_RANK", "0"))
+    local = _local_rank()
     rank = task.own_ranks[local]
     if task.node.count > 1:
         _tell_libraries(task, rank, local)
@@ -65,6 +70,11 @@ def main(path: str, supervisor: str = "") -> int:
     return outcome.code
 
 
+def _local_rank() -> int:
+    """Set by torchrun, which starts the ranks of one node and knows of no other."""
+    return int(child_environment().get("LOCAL_RANK", "0"))
+
+
 def _gpu() -> bool:
     import torch
 
@@ -76,23 +86,34 @@ class _Ahead:
 
     def __init__(self, path: Path) -> None:
         self._path, self._started = path, False
+        self._imported = threading.Event()
         self._weights: ReadAhead | None = None
 
     def import_and_wait(self) -> None:
-        """Import what a training without DeepSpeed needs, until the task is written; weights start as soon as it is."""
+        """Import what a training without DeepSpeed needs, until the task is written; weights start as soon as it is.
+
+        A stop meanwhile ends the process at once: there is nothing to save, and an import cannot be interrupted.
+        """
         sys.modules["deepspeed"] = None  # type: ignore[assignment]
         reader = threading.Thread(target=self._await_task, daemon=True)
         reader.start()
         with suppress(Exception):  # it is met again, and told, when the task is there
             for name in (*_NEEDED, *(_ON_GPUS if _gpu() else ())):
                 importlib.import_module(name)
+        self._imported.set()
         reader.join()
 
     def _await_task(self) -> None:
         while not self._path.is_file():
             time.sleep(_POLL_SECONDS)
+        task = TrainTask.model_validate_json(self._path.read_bytes())
         with suppress(Exception):  # likewise
-            self.weights(TrainTask.model_validate_json(self._path.read_bytes()))
+            self.weights(task)
+        while not self._imported.wait(_POLL_SECONDS):
+            if task.stop.exists():
+                told = Outcome(code=Interrupted.exit_code, message=STOPPED_BEFORE)
+                write_outcome(task, task.own_ranks[_local_rank()], told)
+                os._exit(told.code)
 
     def weights(self, task: TrainTask) -> ReadAhead | None:
         """Those of the task's base, from now on if not already; None where no GPU takes them."""
@@ -103,8 +124,7 @@ class _Ahead:
         if task.run.config.train.zero_stage is None:
             from fingpt.train.read_ahead import ReadAhead
 
-            local = int(child_environment().get("LOCAL_RANK", "0"))
-            self._weights = ReadAhead(task.base, torch.device("cuda", local))
+            self._weights = ReadAhead(task.base, torch.device("cuda", _local_rank()))
         self._started = True
         return self._weights
 

@@ -305,3 +305,22 @@ def test_a_trainer_imports_while_it_waits_and_reads_the_task_when_it_is_whole(
     write_task(made)
     waiting.join(10)
     assert imported[-1] == made
+
+
+def test_a_stop_during_the_imports_ends_the_trainer_at_once(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    monkeypatch.setattr(worker._Ahead, "weights", lambda *_: None)
+    made, ended, over = task(tmp_path), [], threading.Event()
+    monkeypatch.setattr(worker.importlib, "import_module", lambda _: over.wait(10))
+
+    def leave(code):
+        ended.append(code)
+        over.set()
+
+    monkeypatch.setattr(worker.os, "_exit", leave)
+    write_task(made)
+    made.stop.touch()
+    worker._Ahead(made.path).import_and_wait()
+    assert set(ended) == {Interrupted.exit_code}
+    with pytest.raises(Interrupted, match="before the first step"):
+        trainer_result(made, ended[0])
