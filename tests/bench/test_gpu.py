@@ -70,6 +70,7 @@ def test_answers_of_vllm_are_read_from_what_it_printed(tmp_path):
         '{"what": "vllm answers tuned", "seconds": 31.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
         '{"what": "vllm answers tuned", "seconds": 30.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
         '{"what": "vllm answers base", "seconds": 25.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
+        '{"what": "vllm answers base", "seconds": 25.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
     )
     rates, start = gpu._by_vllm(printed)
     assert rates == [10.0] * TIMES
