@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=128)
     parser.add_argument("--only", default="again,sigterm,sigkill")
     parser.add_argument("settings", nargs="*")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     if asked.train:
         train(asked.train)
         return 0

@@ -71,7 +71,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--name", default="")
     parser.add_argument("settings", nargs="*")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     config = load_config(CONFIGS / f"{asked.model}.yaml", asked.settings)
     store = Path(tempfile.mkdtemp(prefix="start-", dir=asked.base.parent))
     try:

@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--name", default="")
     parser.add_argument("settings", nargs="*")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     log.setup()
     config = load_config(CONFIGS / f"{asked.model}.yaml", asked.settings)
     with tempfile.TemporaryDirectory() as scratch:
