@@ -49,7 +49,7 @@ def draw(content: dict[str, Any], path: Path) -> None:
         alt.Chart(alt.Data(values=points), width=640, height=280)
         .mark_line(point=True, opacity=0.7)
         .encode(
-            x=alt.X("step:Q", title="optimizer step"),
+            x=alt.X("step:Q", title="optimizer step", axis=alt.Axis(tickMinStep=1, format="d")),
             y=alt.Y("loss:Q", title="nats per answer token", scale=alt.Scale(zero=False)),
             color=alt.Color(
                 "training:N", title=None, legend=alt.Legend(orient="top", labelLimit=600)

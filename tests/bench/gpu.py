@@ -42,6 +42,9 @@ from tests.gpu.train_rate import Training, described, prepared, trained
 PARTS = ("tokens", "training", "losses", "answers", "pipeline")
 _MODEL = "llama31"
 _ROWS, _STEP_ROWS, _PEER_ROWS, _LOSS_ROWS = 128, 16, 32, 16
+_LOSSES = "losses of answers, in training; peer: transformers, a row at a time"
+_ANSWERS = f"greedy answers of {ANSWER} tokens by transformers; peer: a row at a time"
+_BY_VLLM = f"greedy answers of {ANSWER} tokens by vLLM; peer: transformers, a row at a time"
 _DOLLARS_AN_HOUR = (
     2.5  # what an H100 is rented for; the price stands beside every figure that is made with it
 )
@@ -55,27 +58,31 @@ class Benchmark:
         self.about = machine({**hardware.hardware(), "driver": _driver()})
         self.lines: list[Line] = []
         self.more: dict[str, Any] = {}
+        self._done: set[str] = set()
 
     def run(self, answers: Path | None) -> Path:
         """Measure what was asked for; `answers` is what tests.gpu.answer_rate printed of vLLM on this card."""
         matrix = matrix_rate()
         self.more["matrix_tflops"] = round(matrix / 1e12, 1)
         path = self._keep()
-        for part in self._measure(matrix, answers):
-            self.lines += part
+        for part, lines in self._measure(matrix, answers):
+            self._done.add(part)
+            self.lines += lines
             path = self._keep()
         return path
 
     def _keep(self) -> Path:
         left = [f"{part}: not asked for" for part in PARTS if part not in self._parts]
+        left += [f"{part}: cut off before it" for part in self._parts if part not in self._done]
         return write("gpu", self.about, self.lines, left, self.more)
 
-    def _measure(self, matrix: float, answers: Path | None) -> Iterator[list[Line]]:
+    def _measure(self, matrix: float, answers: Path | None) -> Iterator[tuple[str, list[Line]]]:
+        """Lines as they are there, and which part they complete."""
         asked = set(self._parts)
         if "pipeline" in asked:
             asked |= {"training", "losses", "answers"}
         if "tokens" in asked:
-            yield list(token_lines(self._base, spec(_MODEL), 200))
+            yield "tokens", list(token_lines(self._base, spec(_MODEL), 200))
         if asked == {"tokens"}:
             return
         config = settings(_MODEL, _ROWS, _STEP_ROWS, evaluations=TIMES)
@@ -85,35 +92,30 @@ class Benchmark:
         own, seed = epoch_rates(ours), list[float]()
         if "training" in asked:
             limit = matrix / flops_a_token(self._base)
-            for peer in (SEED, PLAIN):
-                rates = peer_rates(peer, config, self._base, task.data, _PEER_ROWS)
-                seed = seed or rates
-                yield [line(peer.name, "tokens/s", (own, rates), limit)]
+            seed = peer_rates(SEED, config, self._base, task.data, _PEER_ROWS)
+            yield "", [line(SEED.name, "tokens/s", (own, seed), limit)]
+            plain = peer_rates(PLAIN, config, self._base, task.data, _PEER_ROWS)
+            yield "training", [line(PLAIN.name, "tokens/s", (own, plain), limit)]
         if asked.isdisjoint({"losses", "answers"}):
             return
-        model = gpu_answers.loaded(self._base, task.adapter)
-        scored, answered = _scored(ours), gpu_answers.our_answers(model)
+        model, scored = gpu_answers.loaded(self._base, task.adapter), _scored(ours)
         rows = tokenise(spec(_MODEL), self._base, task.data, config.train.max_tokens).evaluation
         seed_scored = gpu_answers.seed_losses(model, list(rows[:_LOSS_ROWS]))
-        tokens = sum(map(len, rows)) / len(rows)
-        limit = matrix / flops_a_token(self._base, 2.0) / tokens
-        yield [line("losses of answers, in training; peer: transformers, a row at a time", "rows/s",
-                    (scored, seed_scored), limit)]  # fmt: skip
+        limit = matrix / flops_a_token(self._base, 2.0) / (sum(map(len, rows)) / len(rows))
+        yield "losses", [line(_LOSSES, "rows/s", (scored, seed_scored), limit)]
         if "answers" not in asked:
             return
-        seed_answered = gpu_answers.seed_answers(model)
-        yield [line(f"greedy answers of {ANSWER} tokens by transformers; peer: a row at a time", "rows/s",
-                    (answered, seed_answered))]  # fmt: skip
+        answered, seed_answered = gpu_answers.our_answers(model), gpu_answers.seed_answers(model)
+        yield "answers", [line(_ANSWERS, "rows/s", (answered, seed_answered))]
         engine = 0.0
         if answers is not None:
             answered, engine = _by_vllm(answers)
-            yield [line(f"greedy answers of {ANSWER} tokens by vLLM; peer: transformers, a row at a time", "rows/s",
-                        (answered, seed_answered))]  # fmt: skip
+            yield "answers", [line(_BY_VLLM, "rows/s", (answered, seed_answered))]
         if "pipeline" in asked:
             whole = Rates(own, ours.first_step + engine, scored, answered)
             recipe = Rates(seed, ours.first_step, seed_scored, seed_answered)
             self.more["headline"] = headline(whole, recipe, _DOLLARS_AN_HOUR)
-            yield pipeline_lines(whole, recipe)
+            yield "pipeline", pipeline_lines(whole, recipe)
 
 
 def _scored(ours: Training) -> list[float]:

@@ -98,3 +98,23 @@ def test_losses_of_trainings_are_kept_and_drawn_over_one_another(tmp_path):
     drawn = out.with_suffix(".svg").read_text()
     assert "fast" in drawn
     assert "plain" in drawn
+
+
+def test_a_benchmark_that_is_cut_off_names_what_it_has_not_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "DOCS", tmp_path)
+    monkeypatch.setattr(gpu, "_driver", lambda: "580")
+    monkeypatch.setattr(gpu, "matrix_rate", lambda: 7.9e14)
+    made = line("rows to tokens", "rows/s", ([9.0] * 3, [3.0] * 3))
+
+    def two_parts(*_):
+        yield "tokens", [made]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gpu.Benchmark, "_measure", two_parts)
+    with pytest.raises(KeyboardInterrupt):
+        gpu.Benchmark(tmp_path, tmp_path, ("tokens", "training")).run(None)
+    (path,) = (tmp_path / "benchmarks").iterdir()
+    kept = json.loads(path.read_text())
+    assert [each["name"] for each in kept["lines"]] == ["rows to tokens"]
+    assert kept["left_out"][-1] == "training: cut off before it"
+    assert "losses: not asked for" in kept["left_out"]
