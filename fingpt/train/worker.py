@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _WATCH_SECONDS = 0.5
 _POLL_SECONDS = 0.02
+_FOR_WEIGHTS = ("torch", "fingpt.train.read_ahead")
 _NEEDED = ("fingpt.train.session", "peft", "transformers.models.llama.modeling_llama")
 _ON_GPUS = ("torch._inductor.compile_fx", "triton")
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
@@ -63,7 +64,8 @@ def main(path: str, supervisor: str = "") -> int:
     if task.node.count > 1:
         which = {"node": str(task.node.rank), "rank": str(rank)}
     log.setup(stage="train", run=task.run.id, **which)
-    threading.Thread(target=_watch, args=(task.supervisor,), daemon=True).start()
+    if not supervisor:
+        threading.Thread(target=_watch, args=(task.supervisor,), daemon=True).start()
     sys.excepthook = _record_bug(task, rank)
     outcome = _run(task, rank, terminated, ahead)
     write_outcome(task, rank, outcome)
@@ -86,7 +88,7 @@ class _Ahead:
 
     def __init__(self, path: Path) -> None:
         self._path, self._started = path, False
-        self._imported = threading.Event()
+        self._ready, self._imported = threading.Event(), threading.Event()
         self._weights: ReadAhead | None = None
 
     def import_and_wait(self) -> None:
@@ -98,8 +100,12 @@ class _Ahead:
         reader = threading.Thread(target=self._await_task, daemon=True)
         reader.start()
         with suppress(Exception):  # it is met again, and told, when the task is there
+            for name in _FOR_WEIGHTS:
+                importlib.import_module(name)
+            self._ready.set()
             for name in (*_NEEDED, *(_ON_GPUS if _gpu() else ())):
                 importlib.import_module(name)
+        self._ready.set()
         self._imported.set()
         reader.join()
 
@@ -107,6 +113,7 @@ class _Ahead:
         while not self._path.is_file():
             time.sleep(_POLL_SECONDS)
         task = TrainTask.model_validate_json(self._path.read_bytes())
+        self._ready.wait()  # two threads that import can wait for each other
         with suppress(Exception):  # likewise
             self.weights(task)
         while not self._imported.wait(_POLL_SECONDS):
