@@ -324,3 +324,25 @@ def test_a_stop_during_the_imports_ends_the_trainer_at_once(tmp_path, monkeypatc
     assert set(ended) == {Interrupted.exit_code}
     with pytest.raises(Interrupted, match="before the first step"):
         trainer_result(made, ended[0])
+
+
+def test_weights_are_read_once_their_libraries_are_imported_and_before_the_others(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    done, started = [], threading.Event()
+    names = {"torch": 0.2, "fingpt.train.session": None}
+
+    def imported(name):
+        if name in names:
+            started.wait(names[name] or 10)
+        done.append(name)
+
+    monkeypatch.setattr(worker.importlib, "import_module", imported)
+    monkeypatch.setattr(
+        worker._Ahead, "weights", lambda *_: done.append("weights") or started.set()
+    )
+    made = task(tmp_path)
+    write_task(made)
+    worker._Ahead(made.path).import_and_wait()
+    assert done[:4] == ["torch", "fingpt.train.read_ahead", "weights", "fingpt.train.session"]
