@@ -158,17 +158,18 @@ def total(seconds: Mapping[str, float]) -> float:
 def phases(seconds: Mapping[str, float]) -> dict[str, float]:
     """Phases that do not overlap and add up to `total`.
 
-    A trainer times `train` as a whole and `steps` and `checkpoints` inside it; what is left of it is evaluation on
-    held-out rows. What no phase covers is `other`.
+    A trainer times `train` as a whole and `steps`, `checkpoints` and `evaluations` on held-out rows inside it; one that
+    did not time the last spent on them what is left. What no phase covers is `other`.
     """
     found = {name: spent for name, spent in seconds.items() if name != "total"}
+    evaluations = found.pop("evaluations", None)
     if "train" in found and "steps" in found:
         left = found.pop("train")
         for name in ("steps", "checkpoints"):
             if name in found:
                 found[name] = min(found[name], left)
                 left -= found[name]
-        found["held-out loss"] = left
+        found["held-out loss"] = left if evaluations is None else min(evaluations, left)
     rest = total(seconds) - sum(found.values())
     return {**found, "other": rest} if rest > 0.01 * total(seconds) else found
 

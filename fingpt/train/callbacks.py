@@ -79,7 +79,8 @@ class StepRecorder(TrainerCallback):
         loss = (metrics or {}).get("eval_loss")
         self.trainer.check_finite({"eval_loss": loss}, state.global_step)
         if self._pending is not None:
-            self._write(self._pending.model_copy(update={"eval_loss": loss}))
+            spent = self.trainer.evaluation_seconds
+            self._write(self._pending.model_copy(update={"eval_loss": loss, "eval_seconds": spent}))
 
     def _record(
         self, step: int, logs: dict[str, float], norm: float | None, seconds: float

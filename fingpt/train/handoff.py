@@ -22,6 +22,8 @@ from fingpt.train.limits import Reached
 TRAINING_SPLITS = ("train", "validation")
 """What a training may see of a data set: rows to learn from, and rows for the held-out loss. Never the test rows."""
 
+STOPPED_BEFORE = "Stopped before the first step; the same command starts again."
+
 # `errors` that a trainer may end with; the code alone says which class the supervisor raises.
 _BY_CODE: dict[int, type[FingptError]] = {
     kind.exit_code: kind
@@ -40,7 +42,7 @@ class TrainTask(Frozen):
     `folder`: scratch of this training. `base`: folder of the base weights. `data`: folder of the splits' JSONL files.
     `context`: hashes that a resume must match. `attempt`: number of the claim that it works under. `supervisor`:
     process id; the trainer ends when it is gone. `node`: this one among those of the training; only node 0 knows the
-    attempt beforehand, the others hear of it when they join (`joined`).
+    attempt beforehand, the others hear of it when they join (`joined`). `cache`: where compiled code may outlive it.
     """
 
     run: Run
@@ -52,6 +54,7 @@ class TrainTask(Frozen):
     attempt: int
     supervisor: int
     node: Node = Node()
+    cache: Path | None = None
 
     @property
     def path(self) -> Path:
@@ -102,15 +105,16 @@ class TrainTask(Frozen):
 class StepRecord(Frozen):
     """One line of metrics.jsonl: one optimizer step.
 
-    `loss`, `eval_loss`: nats per answer token. `lr`: rate used by this step. `grad_norm`: before clipping. `tokens`:
-    prompt and answer tokens of all ranks without padding; speeds and `seconds` leave evaluation and checkpoints out.
-    `peak_memory_bytes`: most memory so far, of rank 0's GPU or process.
+    `loss`, `eval_loss`: nats per answer token; `eval_seconds`: what the latter took. `lr`: rate used by this step.
+    `grad_norm`: before clipping. `tokens`: prompt and answer tokens of all ranks without padding; speeds and `seconds`
+    leave evaluation and checkpoints out. `peak_memory_bytes`: most memory so far, of rank 0's GPU or process.
     """
 
     step: int
     epoch: float
     loss: float
     eval_loss: float | None = None
+    eval_seconds: float | None = None
     lr: float
     grad_norm: float | None
     rows: int
@@ -140,12 +144,21 @@ class Outcome(Frozen):
         return _BY_CODE.get(self.code, FingptError)(self.message)
 
 
+def write_task(task: TrainTask) -> None:
+    """Leave `task` for the trainers, which may be waiting for it."""
+    _write(task.path, canonical_json(task))
+
+
 def write_outcome(task: TrainTask, rank: int, outcome: Outcome) -> None:
-    """Leave `outcome` for the supervisor, whole or not at all."""
-    path = task.outcome(rank)
+    """Leave `outcome` for the supervisor."""
+    _write(task.outcome(rank), canonical_json(outcome))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The file whole or not at all."""
     aside = path.with_suffix(".part")
     with aside.open("wb") as file:
-        file.write(canonical_json(outcome))
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)

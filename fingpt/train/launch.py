@@ -19,6 +19,7 @@ from fingpt import log
 from fingpt.config import child_environment
 from fingpt.errors import Interrupted, TransientError
 from fingpt.runs.manifest import TrainSummary
+from fingpt.train.compiled_cache import compiled_folder
 from fingpt.train.handoff import LostPeersError, Outcome, TrainTask, read_outcomes
 from fingpt.train.limits import Reached
 
@@ -28,14 +29,42 @@ GRACE_SECONDS = 100.0
 _BUG = 1
 
 
-def run_trainer(task: TrainTask) -> TrainSummary | Reached:
-    """Run the trainer to its end and return what it measured, or where a limit paused it.
+class EarlyTrainer:
+    """Trainers that import their libraries while their inputs are still fetched; a block that ends them unless taken.
+
+    `task` has this training's folder, run and node already; the trainers wait for the file that says the rest. With
+    DeepSpeed other libraries are imported, on several nodes others are told first: there is nothing to start early.
+    """
+
+    def __init__(self, task: TrainTask) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        if task.run.config.train.zero_stage is None and task.node.count == 1:
+            self._process = _start(task, early=True)
+
+    def __enter__(self) -> EarlyTrainer:
+        return self
+
+    def take(self) -> subprocess.Popen[bytes] | None:
+        """The process, which whoever takes it ends; None where there is none."""
+        process, self._process = self._process, None
+        return process
+
+    def __exit__(self, *_: object) -> None:
+        process = self.take()
+        if process is not None:
+            _kill_group(process)
+
+
+def run_trainer(
+    task: TrainTask, early: subprocess.Popen[bytes] | None = None
+) -> TrainSummary | Reached:
+    """Run the trainer to its end and return what it measured, or where a limit paused it; `early` is one that waits.
 
     Raises the error that the trainer ended with. After SIGTERM or Ctrl-C (both KeyboardInterrupt here) that is
     Interrupted, naming what was saved; without an outcome the KeyboardInterrupt is raised again. TransientError when it
     was killed (usually by the kernel's out-of-memory killer).
     """
-    process = subprocess.Popen(command(task), env=environment(task), start_new_session=True)
+    process = early or _start(task, early=False)
     try:
         code = process.wait()
     except KeyboardInterrupt:
@@ -45,6 +74,13 @@ def run_trainer(task: TrainTask) -> TrainSummary | Reached:
     finally:
         _kill_group(process)
     return trainer_result(task, code)
+
+
+def _start(task: TrainTask, *, early: bool) -> subprocess.Popen[bytes]:
+    words = command(task)
+    if early:
+        words.append(str(task.supervisor))
+    return subprocess.Popen(words, env=environment(task), start_new_session=True)
 
 
 def command(task: TrainTask) -> list[str]:
@@ -70,7 +106,7 @@ def command(task: TrainTask) -> list[str]:
 def environment(task: TrainTask) -> dict[str, str]:
     """The trainer's environment: no hub, no telemetry; no socket beyond loopback on one node; one GPU for one process.
 
-    Compiled code is kept in the scratch folder, unless the site names others.
+    Compiled code is kept where compiled_cache.py says, unless the site names other folders.
 
     With more GPUs in sight than processes Trainer would split its batches.
     """
@@ -93,8 +129,9 @@ def environment(task: TrainTask) -> dict[str, str]:
     for name in [name for name in own if name.startswith("PET_")]:
         del own[name]
     own.pop("TORCHELASTIC_HEALTH_CHECK_PORT", None)
-    own.setdefault("TORCHINDUCTOR_CACHE_DIR", str(task.folder / "compiled" / "inductor"))
-    own.setdefault("TRITON_CACHE_DIR", str(task.folder / "compiled" / "triton"))
+    compiled = compiled_folder(task.cache or task.folder, task.folder)
+    own.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled / "inductor"))
+    own.setdefault("TRITON_CACHE_DIR", str(compiled / "triton"))
     # Packs differ in size: pieces of freed memory grow together instead of being left over.
     own.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     if task.run.config.train.deterministic:

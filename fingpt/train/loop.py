@@ -9,6 +9,7 @@ Under DeepSpeed, which counts micro-batches itself, a batch is one of these.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -128,6 +129,7 @@ class AnswerTrainer(Trainer):
         self._data, self._hooks = data, hooks
         self._folder = Path(str(args.output_dir))
         self._losses: list[tuple[tuple[str, ...], torch.Tensor]] = []
+        self.evaluation_seconds = 0.0  # of the last one
 
     def get_train_dataloader(self) -> DataLoader[Row]:
         """Batches of this rank; not prepared by accelerate, which would shard and repeat rows its own way."""
@@ -212,6 +214,7 @@ class AnswerTrainer(Trainer):
         The last step is always evaluated to the end, so that what the last commit holds is complete.
         """
         last = self.state.global_step >= self.state.max_steps
+        started = time.monotonic()
         model: Any = self.model
         model.eval()
         totals = torch.zeros(3, dtype=torch.float64, device=self.args.device)
@@ -230,6 +233,7 @@ class AnswerTrainer(Trainer):
         if self.args.world_size > 1:
             torch.distributed.all_reduce(totals)
         summed, tokens, cut = totals.tolist()
+        self.evaluation_seconds = time.monotonic() - started
         metrics = {"eval_loss": summed / tokens} if not cut and tokens else {}
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics

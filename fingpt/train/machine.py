@@ -21,6 +21,7 @@ from fingpt.train.loop import PackLoss, pack_loss
 from fingpt.train.memory import CPU_PACK_TOKENS, measured_tokens, rehearsal
 from fingpt.train.model import keep_half_precision, load_base
 from fingpt.train.packs import Pack, make_pack
+from fingpt.train.read_ahead import ReadAhead
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "numpy")
 
@@ -89,10 +90,10 @@ class Machine:
             debugging.fill_uninitialized_memory = False
             torch.backends.cudnn.benchmark = False
 
-    def load(self, folder: Path) -> Any:
-        """The base with the attention that suits this machine."""
+    def load(self, folder: Path, ahead: ReadAhead | None = None) -> Any:
+        """The base with the attention that suits this machine, from `ahead` where its weights are read already."""
         attention.register()
-        return load_base(folder, self.precision, self._attention[0])
+        return load_base(folder, self.precision, self._attention[0], ahead)
 
     def prepare(self, model: Any) -> None:
         """Bring a model with its adapter to the device, and compile its layers where that can be done."""

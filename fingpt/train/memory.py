@@ -8,7 +8,7 @@ and gradients are left as they were found.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -65,17 +65,24 @@ def measured_tokens(
 ) -> int:
     """Tokens of a pack that this process's GPU holds, at most 16,384.
 
+    That many are tried first: where they leave room, which they do on large cards, nothing need be measured.
     `batching` makes that of a size, `compute` is one training pass.
     torch.OutOfMemoryError when not even the longest row alone fits.
     """
-    smaller, larger = _two_passes(rows, compute)
+
+    def heaviest(size: int) -> list[Row]:
+        return [rows[index] for index in batching(size).heaviest_pack(epochs)]
+
     free, _ = torch.cuda.mem_get_info()
-    affordable = affordable_tokens(smaller, larger, free + torch.cuda.memory_reserved())
-    size = min(affordable, _MOST)
+    available = free + torch.cuda.memory_reserved()
+    with suppress(torch.OutOfMemoryError):
+        if _peak(_pack_of(heaviest(_MOST)), compute) <= _SHARE * available:
+            return _MOST
+    size = min(affordable_tokens(*_two_passes(rows, compute), available), _MOST)
     while True:
-        chosen = [rows[index] for index in batching(size).heaviest_pack(epochs)]
+        chosen = heaviest(size)
         try:
-            _peak(make_pack([(row.prompt, row.answer) for row in chosen]), compute)
+            _peak(_pack_of(chosen), compute)
             return size
         except torch.OutOfMemoryError:
             if len(chosen) == 1:
@@ -95,6 +102,10 @@ def _two_passes(rows: Sequence[Row], compute: Compute) -> tuple[tuple[int, int],
             if sizes[0] <= 128:
                 raise
         sizes = (sizes[0] // 2, sizes[1] // 2)
+
+
+def _pack_of(rows: Sequence[Row]) -> Pack:
+    return make_pack([(row.prompt, row.answer) for row in rows])
 
 
 def _dense_pack(rows: Sequence[Row], tokens: int) -> Pack:

@@ -13,17 +13,34 @@ from fingpt.config import LoraConfig, ResolvedPrecision
 from fingpt.errors import DataError
 from fingpt.models import ModelSpec
 from fingpt.reading import Loading
+from fingpt.train.read_ahead import ReadAhead
 from fingpt.weights.adapter import peft_arguments
 
 
-def load_base(folder: Path, precision: ResolvedPrecision, attention: str = "sdpa") -> Any:
+def load_base(
+    folder: Path,
+    precision: ResolvedPrecision,
+    attention: str = "sdpa",
+    ahead: ReadAhead | None = None,
+) -> Any:
     """The frozen base model from a local folder of safetensors; `attention` is a name that transformers knows.
 
-    DataError when the folder holds no causal language model that transformers can read.
+    With `ahead` it is on that one's device already. DataError when the folder holds no causal language model that
+    transformers can read.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 
     with Loading(f"The base in {folder.name}", "bring the base weights again"):
+        if ahead is not None:
+            found: Any = LlamaForCausalLM.from_pretrained(
+                None,
+                config=AutoConfig.from_pretrained(folder, local_files_only=True),
+                state_dict=ahead.tensors(),
+                dtype=hardware.dtype(precision),
+                attn_implementation=attention,
+                device_map={"": ahead.device},
+            )
+            return found
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=hardware.dtype(precision),

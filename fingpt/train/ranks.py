@@ -20,7 +20,7 @@ import torch
 import torch.distributed
 
 from fingpt.errors import Interrupted
-from fingpt.train.handoff import LostPeersError, TrainTask
+from fingpt.train.handoff import STOPPED_BEFORE, LostPeersError, TrainTask
 
 JOIN_SECONDS = 1800.0
 """How long nodes wait for one another before the first step: one of them may still pull its image or its base."""
@@ -84,7 +84,7 @@ class Ranks:
         end = time.monotonic() + JOIN_SECONDS
         while not self._store.check(names):
             if stopping():
-                raise Interrupted("Stopped before the first step; the same command starts again.")
+                raise Interrupted(STOPPED_BEFORE)
             if self._store.check([_GONE]):
                 raise LostPeersError(f"Node {self._store.get(_GONE).decode()} does not go on.")
             if time.monotonic() > end:
@@ -136,7 +136,7 @@ class Ranks:
         end = time.monotonic() + JOIN_SECONDS
         while (found := look()) is None:
             if self._stopping():
-                raise Interrupted("Stopped before the first step; the same command starts again.")
+                raise Interrupted(STOPPED_BEFORE)
             if time.monotonic() > end:
                 raise LostPeersError(
                     f"Rank {self.rank} cannot meet the others after {JOIN_SECONDS:.0f} s: {otherwise}; MASTER_ADDR and "

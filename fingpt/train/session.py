@@ -29,7 +29,7 @@ from fingpt.train.batching import Batching
 from fingpt.train.callbacks import StepRecorder, StopAndSave
 from fingpt.train.checkpoint import CheckpointLog, Resume
 from fingpt.train.engine import Plan, plan_run, trainer_arguments
-from fingpt.train.handoff import TrainTask, read_records
+from fingpt.train.handoff import STOPPED_BEFORE, TrainTask, read_records
 from fingpt.train.limits import (
     Limit,
     LimitWatch,
@@ -42,6 +42,7 @@ from fingpt.train.loop import AnswerTrainer, Hooks, TrainData
 from fingpt.train.machine import Machine
 from fingpt.train.model import attach_adapter, checkpoint_activations, trainable_parameters
 from fingpt.train.ranks import Ranks, join_ranks
+from fingpt.train.read_ahead import ReadAhead
 from fingpt.train.tokenised import Tokenised, tokenise
 
 _RESUME = "resume"
@@ -62,8 +63,14 @@ class _ResumePoint(Frozen):
 class Session:
     """One rank's part of one training; `step` is the last optimizer step that is done."""
 
-    def __init__(self, task: TrainTask, rank: int, stopping: Callable[[], bool]) -> None:
-        self._task, self._rank, self._stopping = task, rank, stopping
+    def __init__(
+        self,
+        task: TrainTask,
+        rank: int,
+        stopping: Callable[[], bool],
+        ahead: ReadAhead | None = None,
+    ) -> None:
+        self._task, self._rank, self._stopping, self._ahead = task, rank, stopping, ahead
         self._train = task.run.config.train
         self._spec = spec(task.run.config.model)
         self._machine = Machine(self._train, tiny=self._spec.tiny)
@@ -127,7 +134,7 @@ class Session:
     def _raise_if_stopping(self) -> None:
         """Between the phases before the first step, which take a minute for large weights and have nothing to save."""
         if self._stopping():
-            raise Interrupted("Stopped before the first step; the same command starts again.")
+            raise Interrupted(STOPPED_BEFORE)
 
     def _batching(self, model: Any, rows: Tokenised, plan: Plan, found: _ResumePoint) -> Batching:
         saved = found.pack_tokens if found.same_machine else None
@@ -137,7 +144,8 @@ class Session:
     def _model(self) -> tuple[Any, dict[str, torch.Tensor]]:
         """The base with a fresh, seeded adapter, and the adapter's weights before training."""
         self._machine.seed(self._task.run.config.seed)
-        base = self._machine.load(self._task.base)
+        base = self._machine.load(self._task.base, self._ahead)
+        self._ahead = None
         model = attach_adapter(base, self._train.lora, self._spec)
         if self._train.gradient_checkpointing:
             checkpoint_activations(model)
@@ -354,7 +362,11 @@ class Session:
             peak_memory_bytes=max((r.peak_memory_bytes for r in records), default=0),
             resumed=found.step,
             exactness=self._exactness(found),
-            seconds={**self._seconds, "steps": sum(record.seconds for record in records)},
+            seconds={
+                **self._seconds,
+                "evaluations": sum(record.eval_seconds or 0.0 for record in records),
+                "steps": sum(record.seconds for record in records),
+            },
             versions=self._machine.versions(),
             hardware=self._hardware(batching),
         )

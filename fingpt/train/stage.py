@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 from fingpt import log
 from fingpt.errors import DataError
 from fingpt.models import spec
 from fingpt.prompts.families import template_sha256
-from fingpt.record import FileRef, canonical_json
+from fingpt.record import FileRef
 from fingpt.runs.manifest import (
     BaseManifest,
     DatasetManifest,
@@ -30,8 +31,8 @@ from fingpt.runs.run import (
 from fingpt.runs.stage import Context, Paused
 from fingpt.storage import download_tree, upload_tree
 from fingpt.train.endings import await_node_0, joint_ending
-from fingpt.train.handoff import TRAINING_SPLITS, TrainTask
-from fingpt.train.launch import run_trainer
+from fingpt.train.handoff import TRAINING_SPLITS, TrainTask, write_task
+from fingpt.train.launch import EarlyTrainer, run_trainer
 from fingpt.train.limits import Reached
 from fingpt.weights.contents import open_base
 
@@ -46,10 +47,12 @@ def body(ctx: Context) -> TrainManifest | Paused | None:
     Raises DataError when inputs do not fit, and what `run_trainer` raises.
     """
     started = time.monotonic()
-    task = prepare(ctx)
-    fetched = time.monotonic()
-    with joint_ending(ctx.store, task):
-        summary = run_trainer(task)
+    _folder(ctx).mkdir()
+    with EarlyTrainer(_task(ctx, base=ctx.scratch, data=ctx.scratch, context={})) as trainer:
+        task = prepare(ctx)
+        fetched = time.monotonic()
+        with joint_ending(ctx.store, task):
+            summary = run_trainer(task, trainer.take())
     if isinstance(summary, Reached):
         return Paused(summary.sentence)
     if task.node.rank:
@@ -78,18 +81,15 @@ def prepare(ctx: Context) -> TrainTask:
             f"Data set {prep.dataset} is not the one that prep finished with (manifest {ctx.inputs[key][:12]}, "
             f"expected {prep.dataset_sha256[:12]}); submit the run again."
         )
-    folder = ctx.scratch / "train"
-    folder.mkdir()
+    _folder(ctx).mkdir(exist_ok=True)
     data = ctx.scratch / "data"
     wanted = {f"{split}.jsonl" for split in TRAINING_SPLITS}
     splits = tuple(file for file in dataset.files if file.name in wanted)
     download_tree(ctx.store, dataset_prefix(dataset.id), splits, data)
     base_folder = open_base(ctx.store, model, ctx.environment.cache)
     base = ctx.read(BaseManifest, base_manifest_key(model.base_prefix))
-    task = TrainTask(
-        run=ctx.run,
-        store=ctx.store.uri,
-        folder=folder,
+    task = _task(
+        ctx,
         base=base_folder,
         data=data,
         context={
@@ -99,12 +99,28 @@ def prepare(ctx: Context) -> TrainTask:
             "template": template_sha256(model),
             "data_set": ctx.inputs[key],
         },
+    )
+    write_task(task)
+    return task
+
+
+def _folder(ctx: Context) -> Path:
+    return ctx.scratch / "train"
+
+
+def _task(ctx: Context, base: Path, data: Path, context: dict[str, str]) -> TrainTask:
+    return TrainTask(
+        run=ctx.run,
+        store=ctx.store.uri,
+        folder=_folder(ctx),
+        base=base,
+        data=data,
+        context=context,
         attempt=ctx.attempt.number,
         supervisor=os.getpid(),
         node=ctx.node,
+        cache=ctx.environment.cache,
     )
-    task.path.write_bytes(canonical_json(task))
-    return task
 
 
 def _tokenizer(base: BaseManifest) -> str:

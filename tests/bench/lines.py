@@ -12,7 +12,7 @@ import platform
 import re
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -76,12 +76,19 @@ def machine(gpu: dict[str, str] | None = None) -> dict[str, str]:
     return {"name": slug, "processor": processor, "cores": str(cores), **(gpu or {})}
 
 
-def write(kind: str, about: dict[str, str], lines: Sequence[Line], left_out: Sequence[str]) -> Path:
-    """Keep a benchmark's figures under docs/benchmarks, named by day, kind and machine."""
+def write(
+    kind: str,
+    about: dict[str, str],
+    lines: Sequence[Line],
+    left_out: Sequence[str],
+    more: Mapping[str, Any] | None = None,
+) -> Path:
+    """Keep a benchmark's figures under docs/benchmarks, named by day, kind and machine, and `more` beside its lines."""
     day = datetime.now(UTC).date().isoformat()
     path = DOCS / "benchmarks" / f"{day}-{kind}-{about['name']}.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(_content(kind, about, lines, left_out), indent=1) + "\n", "utf-8")
+    content = {**_content(kind, about, lines, left_out), **(more or {})}
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     return path
 
 

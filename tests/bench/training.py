@@ -1,11 +1,12 @@
-"""Training of a tiny model on rows as long as real ones, beside Hugging Face's Trainer with PEFT, in two settings."""
+"""Training on rows as long as real ones, beside Hugging Face's Trainer with PEFT in two settings."""
 
 from __future__ import annotations
 
+import gc
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,60 +17,59 @@ from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, Trainin
 from fingpt import hardware
 from fingpt.config import RunConfig, load_config
 from fingpt.models import spec
-from fingpt.record import canonical_json
-from fingpt.runs.run import Run
-from fingpt.storage import open_store
 from fingpt.train.batching import Row
-from fingpt.train.handoff import TrainTask, read_records
-from fingpt.train.launch import run_trainer
 from fingpt.train.tokenised import tokenise
 from fingpt.weights.adapter import peft_arguments
 from jobs import CONFIGS
 from tests.bench.lines import TIMES, Line, line
-from tests.gpu.long_rows import write_splits
+from tests.gpu.train_rate import Training, prepared, trained
 
-_SETTINGS = (
-    f"train.epochs={TIMES}",
-    "train.batch_size=4",
-    "train.accumulation=1",
-    "train.max_tokens=4096",
-    "train.eval_every=1.0",
-)
+_SETTINGS = (f"train.epochs={TIMES}", "train.accumulation=1", "train.max_tokens=4096")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Trainer and PEFT with rows a micro-batch, activations recomputed or kept, adapters in fp32 or the base's type."""
+
+    name: str
+    batch: int
+    recomputing: bool
+    half_adapters: bool = False
+
+
+SEED = Peer("training; peer: the seed's recipe, a row at a time, recomputing", 1, True)
+PADDED = Peer("training; peer: Trainer and PEFT, padded batches of 4", 4, False)
+PLAIN = Peer(
+    "training; peer: Trainer and PEFT, a row at a time, nothing recomputed, bf16 adapters",
+    1,
+    False,
+    True,
+)  # larger batches of such rows do not fit 80 GB
 
 
 def training_lines(folder: Path, base: Path, rows: int, model: str) -> Iterator[Line]:
     """Real tokens a second over whole epochs of `rows` rows, without padding, evaluation and checkpoints."""
-    config = load_config(CONFIGS / f"{model}.yaml", [*_SETTINGS, f"prep.limit={rows}"])
-    write_splits(folder / "data", base, rows, evaluated=2)  # which no rate counts
-    ours = _ours(config, folder, base)
-    tokenised = tokenise(spec(model), base, folder / "data", config.train.max_tokens)
-    limit = _matrix_rate() / _flops_a_token(base)
-    for name, batch, checkpointing in (
-        ("training; peer: the seed's recipe, a row at a time, recomputing", 1, True),
-        ("training; peer: Trainer and PEFT, padded batches of 4", 4, False),
-    ):
-        peer = _peer(config, tokenised.train, tokenised.pad_id, (base, batch, checkpointing))
-        yield line(name, "tokens/s", (ours, peer), limit)
+    config = settings(model, rows, 4, evaluations=1)
+    ours = trained(prepared(config, folder / "ours", base, (rows, 2), None))
+    limit = matrix_rate() / flops_a_token(base)
+    for peer in (SEED, PADDED):
+        other = peer_rates(peer, config, base, folder / "ours" / "data", rows)
+        yield line(peer.name, "tokens/s", (epoch_rates(ours), other), limit)
 
 
-def _ours(config: RunConfig, folder: Path, base: Path) -> list[float]:
-    """Rates of the product's trainer, a process of its own, by epoch."""
-    place = folder / "train"
-    place.mkdir()
-    store = open_store((folder / "store").as_uri())
-    task = TrainTask(
-        run=Run.of(config, {}),
-        store=store.uri,
-        folder=place,
-        base=base,
-        data=folder / "data",
-        context={"base": "invented"},
-        attempt=1,
-        supervisor=os.getpid(),
+def settings(model: str, rows: int, step_rows: int, evaluations: int) -> RunConfig:
+    """A run of TIMES epochs of `rows` rows, `step_rows` a step, with as many evaluations of the loss."""
+    own = (
+        f"train.batch_size={step_rows}",
+        f"train.eval_every={1 / evaluations}",
+        f"prep.limit={rows}",
     )
-    task.path.write_bytes(canonical_json(task))
-    run_trainer(task)
-    records = read_records(task.metrics)
+    return load_config(CONFIGS / f"{model}.yaml", [*_SETTINGS, *own])
+
+
+def epoch_rates(training: Training) -> list[float]:
+    """Rates of the product's trainer by epoch."""
+    records = training.records
     size = len(records) // TIMES
     epochs = [records[start : start + size] for start in range(0, size * TIMES, size)]
     return [sum(r.tokens for r in epoch) / sum(r.seconds for r in epoch) for epoch in epochs]
@@ -88,19 +88,29 @@ class _Epochs(TrainerCallback):
         self.seconds.append(time.perf_counter() - self._start)
 
 
-def _peer(
-    config: RunConfig, rows: Sequence[Row], pad: int, shape: tuple[Path, int, bool]
+def peer_rates(peer: Peer, config: RunConfig, base: Path, data: Path, rows: int) -> list[float]:
+    """Rates of Trainer on the first `rows` rows, with the adapter, rows a step and precision of `config`, by epoch."""
+    found = tokenise(spec(config.model), base, data, config.train.max_tokens)
+    rates = _trainer_rates(peer, config, found.train[:rows], found.pad_id, base)
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return rates
+
+
+def _trainer_rates(
+    peer: Peer, config: RunConfig, rows: Sequence[Row], pad: int, base: Path
 ) -> list[float]:
-    """Rates of Trainer on the same rows, adapter, rows a step and precision, by epoch; `shape`: base, batch size, and
-    whether activations are recomputed. A batch is padded to its longest row.
-    """
-    base, batch, checkpointing = shape
+    """A batch is padded to its longest row."""
     torch.manual_seed(config.seed)
     lora = LoraConfig(**peft_arguments(config.train.lora))
+    kind = hardware.dtype(hardware.resolve_precision("auto", "precision"))
     model = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(base, dtype=hardware.dtype("fp32")), lora
+        AutoModelForCausalLM.from_pretrained(base, dtype=kind),
+        lora,
+        autocast_adapter_dtype=not peer.half_adapters,
     )
-    if checkpointing:
+    if peer.recomputing:
         model.enable_input_require_grads()
 
     def collate(some: Sequence[Row]) -> dict[str, torch.Tensor]:
@@ -118,9 +128,9 @@ def _peer(
         model=model,
         args=TrainingArguments(
             output_dir=str(base.parent / "peer"),
-            per_device_train_batch_size=batch,
-            gradient_accumulation_steps=config.train.batch_size // batch,
-            gradient_checkpointing=checkpointing,
+            per_device_train_batch_size=peer.batch,
+            gradient_accumulation_steps=config.train.batch_size // peer.batch,
+            gradient_checkpointing=peer.recomputing,
             learning_rate=config.train.lr,
             num_train_epochs=TIMES,
             use_cpu=not torch.cuda.is_available(),
@@ -139,7 +149,7 @@ def _peer(
     return [tokens / seconds for seconds in clock.seconds]
 
 
-def _matrix_rate(size: int = 1024) -> float:
+def matrix_rate(size: int = 1024) -> float:
     """Floating-point operations a second of one large matrix product on this device, the best of several."""
     place = hardware.device()
     size, kind = (8192, torch.bfloat16) if place.type == "cuda" else (size, torch.float32)
@@ -154,12 +164,12 @@ def _matrix_rate(size: int = 1024) -> float:
     return best
 
 
-def _flops_a_token(base: Path) -> float:
-    """Of the frozen linear layers alone, forward and for their inputs' gradients: four a parameter. Attention, adapters
-    and the output layer come on top, so the limit that follows cannot be reached.
+def flops_a_token(base: Path, passes: float = 4.0) -> float:
+    """Of the frozen linear layers alone, a parameter: two forward and two for their inputs' gradients. Attention,
+    adapters and the output layer come on top, so the limit that follows cannot be reached.
     """
     c = json.loads((base / "config.json").read_text("utf-8"))
     hidden, heads = c["hidden_size"], c["num_attention_heads"]
     narrow = hidden // heads * c["num_key_value_heads"]
     layer = 2 * hidden * (hidden + narrow) + 3 * hidden * c["intermediate_size"]
-    return 4.0 * layer * int(c["num_hidden_layers"])
+    return passes * layer * int(c["num_hidden_layers"])

@@ -3,7 +3,7 @@
 Speed, memory and agreement between launchers do not depend on what the weights are; answers and losses do, so nothing
 made from these weights says anything about forecasting.
 
-    python -m tests.gpu.random_base --model llama31 --tokenizer folder/with/tokenizer.json [--layers 32]
+    python -m tests.gpu.random_base --model llama31 --tokenizer folder/with/tokenizer.json [--layers 32] [--folder F]
 """
 
 from __future__ import annotations
@@ -45,28 +45,41 @@ LLAMA_31_8B = {
 }
 
 
-def main() -> None:
-    """Make the weights on the GPU, save them as safetensors and upload them with their manifest."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--layers", type=int, default=32)
-    arguments = parser.parse_args()
-    log.setup()
-    model_spec = spec(arguments.model)
-    store = open_store(read_environment().store)
-    if store.exists(base_manifest_key(model_spec.base_prefix)):
-        return
+def make_base(folder: Path, tokenizer: Path, layers: int = 32) -> None:
+    """A base in `folder`, made on the GPU where there is one, with the files of `tokenizer`."""
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = LlamaForCausalLM(
-            LlamaConfig(num_hidden_layers=arguments.layers, dtype="bfloat16", **LLAMA_31_8B)
+            LlamaConfig(num_hidden_layers=layers, dtype="bfloat16", **LLAMA_31_8B)
         )
-    folder = Path(tempfile.mkdtemp(prefix="random-base-"))
+    torch.set_default_dtype(torch.float32)
     model.save_pretrained(folder, max_shard_size="1GB")
-    for file in arguments.tokenizer.iterdir():
-        shutil.copy(file, folder / file.name)
+    del model
+    torch.cuda.empty_cache()
+    for file in tokenizer.iterdir():
+        if file.suffix == ".json" and not (folder / file.name).exists():
+            shutil.copy(file, folder / file.name)
+
+
+def main() -> None:
+    """Make the weights, and upload them with their manifest, or leave them in a folder."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--folder", type=Path)
+    arguments = parser.parse_args()
+    log.setup()
+    if arguments.folder:
+        make_base(arguments.folder, arguments.tokenizer, arguments.layers)
+        return
+    model_spec = spec(arguments.model)
+    store = open_store(read_environment().store)
+    if store.exists(base_manifest_key(model_spec.base_prefix)):
+        return
+    folder = Path(tempfile.mkdtemp(prefix="random-base-"))
+    make_base(folder, arguments.tokenizer, arguments.layers)
     total = sum(path.stat().st_size for path in folder.rglob("*"))
     with log.progress("upload", total) as meter:
         files = upload_tree(store, folder, model_spec.base_prefix, meter)

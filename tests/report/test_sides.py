@@ -33,3 +33,5 @@ def test_phases_do_not_overlap_and_add_up():
     found = phases(timed)
     assert found == {"load": 5, "steps": 60, "checkpoints": 5, "held-out loss": 15, "other": 15}
     assert sum(found.values()) == timed["total"]
+    found = phases({**timed, "evaluations": 9.0})
+    assert found == {"load": 5, "steps": 60, "checkpoints": 5, "held-out loss": 9, "other": 21}

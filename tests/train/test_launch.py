@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,8 @@ from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.nodes import Node
 from fingpt.runs.run import Run
 from fingpt.storage.s3_retry import RETRY_SECONDS_WHEN_SIGNALLED
-from fingpt.train import launch
-from fingpt.train.handoff import Outcome, TrainTask, write_outcome
+from fingpt.train import launch, worker
+from fingpt.train.handoff import Outcome, TrainTask, write_outcome, write_task
 from fingpt.train.launch import command, environment, run_trainer, trainer_result
 
 SUMMARY = TrainSummary(
@@ -193,6 +195,16 @@ def test_compiled_code_goes_to_the_scratch_folder_unless_the_site_names_another(
         assert environment(task(tmp_path))[name] == "/cache/compiled"
 
 
+def test_compiled_code_outlives_the_pod_where_the_task_names_a_cache(tmp_path, monkeypatch):
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    kept = tmp_path / "cache" / "compiled"
+    monkeypatch.setattr(launch, "compiled_folder", lambda cache, _: cache / "compiled")
+    made = environment(task(tmp_path).model_copy(update={"cache": tmp_path / "cache"}))
+    assert made["TORCHINDUCTOR_CACHE_DIR"] == str(kept / "inductor")
+    assert made["TRITON_CACHE_DIR"] == str(kept / "triton")
+
+
 def test_a_deterministic_training_leaves_no_choice_to_libraries(tmp_path):
     made = environment(task(tmp_path))
     assert made["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
@@ -236,3 +248,101 @@ def test_a_node_reads_the_outcomes_of_its_own_ranks_alone(tmp_path):
     for rank in made.own_ranks:
         write_outcome(made, rank, DONE)
     assert trainer_result(made, 0) == SUMMARY
+
+
+@pytest.fixture
+def sleeper(monkeypatch):
+    """Trainers that sleep."""
+    words = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(launch, "command", lambda _: list(words))
+
+
+@pytest.mark.usefixtures("sleeper")
+def test_trainers_that_wait_for_inputs_end_when_there_will_be_none(tmp_path, monkeypatch):
+    started, real = [], launch.subprocess.Popen
+    monkeypatch.setattr(
+        launch.subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1]
+    )
+    with launch.EarlyTrainer(task(tmp_path)):
+        assert started[0].poll() is None
+    assert started[0].poll() == -signal.SIGKILL
+
+
+@pytest.mark.usefixtures("sleeper")
+def test_a_trainer_that_was_taken_is_run_to_its_end_and_not_started_again(tmp_path, monkeypatch):
+    with launch.EarlyTrainer(task(tmp_path)) as early:
+        process = early.take()
+        assert early.take() is None
+    assert process.poll() is None, "the block has ended what was taken"
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: pytest.fail("a second one"))
+    process.kill()
+    with pytest.raises(TransientError, match="signal 9"):
+        run_trainer(task(tmp_path), process)
+
+
+@pytest.mark.usefixtures("sleeper")
+def test_deepspeed_and_several_nodes_start_with_their_task(tmp_path):
+    for made in (task(tmp_path, zero_stage=2), on_nodes(tmp_path, "localhost")):
+        with launch.EarlyTrainer(made) as early:
+            assert early.take() is None
+
+
+def test_a_trainer_imports_while_it_waits_and_reads_the_task_when_it_is_whole(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    made, imported = task(tmp_path), []
+    monkeypatch.setattr(worker.importlib, "import_module", imported.append)
+    monkeypatch.setattr(worker._Ahead, "weights", lambda _, read: imported.append(read))
+    ahead = worker._Ahead(made.path)
+    waiting = threading.Thread(target=ahead.import_and_wait)
+    waiting.start()
+    made.path.with_suffix(".part").write_bytes(b"{")
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    assert imported[:3] == ["torch", "fingpt.train.read_ahead", "fingpt.train.session"]
+    assert made not in imported
+    write_task(made)
+    waiting.join(10)
+    assert imported[-1] == made
+
+
+def test_a_stop_during_the_imports_ends_the_trainer_at_once(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    monkeypatch.setattr(worker._Ahead, "weights", lambda *_: None)
+    made, ended, over = task(tmp_path), [], threading.Event()
+    monkeypatch.setattr(worker.importlib, "import_module", lambda _: over.wait(10))
+
+    def leave(code):
+        ended.append(code)
+        over.set()
+
+    monkeypatch.setattr(worker.os, "_exit", leave)
+    write_task(made)
+    made.stop.touch()
+    worker._Ahead(made.path).import_and_wait()
+    assert set(ended) == {Interrupted.exit_code}
+    with pytest.raises(Interrupted, match="before the first step"):
+        trainer_result(made, ended[0])
+
+
+def test_weights_are_read_once_their_libraries_are_imported_and_before_the_others(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    done, started = [], threading.Event()
+    names = {"torch": 0.2, "fingpt.train.session": None}
+
+    def imported(name):
+        if name in names:
+            started.wait(names[name] or 10)
+        done.append(name)
+
+    monkeypatch.setattr(worker.importlib, "import_module", imported)
+    monkeypatch.setattr(
+        worker._Ahead, "weights", lambda *_: done.append("weights") or started.set()
+    )
+    made = task(tmp_path)
+    write_task(made)
+    worker._Ahead(made.path).import_and_wait()
+    assert done[:4] == ["torch", "fingpt.train.read_ahead", "weights", "fingpt.train.session"]

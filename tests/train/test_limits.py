@@ -38,6 +38,7 @@ from fingpt.train.limits import (
 from fingpt.train.session import Session, _ResumePoint
 from fingpt.train.stage import prepare
 from fingpt.train.tokenised import tokenise
+from tests.train.stand_in import stand_in
 from tests.train.warm import Start
 
 pytestmark = pytest.mark.usefixtures("torch_as_before")
@@ -209,7 +210,7 @@ def test_the_loss_at_a_limit_is_the_same_whether_or_not_the_attempt_was_stopped_
 
 
 def test_a_fenced_training_records_nothing_at_its_limit(training, monkeypatch):
-    monkeypatch.setattr(stage, "run_trainer", lambda _: None)
+    stand_in(monkeypatch, lambda _: None)
     training.limit(1)
 
     def overtaken(*_) -> None:
@@ -275,7 +276,7 @@ def test_the_stage_of_a_paused_run_ends_well_without_complete_and_says_so(
 ):
     run = world.run()
     found = Reached(n=1, step=2, tokens=100, eval_loss=1.25)
-    monkeypatch.setattr(stage, "run_trainer", lambda _: found)
+    stand_in(monkeypatch, lambda _: found)
     uri = f"{world.store.uri}/runs/{run.id}/run.json"
     assert run_stage(Stage.TRAIN, uri, lambda: stage.body) == 0
     assert not world.store.exists(complete_key(run.id, Stage.TRAIN))

@@ -21,6 +21,7 @@ from fingpt.sweeps.sweep import Sweep
 from fingpt.train import stage
 from fingpt.train.limits import newest_limit, reached
 from fingpt.train.session import Session
+from tests.train.stand_in import stand_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("torch_as_before")]
 
@@ -74,7 +75,7 @@ class HereAndNow:
 
 
 def test_a_pruned_study_of_trainings(world, tmp_path, invent, base_folder, monkeypatch):
-    monkeypatch.setattr(stage, "run_trainer", lambda task: Session(task, 0, lambda: False).run())
+    stand_in(monkeypatch, lambda task: Session(task, 0, lambda: False).run())
     base = RunConfig(model=world.model.key, train=TrainConfig(**TRAIN))
     sweep = Sweep.of("real", parse_definition(DEFINITION, "tests"), {base.model: base}, {})
     workers = HereAndNow(world)

@@ -21,6 +21,7 @@ from fingpt.prompts.examples import decode_jsonl
 from fingpt.runs.manifest import Commit, TrainSummary, decode
 from fingpt.runs.run import Stage, claim_key, commit_key
 from fingpt.train.handoff import TrainTask, read_records
+from fingpt.train.read_ahead import ReadAhead
 from fingpt.train.session import Session
 from fingpt.train.stage import prepare
 
@@ -73,6 +74,23 @@ def test_two_runs_of_one_configuration_give_the_same_bytes(attempt, tmp_path, in
         second.eval_loss,
     )
     assert first.exactness == "bitwise"
+
+
+def test_a_base_that_was_read_ahead_changes_no_byte(attempt, tmp_path, invent, base_folder):
+    attempt(max_steps=3)
+    twin = other(tmp_path, invent, base_folder)
+    twin.task = prepare(twin.world.context(twin.world.run(max_steps=3)))
+    ahead = ReadAhead(twin.task.base, torch.device("cpu"))
+    Session(twin.task, 0, lambda: False, ahead).run()
+    assert ahead.tensors() == {}, "its tensors were not taken"
+    assert attempt.adapter() == twin.adapter()
+
+
+def test_what_evaluations_take_is_told_by_step_and_together(attempt):
+    summary = attempt(max_steps=4, eval_every=0.5)
+    told = [record.eval_seconds for record in read_records(attempt.task.metrics)]
+    assert [seconds is not None for seconds in told] == [False, True, False, True]
+    assert summary.seconds["evaluations"] == sum(seconds or 0 for seconds in told) > 0
 
 
 def test_another_seed_of_the_order_gives_another_adapter(attempt, tmp_path, invent, base_folder):

@@ -116,10 +116,11 @@ class _Trainer:
 
     def start(self, command: list[str], env: dict[str, str], start_new_session: bool) -> _Trainer:
         assert command[:3] == [sys.executable, "-m", "fingpt.train.worker"]
+        _, _, _, *words = command
         assert start_new_session
         Path(self._note).write_text(str(self.pid))
         with os.fdopen(self._order, "w") as order:
-            json.dump([command[3], env], order)
+            json.dump([words, env], order)
         return self
 
     def wait(self, timeout: float | None = None) -> int:
@@ -145,9 +146,9 @@ def _train(order: int) -> None:
     code = 1
     try:
         if text:
-            task, environment = json.loads(text)
+            words, environment = json.loads(text)
             _take(environment)
-            code = worker.main(task)
+            code = worker.main(*words)
     except Exception:  # noqa: BLE001 - what an interpreter does with an exception that nobody caught
         sys.excepthook(*sys.exc_info())
     finally:

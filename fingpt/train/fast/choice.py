@@ -22,14 +22,17 @@ FLASH = "PyTorch's FlashAttention over rows of different lengths"
 CUDNN = "cuDNN's over rows of different lengths"
 
 
-def choose(width: int) -> tuple[Attention, str]:
-    """The attention for heads that are `width` wide on this card, and what and why it is."""
+def choose(width: int, heads: tuple[int, int] = (4, 2)) -> tuple[Attention, str]:
+    """The attention for heads that are `width` wide on this card, and what and why it is.
+
+    `heads` of queries and of keys, for which it is tried.
+    """
     scale = width**-0.5
     if torch.cuda.get_device_capability() < _HOPPER:
         return FlashAttention(scale), f"{FLASH}: the card is older than Hopper"
     try:
         attention = CudnnAttention(scale)
-        _try(attention, width)
+        _try(attention, width, *heads)
         return attention, CUDNN
     except torch.OutOfMemoryError:
         raise
@@ -37,14 +40,19 @@ def choose(width: int) -> tuple[Attention, str]:
         return FlashAttention(scale), f"{FLASH}: without cuDNN's, {_short(fault)}"
 
 
-def _try(attention: Attention, width: int) -> None:
-    """Forward and backward of two documents, whole and with half of their rows as queries."""
+def _try(attention: Attention, width: int, heads: int, fewer: int) -> None:
+    """Forward and backward of two documents, whole and with half of their rows as queries.
+
+    They lie in memory as heads.py has them, so that a training's first packs find these graphs made.
+    """
     borders = torch.tensor([0, 64, 192], dtype=torch.int32, device="cuda")
     halves = borders // 2
     for spans in (Spans(borders, borders, 128, 128), Spans(halves, borders, 64, 128)):
         rows = int(spans.queries[-1])
-        q = torch.randn(rows, 4, width, dtype=torch.bfloat16, device="cuda")
-        k, v = torch.randn(2, 192, 2, width, dtype=torch.bfloat16, device="cuda")
+        whole = torch.randn(192, heads + 2 * fewer, width, dtype=torch.bfloat16, device="cuda")
+        q = whole[:, :heads] if rows == 192 else whole[:rows, :heads].contiguous()
+        pair = whole[:, heads:] if rows == 192 else whole[:, heads:].contiguous()
+        k, v = pair[:, :fewer], pair[:, fewer:]
         out, kept = attention.forward(q, k, v, spans)
         attention.backward(torch.ones_like(out), (q, k, v, out), kept, spans)
     torch.cuda.synchronize()
@@ -65,7 +73,9 @@ def take_over(
     try:
         from fingpt.train.fast.kernels import kernels
 
-        attention, which = choose(int(model.get_base_model().model.layers[0].self_attn.head_dim))
+        base = model.get_base_model()
+        heads = (base.config.num_attention_heads, base.config.num_key_value_heads)
+        attention, which = choose(int(base.model.layers[0].self_attn.head_dim), heads)
         layers = FastLayers(model, Means(attention, compiled(), kernels()))
         attempt(layers)
     except torch.OutOfMemoryError:

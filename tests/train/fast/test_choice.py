@@ -33,7 +33,9 @@ def able(monkeypatch):
     kernels.kernels = lambda: PLAIN_PRODUCTS
     monkeypatch.setitem(sys.modules, "fingpt.train.fast.kernels", kernels)
     monkeypatch.setattr(choice, "compiled", lambda: PLAIN_ELEMENTWISE)
-    monkeypatch.setattr(choice, "choose", lambda width: (PlainAttention(width**-0.5), "plain"))
+    monkeypatch.setattr(
+        choice, "choose", lambda width, heads: (PlainAttention(width**-0.5), "plain")
+    )
     return monkeypatch
 
 

@@ -1,0 +1,120 @@
+"""What the benchmark of a GPU reckons and keeps: rates by epoch, whole runs, headline, JSON that bench-check takes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.bench import check, curves, gpu, lines
+from tests.bench.lines import TIMES, line
+from tests.bench.pipeline import Rates, headline, pipeline_lines
+from tests.bench.training import settings
+
+OURS = Rates([17_500.0, 18_000.0, 17_800.0], 30.0, [25.0] * 3, [10.0] * 3)
+SEED = Rates([2_800.0] * 3, 30.0, [5.0] * 3, [0.025] * 3)
+
+
+def test_a_whole_run_is_its_start_epochs_evaluations_and_answers():
+    first = OURS.seconds(300)[0]
+    assert first == pytest.approx(30 + 5 * 1230 * 1892 / 17_500 + 10 * 300 / 25 + 300 / 10)
+
+
+def test_the_seeds_schedule_answers_four_hundred_rows_and_the_equal_one_three_hundred():
+    schedule, equal = pipeline_lines(OURS, SEED)
+    ours, seed = 3600 / schedule.ours, 3600 / schedule.peer
+    assert ours == pytest.approx(sorted(OURS.seconds(300))[1])
+    assert seed == pytest.approx(30 + 5 * 1230 * 1892 / 2_800 + 600 + 400 / 0.025)
+    assert seed - 3600 / equal.peer == pytest.approx(100 / 0.025)
+    assert schedule.ratio > equal.ratio > 1
+
+
+def test_the_headline_says_what_the_published_rows_take_and_cost_both_ways():
+    found = headline(OURS, SEED, 3.0)
+    assert found["rows_per_second"] == pytest.approx(17_800 / 1892, abs=0.01)
+    assert found["gpu_minutes"] == pytest.approx(5 * 1230 * 1892 / 17_800 / 60, abs=0.01)
+    assert found["dollars"] == pytest.approx(found["gpu_minutes"] / 60 * 3, abs=0.01)
+    assert found["seed_dollars"] / found["dollars"] == pytest.approx(17_800 / 2_800, rel=0.02)
+
+
+def test_it_evaluates_as_often_as_a_line_has_figures():
+    train = settings("llama31", 128, 16, evaluations=TIMES).train
+    per_epoch, total = train.steps(128)
+    assert (per_epoch, total) == (8, 8 * TIMES)
+    assert round(train.eval_every * total) == 8
+
+
+def test_bench_check_takes_its_json(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lines, "DOCS", tmp_path)
+    about = lines.machine({"device": "NVIDIA H100 80GB HBM3", "driver": "580"})
+    made = [
+        line("training", "tokens/s", (OURS.training, SEED.training), 26_000.0),
+        *pipeline_lines(OURS, SEED),
+    ]
+    path = lines.write("gpu", about, made, ["tokens: not asked for"], {"matrix_tflops": 790.0})
+    assert path.name.endswith("-gpu-nvidia-h100-80gb-hbm3.json")
+    kept = json.loads(path.read_text())
+    assert kept["matrix_tflops"] == 790.0
+    assert kept["lines"][0]["name"] == "training"
+    for name in ("BEFORE", "AFTER"):
+        monkeypatch.setenv(f"FINGPT_ARG_{name}", str(path))
+    assert check.main() == 0
+    assert "3 ratios" in capsys.readouterr().out
+
+
+def test_answers_of_vllm_are_read_from_what_it_printed(tmp_path):
+    printed = tmp_path / "vllm.txt"
+    printed.write_text(
+        "INFO loading\n"
+        '{"what": "vllm started", "seconds": 45.0}\n'
+        '{"what": "vllm answers tuned", "seconds": 31.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
+        '{"what": "vllm answers tuned", "seconds": 30.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
+        '{"what": "vllm answers base", "seconds": 25.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
+        '{"what": "vllm answers base", "seconds": 25.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
+    )
+    rates, start = gpu._by_vllm(printed)
+    assert rates == [10.0] * TIMES
+    assert start == 45.0
+
+
+def test_an_unknown_part_and_a_machine_without_a_gpu_are_refused_in_words(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["gpu", "--only", "matrices"])
+    assert gpu.main() == 64
+    assert "tokens, training, losses, answers, pipeline" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["gpu"])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert gpu.main() == 78
+
+
+def test_losses_of_trainings_are_kept_and_drawn_over_one_another(tmp_path):
+    for name, losses in (("fast", [2.0, 1.5, 1.25]), ("plain", [2.0, 1.51, 1.25])):
+        run = {"name": name, "losses": losses, "seconds": {}, "tokens_per_second": 9}
+        (tmp_path / f"{name}.json").write_text(f"noise\n{json.dumps(run)}\n")
+    out = tmp_path / "out.json"
+    curves.main(out, [tmp_path / "fast.json", tmp_path / "plain.json"])
+    kept = json.loads(out.read_text())
+    assert kept["largest_difference"] == 0.01
+    assert "seconds" not in kept["curves"][0]
+    drawn = out.with_suffix(".svg").read_text()
+    assert "fast" in drawn
+    assert "plain" in drawn
+
+
+def test_a_benchmark_that_is_cut_off_names_what_it_has_not_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "DOCS", tmp_path)
+    monkeypatch.setattr(gpu, "_driver", lambda: "580")
+    monkeypatch.setattr(gpu, "matrix_rate", lambda: 7.9e14)
+    made = line("rows to tokens", "rows/s", ([9.0] * 3, [3.0] * 3))
+
+    def two_parts(*_):
+        yield "tokens", [made]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gpu.Benchmark, "_measure", two_parts)
+    with pytest.raises(KeyboardInterrupt):
+        gpu.Benchmark(tmp_path, tmp_path, ("tokens", "training")).run(None)
+    (path,) = (tmp_path / "benchmarks").iterdir()
+    kept = json.loads(path.read_text())
+    assert [each["name"] for each in kept["lines"]] == ["rows to tokens"]
+    assert kept["left_out"][-1] == "training: cut off before it"
+    assert "losses: not asked for" in kept["left_out"]
