@@ -28,6 +28,7 @@ LAYERS = (
     {"errors", "streams"},
     {"record", "log", "reading"},
     {"models", "leaks", "overrides", "conflicts"},
+    {"train_config"},
     {"config"},
     {"hardware"},
     {"metrics", "parquet"},

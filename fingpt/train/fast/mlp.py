@@ -64,14 +64,14 @@ def _forward(pair: Pair, mlp: Mlp, run: Run) -> tuple[Any, torch.Tensor]:
     hidden, inverse = each.add_norm(*pair, mlp.weight, mlp.epsilon, x[:, : wide.inputs])
     mask = run.mask(mlp.site, rows, wide.inputs)
     p_wide = products.project(x, wide.down, run.scale(wide), mask)
-    both = wide.forward(x)
+    both = wide.forward(x, p_wide)
     del x
     x = down.room(rows, hidden)
     each.swiglu(both, x[:, : down.inputs])
     mask = run.mask(mlp.site + 1, rows, down.inputs)
     p_down = products.project(x, down.down, run.scale(down), mask)
     made = SimpleNamespace(hidden=hidden, inverse=inverse, p_wide=p_wide, both=both, p_down=p_down)
-    return made, down.forward(x)
+    return made, down.forward(x, p_down)
 
 
 def _backward(
