@@ -1,8 +1,8 @@
 """Whether products in 8 bits may train this run: its first rows are computed with and without, before its first step.
 
 The gradient of the whole adapter is compared as one vector, and where the forward pass changes, the loss too. Adapters
-begin with B = 0, so what is compared is the gradient of B, through all layers. The result is recorded with every checkpoint:
-a resume obeys it and measures nothing.
+begin with B = 0, so what is compared is the gradient of B, through all layers. Every checkpoint holds the result: a resume
+obeys it and measures nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Measured = tuple[torch.Tensor, torch.Tensor]
 
 
 def first_packs(batching: Batching, rows: Sequence[Row], rank: int) -> tuple[list[Pack], int]:
-    """This rank's packs of the run's first steps with the dropout of the first one, and how many rows all ranks have."""
+    """This rank's packs of the run's first steps, with dropout as in the first one, and how many rows all ranks have."""
     packs: list[Pack] = []
     count = 0
     for step in batching.steps(0):
@@ -48,7 +48,9 @@ def first_packs(batching: Batching, rows: Sequence[Row], rank: int) -> tuple[lis
     return packs, count
 
 
-def measured(model: Any, packs: Sequence[Pack], compute: Callable[[Pack], torch.Tensor]) -> Measured:
+def measured(
+    model: Any, packs: Sequence[Pack], compute: Callable[[Pack], torch.Tensor]
+) -> Measured:
     """Loss and gradient of all ranks' packs; `compute` is a forward and backward pass and gives the loss."""
     trained = [each for each in model.parameters() if each.requires_grad]
     for each in trained:
@@ -64,7 +66,9 @@ def measured(model: Any, packs: Sequence[Pack], compute: Callable[[Pack], torch.
     return loss, gradient
 
 
-def judged(exact: Measured, eight: Measured, train: TrainConfig, name: str, rows: int) -> PrecisionGate:
+def judged(
+    exact: Measured, eight: Measured, train: TrainConfig, name: str, rows: int
+) -> PrecisionGate:
     """Compare; `name` is the precision of `exact`. Numbers that are not finite do not pass."""
     one, two = exact[1].double(), eight[1].double()
     cosine = _number(one @ two / (one.norm() * two.norm()))

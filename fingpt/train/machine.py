@@ -155,7 +155,9 @@ class Machine:
         packs, count = gate.first_packs(self._batching(rows, seed, size), rows, rank)
 
         def measure() -> tuple[gate.Measured, int]:
-            return gate.measured(model, packs, lambda pack: self._compute(model, pack, self.loss)), count
+            return gate.measured(
+                model, packs, lambda pack: self._compute(model, pack, self.loss)
+            ), count
 
         with rehearsal(model):
             return gate.decide(layers, eight_bits(), self._train, self.precision, measure)
@@ -189,9 +191,7 @@ class Machine:
             nodes=train.nodes,
         )
 
-    def _compute(
-        self, model: Any, pack: Pack, of_pack: PackLoss = pack_loss
-    ) -> torch.Tensor:
+    def _compute(self, model: Any, pack: Pack, of_pack: PackLoss = pack_loss) -> torch.Tensor:
         """One forward and backward pass as a training has them; its loss."""
         here = {
             name: value.to(model.device) if isinstance(value, torch.Tensor) else value

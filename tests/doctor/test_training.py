@@ -45,9 +45,7 @@ def test_a_card_with_kernel_and_compiler_says_so(monkeypatch):
     assert check.message.endswith("layers: fast or compiled, if Triton's compiler works")
 
 
-@pytest.mark.parametrize(
-    "settings", [{"gradient_precision": "fp8"}, {"base_precision": "int8"}]
-)
+@pytest.mark.parametrize("settings", [{"gradient_precision": "fp8"}, {"base_precision": "int8"}])
 def test_products_in_8_bits_are_said_to_depend_on_the_first_rows(settings):
     check = training_check(config(**settings))
     ((name, value),) = settings.items()

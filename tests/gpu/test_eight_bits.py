@@ -7,9 +7,9 @@ import torch
 
 from fingpt.train.batching import Row, collate_step
 from fingpt.train.fast import eight_bits
-from fingpt.train.fast.eight_bits import PLAIN_EIGHT_BITS, Narrow, Rows
+from fingpt.train.fast.eight_bits import PLAIN_EIGHT_BITS, Narrow, Rows, Unscaled
 
-# The products are those of Hopper's matrix units. Their plain twins run anywhere: tests/train/fast holds them to account.
+# The products are those of Hopper's matrix units. Plain twins run anywhere: tests/train/fast looks after them.
 pytestmark = [
     pytest.mark.skipif(
         not torch.cuda.is_available() or torch.cuda.get_device_capability() < (9, 0),
@@ -58,6 +58,7 @@ def test_rows_are_those_of_their_twins(own, columns):
     alike(own.int8_rows(x, turn=False), eight_bits.int8_rows(x, turn=False), 0)
     if columns <= 14336:
         turned = own.int8_rows(x, turn=True)
+        # Sums of 64 numbers in another order: what lies at a half goes either way.
         alike(turned, eight_bits.int8_rows(x, turn=True), 0.001)
         assert torch.equal(turned.values, own.int8_rows(x, turn=True).values)
 
@@ -102,6 +103,43 @@ def test_parts_of_a_weight_s_columns_are_multiplied_alone(own):
         got = product(make(dy), part, torch.bfloat16)
         exact = dy.float() @ weight[:, 4096:].float().t()
         assert torch.cosine_similarity(got.float().flatten(), exact.flatten(), dim=0) > 0.998
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8])
+@pytest.mark.parametrize(
+    ("bounds", "rank"), [((4096,), 16), ((14336, 28672), 16), ((4096, 5120, 6144), 64)]
+)
+def test_gradients_of_adapters_bring_what_they_read_to_8_bits(own, dtype, bounds, rank):
+    from fingpt.train.fast import kernels, products
+
+    dy, up, p = half(ROWS, bounds[-1]), half(bounds[-1], rank), half(ROWS, 4 * rank)
+    most = dy.float().abs().amax(1)
+
+    def place() -> Unscaled:
+        return Unscaled(dy, most, Rows(torch.zeros_like(dy, dtype=dtype), torch.zeros_like(most)))
+
+    plain = place()
+    wanted = products.output_gradients(plain, up, p, bounds, 0.7, rank)
+    without = kernels.output_gradients(dy, up, p, bounds, 0.7, rank)
+    for _ in range(25):
+        given = place()
+        found = kernels.output_gradients(given, up, p, bounds, 0.7, rank)
+        assert all(torch.equal(one, two) for one, two in zip(found, without, strict=True))
+        alike(given.rows, plain.rows, 0.001)
+    for one, two in zip(found, wanted, strict=True):
+        assert (one.float() - two.float()).abs().max() <= 0.02 * two.float().abs().max()
+
+
+def test_swiglu_s_gradient_tells_the_largest_entry_of_each_row(own):
+    from fingpt.train.fast import between
+
+    both, base = half(ROWS, 28672), half(ROWS, 14336)
+    d, down = half(ROWS, 16), half(16, 14400)[:, :14336]
+    most = torch.zeros(ROWS, device="cuda")
+    silent = between.swiglu_gradient(both.clone(), base.clone(), d, down, None)
+    found = between.swiglu_gradient(both.clone(), base.clone(), d, down, None, most)
+    assert all(torch.equal(one, two) for one, two in zip(found, silent, strict=True))
+    assert torch.equal(most, found[0].float().abs().amax(1))
 
 
 def test_no_rows_make_no_rows(own):

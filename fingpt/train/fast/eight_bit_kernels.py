@@ -99,7 +99,8 @@ def _plain_rows(x: torch.Tensor, dtype: torch.dtype) -> Rows:
     if x.shape[0]:
         block = triton.next_power_of_2(columns)
         _rows[(x.shape[0],)](
-            x, *made, x.stride(0), columns, block, dtype != torch.int8, num_warps=16 if block > 16384 else 8
+            x, *made, x.stride(0), columns, block, dtype != torch.int8,
+            num_warps=16 if block > 16384 else 8, enable_fp_fusion=False,
         )  # fmt: skip
     return made
 
@@ -118,7 +119,9 @@ def int8_rows(x: torch.Tensor, turn: bool) -> Rows:
         # The matrix unit multiplies 16 rows at once.
         parts = max(16, triton.next_power_of_2(columns) // eight_bits.TURNED)
         turn_by = hadamard(eight_bits.TURNED, x.device, x.dtype)
-        _turned_rows[(x.shape[0],)](x, *made, turn_by, x.stride(0), columns, parts, num_warps=8)
+        _turned_rows[(x.shape[0],)](
+            x, *made, turn_by, x.stride(0), columns, parts, num_warps=8, enable_fp_fusion=False
+        )
     return made
 
 
@@ -137,7 +140,9 @@ def fp8_product(a: Rows, b: Rows, dtype: torch.dtype) -> torch.Tensor:
     return found
 
 
-def int8_product(a: Rows, b: Rows, dtype: torch.dtype, narrow: Narrow | None = None) -> torch.Tensor:
+def int8_product(
+    a: Rows, b: Rows, dtype: torch.dtype, narrow: Narrow | None = None
+) -> torch.Tensor:
     """As eight_bits.int8_product."""
     (rows, inner), columns = a.values.shape, b.values.shape[0]
     found = a.scales.new_empty(rows, columns, dtype=dtype)

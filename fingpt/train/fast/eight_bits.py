@@ -3,8 +3,8 @@
 Plain PyTorch, and the twins of what eight_bit_kernels.py computes on a GPU, with the same rounding. A product of two
 such matrices, a bᵀ, is the product of their 8-bit values times the scales of its row and its column.
 
-Before int8, rows may be turned: 64 columns each by a Hadamard matrix, which spreads single large entries over the others
-(as QuaRot does, Ashkboos et al. 2024). Both factors turned alike, the product stays the same.
+Before int8, rows may be turned: 64 columns each by a Hadamard matrix, which spreads single large entries over others (as
+QuaRot does, Ashkboos et al. 2024). Both factors turned alike, the product stays the same.
 """
 
 from __future__ import annotations
@@ -28,6 +28,17 @@ class Rows(NamedTuple):
 
     values: torch.Tensor
     scales: torch.Tensor
+
+
+class Unscaled(NamedTuple):
+    """A matrix (`values`, n × k) with the largest entry of each row (`most`, fp32, n), and place for it in 8 bits.
+
+    Who reads the matrix next fills `rows`, which spares a pass over it.
+    """
+
+    values: torch.Tensor
+    most: torch.Tensor
+    rows: Rows
 
 
 class Narrow(NamedTuple):
@@ -67,27 +78,48 @@ def turned(x: torch.Tensor) -> torch.Tensor:
 
 def fp8_rows(x: torch.Tensor) -> Rows:
     """`x` (n × k) in e4m3, the largest entry of each row becoming ±448."""
-    wide = x.float()
-    most = wide.abs().amax(1).clamp(min=LEAST)
-    values = (wide * (FP8_MOST / most)[:, None]).to(torch.float8_e4m3fn)
-    return Rows(values, most / FP8_MOST)
+    return _rows(x.float(), _most(x), torch.float8_e4m3fn)
 
 
 def int8_rows(x: torch.Tensor, turn: bool) -> Rows:
     """`x` (n × k), turned or not, in int8, the largest entry of each row becoming ±127; halves are rounded up."""
     wide = turned(x) if turn else x.float()
-    most = wide.abs().amax(1).clamp(min=LEAST)
-    values = torch.floor(wide * (INT8_MOST / most)[:, None] + 0.5).to(torch.int8)
-    return Rows(values, most / INT8_MOST)
+    return _rows(wide, _most(wide), torch.int8)
+
+
+def fill(matrix: Unscaled) -> None:
+    """Bring a matrix to 8 bits."""
+    made = _rows(matrix.values.float(), matrix.most, matrix.rows.values.dtype)
+    for to, part in zip(matrix.rows, made, strict=True):
+        to.copy_(part)
+
+
+def _most(x: torch.Tensor) -> torch.Tensor:
+    return x.float().abs().amax(1)
+
+
+def _rows(wide: torch.Tensor, most: torch.Tensor, dtype: torch.dtype) -> Rows:
+    most = most.clamp(min=LEAST)
+    if dtype == torch.int8:
+        values = torch.floor(wide * _over(INT8_MOST, most) + 0.5).to(dtype)
+        return Rows(values, most / INT8_MOST)
+    return Rows((wide * _over(FP8_MOST, most)).to(dtype), most / FP8_MOST)
+
+
+def _over(top: float, most: torch.Tensor) -> torch.Tensor:
+    """`top` over the largest entry of each row, rounded once: PyTorch takes a number over a tensor by reciprocals."""
+    return (torch.full_like(most, top) / most)[:, None]
 
 
 def fp8_product(a: Rows, b: Rows, dtype: torch.dtype) -> torch.Tensor:
-    """a bᵀ in `dtype`."""
+    """The product a bᵀ in `dtype`."""
     return ((a.values.float() @ b.values.float().t()) * a.scales[:, None] * b.scales).to(dtype)
 
 
-def int8_product(a: Rows, b: Rows, dtype: torch.dtype, narrow: Narrow | None = None) -> torch.Tensor:
-    """a bᵀ in `dtype`, with what adapters add to it; sums of 8-bit products are exact."""
+def int8_product(
+    a: Rows, b: Rows, dtype: torch.dtype, narrow: Narrow | None = None
+) -> torch.Tensor:
+    """The product a bᵀ in `dtype`, with what adapters add to it; sums of 8-bit products are exact."""
     wide = (a.values.double() @ b.values.double().t()).float()
     found = wide * a.scales[:, None] * b.scales
     for columns, p, up in narrow.parts() if narrow else ():

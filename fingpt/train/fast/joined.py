@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from fingpt.train.fast.eight_bits import EightBits, Narrow, Rows
+from fingpt.train.fast.eight_bits import EightBits, Narrow, Rows, Unscaled
 
 _LEAST_RANK = 16  # columns that matrix units multiply at once
 
@@ -132,7 +132,9 @@ class Joined:
         if self._eight is not None and self._forward8 is not None:
             rows = self._eight.int8_rows(x[:, : self.inputs], True)
             weight = Rows(*(part[start:stop] for part in self._forward8))
-            bounds = tuple(bound - start for bound in self.bounds if start < bound <= (stop or bound))
+            bounds = tuple(
+                bound - start for bound in self.bounds if start < bound <= (stop or bound)
+            )
             first = sum(bound <= start for bound in self.bounds) * self.width
             narrow = Narrow(p[:, first:], self.up[start:stop], bounds)
             found: torch.Tensor = self._eight.int8_product(rows, weight, x.dtype, narrow)
@@ -141,16 +143,38 @@ class Joined:
             return torch.mm(x, self._both[start:stop].t())
         return torch.mm(x, self.weight.t()).addmm_(p, self.up.t())
 
-    def backward(self, dy: torch.Tensor, start: int = 0, stop: int | None = None) -> torch.Tensor:
-        """The input's gradient through the frozen weights of these outputs."""
+    def maxima(self, like: torch.Tensor) -> torch.Tensor | None:
+        """Zeros, to find the largest entry of each row of an output's gradient; None where `backward` needs none."""
+        if self._backward8 is None:
+            return None
+        return like.new_zeros(like.shape[0], dtype=torch.float32)
+
+    def unscaled(self, dy: torch.Tensor, most: torch.Tensor | None) -> torch.Tensor | Unscaled:
+        """An output's gradient with its rows' largest entries, and place for what `backward` needs of it."""
+        if most is None or self._backward8 is None:
+            return dy
+        values = torch.empty_like(dy, dtype=self._backward8.values.dtype)
+        return Unscaled(dy, most, Rows(values, torch.empty_like(most)))
+
+    def backward(
+        self, dy: torch.Tensor | Unscaled, start: int = 0, stop: int | None = None
+    ) -> torch.Tensor:
+        """The input's gradient through the frozen weights of these outputs; `dy` may hold its 8 bits, ready."""
+        if isinstance(dy, Unscaled):
+            return self._backward(dy.rows, dy.values.dtype, slice(start, stop))
         if self._eight is None or self._backward8 is None:
             return torch.mm(dy, self.weight[start:stop])
-        weight = Rows(self._backward8.values[:, start:stop], self._backward8.scales)
-        found: torch.Tensor
-        if weight.values.dtype == torch.int8:
-            found = self._eight.int8_product(self._eight.int8_rows(dy, False), weight, dy.dtype)
-        else:
-            found = self._eight.fp8_product(self._eight.fp8_rows(dy), weight, dy.dtype)
+        whole = self._backward8.values.dtype == torch.int8
+        rows = self._eight.int8_rows(dy, False) if whole else self._eight.fp8_rows(dy)
+        return self._backward(rows, dy.dtype, slice(start, stop))
+
+    def _backward(self, rows: Rows, dtype: torch.dtype, outputs: slice) -> torch.Tensor:
+        assert self._eight is not None
+        assert self._backward8 is not None
+        weight = Rows(self._backward8.values[:, outputs], self._backward8.scales)
+        whole = weight.values.dtype == torch.int8
+        product = self._eight.int8_product if whole else self._eight.fp8_product
+        found: torch.Tensor = product(rows, weight, dtype)
         return found
 
     def gradients(self, of_down: torch.Tensor, of_up: torch.Tensor) -> list[torch.Tensor]:

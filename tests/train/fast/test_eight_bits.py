@@ -91,10 +91,7 @@ def test_every_group_gets_what_its_own_adapter_adds():
     plain = int8_product(rows, columns, torch.float32)
     got = int8_product(rows, columns, torch.float32, Narrow(p, up, (8, 14, 20)))
     wanted = torch.cat(
-        [
-            part @ own.t()
-            for part, own in zip(p.split(4, 1), up.split([8, 6, 6]), strict=True)
-        ],
+        [part @ own.t() for part, own in zip(p.split(4, 1), up.split([8, 6, 6]), strict=True)],
         1,
     )
     torch.testing.assert_close(got - plain, wanted, rtol=1e-4, atol=1e-4)
