@@ -28,11 +28,39 @@ from fingpt.models import spec
 from fingpt.overrides import apply_override, complaint, forget_allowed_leaks, scorable
 from fingpt.reading import Unreadable, parse_yaml
 from fingpt.record import Frozen, Section, canonical_json, sha256_bytes
-from fingpt.train_config import Fraction, Positive, Small
-from fingpt.train_config import LoraConfig as LoraConfig
-from fingpt.train_config import Precision as Precision
-from fingpt.train_config import ResolvedPrecision as ResolvedPrecision
-from fingpt.train_config import TrainConfig as TrainConfig
+from fingpt.train_config import (
+    Fraction,
+    LoraConfig,
+    Positive,
+    Precision,
+    ResolvedPrecision,
+    Small,
+    TrainConfig,
+)
+
+__all__ = [
+    "HUB_TOKEN_VARIABLES",
+    "CompareConfig",
+    "Environment",
+    "EvalConfig",
+    "LoraConfig",
+    "Precision",
+    "PrepConfig",
+    "ResolvedPrecision",
+    "RunConfig",
+    "TrainConfig",
+    "argument",
+    "certificate_variables",
+    "child_environment",
+    "load_config",
+    "local_path",
+    "parse_config",
+    "pod_and_node",
+    "read_environment",
+    "source_key",
+    "split_words",
+    "store_uri",
+]
 
 Weeks = Annotated[int, Field(ge=0, le=5_200)]
 

@@ -1,8 +1,8 @@
 """Whether products in 8 bits may train this run: its first rows are computed with and without, before its first step.
 
 The gradient of the whole adapter is compared as one vector, and where the forward pass changes, the loss too. Adapters
-begin with B = 0, so what is compared is the gradient of B, through all layers. Every checkpoint holds the result: a resume
-obeys it and measures nothing.
+begin with B = 0, so what is compared is the gradient of B, through all layers. Every checkpoint holds the result: a
+resume obeys it and measures nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Measured = tuple[torch.Tensor, torch.Tensor]
 
 
 def first_packs(batching: Batching, rows: Sequence[Row], rank: int) -> tuple[list[Pack], int]:
-    """This rank's packs of the run's first steps, with dropout as in the first one, and how many rows all ranks have."""
+    """This rank's packs of the run's first steps, dropout as in the first one, and how many rows all ranks have."""
     packs: list[Pack] = []
     count = 0
     for step in batching.steps(0):

@@ -3,8 +3,8 @@
 Plain PyTorch, and the twins of what eight_bit_kernels.py computes on a GPU, with the same rounding. A product of two
 such matrices, a bᵀ, is the product of their 8-bit values times the scales of its row and its column.
 
-Before int8, rows may be turned: 64 columns each by a Hadamard matrix, which spreads single large entries over others (as
-QuaRot does, Ashkboos et al. 2024). Both factors turned alike, the product stays the same.
+Before int8, rows may be turned: 64 columns each by a Hadamard matrix, which spreads single large entries over others
+(as QuaRot does, Ashkboos et al. 2024). Both factors turned alike, the product stays the same.
 """
 
 from __future__ import annotations

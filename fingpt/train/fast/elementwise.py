@@ -100,8 +100,8 @@ def swiglu_gradient(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """→ gradient of `both`, and `swiglu`'s result again. May write them over `both` and `base`.
 
-    The gradient of `swiglu`'s result is `base` through the frozen weights and `d` `down` through the adapter. The largest
-    entry of each row of the first goes to `most` (fp32, n, zeros before).
+    The gradient of `swiglu`'s result is `base` through the frozen weights and `d` `down` through the adapter. The
+    largest entry of each row of the first goes to `most` (fp32, n, zeros before).
     """
     gate, up = both.float().chunk(2, 1)
     outer = _sum(base, d @ down, keys(mask))
