@@ -55,7 +55,7 @@ def _try(attention: Attention, width: int) -> None:
 
 
 def take_over(
-    model: Any, attempt: Callable[[FastLayers], None]
+    model: Any, attempt: Callable[[FastLayers], object]
 ) -> tuple[FastLayers | None, str, str]:
     """The fast layers of a PEFT model on a GPU after `attempt`, a training pass; what attention and layers are.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
-from math import gcd
+from math import gcd, sqrt
 from typing import Any, NamedTuple
 
 import torch
@@ -66,14 +66,14 @@ def hadamard(size: int, device: torch.device, dtype: torch.dtype) -> torch.Tenso
     found = torch.ones(1, 1)
     while found.shape[0] < size:
         found = torch.cat([torch.cat([found, found], 1), torch.cat([found, -found], 1)])
-    return (found / size**0.5).to(device, dtype)
+    return (found / sqrt(size)).to(device, dtype)
 
 
 def turned(x: torch.Tensor) -> torch.Tensor:
     """`x` (n × k) with each 64 columns turned, in fp32; fewer where 64 does not divide k."""
     size = gcd(x.shape[1], TURNED)
-    parts = x.float().unflatten(1, (-1, size))
-    return (parts @ hadamard(size, x.device, torch.float32)).flatten(1)
+    parts = x.float().reshape(x.shape[0], x.shape[1] // size, size)
+    return torch.matmul(parts, hadamard(size, x.device, torch.float32)).flatten(1)
 
 
 def fp8_rows(x: torch.Tensor) -> Rows:

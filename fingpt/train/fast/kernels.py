@@ -173,9 +173,10 @@ def output_gradients(
     rank: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As products.output_gradients."""
-    eight = None
+    eight: list[torch.Tensor] | None = None
     if isinstance(dy, Unscaled):
-        dy, *eight = dy.values, dy.most, *dy.rows
+        eight = [dy.most, *dy.rows]
+        dy = dy.values
     (rows, outputs), width, groups = dy.shape, up.shape[1], padded(len(bounds))
     chunk = _chunk(bounds)
     blocks, chunks = triton.cdiv(rows, 128), outputs // chunk
