@@ -199,7 +199,8 @@ def test_two_processes_measure_and_train_in_8_bits_like_one(tmp_path, invent, ba
     assert gates[2].passed
     # The same rows in other packs; each adapter's start is the same.
     assert gates[2].rows == gates[1].rows == 16
-    assert gates[2].cosine == pytest.approx(gates[1].cosine, abs=0.001)
+    apart = [1 - each.cosine for each in gates.values()]
+    assert apart[1] == pytest.approx(apart[0], rel=0.02), gates
     for one, two in zip(records[1], records[2], strict=True):
         assert two.loss == pytest.approx(one.loss, rel=1e-3)
 
