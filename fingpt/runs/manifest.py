@@ -201,7 +201,8 @@ class TrainSummary(Measured):
     peak_memory_bytes: int
     resumed: int
     exactness: str
-    gate: PrecisionGate | None = None
+    # Came later: a training that asked for nothing keeps the bytes that it always had.
+    gate: PrecisionGate | None = Field(default=None, exclude_if=lambda gate: gate is None)
 
 
 class TrainManifest(StageManifest, TrainSummary):
