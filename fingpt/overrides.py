@@ -35,6 +35,8 @@ _SYNONYMS = {
         "train.max_tokens": "max_length max_seq_length max_seq_len cutoff_len seq_length block_size sequence_len",
         "train.optimizer": "optim opt",
         "train.precision": "fp16 bf16 mixed_precision dtype torch_dtype",
+        "train.gradient_precision": "fp8 fp8_gradients",
+        "train.base_precision": "load_in_8bit int8 quantization",
         "train.save_every": "save_steps",
         "train.eval_every": "eval_steps evaluation_steps",
         "train.processes": "n_gpus gpus num_gpus nproc_per_node num_processes",

@@ -27,7 +27,9 @@ STAGES = {"prep", "train", "eval", "report", "cluster"}
 LAYERS = (
     {"errors", "streams"},
     {"record", "log", "reading"},
-    {"models", "leaks", "overrides", "conflicts"},
+    {"models", "leaks", "overrides"},
+    {"conflicts"},
+    {"train_config"},
     {"config"},
     {"hardware"},
     {"metrics", "parquet"},

@@ -59,6 +59,26 @@ def test_an_override_replaces_one_value_and_keeps_the_rest(tmp_path):
         ("prep.split=random", ["allow_leaky_split"]),
         ("train.precision=fp16", ["loss scaling"]),
         ("train={pack_tokens: 8192, zero_stage: 1}", ["train.pack_tokens", "DeepSpeed"]),
+        ("train.gradient_precison=fp8", ["did you mean 'gradient_precision'"]),
+        ("train.gradient_precision=int8", ["'int8'", "'bf16' or 'fp8'"]),
+        ("train.base_precision=fp8", ["'fp8'", "'bf16' or 'int8'"]),
+        ("train.load_in_8bit=true", ["did you mean 'train.base_precision'"]),
+        (
+            "train={gradient_precision: fp8, zero_stage: 2}",
+            ["train.gradient_precision=fp8 and train.zero_stage=2", "DeepSpeed", "leave one"],
+        ),
+        (
+            "train={base_precision: int8, gradient_precision: fp8, gradient_checkpointing: true}",
+            ["base_precision=int8 and train.gradient_precision=fp8 and train.gradient_checkpoint"],
+        ),
+        (
+            "train={base_precision: int8, precision: fp32}",
+            ["train.base_precision=int8 and train.precision=fp32 exclude", "at auto"],
+        ),
+        (
+            "train={base_precision: int8, lora: {targets: [q_proj, v_proj]}}",
+            ["every linear layer", "leaves out k_proj, o_proj, gate_proj, up_proj, down_proj"],
+        ),
         ("prep.limit=0", ["prep.limit"]),
         ("prep.allow_leaks.market-cap-canry=known", ["did you mean 'market-cap-canary'"]),
         ("prep.allow_leaks.market-cap-canary= ", ["market-cap-canary needs a reason"]),
@@ -314,6 +334,15 @@ def test_a_run_whose_packs_are_measured_hashes_as_before_there_were_packs():
     measured = RunConfig(model="tiny-llama31")
     assert "pack_tokens" not in measured.model_dump()["train"]
     assert RunConfig(model="tiny-llama31", train={"pack_tokens": 8192}).sha256 != measured.sha256
+
+
+@pytest.mark.parametrize("setting", [{"gradient_precision": "fp8"}, {"base_precision": "int8"}])
+def test_a_run_in_bf16_keeps_the_identity_that_it_had_before_there_were_8_bits(setting):
+    plain = RunConfig(model="tiny-llama31")
+    assert not plain.model_dump()["train"].keys() & {"gradient_precision", "base_precision"}
+    assert plain == RunConfig(model="tiny-llama31", train=dict.fromkeys(setting, "bf16"))
+    assert RunConfig(model="tiny-llama31", train=setting).sha256 != plain.sha256
+    assert RunConfig(model="tiny-llama31", train={**setting, "nodes": 2, "processes": 4})
 
 
 def test_a_run_on_one_node_hashes_as_before_there_were_several():

@@ -42,6 +42,10 @@ _FACTS: tuple[tuple[str, Callable[[Side], str]], ...] = (
             + ("not measured" if s.adapter.eval_loss is None else f"{s.adapter.eval_loss:.4f}")
         ),
     ),
+    (
+        "8-bit products in training",
+        lambda s: "none asked for" if s.adapter.gate is None else s.adapter.gate.sentence,
+    ),
     ("prompts that lost old news", lambda s: str(s.adapter.dropped_news)),
     ("peak memory in training", lambda s: f"{s.adapter.peak_memory_bytes / 2**30:.2f} GiB"),
     ("decoding", lambda s: _pairs(s.evaluation.decoding)),

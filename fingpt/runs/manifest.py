@@ -150,12 +150,42 @@ class PrepManifest(StageManifest):
     dataset_sha256: str
 
 
+class PrecisionGate(Frozen):
+    """Products in 8 bits that a training was `asked` for (the settings), and what its first `rows` said of them.
+
+    `passed`: they were used; else `instead` was, the precision with which they were compared. `cosine`: of both
+    gradients of the adapter, `loss_change`: of the loss, as a share; None where a number was not finite, or for
+    `most_loss_change` where the loss does not count.
+    """
+
+    asked: str
+    instead: str
+    passed: bool
+    rows: int
+    cosine: float | None
+    loss_change: float | None
+    least_cosine: float
+    most_loss_change: float | None
+
+    @property
+    def sentence(self) -> str:
+        """What was used, and why."""
+        used = self.asked if self.passed else f"{self.instead} instead of {self.asked}"
+        cosine = "is not finite" if self.cosine is None else f"is {self.cosine:.4f}"
+        change = "not finite" if self.loss_change is None else f"{self.loss_change:.3%}"
+        bound = "" if self.most_loss_change is None else f" ({self.most_loss_change:.1%} at most)"
+        return (
+            f"{used}: over the first {self.rows} rows the gradient's cosine with {self.instead} {cosine} "
+            f"({self.least_cosine:g} at least), the change of the loss {change}{bound}"
+        )
+
+
 class TrainSummary(Measured):
     """What a training measured.
 
     Losses are mean negative log-likelihoods per supervised (answer) token, in nats. `resumed`: optimizer steps that a
     checkpoint brought along. `exactness`: `bitwise` when repeats give the same bytes on the same machine type, else
-    `restarted` or `loss-close`.
+    `restarted` or `loss-close`. `gate`: of products in 8 bits, None where none were asked for.
     """
 
     steps: int
@@ -171,6 +201,8 @@ class TrainSummary(Measured):
     peak_memory_bytes: int
     resumed: int
     exactness: str
+    # Came later: a training that asked for nothing keeps the bytes that it always had.
+    gate: PrecisionGate | None = Field(default=None, exclude_if=lambda gate: gate is None)
 
 
 class TrainManifest(StageManifest, TrainSummary):

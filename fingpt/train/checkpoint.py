@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from fingpt import log
 from fingpt.errors import DataError, FencedError, MissingInputError, StorageError
-from fingpt.record import sha256_bytes
-from fingpt.runs.manifest import Commit, decode, encode
+from fingpt.record import canonical_json, sha256_bytes
+from fingpt.runs.manifest import Commit, PrecisionGate, decode, encode
 from fingpt.runs.run import checkpoint_prefix, commit_key, last_number
 from fingpt.storage import ObjectStore, download_tree, read_verified, upload_tree
 
@@ -27,7 +27,10 @@ _MACHINE = "machine"
 PACK_TOKENS = "pack_tokens"
 """A key of a commit's context that a resume takes over: on the same machine it makes the same packs."""
 
-_FREE = frozenset({_MACHINE, PACK_TOKENS})
+GATE = "gate"
+"""A key of a commit's context that a resume takes over: what the run's first rows said of products in 8 bits."""
+
+_FREE = frozenset({_MACHINE, PACK_TOKENS, GATE})
 
 _VERIFY_BYTES = 256 << 20
 _FIRST = "0" * 64
@@ -38,6 +41,7 @@ class Resume:
     """A verified checkpoint, on this machine: `step` optimizer steps are done; `same_machine` allows bit equality.
 
     `commit` is its number in the log. `pack_tokens`: of the packs that it was trained with; None for micro-batches.
+    `gate`: whether it was trained with products in 8 bits, and why; None where none were asked for.
     """
 
     folder: Path
@@ -45,6 +49,7 @@ class Resume:
     same_machine: bool
     pack_tokens: int | None = None
     commit: int = 0
+    gate: PrecisionGate | None = None
 
 
 class CheckpointLog:
@@ -65,7 +70,13 @@ class CheckpointLog:
         self._context = {**context, _MACHINE: machine}
         self._head = last_number(store.exists, lambda n: commit_key(run_id, n))
 
-    def commit(self, step: int, folder: Path, pack_tokens: int | None = None) -> Commit:
+    def commit(
+        self,
+        step: int,
+        folder: Path,
+        pack_tokens: int | None = None,
+        gate: PrecisionGate | None = None,
+    ) -> Commit:
         """Upload `folder` under a fresh prefix, read it back, and commit it as the state after `step` steps.
 
         FencedError when another process committed meanwhile; StorageError when the store returns other bytes.
@@ -82,9 +93,7 @@ class CheckpointLog:
             nonce=nonce,
             step=step,
             prefix=prefix,
-            context=self._context
-            if pack_tokens is None
-            else {**self._context, PACK_TOKENS: str(pack_tokens)},
+            context={**self._context, **_taken(pack_tokens, gate)},
             files=files,
         )
         self._fence()
@@ -111,7 +120,9 @@ class CheckpointLog:
             same = commit.context.get(_MACHINE) == self._context[_MACHINE]
             packs = commit.context.get(PACK_TOKENS, "")
             size = int(packs) if packs.isdecimal() else None
-            return Resume(folder, commit.step, same, size, n)
+            said = commit.context.get(GATE)
+            gate = None if said is None else PrecisionGate.model_validate_json(said)
+            return Resume(folder, commit.step, same, size, n, gate)
         if self._head:
             log.warning("no intact checkpoint, starting from step 0", commits=self._head)
         return None
@@ -145,3 +156,9 @@ class CheckpointLog:
 
     def _digest(self, n: int) -> str:
         return sha256_bytes(self._store.read(commit_key(self._run_id, n))) if n else _FIRST
+
+
+def _taken(pack_tokens: int | None, gate: PrecisionGate | None) -> dict[str, str]:
+    """What a resume takes over, as entries of a commit's context."""
+    found = {} if pack_tokens is None else {PACK_TOKENS: str(pack_tokens)}
+    return found if gate is None else {**found, GATE: canonical_json(gate).decode()}

@@ -51,7 +51,7 @@ def _ask_for_gradient(_module: Any, _inputs: Any, output: torch.Tensor) -> torch
     return output.requires_grad_() if torch.is_grad_enabled() else output
 
 
-def compile_layers(model: Any, attempt: Callable[[], None]) -> str:
+def compile_layers(model: Any, attempt: Callable[[], object]) -> str:
     """Compile a PEFT model's decoder layers and try them with `attempt`, a training pass; what came of it, in words.
 
     A compiler that fails is told of once, and every layer is computed as before.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import torch.distributed
 
 from fingpt import hardware, log
 from fingpt.config import ResolvedPrecision, TrainConfig
+from fingpt.conflicts import reduced
 from fingpt.errors import SetupError
-from fingpt.train import attention
+from fingpt.runs.manifest import PrecisionGate
+from fingpt.train import attention, gate
 from fingpt.train.batching import Batching, Row
 from fingpt.train.compiled import compile_layers, obstacle, ready_triton
-from fingpt.train.fast.choice import take_over
+from fingpt.train.fast.choice import SIMULATED, eight_bits, refusal, simulate, take_over
 from fingpt.train.fast.model import FastLayers
 from fingpt.train.loop import PackLoss, pack_loss
 from fingpt.train.memory import CPU_PACK_TOKENS, measured_tokens, rehearsal
@@ -32,6 +34,7 @@ class Machine:
     def __init__(self, train: TrainConfig, *, tiny: bool) -> None:
         self._train, self._tiny = train, tiny
         self._packs = train.zero_stage is None
+        self._reduced = reduced(train)
         self._layers = self._obstacle()
         self._fast: FastLayers | None = None
         self._fast_attention = ""
@@ -48,6 +51,10 @@ class Machine:
             raise SetupError(
                 "train.optimizer=zero_one_adam needs CUDA, NCCL and cupy; use train.optimizer=adamw here."
             )
+        if self._reduced and (reason := refusal(self.precision)):
+            raise SetupError(
+                f"{self._reduced} cannot be computed here: {reason}; leave it out, or take another GPU."
+            )
 
     @cached_property
     def precision(self) -> ResolvedPrecision:
@@ -57,7 +64,10 @@ class Machine:
     def outlook(self) -> dict[str, str]:
         """What it will choose, in words, as far as that is known before the model is there."""
         layers = self._obstacle() or "fast or compiled, if Triton's compiler works"
-        return {"precision": self.precision, "attention": self._attention[1], "layers": layers}
+        found = {"precision": self.precision, "attention": self._attention[1], "layers": layers}
+        if self._reduced:
+            found["products"] = f"{self._reduced}, if the first rows of the run allow it"
+        return found
 
     @cached_property
     def _attention(self) -> tuple[str, str]:
@@ -69,6 +79,8 @@ class Machine:
         """Why layers are not compiled, in words; empty where nothing speaks against it."""
         if not self._packs:
             return "not compiled: DeepSpeed"
+        if self._reduced:
+            return "" if torch.cuda.is_available() else SIMULATED
         if self._tiny:
             return "not compiled: a tiny model"
         if self._train.gradient_checkpointing:
@@ -101,6 +113,8 @@ class Machine:
             return
         model.to(hardware.device().type)
         keep_half_precision(model)
+        if self._layers == SIMULATED:
+            self._fast = simulate(model, self._reduced)
         if self._layers:
             return
         pack = make_pack([((0,) * 37, (0,) * 22), ((0,) * 23, (0,) * 11)])
@@ -113,6 +127,11 @@ class Machine:
         if self._fast is not None:
             self._layers = reason
             return
+        if self._reduced:
+            raise SetupError(
+                f"{self._reduced} needs the fast layers, which this machine or this base does not have: {reason}; "
+                "leave it out."
+            )
         with rehearsal(model):
             self._layers = compile_layers(model, lambda: self._compute(model, pack))
         self._layers += f"; not the fast ones: {reason}"
@@ -122,26 +141,36 @@ class Machine:
         """How the loss of a pack is computed."""
         return pack_loss if self._fast is None else self._fast.loss
 
+    def decide(
+        self, model: Any, rows: tuple[Row, ...], seed: int, recorded: PrecisionGate | None
+    ) -> PrecisionGate:
+        """Take to products in 8 bits, which were asked for, if `recorded` says so, or else if the first rows do."""
+        layers = self._fast
+        assert layers is not None
+        if recorded is not None:
+            if recorded.passed:
+                gate.reduce(layers, eight_bits(), self._train)
+            return recorded
+        size = min(self._train.pack_tokens or CPU_PACK_TOKENS, CPU_PACK_TOKENS)
+        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        packs, count = gate.first_packs(self._batching(rows, seed, size), rows, rank)
+
+        def measure() -> tuple[gate.Measured, int]:
+            return gate.measured(
+                model, packs, lambda pack: self._compute(model, pack, self.loss)
+            ), count
+
+        with rehearsal(model):
+            return gate.decide(layers, eight_bits(), self._train, self.precision, measure)
+
     def batching(
         self, model: Any, rows: tuple[Row, ...], seed: int, epochs: int, saved: int | None
     ) -> Batching:
         """Steps of `rows` in packs of the size that is configured, else `saved` in a checkpoint, else measured."""
-        train = self._train
-
-        def of(size: int | None) -> Batching:
-            return Batching(
-                lengths=tuple(len(row) for row in rows),
-                seed=seed,
-                batch_size=train.batch_size,
-                accumulation=train.accumulation,
-                processes=train.processes,
-                pack_tokens=size,
-                nodes=train.nodes,
-            )
-
+        of = partial(self._batching, rows, seed)
         if not self._packs:
             return of(None)
-        known = train.pack_tokens or saved
+        known = self._train.pack_tokens or saved
         if known or not torch.cuda.is_available():
             return of(known or CPU_PACK_TOKENS)
         with rehearsal(model):
@@ -151,8 +180,20 @@ class Machine:
         log.event("packs measured", tokens=size)
         return of(_least(size))
 
-    def _compute(self, model: Any, pack: Pack, of_pack: PackLoss = pack_loss) -> None:
-        """One forward and backward pass as a training has them."""
+    def _batching(self, rows: tuple[Row, ...], seed: int, size: int | None) -> Batching:
+        train = self._train
+        return Batching(
+            lengths=tuple(len(row) for row in rows),
+            seed=seed,
+            batch_size=train.batch_size,
+            accumulation=train.accumulation,
+            processes=train.processes,
+            pack_tokens=size,
+            nodes=train.nodes,
+        )
+
+    def _compute(self, model: Any, pack: Pack, of_pack: PackLoss = pack_loss) -> torch.Tensor:
+        """One forward and backward pass as a training has them; its loss."""
         here = {
             name: value.to(model.device) if isinstance(value, torch.Tensor) else value
             for name, value in {"seed": 0, **pack}.items()
@@ -162,6 +203,7 @@ class Machine:
         with torch.autocast(model.device.type, torch.bfloat16, enabled=half):
             loss = of_pack(model, here)
         loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def versions(self) -> dict[str, str]:
         """Versions of what computes."""

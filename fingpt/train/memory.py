@@ -27,7 +27,7 @@ _LATER_BYTES = (
     12  # per trainable parameter: AdamW's two numbers, and a gradient's copy that ranks exchange
 )
 
-Compute = Callable[[Pack], None]
+Compute = Callable[[Pack], object]
 """A forward and backward pass; gradients may stay where they are."""
 
 

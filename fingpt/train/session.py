@@ -15,12 +15,13 @@ import torch.distributed
 from transformers import TrainingArguments
 
 from fingpt import hardware, log
+from fingpt.conflicts import reduced
 from fingpt.errors import DataError, Interrupted, StorageError
 from fingpt.log import Meter
 from fingpt.models import spec
 from fingpt.record import Frozen, canonical_json
 from fingpt.runs.attempt import check_fence
-from fingpt.runs.manifest import TrainSummary
+from fingpt.runs.manifest import PrecisionGate, TrainSummary
 from fingpt.runs.nodes import sign_in
 from fingpt.runs.run import Stage
 from fingpt.storage import open_store
@@ -58,6 +59,7 @@ class _ResumePoint(Frozen):
     limit: Limit | None = None
     same_machine: bool = True
     pack_tokens: int | None = None
+    gate: PrecisionGate | None = None
 
 
 class Session:
@@ -76,6 +78,7 @@ class Session:
         self._machine = Machine(self._train, tiny=self._spec.tiny)
         self._seconds: dict[str, float] = {}
         self._trainer: AnswerTrainer | None = None
+        self._gate: PrecisionGate | None = None
         self._ranks = Ranks(task, rank, stopping)
 
     @property
@@ -113,6 +116,10 @@ class Session:
             model, start = self._model()
         self._raise_if_stopping()
         found = self._resume()
+        if reduced(self._train):
+            with self._phase("gate"):
+                seed = self._task.run.config.seed
+                self._gate = self._machine.decide(model, rows.train, seed, found.gate)
         with self._phase("packs"):
             batching = self._batching(model, rows, plan, found)
         self._log_start(plan, batching, rows, found)
@@ -197,6 +204,7 @@ class Session:
                     limit=limit,
                     same_machine=resume.same_machine,
                     pack_tokens=resume.pack_tokens,
+                    gate=resume.gate,
                 )
                 if resume
                 else _ResumePoint(limit=limit)
@@ -230,7 +238,7 @@ class Session:
     def _commit(self, pack_tokens: int | None, step: int, folder: Path) -> None:
         shutil.copyfile(self._task.metrics, folder / self._task.metrics.name)
         started = time.monotonic()
-        commit = self._log.commit(step, folder, pack_tokens)
+        commit = self._log.commit(step, folder, pack_tokens, self._gate)
         spent = time.monotonic() - started
         self._seconds["checkpoints"] = self._seconds.get("checkpoints", 0.0) + spent
         log.event("checkpoint committed", step=step, commit=commit.n, seconds=round(spent, 2))
@@ -362,6 +370,7 @@ class Session:
             peak_memory_bytes=max((r.peak_memory_bytes for r in records), default=0),
             resumed=found.step,
             exactness=self._exactness(found),
+            gate=self._gate,
             seconds={
                 **self._seconds,
                 "evaluations": sum(record.eval_seconds or 0.0 for record in records),

@@ -45,6 +45,28 @@ def test_a_card_with_kernel_and_compiler_says_so(monkeypatch):
     assert check.message.endswith("layers: fast or compiled, if Triton's compiler works")
 
 
+@pytest.mark.parametrize("settings", [{"gradient_precision": "fp8"}, {"base_precision": "int8"}])
+def test_products_in_8_bits_are_said_to_depend_on_the_first_rows(settings):
+    check = training_check(config(**settings))
+    ((name, value),) = settings.items()
+    assert check.grade is Grade.OK
+    assert check.message.endswith(
+        "layers: plain PyTorch: no GPU, products in 8 bits are simulated; "
+        f"products: train.{name}={value}, if the first rows of the run allow it"
+    )
+
+
+def test_a_card_that_cannot_multiply_in_8_bits_fails_before(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA A100")
+    check = training_check(config(gradient_precision="fp8"))
+    assert (check.grade, check.code) == (Grade.FAIL, 78)
+    assert "cannot be computed here: NVIDIA A100 is older than Hopper" in check.message
+
+
 def test_what_training_would_refuse_fails_before():
     check = training_check(config(precision="fp16", zero_stage=0))
     assert (check.grade, check.code) == (Grade.FAIL, 78)

@@ -177,6 +177,34 @@ def test_two_processes_train_like_one(tmp_path, invent, base_folder, zero_stage)
         assert (one.rows, one.tokens) == (two.rows, two.tokens)
 
 
+def test_two_processes_measure_and_train_in_8_bits_like_one(tmp_path, invent, base_folder):
+    gates, records = {}, {}
+    for processes in (1, 2):
+        folder = tmp_path / f"{processes}"
+        folder.mkdir()
+        world = invent.world(folder, base_folder)
+        run = world.run(
+            max_steps=3,
+            lora={"dropout": 0},
+            batch_size=1,
+            accumulation=4 // processes,
+            processes=processes,
+            base_precision="int8",
+            gradient_precision="fp8",
+        )
+        code, text = finish(world.start(run))
+        assert code == 0, text
+        gates[processes], records[processes] = manifest(world, run).gate, losses(world, run)
+    assert gates[1].passed
+    assert gates[2].passed
+    # The same rows in other packs; each adapter's start is the same.
+    assert gates[2].rows == gates[1].rows == 16
+    apart = [1 - each.cosine for each in gates.values()]
+    assert apart[1] == pytest.approx(apart[0], rel=0.02), gates
+    for one, two in zip(records[1], records[2], strict=True):
+        assert two.loss == pytest.approx(one.loss, rel=1e-3)
+
+
 def test_two_processes_stop_together_and_resume_to_the_same_bytes(
     world, tmp_path, invent, base_folder
 ):

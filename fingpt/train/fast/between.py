@@ -38,8 +38,8 @@ def _turn(FROM, TO, COSINE, SINE, T, ST, STO, SC, HALF: tl.constexpr, BM: tl.con
 
 
 @triton.jit(do_not_specialize=["T"])
-def _swiglu_gradient(BOTH, BASE, D, DOWN, KR, KC, T, F: tl.constexpr, SD: tl.constexpr, R: tl.constexpr,
-                     BM: tl.constexpr, BN: tl.constexpr, DROP: tl.constexpr, LIMIT: tl.constexpr):
+def _swiglu_gradient(BOTH, BASE, D, DOWN, KR, KC, MOST, T, F: tl.constexpr, SD: tl.constexpr, R: tl.constexpr,
+                     BM: tl.constexpr, BN: tl.constexpr, DROP: tl.constexpr, LIMIT: tl.constexpr, KEEP: tl.constexpr):
     """Gradients of gates and ups over them; SwiGLU's result over the gradient that came through the frozen weights."""
     c = tl.program_id(0) * BN + tl.arange(0, BN)
     rows = tl.program_id(1) * BM + tl.arange(0, BM)
@@ -59,8 +59,13 @@ def _swiglu_gradient(BOTH, BASE, D, DOWN, KR, KC, T, F: tl.constexpr, SD: tl.con
     share = tl.sigmoid(gate)
     active = gate * share
     kind = BOTH.dtype.element_ty
-    tl.store(gates, (outer * up * share * (1.0 + gate - active)).to(kind), mask=there)
-    tl.store(gates + F, (outer * active).to(kind), mask=there)
+    of_gate, of_up = (outer * up * share * (1.0 + gate - active)).to(kind), (outer * active).to(kind)
+    tl.store(gates, of_gate, mask=there)
+    tl.store(gates + F, of_up, mask=there)
+    if KEEP:
+        high = tl.maximum(tl.max(tl.abs(of_gate.to(tl.float32)), 1), tl.max(tl.abs(of_up.to(tl.float32)), 1))
+        # Bits of numbers that are not negative sort as the numbers do, and a maximum is the same in any order.
+        tl.atomic_max(MOST + rows, high.to(tl.int32, bitcast=True), mask=rows < T, sem="relaxed")
     tl.store(bases, (active * up).to(kind), mask=there)
 
 # fmt: on
@@ -109,7 +114,12 @@ def rotate_gradient(
 
 
 def swiglu_gradient(
-    both: torch.Tensor, base: torch.Tensor, d: torch.Tensor, down: torch.Tensor, mask: Mask | None
+    both: torch.Tensor,
+    base: torch.Tensor,
+    d: torch.Tensor,
+    down: torch.Tensor,
+    mask: Mask | None,
+    most: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As elementwise.swiglu_gradient, written over `both` and `base`."""
     rows, inner = base.shape
@@ -117,7 +127,7 @@ def swiglu_gradient(
     limit = 0 if mask is None else mask.threshold
     if rows:
         _swiglu_gradient[(inner // 128, triton.cdiv(rows, 16))](
-            both, base, d, down, *keys, rows, inner, down.stride(0), d.shape[1], 16, 128, mask is not None, limit,
-            num_warps=4,
+            both, base, d, down, *keys, d if most is None else most.view(torch.int32), rows, inner, down.stride(0),
+            d.shape[1], 16, 128, mask is not None, limit, most is not None, num_warps=4,
         )  # fmt: skip
     return both, base

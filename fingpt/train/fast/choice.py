@@ -9,8 +9,11 @@ from typing import Any
 import torch
 
 from fingpt import log
+from fingpt.errors import SetupError
+from fingpt.train.compiled import obstacle
 from fingpt.train.fast.cudnn import CudnnAttention
-from fingpt.train.fast.documents import Attention, FlashAttention, Spans
+from fingpt.train.fast.documents import Attention, FlashAttention, PlainAttention, Spans
+from fingpt.train.fast.eight_bits import PLAIN_EIGHT_BITS, EightBits
 from fingpt.train.fast.elementwise import compiled
 from fingpt.train.fast.model import FastLayers, misfit
 from fingpt.train.fast.run import Means
@@ -19,6 +22,7 @@ _HOPPER = (9, 0)
 _FAULTS = (RuntimeError, OSError, ImportError)
 
 FLASH = "PyTorch's FlashAttention over rows of different lengths"
+SIMULATED = "plain PyTorch: no GPU, products in 8 bits are simulated"
 CUDNN = "cuDNN's over rows of different lengths"
 
 
@@ -59,7 +63,7 @@ def _try(attention: Attention, width: int, heads: int, fewer: int) -> None:
 
 
 def take_over(
-    model: Any, attempt: Callable[[FastLayers], None]
+    model: Any, attempt: Callable[[FastLayers], object]
 ) -> tuple[FastLayers | None, str, str]:
     """The fast layers of a PEFT model on a GPU after `attempt`, a training pass; what attention and layers are.
 
@@ -91,6 +95,35 @@ def take_over(
         which,
         "fast: joined products, own LoRA kernels, the rest compiled by torch.compile",
     )
+
+
+def refusal(precision: str) -> str:
+    """Why this machine cannot multiply in 8 bits, in words; empty where it can, or simulates it on a CPU."""
+    if not torch.cuda.is_available():
+        return ""
+    if torch.cuda.get_device_capability() < _HOPPER:
+        return f"{torch.cuda.get_device_name()} is older than Hopper"
+    if precision != "bf16":
+        return f"the precision is {precision}, not bf16"
+    return obstacle().removeprefix("not compiled: ")
+
+
+def eight_bits() -> EightBits:
+    """How this machine computes rows and products in 8 bits."""
+    if not torch.cuda.is_available():
+        return PLAIN_EIGHT_BITS
+    from fingpt.train.fast.eight_bit_kernels import kernels
+
+    return kernels()
+
+
+def simulate(model: Any, asked: str) -> FastLayers:
+    """The fast layers of a PEFT model in plain PyTorch; SetupError where the model is `asked` for what it cannot."""
+    reason = misfit(model, multiple=1)
+    if reason:
+        raise SetupError(f"{asked} cannot be computed with this base: {reason}; leave it out.")
+    width = int(model.get_base_model().model.layers[0].self_attn.head_dim)
+    return FastLayers(model, Means(PlainAttention(width**-0.5)))
 
 
 def _short(fault: BaseException) -> str:

@@ -91,11 +91,17 @@ def swiglu(both: torch.Tensor, out: torch.Tensor) -> None:
 
 
 def swiglu_gradient(
-    both: torch.Tensor, base: torch.Tensor, d: torch.Tensor, down: torch.Tensor, mask: Mask | None
+    both: torch.Tensor,
+    base: torch.Tensor,
+    d: torch.Tensor,
+    down: torch.Tensor,
+    mask: Mask | None,
+    most: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """→ gradient of `both`, and `swiglu`'s result again. May write them over `both` and `base`.
 
-    The gradient of `swiglu`'s result is `base` through the frozen weights and `d` `down` through the adapter.
+    The gradient of `swiglu`'s result is `base` through the frozen weights and `d` `down` through the adapter. The
+    largest entry of each row of the first goes to `most` (fp32, n, zeros before).
     """
     gate, up = both.float().chunk(2, 1)
     outer = _sum(base, d @ down, keys(mask))
@@ -103,6 +109,8 @@ def swiglu_gradient(
     active = gate * share
     of_gate = outer * up * share * (1 + gate - active)
     gradient = torch.cat([of_gate.to(both.dtype), (outer * active).to(both.dtype)], 1)
+    if most is not None:
+        most.copy_(gradient.float().abs().amax(1))
     return gradient, (active * up).to(both.dtype)
 
 

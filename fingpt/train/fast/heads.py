@@ -85,7 +85,7 @@ def _forward(
         hidden, inverse = each.add_norm(hidden, more, *place)
     mask = run.mask(heads.site, rows, qkv.inputs)
     p_qkv = products.project(x, qkv.down, run.scale(qkv), mask)
-    q, k, v = _turned(x, heads, run)
+    q, k, v = _turned(x, p_qkv, heads, run)
     del x
     o, sums = heads.means.attention.forward(q, k, v, _spans(run, tail))
     made = SimpleNamespace(
@@ -96,14 +96,13 @@ def _forward(
         flat, residual = flat[tail.wanted], hidden[tail.places]
     mask = run.mask(heads.site + 1, flat.shape[0], out.inputs)
     made.flat, made.p_out = flat, products.project(flat, out.down, run.scale(out), mask)
-    result = flat @ out.weight.t()
-    return made, residual, result.addmm_(made.p_out, out.up.t())
+    return made, residual, out.forward(flat, made.p_out)
 
 
 def _turned(
-    x: torch.Tensor, heads: Heads, run: Run
+    x: torch.Tensor, p: torch.Tensor, heads: Heads, run: Run
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Queries and keys turned by their positions, and values, from the norm's rows with the adapters' part."""
+    """Queries and keys turned by their positions, and values, from the norm's rows with the adapters' part `p`."""
     qkv, tail, split = heads.qkv, heads.tail(run), heads.heads + heads.fewer
 
     def heads_of(made: torch.Tensor) -> torch.Tensor:
@@ -111,12 +110,12 @@ def _turned(
 
     rotate = heads.means.elementwise.rotate
     if tail is None:
-        whole = rotate(heads_of(qkv.forward(x)), *run.turn, split)
+        whole = rotate(heads_of(qkv.forward(x, p)), *run.turn, split)
         return whole[:, : heads.heads], whole[:, heads.heads : split], whole[:, split:]
     first = qkv.bounds[0]
     turn = tuple(part[tail.rows] for part in run.turn)
-    q = rotate(heads_of(qkv.forward(x[tail.rows], 0, first)), *turn, heads.heads)
-    rest = rotate(heads_of(qkv.forward(x, first)), *run.turn, heads.fewer)
+    q = rotate(heads_of(qkv.forward(x[tail.rows], p[tail.rows], 0, first)), *turn, heads.heads)
+    rest = rotate(heads_of(qkv.forward(x, p, first)), *run.turn, heads.fewer)
     return q, rest[:, : heads.fewer], rest[:, heads.fewer :]
 
 

@@ -16,8 +16,9 @@ import torch
 import triton
 import triton.language as tl
 
-from fingpt.train.fast import dropout
+from fingpt.train.fast import dropout, eight_bits
 from fingpt.train.fast.dropout import Mask
+from fingpt.train.fast.eight_bits import Unscaled
 from fingpt.train.fast.products import Normed, Products, padded
 
 _FIRST, _SECOND, _SHIFT = (
@@ -25,6 +26,7 @@ _FIRST, _SECOND, _SHIFT = (
     tl.constexpr(dropout.SECOND),
     tl.constexpr(dropout.SHIFT),
 )
+_LEAST = tl.constexpr(eight_bits.LEAST)
 _PROGRAMS = 528  # four for each multiprocessor of a Hopper card
 
 
@@ -62,9 +64,10 @@ def _project(X, A, P, KR, KC, T, scale, K: tl.constexpr, SX: tl.constexpr, SA: t
 
 
 @triton.jit(do_not_specialize=["T"])
-def _output_gradients(DY, B, P, DPART, BPART, T, N: tl.constexpr, SDY: tl.constexpr, N1: tl.constexpr, N2: tl.constexpr,
-                      SP, R: tl.constexpr, W: tl.constexpr, CHUNK: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):
-    """One chunk of columns, all of one group, and one block of rows."""
+def _output_gradients(DY, B, P, DPART, BPART, MOST, VALUES, SCALES, T, N: tl.constexpr, SDY: tl.constexpr,
+                      N1: tl.constexpr, N2: tl.constexpr, SP, R: tl.constexpr, W: tl.constexpr, CHUNK: tl.constexpr,
+                      BM: tl.constexpr, BN: tl.constexpr, BITS: tl.constexpr, TOP: tl.constexpr):
+    """One chunk of columns, all of one group, and one block of rows; with BITS dy in 8 bits, too."""
     chunk, block = tl.program_id(0), tl.program_id(1)
     first = chunk * CHUNK
     group = (first >= N1).to(tl.int32) + (first >= N2).to(tl.int32)
@@ -74,9 +77,19 @@ def _output_gradients(DY, B, P, DPART, BPART, T, N: tl.constexpr, SDY: tl.conste
     w = tl.arange(0, W)
     p = tl.load(P + at * SP + group * W + w[None, :], mask=there, other=0.0)
     total = tl.zeros((BM, W), tl.float32)
+    if BITS:
+        most = tl.maximum(tl.load(MOST + rows, mask=rows < T, other=1.0), _LEAST)
+        over = tl.div_rn(tl.full((BM,), TOP, tl.float32), most)[:, None]
+        if chunk == 0:
+            tl.store(SCALES + rows, tl.div_rn(most, tl.full((BM,), TOP, tl.float32)), mask=rows < T)
     for start in range(0, CHUNK, BN):
         n = first + start + tl.arange(0, BN)
         dy = tl.load(DY + at * SDY + n[None, :], mask=there, other=0.0)
+        if BITS:
+            eight = dy.to(tl.float32) * over
+            if VALUES.dtype.element_ty == tl.int8:
+                eight = tl.floor(eight + 0.5)
+            tl.store(VALUES + at * N + n[None, :], eight.to(VALUES.dtype.element_ty), mask=there)
         total = tl.dot(dy, tl.load(B + n[:, None] * W + w[None, :]), total)
         of_up = tl.dot(tl.trans(dy), p)
         place = BPART + (block.to(tl.int64) * N + n[:, None]) * R + w[None, :]
@@ -152,7 +165,7 @@ def project(x: torch.Tensor, down: torch.Tensor, scale: float, mask: Mask | None
 
 
 def output_gradients(
-    dy: torch.Tensor,
+    dy: torch.Tensor | Unscaled,
     up: torch.Tensor,
     p: torch.Tensor,
     bounds: Sequence[int],
@@ -160,6 +173,10 @@ def output_gradients(
     rank: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As products.output_gradients."""
+    eight: list[torch.Tensor] | None = None
+    if isinstance(dy, Unscaled):
+        eight = [dy.most, *dy.rows]
+        dy = dy.values
     (rows, outputs), width, groups = dy.shape, up.shape[1], padded(len(bounds))
     chunk = _chunk(bounds)
     blocks, chunks = triton.cdiv(rows, 128), outputs // chunk
@@ -170,8 +187,9 @@ def output_gradients(
     of_up = dy.new_empty(blocks, outputs, rank, dtype=torch.float32)
     ends = [*bounds, *[outputs] * (3 - len(bounds))]
     _output_gradients[(chunks, blocks)](
-        dy, up, p, of_d, of_up, rows, outputs, dy.stride(0), ends[0], ends[1], p.stride(0), rank, width,
-        chunk, 128, min(64, chunk), num_warps=4, num_stages=4 if width <= 32 else 2,
+        dy, up, p, of_d, of_up, *(eight or (of_d, of_d, of_d)), rows, outputs, dy.stride(0), ends[0], ends[1],
+        p.stride(0), rank, width, chunk, 128, min(64, chunk), eight is not None, _top(eight),
+        num_warps=4, num_stages=4 if width <= 32 else 2,
     )  # fmt: skip
     _add_chunks[(triton.cdiv(rows, 64),)](
         of_d, d, rows, scale, *(end // chunk for end in ends), width, groups, 64, num_warps=4
@@ -196,6 +214,11 @@ def down_gradient(d: torch.Tensor, x: torch.Tensor | Normed, mask: Mask | None) 
             isinstance(x, tuple), mask is not None, limit, num_warps=8, num_stages=3,
         )  # fmt: skip
     return part.sum(0)
+
+
+def _top(eight: list[torch.Tensor] | None) -> float:
+    whole = eight is not None and eight[1].dtype == torch.int8
+    return eight_bits.INT8_MOST if whole else eight_bits.FP8_MOST
 
 
 def _chunk(bounds: Sequence[int]) -> int:

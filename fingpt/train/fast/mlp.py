@@ -64,14 +64,14 @@ def _forward(pair: Pair, mlp: Mlp, run: Run) -> tuple[Any, torch.Tensor]:
     hidden, inverse = each.add_norm(*pair, mlp.weight, mlp.epsilon, x[:, : wide.inputs])
     mask = run.mask(mlp.site, rows, wide.inputs)
     p_wide = products.project(x, wide.down, run.scale(wide), mask)
-    both = wide.forward(x)
+    both = wide.forward(x, p_wide)
     del x
     x = down.room(rows, hidden)
     each.swiglu(both, x[:, : down.inputs])
     mask = run.mask(mlp.site + 1, rows, down.inputs)
     p_down = products.project(x, down.down, run.scale(down), mask)
     made = SimpleNamespace(hidden=hidden, inverse=inverse, p_wide=p_wide, both=both, p_down=p_down)
-    return made, down.forward(x)
+    return made, down.forward(x, p_down)
 
 
 def _backward(
@@ -84,16 +84,21 @@ def _backward(
     d, of_up = products.output_gradients(
         gradient, down.up, made.p_down, down.bounds, run.scale(down), down.rank
     )
-    of_both, active = each.swiglu_gradient(made.both, down.backward(gradient), d, down.down, mask)
+    most = wide.maxima(made.both)
+    of_both, active = each.swiglu_gradient(
+        made.both, down.backward(gradient), d, down.down, mask, most
+    )
     del made.both
     masters = down.gradients(products.down_gradient(d, active, mask), of_up)
     del active
     mask = run.mask(mlp.site, rows, wide.inputs)
+    dy = wide.unscaled(of_both, most)
     d, of_up = products.output_gradients(
-        of_both, wide.up, made.p_wide, wide.bounds, run.scale(wide), wide.rank
+        dy, wide.up, made.p_wide, wide.bounds, run.scale(wide), wide.rank
     )
     normed = (made.hidden, made.inverse, mlp.weight)
     masters = [*wide.gradients(products.down_gradient(d, normed, mask), of_up), *masters]
-    summands = (wide.backward(of_both), d @ wide.down, keys(mask))
     del of_both
+    summands = (wide.backward(dy), d @ wide.down, keys(mask))
+    del dy
     return each.norm_gradient(summands, *normed, beside), masters

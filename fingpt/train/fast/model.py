@@ -15,6 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from fingpt.train.fast.answers import AnswerLoss
 from fingpt.train.fast.documents import Spans
 from fingpt.train.fast.dropout import row_keys, threshold
+from fingpt.train.fast.eight_bits import EightBits
 from fingpt.train.fast.heads import Heads
 from fingpt.train.fast.mlp import Mlp
 from fingpt.train.fast.run import SITES, Means, Run, Tail
@@ -26,8 +27,11 @@ _PROJECTIONS = {
 _MULTIPLE = 128  # columns that kernels read at once
 
 
-def misfit(model: Any) -> str:
-    """Why a PEFT model's layers cannot be computed this way, in words; empty where they can."""
+def misfit(model: Any, multiple: int = _MULTIPLE) -> str:
+    """Why a PEFT model's layers cannot be computed this way, in words; empty where they can.
+
+    Weights must be a `multiple` wide; plain twins of the kernels take any (1).
+    """
     base = model.get_base_model()
     layers, config = getattr(base.model, "layers", ()), base.config
     if {type(layer).__name__ for layer in layers} != {"LlamaDecoderLayer"}:
@@ -42,8 +46,8 @@ def misfit(model: Any) -> str:
                     return f"{name} has no adapter"
                 if module.base_layer.bias is not None:
                     return f"{name} has a bias"
-                if any(size % _MULTIPLE for size in module.base_layer.weight.shape):
-                    return f"{name} is no multiple of {_MULTIPLE} wide"
+                if any(size % multiple for size in module.base_layer.weight.shape):
+                    return f"{name} is no multiple of {multiple} wide"
     return ""
 
 
@@ -65,12 +69,33 @@ class FastLayers:
             heads = Heads(layer, index, means, last=index == len(layers) - 1)
             self._parts.append((heads, Mlp(layer, index, means)))
             layer.forward = self._forward_of(index)
-        joined = [one for parts in self._parts for part in parts for one in part.joined]
-        copies = [pair for one in joined for pair in one.copies]
-        self._copies, self._masters = ([pair[at] for pair in copies] for at in (0, 1))
-        self._versions: list[int] = []
+        self._joined = [one for parts in self._parts for part in parts for one in part.joined]
+        self._gather()
         # A fused optimizer changes parameters and not their versions.
         self._watch = register_optimizer_step_post_hook(lambda *_: self._versions.clear())
+
+    def _gather(self) -> None:
+        """Find copies and masters, which are not alike yet."""
+        copies = [pair for one in self._joined for pair in one.copies]
+        self._copies, self._masters = ([pair[at] for pair in copies] for at in (0, 1))
+        self._versions: list[int] = []
+
+    def reduce(self, eight: EightBits, *, base: bool, gradient: bool, park: bool = False) -> None:
+        """Compute products with frozen weights in 8 bits from now on, see Joined; `park`, if `restore` may follow."""
+        for one in self._joined:
+            one.reduce(eight, base=base, gradient=gradient, park=park)
+        self._gather()
+
+    def settle(self) -> None:
+        """Forget what `restore` would need."""
+        for one in self._joined:
+            one.settle()
+
+    def restore(self) -> None:
+        """Compute as before `reduce`."""
+        for one in self._joined:
+            one.restore()
+        self._gather()
 
     def leave(self) -> None:
         """Give the layers back to transformers."""

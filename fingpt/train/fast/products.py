@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from fingpt.train.fast.dropout import Mask
+from fingpt.train.fast.eight_bits import Unscaled, fill
 
 Normed = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """The input of a norm, 1 / root mean square of its rows, and the norm's weight (1 × k)."""
@@ -32,7 +33,7 @@ def project(x: torch.Tensor, down: torch.Tensor, scale: float, mask: Mask | None
 
 
 def output_gradients(
-    dy: torch.Tensor,
+    dy: torch.Tensor | Unscaled,
     up: torch.Tensor,
     p: torch.Tensor,
     bounds: Sequence[int],
@@ -41,8 +42,12 @@ def output_gradients(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """→ d (n × groups · width) and dB (outputs × rank, fp32), from `dy` (n × outputs) and `up` (outputs × width).
 
-    `bounds` are the ends of the groups' outputs; group g has columns g · width on of `p`.
+    `bounds` are the ends of the groups' outputs; group g has columns g · width on of `p`. A `dy` that is to be brought
+    to 8 bits is, on the way.
     """
+    if isinstance(dy, Unscaled):
+        fill(dy)
+        dy = dy.values
     width = up.shape[1]
     parts, of_up = [], []
     for group, (start, stop) in enumerate(pairwise((0, *bounds))):
