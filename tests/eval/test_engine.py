@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 
 import pytest
 import torch
@@ -12,6 +10,7 @@ import torch
 from fingpt.config import EvalConfig
 from fingpt.errors import ConfigError, DataError, DivergedError, Interrupted, SetupError
 from fingpt.eval import engine, engine_vllm, variant
+from fingpt.eval.caches import compiled_cache
 from fingpt.eval.engine import choose
 from fingpt.eval.stage import body
 from fingpt.record import sha256_bytes
@@ -49,12 +48,17 @@ def test_both_engines_give_the_same_table_and_the_manifest_says_which_and_why(wo
     assert first.hardware["engine"].endswith("(there is no GPU)")
     assert second.hardware["engine"] == "vllm 0.33.0 (asked for)"
     assert second.decoding["engine"] == "vllm"
-    assert second.decoding["adapter"] == "LoRA request"
+    assert second.decoding["adapter"] == "merged"
+    assert second.decoding["batch_invariant"] is False
+    assert (
+        first.hardware["scoring"] == second.hardware["scoring"] == "transformers (there is no GPU)"
+    )
     assert "engine.json" in [file.name for file in second.files]
     assert vllm.asked[0]["trust_remote_code"] is False
     assert os.environ["HF_HUB_OFFLINE"] == os.environ["VLLM_NO_USAGE_STATS"] == "1"
     assert vllm.asked[0]["enable_prefix_caching"] is False
-    assert vllm.asked[1:] == [7, 7]  # one chunk of each variant
+    # One load, one chunk of each variant, and between them the merged weights.
+    assert vllm.asked[1:] == [7, "reload_weights", 7]
 
 
 def test_an_evaluation_by_vllm_that_was_killed_ends_with_the_same_bytes(world, vllm, monkeypatch):
@@ -141,7 +145,7 @@ def test_what_vllm_fails_with_is_one_sentence(world, vllm, monkeypatch, fault, k
     assert "\n" not in str(told.value)
 
 
-def test_a_rank_without_a_kernel_and_a_prompt_without_places_are_refused_before_the_start(
+def test_a_prompt_without_places_and_another_adapter_are_refused_before_the_start(
     base_folder, adapter_folder, tmp_path
 ):
     def check(lora, longest):
@@ -154,23 +158,14 @@ def test_a_rank_without_a_kernel_and_a_prompt_without_places_are_refused_before_
         check(LORA, 1025)
     with pytest.raises(DataError, match="says r = '2' where the run has '8'"):
         check(LORA.model_copy(update={"r": 8}), 1024)
-    large = tmp_path / "large"
-    shutil.copytree(adapter_folder, large)
-    settings = json.loads((large / "adapter_config.json").read_bytes())
-    (large / "adapter_config.json").write_text(json.dumps({**settings, "r": 513}))
-    lora = LORA.model_copy(update={"r": 513})
-    with pytest.raises(ConfigError, match="up to rank 512, and this one has 513"):
-        engine_vllm._check(
-            engine_vllm.VllmSettings(base_folder, large, lora, "fp32", 1024, tmp_path)
-        )
 
 
 def test_compiled_code_lies_in_the_cache_or_in_the_scratch_folder(tmp_path):
     cache, scratch = tmp_path / "cache", tmp_path / "scratch"
-    assert engine_vllm.compiled_cache(cache, scratch) == cache / "compiled"
+    assert compiled_cache(cache, scratch) == cache / "compiled"
     file = tmp_path / "file"
     file.touch()
-    assert engine_vllm.compiled_cache(file, scratch) == scratch / "compiled"
+    assert compiled_cache(file, scratch) == scratch / "compiled"
 
 
 def test_a_choice_is_read_back_as_it_was_stored(world):
