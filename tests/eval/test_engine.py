@@ -9,9 +9,10 @@ import torch
 
 from fingpt.config import EvalConfig
 from fingpt.errors import ConfigError, DataError, DivergedError, Interrupted, SetupError
-from fingpt.eval import engine, engine_vllm, variant
+from fingpt.eval import engine, engine_vllm, loaded, scoring, variant
 from fingpt.eval.caches import compiled_cache
 from fingpt.eval.engine import choose
+from fingpt.eval.scoring import TransformersScoring
 from fingpt.eval.stage import body
 from fingpt.record import sha256_bytes
 from fingpt.runs.manifest import EngineChoice, decode, encode
@@ -174,3 +175,53 @@ def test_a_choice_is_read_back_as_it_was_stored(world):
     key = engine_key(run.id)
     kept = decode(EngineChoice, world.store.read(key), key)
     assert (kept.engine, kept.answer_rows) == ("transformers", 3)
+
+
+def fast_here(model, _precision):
+    return TransformersScoring(model, 3), "an attention"
+
+
+def test_what_scored_the_labels_is_said_and_kept(world, monkeypatch):
+    run = world.run()
+    monkeypatch.setattr(scoring, "fast_scoring", fast_here)
+    manifest = body(world.context(run))
+    assert manifest.hardware["scoring"] == "fast layers; attention: an attention"
+    assert manifest.decoding["scoring"] == "fast"
+    monkeypatch.undo()
+    with pytest.raises(SetupError, match="begun with the fast layers"):
+        body(world.context(run, "again"))
+    plain = world.run("transformers")
+    first = body(world.context(plain, "plain"))
+    monkeypatch.setattr(scoring, "fast_scoring", fast_here)
+    assert body(world.context(plain, "more")).files == first.files
+
+
+def test_of_two_that_choose_at_once_both_score_as_the_first(world, monkeypatch):
+    loads, real = [], loaded.load
+    monkeypatch.setattr(scoring, "fast_scoring", fast_here)
+    monkeypatch.setattr(loaded, "load", lambda *args: loads.append(1) or real(*args))
+
+    def other_was_first(store, run_id, here):
+        made = here()
+        store.create(
+            engine_key(run_id), encode(made.model_copy(update={"scoring": "transformers"}))
+        )
+        return engine.settled(store, run_id, lambda: made)
+
+    monkeypatch.setattr(loaded, "settled", other_was_first)
+    manifest = body(world.context(world.run()))
+    assert manifest.decoding["scoring"] == "transformers"
+    assert len(loads) == 2
+
+
+def test_a_prompt_too_long_for_the_base_is_told_of_before_weights_are_read(
+    world, vllm, monkeypatch
+):
+    monkeypatch.setattr(loaded, "load", lambda *_: pytest.fail("loaded"))
+
+    def longer(**given):
+        return engine_vllm.VllmSettings(**{**given, "longest": 1 << 20})
+
+    monkeypatch.setattr(variant, "VllmSettings", longer)
+    with pytest.raises(ConfigError, match="take up to 1048576 tokens"):
+        body(world.context(world.run("vllm")))
