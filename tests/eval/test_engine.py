@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 
 import pytest
 import torch
@@ -225,3 +226,21 @@ def test_a_prompt_too_long_for_the_base_is_told_of_before_weights_are_read(
     monkeypatch.setattr(variant, "VllmSettings", longer)
     with pytest.raises(ConfigError, match="take up to 1048576 tokens"):
         body(world.context(world.run("vllm")))
+
+
+def test_the_model_that_scored_is_gone_when_vllm_takes_the_card(world, vllm, monkeypatch):
+    models, alive, real, start = [], [], loaded.load, vllm.__init__
+
+    def load(*given):
+        found = real(*given)
+        models.append(weakref.ref(found))
+        return found
+
+    def init(self, **arguments):
+        alive.append([model() is not None for model in models])
+        start(self, **arguments)
+
+    monkeypatch.setattr(loaded, "load", load)
+    monkeypatch.setattr(vllm, "__init__", init)
+    body(world.context(world.run("vllm")))
+    assert alive == [[False]]
