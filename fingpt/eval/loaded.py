@@ -70,10 +70,9 @@ class Loaded:
             hardware.dtype(self.precision),
             self.ctx.run.config.train.lora,
         )
-        self.scoring, *found = score_by(
-            self.model, self.precision, self.settings.batch_size, self._scored[0]
-        )
-        self._scored = (found[0], found[1])
+        size, kept = self.settings.batch_size, self._scored[0]
+        self.scoring, by, why = score_by(self.model, self.precision, size, kept)
+        self._scored = (by, why)
 
     def release_model(self) -> None:
         """Give the memory of the loaded model back."""

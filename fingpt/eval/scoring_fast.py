@@ -49,8 +49,9 @@ class FastScoring:
         """Passes over invented rows, with and without trees: what does not work on this machine raises here."""
         rows = [Document((0,) * 59, 22), Document((0,) * 34, 11)]
         tree = LabelTree.of((), [(0, 0), (0, 1, 0)])
-        for pack in (make_pack(rows), make_pack(rows, tree)):
-            self._states(pack, "tuned").sum().item()
+        with torch.no_grad():
+            for pack in (make_pack(rows), make_pack(rows, tree)):
+                self._states(pack, "tuned").sum().item()
 
     def losses(
         self,
@@ -112,15 +113,15 @@ class FastScoring:
         documents = [document(prompt) for prompt in prompts]
         before: tuple[Sequence[Prompt], torch.Tensor] | None = None
         for part in filled(documents, len(tree.tokens) if tree else 0):
-            states = self._states(make_pack(documents[part], tree), variant)
-            now = (prompts[part], score(prompts[part], states))
+            with torch.no_grad():
+                states = self._states(make_pack(documents[part], tree), variant)
+                now = (prompts[part], score(prompts[part], states))
             if before:
                 yield before[0], before[1].tolist()
             before = now
         if before:
             yield before[0], before[1].tolist()
 
-    @torch.no_grad()
     def _states(self, pack: Pack, variant: Variant) -> torch.Tensor:
         """States after the last norm at the pack's `wanted` places."""
         for joined, scale in zip(self._joined, self._scales, strict=True):
@@ -135,22 +136,22 @@ class FastScoring:
         found: torch.Tensor = inner.norm(pair[0] + pair[1])
         return found
 
-    @torch.no_grad()
     def _answer_nll(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         head = self._base.get_output_embeddings().weight
+        parts = zip(
+            torch.split(states, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
+        )
         return torch.cat(
             [
-                cross_entropy(linear(some, head).float(), wanted, reduction="none")
-                for some, wanted in zip(
-                    states.split(_LOGIT_ROWS), targets.split(_LOGIT_ROWS), strict=True
-                )
+                cross_entropy(linear(some, head).float(), ids, reduction="none")
+                for some, ids in parts
             ]
         )
 
 
 def _ordered(prompts: Sequence[Prompt], length: Callable[[Prompt], int]) -> list[Prompt]:
     """Longest first, in the order of `batches`."""
-    return [prompt for batch in batches(prompts, len(prompts), length) for prompt in batch]
+    return [prompt for batch in batches(prompts, max(len(prompts), 1), length) for prompt in batch]
 
 
 def _run(pack: Pack, turn: tuple[torch.Tensor, torch.Tensor], place: torch.device) -> Run:
