@@ -36,6 +36,7 @@ ANSWER_ROWS = 320
 
 _BATCH_TOKENS = 16384
 _MEMORY_SHARE = 0.92
+_SHARE_OF_FREE_RAM = 0.25  # on a CPU, whose memory others use too
 _HOPPER = (9, 0)
 # Answers that end make batches smaller; each size has a graph of its own, which takes a tenth of a second at the start.
 _GRAPHS = [1, 2, 4, 8, *range(16, ANSWER_ROWS + 1, 16)]
@@ -144,7 +145,9 @@ def _arguments(started: VllmSettings) -> dict[str, Any]:
         "enable_prefix_caching": False,
     }
     if not torch.cuda.is_available():
-        return arguments | {"enforce_eager": True}
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        cache = int(_SHARE_OF_FREE_RAM * free)
+        return arguments | {"enforce_eager": True, "kv_cache_memory_bytes": cache}
     free, total = torch.cuda.mem_get_info()
     # vLLM's own kernels and graphs of decoding steps, without torch.compile: it takes a minute when its cache is empty,
     # and makes nothing faster here.
