@@ -23,7 +23,8 @@ MODULES = sorted([*ROOT.glob("fingpt/**/*.py"), *ROOT.glob("jobs/**/*.py")])
 CONFIGS = sorted(ROOT.glob("jobs/configs/*.yaml"))
 STAGES = {"prep", "train", "eval", "report", "cluster"}
 
-# Decoder layers that training computes with and evaluation reads with: a room of its own inside train.
+# Decoder layers that training computes with and evaluation reads with: a room of its own inside train; `choice` in it is
+# what training makes of a machine.
 LAYERS_OF_LLAMA = "train.fast"
 
 # A room may import what stands in a line above its own, nothing beside it.
@@ -108,7 +109,8 @@ def relative(path: Path) -> str:
 
 def area(dotted: str) -> str:
     """`fingpt.prep.lint` -> prep, `fingpt.log` -> log, `jobs.submit` -> jobs, `fingpt` -> ''; rooms in rooms too."""
-    if f"{dotted}.".startswith(f"fingpt.{LAYERS_OF_LLAMA}."):
+    layers = f"fingpt.{LAYERS_OF_LLAMA}."
+    if f"{dotted}.".startswith(layers) and not f"{dotted}.".startswith(f"{layers}choice."):
         return LAYERS_OF_LLAMA
     package, _, rest = dotted.partition(".")
     return package if package == "jobs" else rest.partition(".")[0]
