@@ -23,8 +23,8 @@ MODULES = sorted([*ROOT.glob("fingpt/**/*.py"), *ROOT.glob("jobs/**/*.py")])
 CONFIGS = sorted(ROOT.glob("jobs/configs/*.yaml"))
 STAGES = {"prep", "train", "eval", "report", "cluster"}
 
-# Decoder layers that training computes with and evaluation reads with: a room of its own inside train; `choice` in it is
-# what training makes of a machine.
+# Decoder layers that training computes with and evaluation reads with: a room of its own inside train, but for its
+# module `choice`, which is what training makes of a machine.
 LAYERS_OF_LLAMA = "train.fast"
 
 # A room may import what stands in a line above its own, nothing beside it.
@@ -108,7 +108,7 @@ def relative(path: Path) -> str:
 
 
 def area(dotted: str) -> str:
-    """`fingpt.prep.lint` -> prep, `fingpt.log` -> log, `jobs.submit` -> jobs, `fingpt` -> ''; rooms in rooms too."""
+    """`fingpt.prep.lint` -> prep, `fingpt.log` -> log, `jobs.submit` -> jobs, `fingpt` -> ''."""
     layers = f"fingpt.{LAYERS_OF_LLAMA}."
     if f"{dotted}.".startswith(layers) and not f"{dotted}.".startswith(f"{layers}choice."):
         return LAYERS_OF_LLAMA

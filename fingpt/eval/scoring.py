@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -20,10 +20,7 @@ from fingpt.eval.loss import answer_nll
 from fingpt.eval.model import Variant, active
 from fingpt.eval.prompts import Prompt
 
-if TYPE_CHECKING:
-    from fingpt.train.fast.documents import Attention
-
-_AMPERE, _HOPPER = (8, 0), (9, 0)
+_AMPERE = (8, 0)
 _FAULTS = (RuntimeError, OSError, ImportError)
 
 Done = Callable[[int], None]
@@ -72,52 +69,23 @@ def fast_scoring(model: Any, precision: ResolvedPrecision) -> tuple[Scoring | No
     try:
         from fingpt.eval.branches import BranchAttention, flash_across
         from fingpt.eval.scoring_fast import FastScoring
+        from fingpt.train.fast.documents import FlashAttention
         from fingpt.train.fast.elementwise import compiled
         from fingpt.train.fast.kernels import kernels
         from fingpt.train.fast.run import Means
 
         width = int(model.get_base_model().model.layers[0].self_attn.head_dim)
-        inner, which = _attention(width)
-        attention = BranchAttention(inner, flash_across, width**-0.5)
+        scale = width**-0.5
+        attention = BranchAttention(FlashAttention(scale), flash_across, scale)
         found = FastScoring(model, Means(attention, compiled(), kernels()))
         found.rehearse()
-        return found, which
+        return found, "PyTorch's FlashAttention over rows of different lengths"
     except torch.OutOfMemoryError:
         raise
     except _FAULTS as fault:
-        log.warning(
-            "fast layers do not work here, losses and labels are slower", reason=_short(fault)
-        )
-        return None, _short(fault)
-
-
-def _attention(width: int) -> tuple[Attention, str]:
-    """The attention for heads that are `width` wide on this card, and what and why it is."""
-    from fingpt.train.fast.documents import FlashAttention, Spans
-
-    scale, reason = width**-0.5, "the card is older than Hopper"
-    if torch.cuda.get_device_capability() >= _HOPPER:
-        try:
-            from fingpt.train.fast.cudnn import CudnnAttention
-
-            found = CudnnAttention(scale)
-            borders = torch.tensor([0, 64, 192], dtype=torch.int32, device="cuda")
-            q, k, v = torch.randn(3, 192, 2, width, dtype=torch.bfloat16, device="cuda")
-            found.forward(q, k, v, Spans(borders, borders, 128, 128))
-            found.forward(q[:96], k, v, Spans(borders // 2, borders, 64, 128))
-            torch.cuda.synchronize()
-            return found, "cuDNN's over rows of different lengths"
-        except torch.OutOfMemoryError:
-            raise
-        except _FAULTS as fault:
-            reason = f"without cuDNN's, {_short(fault)}"
-    return FlashAttention(
-        scale
-    ), f"PyTorch's FlashAttention over rows of different lengths: {reason}"
-
-
-def _short(fault: BaseException) -> str:
-    return " ".join(str(fault).split())[:200] or type(fault).__name__
+        said = " ".join(str(fault).split())[:200] or type(fault).__name__
+        log.warning("fast layers do not work here, losses and labels are slower", reason=said)
+        return None, said
 
 
 def _lack(precision: ResolvedPrecision) -> str:

@@ -1,6 +1,6 @@
 """How fast losses and label scores of 300 rows are on a GPU, and how near both ways are to fp32, on random 8B weights.
 
-    python -m tests.gpu.score_rate [--rows 300] [--layers 32] [--profile]
+    python -m tests.gpu.score_rate [--rows 300] [--layers 32] [--profile] [--cudnn]
 
 Lengths are those of published rows. One line for each measurement; the last one compares with fp32.
 """
@@ -76,6 +76,20 @@ def largest(gap: torch.Tensor) -> float:
     return float(gap.abs().max())
 
 
+def with_cudnn(tuned: Any) -> Scoring:
+    """The fast layers with the attention that training has: faster, but it builds a graph for each shape."""
+    from fingpt.eval.branches import BranchAttention, flash_across
+    from fingpt.eval.scoring_fast import FastScoring
+    from fingpt.train.fast.cudnn import CudnnAttention
+    from fingpt.train.fast.elementwise import compiled
+    from fingpt.train.fast.kernels import kernels
+    from fingpt.train.fast.run import Means
+
+    scale = 128**-0.5
+    attention = BranchAttention(CudnnAttention(scale), flash_across, scale)
+    return FastScoring(tuned, Means(attention, compiled(), kernels()))
+
+
 def profile(what: str, scoring: Scoring, rows: list[Prompt]) -> None:
     from torch.profiler import ProfilerActivity, profile
 
@@ -95,6 +109,7 @@ def main() -> None:
     parser.add_argument("--exact-rows", type=int, default=6)
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--cudnn", action="store_true")
     asked = parser.parse_args()
     begun = time.perf_counter()
     tuned = model(asked.layers)
@@ -135,6 +150,10 @@ def main() -> None:
         )
     if asked.profile:
         profile("fast, 16 rows", fast, some[:16])
+    if asked.cudnn:
+        other = with_cudnn(tuned)
+        for _ in range(2):
+            timed("fast with cuDNN's attention", other, rows, "tuned")
     few = some[: asked.exact_rows]
     found = {
         name: timed(name, way, few, "tuned") for name, way in (("plain", plain), ("fast", fast))
