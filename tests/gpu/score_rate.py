@@ -154,6 +154,7 @@ def main() -> None:
         other = with_cudnn(tuned)
         for _ in range(2):
             timed("fast with cuDNN's attention", other, rows, "tuned")
+        del other
     few = some[: asked.exact_rows]
     found = {
         name: timed(name, way, few, "tuned") for name, way in (("plain", plain), ("fast", fast))
