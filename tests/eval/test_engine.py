@@ -13,12 +13,18 @@ from fingpt.errors import ConfigError, DataError, DivergedError, Interrupted, Se
 from fingpt.eval import engine, engine_vllm, loaded, scoring, variant
 from fingpt.eval.caches import compiled_cache
 from fingpt.eval.engine import choose
+from fingpt.eval.engine_transformers import TransformersEngine
+from fingpt.eval.generate import Decoding, greedy_ids
+from fingpt.eval.model import active, load
+from fingpt.eval.prompts import Prompt
 from fingpt.eval.scoring import TransformersScoring
 from fingpt.eval.stage import body
+from fingpt.prompts.chat import render_all
 from fingpt.record import sha256_bytes
 from fingpt.runs.manifest import EngineChoice, decode, encode
 from fingpt.runs.run import Stage, engine_key, stage_prefix
 from tests.eval.conftest import LORA
+from tests.eval.invented import MODEL, example
 from tests.eval.standin_vllm import install
 from tests.eval.test_stage import table_of
 
@@ -244,3 +250,22 @@ def test_the_model_that_scored_is_gone_when_vllm_takes_the_card(world, vllm, mon
     monkeypatch.setattr(vllm, "__init__", init)
     body(world.context(world.run("vllm")))
     assert alive == [[False]]
+
+
+def test_vllm_is_told_where_answers_end(vllm, base_folder, adapter_folder, tokenizer, tmp_path):
+    prompts = [
+        Prompt(row, one.prompt_ids, one.answer_ids)
+        for row in map(example, range(4))
+        for one in render_all(MODEL, tokenizer, [row], 4096)
+    ]
+    model = load(base_folder, adapter_folder, torch.device("cpu"), torch.float32, LORA)
+    with active(model, "base") as base:
+        lines = greedy_ids(base, [prompt.prompt_ids for prompt in prompts], Decoding((), 14))
+    decoding = Decoding((lines[0][5], lines[1][7]), 14)
+    settings = engine_vllm.VllmSettings(
+        base_folder, adapter_folder, LORA, "fp32", 1024, tmp_path / "cache"
+    )
+    found, _ = engine_vllm.VllmEngine(settings, tokenizer, decoding).answers("base", prompts)
+    wanted, _ = TransformersEngine(model, tokenizer, decoding).answers("base", prompts)
+    assert found == wanted
+    assert not any(answer.truncated for answer in found[:2])
