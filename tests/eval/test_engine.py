@@ -93,6 +93,7 @@ def test_an_evaluation_by_vllm_that_was_killed_ends_with_the_same_bytes(world, v
     assert all(world.store.read(key) == data for key, data in before.items())
     loads = [one for one in vllm.asked if isinstance(one, dict)]
     assert len(loads) == 2
+    assert vllm.asked.count("reload_weights") == 1  # for all chunks of the tuned model
     files = {file.name: file.sha256 for file in manifest.files}
     for key, data in before.items():
         assert files[key.removeprefix(f"{prefix}/")] == sha256_bytes(data)
