@@ -1,8 +1,7 @@
 """The engine for GPUs: vLLM inside this process, started once, with the base's weights and then with the merged ones.
 
-Versions 0.20 to 0.33 are spoken to alike. No prefix is cached and this process alone schedules requests, so a chunk's
-answers do not depend on what was asked before it. On Hopper and newer cards vLLM's batch-invariant kernels are on, and
-an answer does not depend on those that are made beside it either.
+Versions 0.20 to 0.33 are spoken to alike. The cache of prefixes is emptied before each chunk and this process alone
+schedules requests, so a chunk's answers do not depend on what was asked before it.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ ANSWER_ROWS = 320
 _BATCH_TOKENS = 16384
 _MEMORY_SHARE = 0.92
 _SHARE_OF_FREE_RAM = 0.25  # on a CPU, whose memory others use too
-_HOPPER = (9, 0)
 # Answers that end make batches smaller; each size has a graph of its own, which takes a tenth of a second at the start.
 _GRAPHS = [1, 2, 4, 8, *range(16, ANSWER_ROWS + 1, 16)]
 _INSTEAD = "or set eval.engine=transformers"
@@ -75,7 +73,6 @@ class VllmEngine:
             "engine": "vllm",
             "attention": "vllm",
             "adapter": "merged",
-            "batch_invariant": _invariant(),
             "batch_tokens": _BATCH_TOKENS,
         }
 
@@ -91,6 +88,7 @@ class VllmEngine:
         )
         with _in_one_sentence(self.started):
             start = time.perf_counter()
+            llm.reset_prefix_cache()
             outputs = llm.generate(
                 [{"prompt_token_ids": list(prompt.prompt_ids)} for prompt in prompts],
                 [plan] * len(prompts),
@@ -142,7 +140,7 @@ def _arguments(started: VllmSettings) -> dict[str, Any]:
         "max_model_len": started.longest,
         "max_num_seqs": ANSWER_ROWS,
         "max_num_batched_tokens": max(_BATCH_TOKENS, started.longest),
-        "enable_prefix_caching": False,
+        "enable_prefix_caching": True,  # of what the rows of a chunk share
     }
     if not torch.cuda.is_available():
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -159,11 +157,6 @@ def _arguments(started: VllmSettings) -> dict[str, Any]:
             "cudagraph_capture_sizes": _GRAPHS,
         },
     }
-
-
-def _invariant() -> bool:
-    """Whether answers do not depend on their batch: on cards where this costs little (docs/decisions.md)."""
-    return torch.cuda.is_available() and torch.cuda.get_device_capability() >= _HOPPER
 
 
 def _check(started: VllmSettings) -> None:
@@ -190,7 +183,6 @@ def _tell_libraries(cache: Path) -> None:
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "VLLM_LOGGING_LEVEL": "ERROR",
-        "VLLM_BATCH_INVARIANT": str(int(_invariant())),
         "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": "0",  # seconds, for graphs that the free 8 % hold
         "VLLM_CACHE_ROOT": str(cache / "vllm"),
         "VLLM_CONFIG_ROOT": str(cache / "vllm-config"),

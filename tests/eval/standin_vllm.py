@@ -41,6 +41,9 @@ class LLM:
         LLM.asked.append(method)
         self.model.load_state_dict(dict(kwargs["weights_iterator"]), strict=True)
 
+    def reset_prefix_cache(self):
+        LLM.asked.append("reset")
+
     @torch.inference_mode()
     def generate(self, prompts, params, *, use_tqdm):
         LLM.asked.append(len(prompts))

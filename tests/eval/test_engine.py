@@ -57,16 +57,14 @@ def test_both_engines_give_the_same_table_and_the_manifest_says_which_and_why(wo
     assert second.hardware["engine"] == "vllm 0.33.0 (asked for)"
     assert second.decoding["engine"] == "vllm"
     assert second.decoding["adapter"] == "merged"
-    assert second.decoding["batch_invariant"] is False
     assert (
         first.hardware["scoring"] == second.hardware["scoring"] == "transformers (there is no GPU)"
     )
     assert "engine.json" in [file.name for file in second.files]
     assert vllm.asked[0]["trust_remote_code"] is False
     assert os.environ["HF_HUB_OFFLINE"] == os.environ["VLLM_NO_USAGE_STATS"] == "1"
-    assert vllm.asked[0]["enable_prefix_caching"] is False
     # One load, one chunk of each variant, and between them the merged weights.
-    assert vllm.asked[1:] == [7, "reload_weights", 7]
+    assert vllm.asked[1:] == ["reset", 7, "reload_weights", "reset", 7]
 
 
 def test_an_evaluation_by_vllm_that_was_killed_ends_with_the_same_bytes(world, vllm, monkeypatch):

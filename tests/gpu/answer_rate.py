@@ -3,7 +3,7 @@
 Stop ids are ignored, so that each answer has as many tokens as real ones have on average. One engine a process:
 
     python -m tests.gpu.answer_rate FOLDER weights
-    python -m tests.gpu.answer_rate FOLDER vllm [--rows 300] [--not-invariant]
+    python -m tests.gpu.answer_rate FOLDER vllm [--rows 300]
     python -m tests.gpu.answer_rate FOLDER transformers --rows 32 --new-tokens 64
 """
 
@@ -105,7 +105,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--start-only", action="store_true")
-    parser.add_argument("--not-invariant", action="store_true")
     asked = parser.parse_args()
     base, adapter = asked.folder / "base", asked.folder / "adapter"
     if asked.what == "weights":
@@ -119,8 +118,6 @@ def main() -> None:
         model = load(base, adapter, torch.device("cuda"), torch.bfloat16, LORA)
         engine: Any = TransformersEngine(model, AnyText(), decoding)
         return measure("transformers", engine, rows, asked.new_tokens, asked.repeats)
-    if asked.not_invariant:
-        engine_vllm._invariant = lambda: False
     longest = max(len(row.prompt_ids) for row in rows) + asked.new_tokens + 32
     started = engine_vllm.VllmSettings(base, adapter, LORA, "bf16", longest, asked.folder / "cache")
     engine = engine_vllm.VllmEngine(started, AnyText(), decoding)
