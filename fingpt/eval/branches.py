@@ -1,4 +1,4 @@
-"""Attention of a pack with label trees: documents see themselves, a node its document and its own ancestors.
+"""Attention of a pack that shares a beginning or has label trees: a node sees its document and its own ancestors.
 
 Nodes look at their document by one kernel and at each other by small products; the two results are added with the
 weights that the sums of their exponentials give (as FlashAttention adds blocks).
@@ -22,12 +22,16 @@ Across = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 class Grown(Spans):
     """Spans of all documents' and all nodes' rows.
 
-    `documents`: the documents alone. `across`: nodes as queries of their documents. `sees`: (nodes × nodes).
-    `split`: where nodes begin among queries and among keys.
+    `rows`: see `Pack.keys`; None where documents share nothing. `skip`: how many of these the documents that ask begin
+    after, `shared`: how many the whole ones do. `documents`: the documents alone. `across`: nodes as queries of their
+    documents, None without trees. `sees`: (nodes × nodes). `split`: where nodes begin among queries and among keys.
     """
 
+    rows: torch.Tensor | None
+    skip: int
+    shared: int
     documents: Spans
-    across: Spans
+    across: Spans | None
     sees: torch.Tensor
     split: tuple[int, int]
 
@@ -45,8 +49,12 @@ class BranchAttention:
         if not isinstance(spans, Grown):
             return self._inner.forward(q, k, v, spans)
         first, last = spans.split
-        keys, values = k[:last], v[:last]
-        out, _ = self._inner.forward(q[:first], keys, values, spans.documents)
+        keys, values = (part[:last] if spans.rows is None else part[spans.rows] for part in (k, v))
+        asked = (part[spans.skip :] for part in (keys, values))
+        out, kept = self._inner.forward(q[:first], *asked, spans.documents)
+        if spans.across is None:
+            return out, kept
+        keys, values = keys[spans.shared :], values[spans.shared :]
         above = self._across(q[first:], keys, values, spans.across, self._scale)
         beside = among(q[first:], k[last:], v[last:], spans.sees, self._scale)
         return torch.cat([out, added(above, beside)]), None

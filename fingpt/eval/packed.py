@@ -1,14 +1,14 @@
 """Rows that are scored, laid end to end without padding, and what of them has to be known: the input of one pass. Pure.
 
-A document is a row up to the last token that predicts something. Label trees stand behind all documents of a pack, one
-tree each.
+A document is a row up to the last token that predicts something. What all documents of a pack begin with, such as the
+system text, stands in it once, before the rest of each. Label trees stand behind all documents, one tree each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import torch
 
@@ -31,12 +31,14 @@ class Document:
 class Pack:
     """One pass over documents and the trees on them.
 
-    `ids`, `positions`: int64, documents first, then the nodes of each one's tree. `lengths`, `scored`: of the
-    documents. `nodes`: of a tree, 0 for none; `sees`: (nodes × nodes), see `LabelTree.sees`.
+    `ids`, `positions`: int64: `shared` tokens that all documents begin with, the rest of each, the nodes of each one's
+    tree. `lengths`, `scored`: of whole documents. `nodes`: of a tree, 0 for none; `sees`: (nodes × nodes), see
+    `LabelTree.sees`.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
+    shared: int
     lengths: tuple[int, ...]
     scored: tuple[int, ...]
     nodes: int
@@ -44,12 +46,23 @@ class Pack:
 
     def wanted(self) -> torch.Tensor:
         """Places in `ids` whose states are scored: each document's last ones, then all nodes."""
-        total = sum(self.lengths)
         ends = [
             torch.arange(end - last, end)
-            for end, last in zip(accumulate(self.lengths), self.scored, strict=True)
+            for (_, end), last in zip(self.own(), self.scored, strict=True)
         ]
-        return torch.cat([*ends, torch.arange(total, self.ids.numel())])
+        return torch.cat([*ends, torch.arange(self.own()[-1][1], self.ids.numel())])
+
+    def own(self) -> list[tuple[int, int]]:
+        """Where each document's own tokens begin and end in `ids`."""
+        borders = accumulate((length - self.shared for length in self.lengths), initial=self.shared)
+        return list(pairwise(borders))
+
+    def keys(self) -> torch.Tensor:
+        """Places in `ids` of what is shared, then of each whole document's tokens, one after the other."""
+        shared = torch.arange(self.shared)
+        return torch.cat(
+            [shared, *(torch.cat([shared, torch.arange(*edges)]) for edges in self.own())]
+        )
 
 
 def answered(prompt: Prompt) -> Document:
@@ -77,15 +90,31 @@ def filled(documents: Sequence[Document], more: int = 0) -> list[slice]:
 def make_pack(documents: Sequence[Document], tree: LabelTree | None = None) -> Pack:
     """The pass over `documents`, with `tree` on the end of each."""
     lengths = tuple(len(document.ids) for document in documents)
+    shared = _shared(documents)
     depths = torch.tensor(tree.depths() if tree else [], dtype=torch.int64)
     nodes = torch.tensor(tree.tokens if tree else [], dtype=torch.int64).repeat(len(documents))
-    ids = torch.tensor([token for document in documents for token in document.ids])
-    positions = [torch.arange(length) for length in lengths]
+    ids = [*documents[0].ids[:shared]]
+    ids += [token for document in documents for token in document.ids[shared:]]
+    positions = [torch.arange(shared), *(torch.arange(shared, length) for length in lengths)]
     return Pack(
-        ids=torch.cat([ids, nodes]),
+        ids=torch.cat([torch.tensor(ids), nodes]),
         positions=torch.cat([*positions, *(length + depths for length in lengths)]),
+        shared=shared,
         lengths=lengths,
         scored=tuple(document.scored for document in documents),
         nodes=len(depths),
         sees=tree.sees() if tree else torch.empty(0, 0, dtype=torch.bool),
+    )
+
+
+def _shared(documents: Sequence[Document]) -> int:
+    """How many tokens all documents begin with, before any that are scored; 0 for one alone."""
+    if len(documents) == 1:
+        return 0
+    heads = [document.ids[: -document.scored] for document in documents]
+    first, last = min(heads), max(heads)  # what these two begin with, all that lie between them do
+    pairs = zip(first, last, strict=False)
+    return next(
+        (place for place, (one, two) in enumerate(pairs) if one != two),
+        min(len(first), len(last)),
     )

@@ -158,7 +158,7 @@ def _run(pack: Pack, turn: tuple[torch.Tensor, torch.Tensor], place: torch.devic
     """The pass over `pack`, forward alone; its last layer computes what is wanted."""
     wanted = pack.wanted().to(place)
     return Run(
-        spans=_spans(pack, pack.lengths, place),
+        spans=_spans(pack, None, place),
         turn=turn,
         tail=Tail(
             rows=wanted,
@@ -172,20 +172,28 @@ def _run(pack: Pack, turn: tuple[torch.Tensor, torch.Tensor], place: torch.devic
     )
 
 
-def _spans(pack: Pack, queries: Sequence[int], place: torch.device) -> Spans:
-    """Spans of a pack where the last `queries` rows of each document ask, and all nodes."""
-    keys = _borders(pack.lengths, place)
-    asking = keys if queries is pack.lengths else _borders(queries, place)
-    documents = Spans(asking, keys, max(queries), max(pack.lengths))
-    if not pack.nodes:
+def _spans(pack: Pack, asking: Sequence[int] | None, place: torch.device) -> Spans:
+    """Spans of a pack where the last `asking` rows of each document ask, None for all, and all nodes."""
+    whole, shared = _borders(pack.lengths, place), pack.shared
+    sizes, borders, first = asking, whole, shared
+    if sizes is None:
+        sizes, first = [length - shared for length in pack.lengths], 0
+        if shared:
+            sizes, borders = [shared, *sizes], _borders([shared, *pack.lengths], place)
+    queries = borders if asking is None and not shared else _borders(sizes, place)
+    documents = Spans(queries, borders, max(sizes), max(pack.lengths))
+    if not shared and not pack.nodes:
         return documents
     nodes = _borders([pack.nodes] * len(pack.lengths), place)
     return Grown(
-        *(asking, keys, max(queries), max(pack.lengths)),
+        *(queries, borders, max(sizes), max(pack.lengths)),
+        rows=pack.keys().to(place) if shared else None,
+        skip=first,
+        shared=shared,
         documents=documents,
-        across=Spans(nodes, keys, pack.nodes, max(pack.lengths)),
+        across=Spans(nodes, whole, pack.nodes, max(pack.lengths)) if pack.nodes else None,
         sees=pack.sees.to(place),
-        split=(sum(queries), sum(pack.lengths)),
+        split=(sum(sizes), pack.own()[-1][1]),
     )
 
 

@@ -128,11 +128,46 @@ def test_packs_hold_what_fits_and_a_long_row_alone(monkeypatch):
 def test_a_pack_has_the_trees_behind_all_documents():
     tree = LabelTree.of((), [(7, 8, 1), (7, 9, 1)])
     pack = make_pack([Document((1, 2, 3), 1), Document((4, 5), 1)], tree)
+    assert pack.shared == 0
     assert pack.ids.tolist() == [1, 2, 3, 4, 5, 7, 8, 9, 7, 8, 9]
     assert pack.positions.tolist() == [0, 1, 2, 0, 1, 3, 4, 4, 2, 3, 3]
     assert pack.wanted().tolist() == [2, 4, 5, 6, 7, 8, 9, 10]
     plain = make_pack([Document((1, 2, 3), 2), Document((4, 5), 1)])
     assert plain.wanted().tolist() == [1, 2, 4]
+
+
+def test_what_documents_begin_with_stands_in_a_pack_once():
+    tree = LabelTree.of((), [(7, 8)])
+    pack = make_pack([Document((1, 2, 3, 4), 1), Document((1, 2, 5), 1)], tree)
+    assert pack.shared == 2
+    assert pack.ids.tolist() == [1, 2, 3, 4, 5, 7, 7]
+    assert pack.positions.tolist() == [0, 1, 2, 3, 2, 4, 3]
+    assert pack.wanted().tolist() == [3, 4, 5, 6]
+    assert pack.keys().tolist() == [0, 1, 0, 1, 2, 3, 0, 1, 4]
+    # What is scored is each one's own, and a document alone shares nothing.
+    assert make_pack([Document((1, 2, 3), 2), Document((1, 2, 4), 1)]).shared == 1
+    assert make_pack([Document((1, 2, 3), 1)]).shared == 0
+
+
+def test_prompts_share_their_system_text_and_rows_that_share_nothing_are_scored_alike(
+    model, prompts, tree
+):
+    assert make_pack([packed.headed(prompt, tree) for prompt in prompts], tree).shared > 10
+    strange = [
+        Prompt(row.example, (5 + number, *row.prompt_ids), row.answer_ids)
+        for number, row in enumerate(prompts)
+    ]
+    assert make_pack([packed.answered(prompt) for prompt in strange]).shared == 0
+    plain, ways = TransformersScoring(model, 3), fast(model)
+    assert ways.losses("tuned", strange, done) == pytest.approx(
+        plain.losses("tuned", strange, done), rel=1e-5
+    )
+    for one, same in zip(
+        ways.labels("tuned", strange, tree, done),
+        plain.labels("tuned", strange, tree, done),
+        strict=True,
+    ):
+        assert one.logp == pytest.approx(same.logp, abs=2e-4)
 
 
 def test_the_scoring_is_kept_by_an_evaluation_that_goes_on(model, monkeypatch):
