@@ -49,9 +49,11 @@ class BranchAttention:
         if not isinstance(spans, Grown):
             return self._inner.forward(q, k, v, spans)
         first, last = spans.split
-        keys, values = (part[:last] if spans.rows is None else part[spans.rows] for part in (k, v))
-        asked = (part[spans.skip :] for part in (keys, values))
-        out, kept = self._inner.forward(q[:first], *asked, spans.documents)
+        keys, values = k[:last], v[:last]
+        if spans.rows is not None:
+            keys, values = k[spans.rows], v[spans.rows]
+        asked = spans.documents
+        out, kept = self._inner.forward(q[:first], keys[spans.skip :], values[spans.skip :], asked)
         if spans.across is None:
             return out, kept
         keys, values = keys[spans.shared :], values[spans.shared :]

@@ -251,7 +251,9 @@ def test_the_model_that_scored_is_gone_when_vllm_takes_the_card(world, vllm, mon
     assert alive == [[False]]
 
 
-def test_vllm_is_told_where_answers_end(vllm, base_folder, adapter_folder, tokenizer, tmp_path):
+def test_vllm_is_told_where_answers_end(
+    vllm, base_folder, adapter_folder, tokenizer, tmp_path, monkeypatch
+):
     prompts = [
         Prompt(row, one.prompt_ids, one.answer_ids)
         for row in map(example, range(4))
@@ -264,7 +266,16 @@ def test_vllm_is_told_where_answers_end(vllm, base_folder, adapter_folder, token
     settings = engine_vllm.VllmSettings(
         base_folder, adapter_folder, LORA, "fp32", 1024, tmp_path / "cache"
     )
+    plans, real = [], vllm.generate
+    monkeypatch.setattr(
+        vllm,
+        "generate",
+        lambda self, asked, params, **more: (
+            plans.extend(params) or real(self, asked, params, **more)
+        ),
+    )
     found, _ = engine_vllm.VllmEngine(settings, tokenizer, decoding).answers("base", prompts)
+    assert {tuple(plan.stop_token_ids) for plan in plans} == {decoding.stop_ids}
     wanted, _ = TransformersEngine(model, tokenizer, decoding).answers("base", prompts)
     assert found == wanted
     assert not any(answer.truncated for answer in found[:2])
