@@ -18,6 +18,7 @@ from fingpt.errors import SetupError
 from fingpt.eval.labels import LabelScores, LabelTree, label_logp
 from fingpt.eval.loss import answer_nll
 from fingpt.eval.model import Variant, active
+from fingpt.eval.packed import PACK_TOKENS
 from fingpt.eval.prompts import Prompt
 
 _AMPERE = (8, 0)
@@ -80,10 +81,10 @@ def fast_scoring(model: Any, precision: ResolvedPrecision) -> tuple[Scoring | No
         found = FastScoring(model, Means(attention, compiled(), kernels()))
         found.rehearse()
         return found, "PyTorch's FlashAttention over rows of different lengths"
-    except torch.OutOfMemoryError:
-        raise
     except _FAULTS as fault:
         said = " ".join(str(fault).split())[:200] or type(fault).__name__
+        if isinstance(fault, torch.OutOfMemoryError):
+            said = f"too little memory for {PACK_TOKENS} tokens at once"
         log.warning("fast layers do not work here, losses and labels are slower", reason=said)
         return None, said
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy, linear
 
+from fingpt.eval import packed
 from fingpt.eval.branches import Grown
 from fingpt.eval.labels import LabelScores, LabelTree, label_scores, label_sums
 from fingpt.eval.loss import finite
@@ -24,6 +25,7 @@ from fingpt.train.fast.heads import Heads
 from fingpt.train.fast.mlp import Mlp
 from fingpt.train.fast.run import Means, Run, Tail
 
+_REHEARSED = 8  # rows of a full pack
 _LOGIT_ROWS = 4096  # of a vocabulary of 128,256: 1 GiB in bf16, 2 in fp32
 
 
@@ -46,12 +48,17 @@ class FastScoring:
             copy.copy_(master.detach())
 
     def rehearse(self) -> None:
-        """Passes over invented rows, with and without trees: what does not work on this machine raises here."""
+        """Passes over invented rows, a full pack among them: what does not work on this machine raises here."""
         rows = [Document((0,) * 59, 22), Document((0,) * 34, 11)]
         tree = LabelTree.of((), [(0, 0), (0, 1, 0)])
+        each = packed.PACK_TOKENS // _REHEARSED
+        full = [Document((row,) * each, each // 4) for row in range(_REHEARSED)]
         with torch.no_grad():
-            for pack in (make_pack(rows), make_pack(rows, tree)):
-                self._states(pack, "tuned").sum().item()
+            for pack in (make_pack(rows), make_pack(rows, tree), make_pack(full)):
+                states = self._states(pack, "tuned")
+                self._answer_nll(
+                    states, torch.zeros_like(states[:, 0], dtype=torch.int64)
+                ).sum().item()
 
     def losses(
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 import torch
 
@@ -14,7 +17,10 @@ from fingpt.eval.prompts import Prompt
 from fingpt.eval.scoring import TransformersScoring, score_by
 from fingpt.eval.scoring_fast import FastScoring
 from fingpt.prompts.chat import label_ids, render_all
+from fingpt.train.fast import elementwise
+from fingpt.train.fast import model as fast_model
 from fingpt.train.fast.documents import PlainAttention, Spans
+from fingpt.train.fast.products import PLAIN_PRODUCTS
 from fingpt.train.fast.run import Means
 from tests.eval.invented import MODEL, example
 from tests.train.small_llama import tuned_llama
@@ -181,3 +187,45 @@ def test_the_scoring_is_kept_by_an_evaluation_that_goes_on(model, monkeypatch):
     found, name, why = score_by(model, "bf16", 3, None)
     assert (type(found), name, why) == (FastScoring, "fast", "an attention")
     assert type(score_by(model, "bf16", 3, "transformers")[0]) is TransformersScoring
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """Everything up to the trial passes; what runs on a GPU alone is not there."""
+    kernels = ModuleType("kernels")
+    kernels.kernels = lambda: PLAIN_PRODUCTS
+    monkeypatch.setitem(sys.modules, "fingpt.train.fast.kernels", kernels)
+    monkeypatch.setattr(elementwise, "compiled", lambda: elementwise.PLAIN_ELEMENTWISE)
+    monkeypatch.setattr(scoring, "_lack", lambda _: "")
+    monkeypatch.setattr(fast_model, "misfit", lambda _: "")
+
+
+def test_a_trial_that_fails_leaves_transformers_and_the_reason(model, prompts, as_on_a_gpu):
+    before = TransformersScoring(model, 3).losses("tuned", prompts, done)
+    found, why = scoring.fast_scoring(model, "bf16")
+    assert found is None
+    assert "_flash_attention_forward" in why
+    assert TransformersScoring(model, 3).losses("tuned", prompts, done) == pytest.approx(before)
+
+
+def test_a_card_too_small_for_a_pack_scores_by_transformers(model, as_on_a_gpu, monkeypatch):
+    def rehearse(_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(FastScoring, "rehearse", rehearse)
+    assert scoring.fast_scoring(model, "bf16") == (
+        None,
+        "too little memory for 16384 tokens at once",
+    )
+
+
+def test_the_trial_reads_a_full_pack(model, monkeypatch):
+    monkeypatch.setattr(packed, "PACK_TOKENS", 320)
+    sizes, real = [], FastScoring._states
+    monkeypatch.setattr(
+        FastScoring,
+        "_states",
+        lambda self, pack, variant: sizes.append(pack.ids.numel()) or real(self, pack, variant),
+    )
+    fast(model).rehearse()
+    assert max(sizes) == 320
