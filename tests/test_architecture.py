@@ -23,6 +23,10 @@ MODULES = sorted([*ROOT.glob("fingpt/**/*.py"), *ROOT.glob("jobs/**/*.py")])
 CONFIGS = sorted(ROOT.glob("jobs/configs/*.yaml"))
 STAGES = {"prep", "train", "eval", "report", "cluster"}
 
+# Decoder layers that training computes with and evaluation reads with: a room of its own inside train, but for its
+# module `choice`, which is what training makes of a machine.
+LAYERS_OF_LLAMA = "train.fast"
+
 # A room may import what stands in a line above its own, nothing beside it.
 LAYERS = (
     {"errors", "streams"},
@@ -32,7 +36,7 @@ LAYERS = (
     {"train_config"},
     {"config"},
     {"hardware"},
-    {"metrics", "parquet"},
+    {"metrics", "parquet", LAYERS_OF_LLAMA},
     {"storage", "prompts"},
     {"rows"},
     {"sources"},
@@ -55,6 +59,7 @@ CHAT_USERS = {"prep", "train", "eval", "forecast", "sweeps", "synthetic"}
 # Rooms beside the stages that need a stage's libraries once they are called.
 EXTRAS_OF = {
     "hardware": ("train",),
+    LAYERS_OF_LLAMA: ("train",),
     "metrics": ("report",),
     "parquet": ("prep",),
     "prompts": ("train",),
@@ -106,6 +111,9 @@ def relative(path: Path) -> str:
 
 def area(dotted: str) -> str:
     """`fingpt.prep.lint` -> prep, `fingpt.log` -> log, `jobs.submit` -> jobs, `fingpt` -> ''."""
+    layers = f"fingpt.{LAYERS_OF_LLAMA}."
+    if f"{dotted}.".startswith(layers) and not f"{dotted}.".startswith(f"{layers}choice."):
+        return LAYERS_OF_LLAMA
     package, _, rest = dotted.partition(".")
     return package if package == "jobs" else rest.partition(".")[0]
 
@@ -266,7 +274,8 @@ def test_an_extra_names_every_library_that_its_modules_import() -> None:
 def test_the_environment_is_read_in_one_place() -> None:
     allowed = {
         "fingpt/config.py",
-        "fingpt/eval/engine_vllm.py",  # vLLM takes some settings from there alone
+        "fingpt/eval/caches.py",  # compilers take their folders from there alone
+        "fingpt/eval/engine_vllm.py",  # as vLLM takes some settings
         "fingpt/train/worker.py",  # RANK is how torchrun tells a process which one it is
     }
     readers = {

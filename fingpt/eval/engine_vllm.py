@@ -1,8 +1,7 @@
-"""The engine for GPUs: vLLM inside this process, with the adapter as a LoRA request on the one loaded base.
+"""The engine for GPUs: vLLM inside this process, started once, with the base's weights and then with the merged ones.
 
-Versions 0.20 to 0.33 are spoken to alike. No prefix is cached and this process alone schedules requests, so a chunk's
-answers do not depend on what was asked before it; on a GPU, vLLM's kernels for adapters add in no fixed order, so near
-ties may.
+Versions 0.20 to 0.33 are spoken to alike. The cache of prefixes is emptied before each chunk and this process alone
+schedules requests, so a chunk's answers do not depend on what was asked before it.
 """
 
 from __future__ import annotations
@@ -22,20 +21,23 @@ import torch
 from huggingface_hub import constants
 from transformers import PreTrainedTokenizerFast
 
+from fingpt import hardware
 from fingpt.config import LoraConfig, ResolvedPrecision
 from fingpt.errors import ConfigError, DivergedError, SetupError
+from fingpt.eval.caches import tell_compilers
 from fingpt.eval.generate import Answer, Decoding, answers_of
+from fingpt.eval.merged import base_weights, merged_weights
 from fingpt.eval.model import Variant, adapter_config
 from fingpt.eval.prompts import Prompt
 
 ANSWER_ROWS = 320
 """Rows of a stored chunk of answers, all in flight at once: seconds of an 8B model, which an interruption costs."""
 
-_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""The ranks that vLLM has kernels for; an adapter takes the next larger one."""
-
 _BATCH_TOKENS = 16384
 _MEMORY_SHARE = 0.92
+_SHARE_OF_FREE_RAM = 0.25  # on a CPU, whose memory others use too
+# Answers that end make batches smaller; each size has a graph of its own, which takes a tenth of a second at the start.
+_GRAPHS = [1, 2, 4, 8, *range(16, ANSWER_ROWS + 1, 16)]
 _INSTEAD = "or set eval.engine=transformers"
 
 
@@ -62,6 +64,7 @@ class VllmEngine:
     ) -> None:
         self.started, self.tokenizer, self.decoding = started, tokenizer, decoding
         self.start_seconds = 0.0
+        self._held: Variant = "base"
         _check(started)
 
     def settings(self) -> dict[str, str | int | float | bool]:
@@ -69,13 +72,13 @@ class VllmEngine:
         return {
             "engine": "vllm",
             "attention": "vllm",
-            "adapter": "LoRA request",
+            "adapter": "merged",
             "batch_tokens": _BATCH_TOKENS,
         }
 
     def answers(self, variant: Variant, prompts: Sequence[Prompt]) -> tuple[list[Answer], float]:
         """An answer to each prompt, and the seconds that they took."""
-        llm = self._llm
+        llm = self._holding(variant)
         plan = importlib.import_module("vllm").SamplingParams(
             temperature=0.0,
             max_tokens=self.decoding.max_new_tokens,
@@ -85,41 +88,43 @@ class VllmEngine:
         )
         with _in_one_sentence(self.started):
             start = time.perf_counter()
+            llm.reset_prefix_cache()
             outputs = llm.generate(
                 [{"prompt_token_ids": list(prompt.prompt_ids)} for prompt in prompts],
                 [plan] * len(prompts),
                 use_tqdm=False,
-                lora_request=self._request(variant),
             )
             seconds = time.perf_counter() - start
         lines = [list(output.outputs[0].token_ids) for output in outputs]
         return answers_of(self.tokenizer, prompts, lines, self.decoding), seconds
 
-    def _request(self, variant: Variant) -> Any:
-        if variant == "base":
-            return None
-        lora = importlib.import_module("vllm.lora.request")
-        return lora.LoRARequest("tuned", 1, str(self.started.adapter))
+    def _holding(self, variant: Variant) -> Any:
+        """The engine with the weights of `variant`: read again into the memory that its graphs work on."""
+        llm, one = self._llm, self.started
+        if self._held != variant:
+            start = time.perf_counter()
+            place = hardware.device()
+            weights = (
+                base_weights(one.base, place)
+                if variant == "base"
+                else merged_weights(one.base, one.adapter, one.lora, place)
+            )
+            with _in_one_sentence(one):
+                llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+            self._held = variant
+            self.start_seconds += time.perf_counter() - start
+        return llm
 
     @cached_property
     def _llm(self) -> Any:
         """The loaded engine."""
         start = time.perf_counter()
         _tell_libraries(self.started.cache)
+        tell_compilers(self.started.cache)
         with _in_one_sentence(self.started):
             llm = importlib.import_module("vllm").LLM(**_arguments(self.started))
         self.start_seconds = time.perf_counter() - start
         return llm
-
-
-def compiled_cache(cache: Path, scratch: Path) -> Path:
-    """A folder for compiled code: in `cache`, where later pods find it, or in `scratch` where that is closed."""
-    folder = cache / "compiled"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return scratch / "compiled"
-    return folder if os.access(folder, os.W_OK | os.X_OK) else scratch / "compiled"
 
 
 def _arguments(started: VllmSettings) -> dict[str, Any]:
@@ -135,29 +140,31 @@ def _arguments(started: VllmSettings) -> dict[str, Any]:
         "max_model_len": started.longest,
         "max_num_seqs": ANSWER_ROWS,
         "max_num_batched_tokens": max(_BATCH_TOKENS, started.longest),
-        "enable_prefix_caching": False,
-        "enable_lora": True,
-        "max_loras": 1,
-        "max_lora_rank": next(rank for rank in _RANKS if rank >= started.lora.r),
-        "enforce_eager": not torch.cuda.is_available(),  # a CPU would compile for minutes
+        "enable_prefix_caching": True,  # of what the rows of a chunk share
     }
-    if torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
-        arguments["gpu_memory_utilization"] = round(min(_MEMORY_SHARE, free / total - 0.02), 2)
-    return arguments
+    if not torch.cuda.is_available():
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        cache = int(_SHARE_OF_FREE_RAM * free)
+        return arguments | {"enforce_eager": True, "kv_cache_memory_bytes": cache}
+    free, total = torch.cuda.mem_get_info()
+    # vLLM's own kernels and graphs of decoding steps, without torch.compile: it takes a minute when its cache is empty,
+    # and makes nothing faster here.
+    return arguments | {
+        "gpu_memory_utilization": round(min(_MEMORY_SHARE, free / total - 0.02), 2),
+        "compilation_config": {
+            "mode": 0,
+            "cudagraph_mode": "FULL_DECODE_ONLY",
+            "cudagraph_capture_sizes": _GRAPHS,
+        },
+    }
 
 
 def _check(started: VllmSettings) -> None:
-    """ConfigError for what vLLM would refuse: a rank without a kernel, more tokens than the model has places for.
+    """ConfigError for more tokens than the model has places for, which vLLM would refuse.
 
-    DataError for an adapter whose files say something else than the run; vLLM reads them itself.
+    DataError for an adapter whose files say something else than the run.
     """
     adapter_config(started.adapter, started.lora)
-    if started.lora.r > _RANKS[-1]:
-        raise ConfigError(
-            f"vLLM takes adapters up to rank {_RANKS[-1]}, and this one has {started.lora.r}; set "
-            "eval.engine=transformers."
-        )
     places = json.loads((started.base / "config.json").read_bytes()).get("max_position_embeddings")
     if isinstance(places, int) and started.longest > places:
         raise ConfigError(
@@ -176,12 +183,11 @@ def _tell_libraries(cache: Path) -> None:
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": "0",  # seconds, for graphs that the free 8 % hold
         "VLLM_CACHE_ROOT": str(cache / "vllm"),
         "VLLM_CONFIG_ROOT": str(cache / "vllm-config"),
         "HF_HOME": str(cache / "huggingface"),
         "XDG_CACHE_HOME": str(cache),
-        "TRITON_CACHE_DIR": str(cache / "triton"),
-        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
         "FLASHINFER_WORKSPACE_BASE": str(cache),
     }
     constants.HF_HUB_OFFLINE = True  # read when it was imported

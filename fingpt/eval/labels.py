@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import torch
@@ -141,12 +140,14 @@ def _pass_logp(model: Any, batch: Sequence[tuple[int, ...]], tree: LabelTree) ->
         states = torch.cat([states, branches.last_hidden_state], dim=1)
     head = model.get_output_embeddings()
     # One row at a time: over a vocabulary of 128,256 the logits of a whole batch are large.
-    return [_sums(torch.log_softmax(head(row).float(), dim=-1), tree) for row in states]
+    sums = [label_sums(torch.log_softmax(head(row).float(), dim=-1), tree) for row in states]
+    found: list[list[float]] = torch.stack(sums).tolist()
+    return found
 
 
-def _sums(logp: torch.Tensor, tree: LabelTree) -> list[float]:
-    """Sums over each continuation's steps; `logp` is (nodes, vocabulary), node 0 first."""
+def label_sums(logp: torch.Tensor, tree: LabelTree) -> torch.Tensor:
+    """Sums over each continuation's steps (… × labels); `logp` is (… × nodes × vocabulary), node 0 first."""
     nodes = torch.tensor([node for line in tree.steps for node, _ in line], device=logp.device)
     tokens = torch.tensor([token for line in tree.steps for _, token in line], device=logp.device)
-    values = iter(logp[nodes, tokens].double().tolist())
-    return [sum(islice(values, len(line))) for line in tree.steps]
+    lines = torch.split(logp[..., nodes, tokens].double(), [len(line) for line in tree.steps], -1)
+    return torch.stack([line.sum(-1) for line in lines], -1)

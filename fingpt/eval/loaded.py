@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from fingpt import hardware
+from fingpt.eval.caches import compiled_cache, tell_compilers
+from fingpt.eval.engine import settled
 from fingpt.eval.inputs import Inputs, fetch_adapter
 from fingpt.eval.model import Variant, load
 from fingpt.eval.prompts import Prompt
+from fingpt.eval.scoring import ScoredBy, Scoring, score_by
 from fingpt.prompts.chat import load_tokenizer, render_all
 from fingpt.prompts.examples import Example
-from fingpt.record import canonical_json
+from fingpt.record import FileRef, canonical_json
+from fingpt.runs.manifest import EngineChoice
 from fingpt.runs.stage import Context
 from fingpt.weights.contents import open_base
 
@@ -21,10 +26,14 @@ from fingpt.weights.contents import open_base
 class Loaded:
     """The tokenizer at once, the model by `load_model`: rows that do not fit are found before weights are read.
 
-    `dropped_news`: news items that were left out so far to fit prompts into `train.max_tokens`.
+    `dropped_news`: news items that were left out so far to fit prompts into `train.max_tokens`. `scoring`: what makes
+    losses and label scores of the loaded model; which it is, `choice` keeps.
     """
 
-    model: Any
+    model: Any = None
+    scoring: Scoring
+    choice: EngineChoice
+    choice_file: FileRef
 
     def __init__(self, ctx: Context, inputs: Inputs) -> None:
         self.ctx, self.inputs, self.settings = ctx, inputs, ctx.run.config.eval
@@ -32,6 +41,25 @@ class Loaded:
         self.tokenizer = load_tokenizer(self.folder)
         self.dropped_news = 0
         self.precision = hardware.resolve_precision(self.settings.precision, "eval.precision")
+        self._scored: tuple[ScoredBy | None, str] = (None, "")
+        tell_compilers(compiled_cache(ctx.environment.cache, ctx.scratch))
+
+    def settle(self, here: Callable[[], EngineChoice]) -> None:
+        """Read the run's stored choice, or make it: the engine of `here`, and the scoring that works on this machine.
+
+        A choice that is made leaves the model loaded. SetupError where what was chosen cannot be had here.
+        """
+
+        def found() -> EngineChoice:
+            engine = here()
+            self.load_model()
+            by, why = self._scored
+            return engine.model_copy(update={"scoring": by, "scoring_why": why})
+
+        self.choice, self.choice_file = settled(self.ctx.store, self.ctx.run.id, found)
+        before, self._scored = self._scored[0], (self.choice.scoring, "")
+        if before not in (None, self.choice.scoring):
+            self.load_model()  # another process chose first, and otherwise
 
     def load_model(self) -> None:
         """Load base and adapter onto the device; DataError where they do not fit together."""
@@ -42,10 +70,13 @@ class Loaded:
             hardware.dtype(self.precision),
             self.ctx.run.config.train.lora,
         )
+        size, kept = self.settings.batch_size, self._scored[0]
+        self.scoring, by, why = score_by(self.model, self.precision, size, kept)
+        self._scored = (by, why)
 
     def release_model(self) -> None:
         """Give the memory of the loaded model back."""
-        del self.model
+        del self.model, self.scoring
         gc.collect()
         torch.cuda.empty_cache()
 
@@ -65,6 +96,7 @@ class Loaded:
             "engine": "transformers",
             "attention": "sdpa",
             "adapter": "unmerged",
+            "scoring": self.choice.scoring,
             "precision": self.precision,
             "batch_size": self.settings.batch_size,
         }

@@ -32,14 +32,19 @@ def answer_nll(
         prompts, batch_size, lambda prompt: len(prompt.prompt_ids) + len(prompt.answer_ids)
     ):
         for prompt, nll in zip(batch, _batch_nll(model, batch), strict=True):
-            if nll != nll or nll == float("inf"):
-                raise DivergedError(
-                    f"The loss of row {prompt.example.symbol} {prompt.example.period} is {nll}; the adapter's "
-                    "weights have diverged: train again with a lower train.lr."
-                )
-            found[prompt.example.id] = nll
+            found[prompt.example.id] = finite(prompt, nll)
         done(len(batch))
     return found
+
+
+def finite(prompt: Prompt, nll: float) -> float:
+    """`nll` itself; DivergedError names the row whose loss it is when it is not finite."""
+    if nll != nll or nll == float("inf"):
+        raise DivergedError(
+            f"The loss of row {prompt.example.symbol} {prompt.example.period} is {nll}; the adapter's "
+            "weights have diverged: train again with a lower train.lr."
+        )
+    return nll
 
 
 @torch.inference_mode()

@@ -6,7 +6,7 @@ and JSON are read from an adapter; nothing that could run code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -74,19 +74,26 @@ def _set_weights(model: PeftModel, saved: dict[str, torch.Tensor], base: str) ->
     PEFT itself warns of missing weights and leaves them at their random start.
     """
     own = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
-    differ = sorted(set(saved) ^ set(own))
+    check_weights(saved, {name: tuple(tensor.shape) for name, tensor in own.items()}, base)
+    peft.set_peft_model_state_dict(model, saved)
+
+
+def check_weights(
+    saved: Mapping[str, torch.Tensor], shapes: Mapping[str, tuple[int, ...]], base: str
+) -> None:
+    """DataError unless an adapter's tensors `saved` are those of `shapes` and finite; `base`: its base's folder."""
+    differ = sorted(set(saved) ^ set(shapes))
     if differ:
         raise DataError(
             f"The adapter has other layers than its base ({len(differ)} differ, first {differ[0][:100]}); it was "
             "trained on another base."
         )
-    if any(saved[name].shape != own[name].shape for name in own):
+    if any(tuple(saved[name].shape) != shape for name, shape in shapes.items()):
         raise DataError(
             f"The adapter does not fit the base in {base}: its weights have other shapes; train it again."
         )
     if not all(bool(torch.isfinite(tensor).all()) for tensor in saved.values()):
         raise DataError("The adapter holds NaN or Inf; train it again.")
-    peft.set_peft_model_state_dict(model, saved)
 
 
 @contextmanager

@@ -1,29 +1,29 @@
 """Scores of the tuned model on validation rows alone (`eval.split=validation`): labels and loss, no answer, no test.
 
-That is all a sweep needs to compare settings by their label probabilities. Nothing here can read the test split. It is
-transformers that scores whatever `eval.engine` says: the loss loads its model anyway, and rows are few.
+That is all a sweep needs to compare settings by their label probabilities. Nothing here can read the test split, and
+`eval.engine` plays no part.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from importlib import metadata
 
 from fingpt import log
 from fingpt.errors import DataError
 from fingpt.eval.arms import Arms, Place, label_tree, week_of, without_content
 from fingpt.eval.chunks import Chunk, chunk, context_of
 from fingpt.eval.inputs import Inputs, read_split, read_validation
-from fingpt.eval.labels import LabelScores, LabelTree, label_logp
+from fingpt.eval.labels import LabelScores, LabelTree
 from fingpt.eval.loaded import Loaded, answer_tokens
-from fingpt.eval.loss import answer_nll
-from fingpt.eval.model import active, translate_out_of_memory
+from fingpt.eval.model import translate_out_of_memory
 from fingpt.eval.prompts import Prompt, refuse_duplicates
 from fingpt.metrics import label_shares, mean
 from fingpt.overrides import LEAST_VALIDATION_WEEKS
 from fingpt.prompts.examples import LABELS
 from fingpt.record import FileRef, Frozen
-from fingpt.runs.manifest import ValidationScores
+from fingpt.runs.manifest import EngineChoice, ValidationScores
 from fingpt.runs.run import Stage, stage_prefix
 from fingpt.runs.stage import Context
 
@@ -60,25 +60,31 @@ class Validation(Loaded):
                 "prior": [without_content(inputs.spec, self.tokenizer, rows[0].system)],
             },
         )
-        self.load_model()
+        self.settle(
+            lambda: EngineChoice(
+                engine="transformers",
+                version=metadata.version("transformers"),
+                why="nothing is answered",
+                answer_rows=self.settings.batch_size,
+            )
+        )
+        if self.model is None:
+            self.load_model()
 
     def scores(self, load_seconds: float) -> tuple[ValidationScores, tuple[FileRef, ...]]:
         """The scores, and the stored files they rest on; `load_seconds` is copied into their seconds by phase."""
 
         def score(prompts: Sequence[Prompt], tree: LabelTree) -> tuple[list[LabelScores], float]:
             start = time.perf_counter()
-            found = label_logp(model, prompts, tree, self.settings.batch_size)
+            found = self.scoring.labels("tuned", prompts, tree, lambda _: None)
             return found, time.perf_counter() - start
 
-        with (
-            active(self.model, "tuned") as model,
-            translate_out_of_memory(self.settings.batch_size),
-        ):
+        with translate_out_of_memory(self.settings.batch_size):
             identity = tuple(self.identity("tuned"))
             place = Place(self.ctx.store, self.ctx.run.id, "tuned", identity)
             with log.progress("labels of validation rows", self.arms.count) as meter:
                 labels = self.arms.score(score, place, meter.advance)
-            loss = self._losses(model, identity)
+            loss = self._losses(identity)
         examples = [prompt.example for prompt in self.rows]
         label_log_loss = labels.cross_fitted(examples, self.shares)
         assert label_log_loss is not None  # there are weeks enough
@@ -95,15 +101,15 @@ class Validation(Loaded):
             },
         )
         log.event("scored validation rows", label_log_loss=found.label_log_loss, loss=found.loss)
-        return found, labels.files + loss.files
+        return found, (self.choice_file, *labels.files, *loss.files)
 
-    def _losses(self, model: object, identity: Sequence[str]) -> Chunk[RowLoss]:
+    def _losses(self, identity: Sequence[str]) -> Chunk[RowLoss]:
         """Losses of all validation rows, measured now or read from an earlier attempt."""
 
         def measure(prompts: Sequence[Prompt]) -> tuple[list[RowLoss], float]:
             start = time.perf_counter()
             with log.progress("loss of validation rows", len(prompts)) as meter:
-                found = answer_nll(model, prompts, self.settings.batch_size, meter.advance)
+                found = self.scoring.losses("tuned", prompts, meter.advance)
             rows = [RowLoss(example=example, nll=nll) for example, nll in sorted(found.items())]
             return rows, time.perf_counter() - start
 

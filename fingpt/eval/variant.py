@@ -20,17 +20,17 @@ from fingpt.eval.arms import (
     label_tree,
     without_content,
 )
+from fingpt.eval.caches import compiled_cache
 from fingpt.eval.chunks import Chunk, Losses, chunk, context_of, losses
-from fingpt.eval.engine import choose, settled
+from fingpt.eval.engine import choose
 from fingpt.eval.engine_transformers import TransformersEngine
-from fingpt.eval.engine_vllm import ANSWER_ROWS, VllmEngine, VllmSettings, compiled_cache
+from fingpt.eval.engine_vllm import ANSWER_ROWS, VllmEngine, VllmSettings
 from fingpt.eval.generate import Answer, Decoding
 from fingpt.eval.inputs import Inputs, fetch_adapter, read_split, read_validation
-from fingpt.eval.labels import LabelScores, LabelTree, label_logp
+from fingpt.eval.labels import LabelScores, LabelTree
 from fingpt.eval.loaded import Loaded, answer_tokens
-from fingpt.eval.loss import answer_nll
 from fingpt.eval.metric_modules import MetricModules
-from fingpt.eval.model import Variant, active, translate_out_of_memory
+from fingpt.eval.model import Variant, translate_out_of_memory
 from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates, to_answer
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import Prose, ScoredAnswer
@@ -40,7 +40,7 @@ from fingpt.prompts.chat import stop_ids
 from fingpt.prompts.examples import LABELS
 from fingpt.prompts.news import stated_moves
 from fingpt.record import FileRef
-from fingpt.runs.manifest import ParserScores, VariantScores
+from fingpt.runs.manifest import EngineChoice, ParserScores, VariantScores
 from fingpt.runs.run import Stage, predictions_key, stage_prefix
 from fingpt.runs.stage import Context
 
@@ -101,12 +101,17 @@ class Evaluation(Loaded):
             stop_ids=stop_ids(inputs.spec, self.tokenizer),
             max_new_tokens=self.settings.max_new_tokens,
         )
-        self.choice, self.choice_file = settled(
-            ctx.store, ctx.run.id, lambda: choose(self.settings, self.precision, ANSWER_ROWS)
-        )
+        self.settle(self._choose)
         self.engine = self._vllm() if self.choice.engine == "vllm" else self._transformers()
         self.metrics = MetricModules(ctx.scratch / "evaluate")
         self.load_seconds = time.perf_counter() - start
+
+    def _choose(self) -> EngineChoice:
+        """The engine for this machine; what it would refuse is refused here, before weights are read."""
+        choice = choose(self.settings, self.precision, ANSWER_ROWS)
+        if choice.engine == "vllm":
+            self._vllm()
+        return choice
 
     def decoding_settings(self) -> dict[str, str | int | float | bool]:
         """Decoding settings, for the manifest and for the identity of chunks."""
@@ -127,16 +132,19 @@ class Evaluation(Loaded):
             return
         if not all(self.ctx.store.exists(self._loss_key(variant)) for variant in variants):
             start = time.perf_counter()
-            self.load_model()
+            if self.model is None:
+                self.load_model()
             self.load_seconds += time.perf_counter() - start
             with translate_out_of_memory(self.settings.batch_size):
                 for variant in variants:
                     self._labels(variant)
                     self._losses(variant)  # last: where it is stored, all before it is
+        if self.model is not None:
             self.release_model()
 
     def _transformers(self) -> TransformersEngine:
-        self.load_model()
+        if self.model is None:
+            self.load_model()
         return TransformersEngine(self.model, self.tokenizer, self.decoding)
 
     def _vllm(self) -> VllmEngine:
@@ -203,8 +211,7 @@ class Evaluation(Loaded):
 
         def score(prompts: Sequence[Prompt], tree: LabelTree) -> tuple[list[LabelScores], float]:
             start = time.perf_counter()
-            with active(self.model, variant) as model:
-                found = label_logp(model, prompts, tree, self.settings.batch_size)
+            found = self.scoring.labels(variant, prompts, tree, lambda _: None)
             return found, time.perf_counter() - start
 
         with log.progress(f"labels {variant}", self.arms.count) as meter:
@@ -215,17 +222,12 @@ class Evaluation(Loaded):
 
     def _losses(self, variant: Variant) -> Losses:
         """Losses on test and train rows, measured now or read from an earlier attempt."""
-        size = self.settings.batch_size
 
         def measure() -> tuple[dict[str, float], dict[str, float]]:
-            with (
-                active(self.model, variant) as model,
-                log.progress(f"loss {variant}", len(self.test) + len(self.train)) as meter,
-            ):
-                return (
-                    answer_nll(model, self.test, size, meter.advance),
-                    answer_nll(model, self.train, size, meter.advance),
-                )
+            rows = len(self.test) + len(self.train)
+            with log.progress(f"loss {variant}", rows) as meter:
+                test = self.scoring.losses(variant, self.test, meter.advance)
+                return test, self.scoring.losses(variant, self.train, meter.advance)
 
         return losses(
             self.ctx.store,

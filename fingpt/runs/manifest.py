@@ -292,18 +292,28 @@ class ValidationScores(Frozen):
 class EngineChoice(Frozen):
     """What the answers of an evaluation are made with: an engine, its version, why it was taken.
 
-    `answer_rows`: rows of a stored chunk of its answers.
+    `answer_rows`: rows of a stored chunk of its answers. `scoring`: what losses and label probabilities are made with,
+    transformers' layers or the fast ones of training, and `scoring_why`.
     """
 
     engine: Literal["transformers", "vllm"]
     version: str
     why: str
     answer_rows: int
+    scoring: Literal["transformers", "fast"] = "transformers"
+    scoring_why: str = ""
 
     @property
     def sentence(self) -> str:
         """What the manifest and the report say of it."""
         return f"{self.engine} {self.version} ({self.why})"
+
+    @property
+    def scoring_sentence(self) -> str:
+        """What the manifest says of losses and label probabilities."""
+        if self.scoring == "fast":
+            return f"fast layers; attention: {self.scoring_why}"
+        return f"transformers ({self.scoring_why})" if self.scoring_why else "transformers"
 
 
 class EvalManifest(StageManifest):

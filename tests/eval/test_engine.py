@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
+import weakref
 
 import pytest
 import torch
 
 from fingpt.config import EvalConfig
 from fingpt.errors import ConfigError, DataError, DivergedError, Interrupted, SetupError
-from fingpt.eval import engine, engine_vllm, variant
+from fingpt.eval import engine, engine_vllm, loaded, scoring, variant
+from fingpt.eval.caches import compiled_cache
 from fingpt.eval.engine import choose
+from fingpt.eval.engine_transformers import TransformersEngine
+from fingpt.eval.generate import Decoding, greedy_ids
+from fingpt.eval.model import active, load
+from fingpt.eval.prompts import Prompt
+from fingpt.eval.scoring import TransformersScoring
 from fingpt.eval.stage import body
+from fingpt.prompts.chat import render_all
 from fingpt.record import sha256_bytes
 from fingpt.runs.manifest import EngineChoice, decode, encode
 from fingpt.runs.run import Stage, engine_key, stage_prefix
 from tests.eval.conftest import LORA
+from tests.eval.invented import MODEL, example
 from tests.eval.standin_vllm import install
 from tests.eval.test_stage import table_of
 
@@ -49,12 +56,15 @@ def test_both_engines_give_the_same_table_and_the_manifest_says_which_and_why(wo
     assert first.hardware["engine"].endswith("(there is no GPU)")
     assert second.hardware["engine"] == "vllm 0.33.0 (asked for)"
     assert second.decoding["engine"] == "vllm"
-    assert second.decoding["adapter"] == "LoRA request"
+    assert second.decoding["adapter"] == "merged"
+    assert (
+        first.hardware["scoring"] == second.hardware["scoring"] == "transformers (there is no GPU)"
+    )
     assert "engine.json" in [file.name for file in second.files]
     assert vllm.asked[0]["trust_remote_code"] is False
     assert os.environ["HF_HUB_OFFLINE"] == os.environ["VLLM_NO_USAGE_STATS"] == "1"
-    assert vllm.asked[0]["enable_prefix_caching"] is False
-    assert vllm.asked[1:] == [7, 7]  # one chunk of each variant
+    # One load, one chunk of each variant, and between them the merged weights.
+    assert vllm.asked[1:] == ["reset", 7, "reload_weights", "reset", 7]
 
 
 def test_an_evaluation_by_vllm_that_was_killed_ends_with_the_same_bytes(world, vllm, monkeypatch):
@@ -81,6 +91,7 @@ def test_an_evaluation_by_vllm_that_was_killed_ends_with_the_same_bytes(world, v
     assert all(world.store.read(key) == data for key, data in before.items())
     loads = [one for one in vllm.asked if isinstance(one, dict)]
     assert len(loads) == 2
+    assert vllm.asked.count("reload_weights") == 1  # for all chunks of the tuned model
     files = {file.name: file.sha256 for file in manifest.files}
     for key, data in before.items():
         assert files[key.removeprefix(f"{prefix}/")] == sha256_bytes(data)
@@ -141,7 +152,7 @@ def test_what_vllm_fails_with_is_one_sentence(world, vllm, monkeypatch, fault, k
     assert "\n" not in str(told.value)
 
 
-def test_a_rank_without_a_kernel_and_a_prompt_without_places_are_refused_before_the_start(
+def test_a_prompt_without_places_and_another_adapter_are_refused_before_the_start(
     base_folder, adapter_folder, tmp_path
 ):
     def check(lora, longest):
@@ -154,23 +165,14 @@ def test_a_rank_without_a_kernel_and_a_prompt_without_places_are_refused_before_
         check(LORA, 1025)
     with pytest.raises(DataError, match="says r = '2' where the run has '8'"):
         check(LORA.model_copy(update={"r": 8}), 1024)
-    large = tmp_path / "large"
-    shutil.copytree(adapter_folder, large)
-    settings = json.loads((large / "adapter_config.json").read_bytes())
-    (large / "adapter_config.json").write_text(json.dumps({**settings, "r": 513}))
-    lora = LORA.model_copy(update={"r": 513})
-    with pytest.raises(ConfigError, match="up to rank 512, and this one has 513"):
-        engine_vllm._check(
-            engine_vllm.VllmSettings(base_folder, large, lora, "fp32", 1024, tmp_path)
-        )
 
 
 def test_compiled_code_lies_in_the_cache_or_in_the_scratch_folder(tmp_path):
     cache, scratch = tmp_path / "cache", tmp_path / "scratch"
-    assert engine_vllm.compiled_cache(cache, scratch) == cache / "compiled"
+    assert compiled_cache(cache, scratch) == cache / "compiled"
     file = tmp_path / "file"
     file.touch()
-    assert engine_vllm.compiled_cache(file, scratch) == scratch / "compiled"
+    assert compiled_cache(file, scratch) == scratch / "compiled"
 
 
 def test_a_choice_is_read_back_as_it_was_stored(world):
@@ -179,3 +181,101 @@ def test_a_choice_is_read_back_as_it_was_stored(world):
     key = engine_key(run.id)
     kept = decode(EngineChoice, world.store.read(key), key)
     assert (kept.engine, kept.answer_rows) == ("transformers", 3)
+
+
+def fast_here(model, _precision):
+    return TransformersScoring(model, 3), "an attention"
+
+
+def test_what_scored_the_labels_is_said_and_kept(world, monkeypatch):
+    run = world.run()
+    monkeypatch.setattr(scoring, "fast_scoring", fast_here)
+    manifest = body(world.context(run))
+    assert manifest.hardware["scoring"] == "fast layers; attention: an attention"
+    assert manifest.decoding["scoring"] == "fast"
+    monkeypatch.undo()
+    with pytest.raises(SetupError, match="begun with the fast layers"):
+        body(world.context(run, "again"))
+    plain = world.run("transformers")
+    first = body(world.context(plain, "plain"))
+    monkeypatch.setattr(scoring, "fast_scoring", fast_here)
+    assert body(world.context(plain, "more")).files == first.files
+
+
+def test_of_two_that_choose_at_once_both_score_as_the_first(world, monkeypatch):
+    loads, real = [], loaded.load
+    monkeypatch.setattr(scoring, "fast_scoring", fast_here)
+    monkeypatch.setattr(loaded, "load", lambda *args: loads.append(1) or real(*args))
+
+    def other_was_first(store, run_id, here):
+        made = here()
+        store.create(
+            engine_key(run_id), encode(made.model_copy(update={"scoring": "transformers"}))
+        )
+        return engine.settled(store, run_id, lambda: made)
+
+    monkeypatch.setattr(loaded, "settled", other_was_first)
+    manifest = body(world.context(world.run()))
+    assert manifest.decoding["scoring"] == "transformers"
+    assert len(loads) == 2
+
+
+def test_a_prompt_too_long_for_the_base_is_told_of_before_weights_are_read(
+    world, vllm, monkeypatch
+):
+    monkeypatch.setattr(loaded, "load", lambda *_: pytest.fail("loaded"))
+
+    def longer(**given):
+        return engine_vllm.VllmSettings(**{**given, "longest": 1 << 20})
+
+    monkeypatch.setattr(variant, "VllmSettings", longer)
+    with pytest.raises(ConfigError, match="take up to 1048576 tokens"):
+        body(world.context(world.run("vllm")))
+
+
+def test_the_model_that_scored_is_gone_when_vllm_takes_the_card(world, vllm, monkeypatch):
+    models, alive, real, start = [], [], loaded.load, vllm.__init__
+
+    def load(*given):
+        found = real(*given)
+        models.append(weakref.ref(found))
+        return found
+
+    def init(self, **arguments):
+        alive.append([model() is not None for model in models])
+        start(self, **arguments)
+
+    monkeypatch.setattr(loaded, "load", load)
+    monkeypatch.setattr(vllm, "__init__", init)
+    body(world.context(world.run("vllm")))
+    assert alive == [[False]]
+
+
+def test_vllm_is_told_where_answers_end(
+    vllm, base_folder, adapter_folder, tokenizer, tmp_path, monkeypatch
+):
+    prompts = [
+        Prompt(row, one.prompt_ids, one.answer_ids)
+        for row in map(example, range(4))
+        for one in render_all(MODEL, tokenizer, [row], 4096)
+    ]
+    model = load(base_folder, adapter_folder, torch.device("cpu"), torch.float32, LORA)
+    with active(model, "base") as base:
+        lines = greedy_ids(base, [prompt.prompt_ids for prompt in prompts], Decoding((), 14))
+    decoding = Decoding((lines[0][5], lines[1][7]), 14)
+    settings = engine_vllm.VllmSettings(
+        base_folder, adapter_folder, LORA, "fp32", 1024, tmp_path / "cache"
+    )
+    plans, real = [], vllm.generate
+    monkeypatch.setattr(
+        vllm,
+        "generate",
+        lambda self, asked, params, **more: (
+            plans.extend(params) or real(self, asked, params, **more)
+        ),
+    )
+    found, _ = engine_vllm.VllmEngine(settings, tokenizer, decoding).answers("base", prompts)
+    assert {tuple(plan.stop_token_ids) for plan in plans} == {decoding.stop_ids}
+    wanted, _ = TransformersEngine(model, tokenizer, decoding).answers("base", prompts)
+    assert found == wanted
+    assert not any(answer.truncated for answer in found[:2])

@@ -12,7 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from fingpt.errors import DataError, Interrupted, MissingInputError, StorageError
-from fingpt.eval import arms, engine_transformers, inputs, loaded, model, stage, variant
+from fingpt.eval import (
+    arms,
+    engine_transformers,
+    inputs,
+    loaded,
+    model,
+    scoring,
+    stage,
+    variant,
+)
 from fingpt.eval.stage import body
 from fingpt.metrics import fit_temperature
 from fingpt.models import Cutoff
@@ -188,7 +197,7 @@ def test_a_base_that_knows_nothing_of_the_world_has_no_such_arms(world):
 
 def test_labels_that_are_stored_are_not_measured_again(world, monkeypatch):
     run = world.run()
-    calls, real = [], variant.label_logp
+    calls, real = [], scoring.label_logp
     monkeypatch.setattr(arms, "CHUNK_ROWS", 4)
 
     def stop_in_the_second_chunk(model, prompts, *rest):
@@ -197,11 +206,11 @@ def test_labels_that_are_stored_are_not_measured_again(world, monkeypatch):
         calls.append(len(prompts))
         return real(model, prompts, *rest)
 
-    monkeypatch.setattr(variant, "label_logp", stop_in_the_second_chunk)
+    monkeypatch.setattr(scoring, "label_logp", stop_in_the_second_chunk)
     with pytest.raises(Interrupted):
         body(world.context(run))
     monkeypatch.setattr(
-        variant, "label_logp", lambda *args: calls.append(len(args[1])) or real(*args)
+        scoring, "label_logp", lambda *args: calls.append(len(args[1])) or real(*args)
     )
     first = body(world.context(run, "again"))
     # Test rows in chunks of 4 and 3, validation in one, the prompt without content; twice.

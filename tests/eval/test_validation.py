@@ -11,7 +11,7 @@ import pytest
 
 from fingpt.config import PrepConfig, RunConfig, parse_config
 from fingpt.errors import ConfigError, DataError, Interrupted
-from fingpt.eval import arms, chunks, validation
+from fingpt.eval import arms, chunks, scoring, validation
 from fingpt.eval.arms import week_of
 from fingpt.eval.stage import body
 from fingpt.metrics import anchored, fit_temperature, label_shares, log_loss
@@ -71,6 +71,7 @@ def test_validation_rows_alone_are_scored_and_the_test_stays_closed(world, monke
     assert openings.count(world.store, "invented") == 0
     names = sorted(file.name for file in manifest.files)
     assert [name for name in names if "timing" not in name] == [
+        "engine.json",
         "labels/tuned/prior-0000.jsonl",
         "labels/tuned/validation-0000.jsonl",
         "losses/tuned-validation.jsonl",
@@ -122,16 +123,16 @@ def test_an_evaluation_of_the_test_says_the_same_of_the_validation_rows(world, m
 
 def test_an_interrupted_one_goes_on_and_measures_nothing_twice(world, monkeypatch):
     weeks_of_their_own(monkeypatch)
-    real, calls = validation.answer_nll, []
+    real, calls = scoring.answer_nll, []
 
     def stop(*_):
         raise Interrupted("stopped")
 
-    monkeypatch.setattr(validation, "answer_nll", stop)
+    monkeypatch.setattr(scoring, "answer_nll", stop)
     context = on_validation(world)
     with pytest.raises(Interrupted):
         body(context)
-    monkeypatch.setattr(validation, "answer_nll", lambda *args: calls.append(1) or real(*args))
+    monkeypatch.setattr(scoring, "answer_nll", lambda *args: calls.append(1) or real(*args))
     first = body(context)
     assert body(context).files == first.files
     assert calls == [1]

@@ -3,7 +3,7 @@
 Stop ids are ignored, so that each answer has as many tokens as real ones have on average. One engine a process:
 
     python -m tests.gpu.answer_rate FOLDER weights
-    python -m tests.gpu.answer_rate FOLDER vllm [--without-adapter] [--rows 300]
+    python -m tests.gpu.answer_rate FOLDER vllm [--rows 300]
     python -m tests.gpu.answer_rate FOLDER transformers --rows 32 --new-tokens 64
 """
 
@@ -79,19 +79,21 @@ def say(what: str, **figures: object) -> None:
 
 
 def measure(name: str, engine: Any, rows: list[Prompt], tokens: int, repeats: int) -> None:
-    for variant in ("tuned", "base"):
+    for variant in ("base", "tuned"):
         seen = []
         for _ in range(repeats):
+            before = engine.start_seconds
             answers, seconds = engine.answers(variant, rows)
             seen.append([answer.prediction for answer in answers])
             made = sum(answer.new_tokens for answer in answers)
             assert made == tokens * len(rows)
-            say(f"{name} answers {variant}", seconds=round(seconds, 2), rows=len(rows),
-                new_tokens=made, start=round(engine.start_seconds, 1), same=seen[0] == seen[-1])  # fmt: skip
-        if variant == "tuned":
-            few, _ = engine.answers(variant, rows[:16])
-            alone = [one.prediction == two for one, two in zip(few, seen[0], strict=False)]
-            say(f"{name} 16 of them asked alone", same=sum(alone))
+            same = sum(one == two for one, two in zip(seen[0], seen[-1], strict=True))
+            say(f"{name} answers {variant}", seconds=round(seconds, 2), rows=len(rows), new_tokens=made,
+                tokens_per_second=round(made / seconds), weights_seconds=round(engine.start_seconds - before, 2),
+                same_as_first=same)  # fmt: skip
+        few, _ = engine.answers(variant, rows[:16])
+        alone = [one.prediction == two for one, two in zip(few, seen[0], strict=False)]
+        say(f"{name} 16 of them asked alone", variant=variant, same=sum(alone))
 
 
 def main() -> None:
@@ -103,7 +105,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--start-only", action="store_true")
-    parser.add_argument("--without-adapter", action="store_true")
     asked = parser.parse_args()
     base, adapter = asked.folder / "base", asked.folder / "adapter"
     if asked.what == "weights":
@@ -111,16 +112,12 @@ def main() -> None:
 
         return make(asked.folder, LLAMA_31_8B, asked.layers)
     rows = prompts(asked.rows)
-    decoding = Decoding((), 0, asked.new_tokens)
+    decoding = Decoding((), asked.new_tokens)
     begun = time.perf_counter()
     if asked.what == "transformers":
         model = load(base, adapter, torch.device("cuda"), torch.bfloat16, LORA)
         engine: Any = TransformersEngine(model, AnyText(), decoding)
         return measure("transformers", engine, rows, asked.new_tokens, asked.repeats)
-    if asked.without_adapter:
-        plain = engine_vllm._arguments  # what a merged adapter would cost: the base as it is
-        engine_vllm._arguments = lambda started: {**plain(started), "enable_lora": False}
-        engine_vllm.VllmEngine._request = lambda self, variant: None
     longest = max(len(row.prompt_ids) for row in rows) + asked.new_tokens + 32
     started = engine_vllm.VllmSettings(base, adapter, LORA, "bf16", longest, asked.folder / "cache")
     engine = engine_vllm.VllmEngine(started, AnyText(), decoding)

@@ -1,0 +1,121 @@
+"""Losses and label scores of a loaded model: by transformers everywhere, by the fast layers on GPUs that have them.
+
+Which it is, is found out with the loaded model, stored with the engine's choice, and kept by an evaluation that goes
+on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+
+from fingpt import log
+from fingpt.config import ResolvedPrecision
+from fingpt.errors import SetupError
+from fingpt.eval.labels import LabelScores, LabelTree, label_logp
+from fingpt.eval.loss import answer_nll
+from fingpt.eval.model import Variant, active
+from fingpt.eval.packed import PACK_TOKENS
+from fingpt.eval.prompts import Prompt
+
+_AMPERE = (8, 0)
+_FAULTS = (RuntimeError, OSError, ImportError)
+
+Done = Callable[[int], None]
+ScoredBy = Literal["transformers", "fast"]
+
+
+class Scoring(Protocol):
+    """Both variants of one model; `done` is called with the number of prompts that were scored."""
+
+    def losses(self, variant: Variant, prompts: Sequence[Prompt], done: Done) -> dict[str, float]:
+        """As `fingpt.eval.loss.answer_nll`."""
+
+    def labels(
+        self, variant: Variant, prompts: Sequence[Prompt], tree: LabelTree, done: Done
+    ) -> list[LabelScores]:
+        """As `fingpt.eval.labels.label_logp`."""
+
+
+@dataclass(frozen=True)
+class TransformersScoring:
+    """By transformers' layers and PEFT's adapters, `batch_size` padded rows at a time."""
+
+    model: Any
+    batch_size: int
+
+    def losses(self, variant: Variant, prompts: Sequence[Prompt], done: Done) -> dict[str, float]:
+        """As Scoring."""
+        with active(self.model, variant) as model:
+            return answer_nll(model, prompts, self.batch_size, done)
+
+    def labels(
+        self, variant: Variant, prompts: Sequence[Prompt], tree: LabelTree, done: Done
+    ) -> list[LabelScores]:
+        """As Scoring."""
+        with active(self.model, variant) as model:
+            return label_logp(model, prompts, tree, self.batch_size, done)
+
+
+def fast_scoring(model: Any, precision: ResolvedPrecision) -> tuple[Scoring | None, str]:
+    """The fast layers over a loaded PEFT model, after a trial, and their attention; None and why there are none."""
+    from fingpt.train.fast.model import misfit
+
+    reason = _lack(precision) or misfit(model)
+    if reason:
+        return None, reason
+    try:
+        from fingpt.eval.branches import BranchAttention, flash_across
+        from fingpt.eval.scoring_fast import FastScoring
+        from fingpt.train.fast.documents import FlashAttention
+        from fingpt.train.fast.elementwise import compiled
+        from fingpt.train.fast.kernels import kernels
+        from fingpt.train.fast.run import Means
+
+        width = int(model.get_base_model().model.layers[0].self_attn.head_dim)
+        scale = width**-0.5
+        attention = BranchAttention(FlashAttention(scale), flash_across, scale)
+        found = FastScoring(model, Means(attention, compiled(), kernels()))
+        found.rehearse()
+        return found, "PyTorch's FlashAttention over rows of different lengths"
+    except _FAULTS as fault:
+        said = " ".join(str(fault).split())[:200] or type(fault).__name__
+        if isinstance(fault, torch.OutOfMemoryError):
+            said = f"too little memory for {PACK_TOKENS} tokens at once"
+        log.warning("fast layers do not work here, losses and labels are slower", reason=said)
+        return None, said
+
+
+def _lack(precision: ResolvedPrecision) -> str:
+    """What speaks against the fast layers on this machine, in a few words; empty where nothing does."""
+    if not torch.cuda.is_available():
+        return "there is no GPU"
+    if torch.cuda.get_device_capability() < _AMPERE:
+        return f"{torch.cuda.get_device_name()} is older than Ampere"
+    if precision != "bf16":
+        return f"they are for bf16, and eval.precision is {precision}"
+    return ""
+
+
+def score_by(
+    model: Any, precision: ResolvedPrecision, batch_size: int, kept: ScoredBy | None
+) -> tuple[Scoring, ScoredBy, str]:
+    """What scores `model`, its name for the store, and what and why it is, in words.
+
+    `kept`: the name that the evaluation began with, if it goes on; SetupError where that cannot be had here.
+    """
+    plain = TransformersScoring(model, batch_size)
+    if kept == "transformers":
+        return plain, kept, ""
+    fast, why = fast_scoring(model, precision)
+    if fast is not None:
+        return fast, "fast", why
+    if kept == "fast":
+        raise SetupError(
+            f"Losses and labels of this evaluation were begun with the fast layers, which do not work here ({why}): "
+            "go on where they do, or delete all that eval stored of this run and run it again."
+        )
+    return plain, "transformers", why

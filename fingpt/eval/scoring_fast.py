@@ -1,0 +1,208 @@
+"""Losses and label scores by the layers that training is fast with: packs without padding, few large products.
+
+Adapters stay apart from the base's weights, in bf16 as in training; the base is the same pass with adapters that count
+for nothing. `fingpt.eval.loss` and `fingpt.eval.labels` say the same by transformers, on any machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy, linear
+
+from fingpt.eval import packed
+from fingpt.eval.branches import Grown
+from fingpt.eval.labels import LabelScores, LabelTree, label_scores, label_sums
+from fingpt.eval.loss import finite
+from fingpt.eval.model import Variant
+from fingpt.eval.packed import Document, Pack, answered, filled, headed, make_pack
+from fingpt.eval.prompts import Prompt, batches
+from fingpt.train.fast.documents import Spans
+from fingpt.train.fast.heads import Heads
+from fingpt.train.fast.mlp import Mlp
+from fingpt.train.fast.run import Means, Run, Tail
+
+_REHEARSED = 8  # rows of a full pack
+_LOGIT_ROWS = 4096  # of a vocabulary of 128,256: 1 GiB in bf16, 2 in fp32
+
+
+class FastScoring:
+    """`model`: a PEFT model whose layers the fast ones fit; `means`: how this machine computes them.
+
+    The model's own layers work as before; their weights lie in the same memory.
+    """
+
+    def __init__(self, model: Any, means: Means) -> None:
+        self._base = model.get_base_model()
+        layers = self._base.model.layers
+        self._parts = [
+            (Heads(layer, index, means, last=index == len(layers) - 1), Mlp(layer, index, means))
+            for index, layer in enumerate(layers)
+        ]
+        self._joined = [one for parts in self._parts for part in parts for one in part.joined]
+        self._scales = [one.scale for one in self._joined]
+        for copy, master in (pair for one in self._joined for pair in one.copies):
+            copy.copy_(master.detach())
+
+    def rehearse(self) -> None:
+        """Passes over invented rows, a full pack among them: what does not work on this machine raises here."""
+        rows = [Document((0,) * 59, 22), Document((0,) * 34, 11)]
+        tree = LabelTree.of((), [(0, 0), (0, 1, 0)])
+        each = packed.PACK_TOKENS // _REHEARSED
+        full = [Document((row,) * each, each // 4) for row in range(_REHEARSED)]
+        with torch.no_grad():
+            for pack in (make_pack(rows), make_pack(rows, tree), make_pack(full)):
+                states = self._states(pack, "tuned")
+                self._answer_nll(
+                    states, torch.zeros_like(states[:, 0], dtype=torch.int64)
+                ).sum().item()
+
+    def losses(
+        self,
+        variant: Variant,
+        prompts: Sequence[Prompt],
+        done: Callable[[int], None] = lambda _: None,
+    ) -> dict[str, float]:
+        """As `fingpt.eval.loss.answer_nll`."""
+        ordered = _ordered(prompts, lambda p: len(p.prompt_ids) + len(p.answer_ids))
+        found: dict[str, float] = {}
+
+        def sums(some: Sequence[Prompt], states: torch.Tensor) -> torch.Tensor:
+            targets = torch.tensor([token for prompt in some for token in prompt.answer_ids])
+            nll = self._answer_nll(states, targets.to(states.device))
+            parts = torch.split(nll.double(), [len(prompt.answer_ids) for prompt in some])
+            return torch.stack([part.sum() for part in parts])
+
+        for some, values in self._passes(variant, ordered, answered, None, sums):
+            found |= {
+                prompt.example.id: finite(prompt, nll)
+                for prompt, nll in zip(some, values, strict=True)
+            }
+            done(len(some))
+        return found
+
+    def labels(
+        self,
+        variant: Variant,
+        prompts: Sequence[Prompt],
+        tree: LabelTree,
+        done: Callable[[int], None] = lambda _: None,
+    ) -> list[LabelScores]:
+        """As `fingpt.eval.labels.label_logp`."""
+        ordered = _ordered(prompts, lambda prompt: len(prompt.prompt_ids))
+        found: list[LabelScores] = []
+
+        def sums(some: Sequence[Prompt], states: torch.Tensor) -> torch.Tensor:
+            ends, nodes = states[: len(some)], states[len(some) :]
+            rows = torch.cat([ends[:, None], nodes.view(len(some), -1, states.shape[1])], 1)
+            logits = linear(rows, self._base.get_output_embeddings().weight)
+            return label_sums(torch.log_softmax(logits.float(), dim=-1), tree)
+
+        for some, values in self._passes(
+            variant, ordered, lambda prompt: headed(prompt, tree), tree, sums
+        ):
+            found += [label_scores(prompt, row) for prompt, row in zip(some, values, strict=True)]
+            done(len(some))
+        return found
+
+    def _passes(
+        self,
+        variant: Variant,
+        prompts: Sequence[Prompt],
+        document: Callable[[Prompt], Document],
+        tree: LabelTree | None,
+        score: Callable[[Sequence[Prompt], torch.Tensor], torch.Tensor],
+    ) -> Iterator[tuple[Sequence[Prompt], Any]]:
+        """Prompts and what `score` made of their states, as numbers, pack by pack; one pack ahead of the reader."""
+        documents = [document(prompt) for prompt in prompts]
+        before: tuple[Sequence[Prompt], torch.Tensor] | None = None
+        for part in filled(documents, len(tree.tokens) if tree else 0):
+            with torch.no_grad():
+                states = self._states(make_pack(documents[part], tree), variant)
+                now = (prompts[part], score(prompts[part], states))
+            if before:
+                yield before[0], before[1].tolist()
+            before = now
+        if before:
+            yield before[0], before[1].tolist()
+
+    def _states(self, pack: Pack, variant: Variant) -> torch.Tensor:
+        """States after the last norm at the pack's `wanted` places."""
+        for joined, scale in zip(self._joined, self._scales, strict=True):
+            joined.scale = scale if variant == "tuned" else 0.0
+        inner, place = self._base.model, self._base.device
+        hidden = inner.embed_tokens(pack.ids.to(place))
+        turn = inner.rotary_emb(hidden, pack.positions.to(place)[None])
+        run = _run(pack, (turn[0][0], turn[1][0]), place)
+        pair: Any = (hidden, None)
+        for heads, mlp in self._parts:
+            pair = mlp(heads(pair, run), run)
+        found: torch.Tensor = inner.norm(pair[0] + pair[1])
+        return found
+
+    def _answer_nll(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        head = self._base.get_output_embeddings().weight
+        parts = zip(
+            torch.split(states, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
+        )
+        return torch.cat(
+            [
+                cross_entropy(linear(some, head).float(), ids, reduction="none")
+                for some, ids in parts
+            ]
+        )
+
+
+def _ordered(prompts: Sequence[Prompt], length: Callable[[Prompt], int]) -> list[Prompt]:
+    """Longest first, in the order of `batches`."""
+    return [prompt for batch in batches(prompts, max(len(prompts), 1), length) for prompt in batch]
+
+
+def _run(pack: Pack, turn: tuple[torch.Tensor, torch.Tensor], place: torch.device) -> Run:
+    """The pass over `pack`, forward alone; its last layer computes what is wanted."""
+    wanted = pack.wanted().to(place)
+    return Run(
+        spans=_spans(pack, None, place),
+        turn=turn,
+        tail=Tail(
+            rows=wanted,
+            wanted=torch.arange(wanted.numel(), device=place),
+            places=wanted,
+            spans=_spans(pack, pack.scored, place),
+        ),
+        row_keys=None,
+        dropout=(0.0, 0),
+        keep=False,
+    )
+
+
+def _spans(pack: Pack, asking: Sequence[int] | None, place: torch.device) -> Spans:
+    """Spans of a pack where the last `asking` rows of each document ask, None for all, and all nodes."""
+    whole, shared = _borders(pack.lengths, place), pack.shared
+    sizes, borders, first = asking, whole, shared
+    if sizes is None:
+        sizes, first = [length - shared for length in pack.lengths], 0
+        if shared:
+            sizes, borders = [shared, *sizes], _borders([shared, *pack.lengths], place)
+    queries = borders if asking is None and not shared else _borders(sizes, place)
+    documents = Spans(queries, borders, max(sizes), max(pack.lengths))
+    if not shared and not pack.nodes:
+        return documents
+    nodes = _borders([pack.nodes] * len(pack.lengths), place)
+    return Grown(
+        *(queries, borders, max(sizes), max(pack.lengths)),
+        rows=pack.keys().to(place) if shared else None,
+        skip=first,
+        shared=shared,
+        documents=documents,
+        across=Spans(nodes, whole, pack.nodes, max(pack.lengths)) if pack.nodes else None,
+        sees=pack.sees.to(place),
+        split=(sum(sizes), pack.own()[-1][1]),
+    )
+
+
+def _borders(sizes: Sequence[int], place: torch.device) -> torch.Tensor:
+    return torch.tensor([0, *accumulate(sizes)], dtype=torch.int32, device=place)
