@@ -71,7 +71,7 @@ class Facts:
 
 def facts(example: Example) -> Facts:
     """The facts that `example.user` states; read once, for splits and rules ask again and again."""
-    known: Facts | None = vars(example).get("stated")
+    known: Facts | None = getattr(example, "stated", None)
     if known is None:
         known = _read(example.user)
         vars(example)["stated"] = known

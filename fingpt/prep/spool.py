@@ -6,14 +6,18 @@ its texts reads the file.
 
 from __future__ import annotations
 
+import struct
 import sys
+from array import array
 from pathlib import Path
 
-from fingpt.prep.facts import facts
-from fingpt.prep.tape import Tape
+from fingpt.prep.facts import Facts, facts
 from fingpt.prompts.examples import Example
+from fingpt.storage.tape import Tape
 
 _TEXTS = ("system", "user", "answer", "prompt", "raw_answer")
+_SIZES = struct.Struct(f"<{len(_TEXTS)}I")
+_ID_BYTES = 32
 
 
 class Spool:
@@ -21,43 +25,61 @@ class Spool:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._tape = Tape(folder)
+        self._starts = array("q")
+        self._ids = bytearray()
         self._last: tuple[int, bytes] = (-1, b"")
 
     def keep(self, example: Example) -> Example:
         """The same row, its texts in the file."""
         texts = [str(getattr(example, name)).encode() for name in _TEXTS]
-        place = self._tape.size
-        self._tape.append(b"".join(texts))
-        return _Spooled(self, place, tuple(map(len, texts)), example)
+        self._starts.append(self._tape.size)
+        self._ids += bytes.fromhex(example.id)
+        self._tape.append(_SIZES.pack(*map(len, texts)) + b"".join(texts))
+        return _Spooled(self, len(self._starts) - 1, example)
 
-    def text(self, place: int, sizes: tuple[int, ...], number: int) -> str:
-        """One text of the row at `place`; the bytes of the row last read are kept, since rules ask row by row."""
-        if self._last[0] != place:
-            self._last = place, self._tape.read(place, sum(sizes))
-        start = sum(sizes[:number])
+    def text(self, row: int, number: int) -> str:
+        """One text of a row; the bytes of the row last read are kept, since rules ask row by row."""
+        if self._last[0] != row:
+            start = self._starts[row]
+            stop = self._starts[row + 1] if row + 1 < len(self._starts) else self._tape.size
+            self._last = row, self._tape.read(start, stop - start)
+        sizes = _SIZES.unpack_from(self._last[1])
+        start = _SIZES.size + sum(sizes[:number])
         return self._last[1][start : start + sizes[number]].decode()
+
+    def id(self, row: int) -> str:
+        """The id of a row."""
+        return self._ids[_ID_BYTES * row : _ID_BYTES * (row + 1)].hex()
 
 
 class _Spooled(Example):
     """An Example that reads its texts; equal rows of one class are equal, as those in memory are."""
 
-    def __init__(self, spool: Spool, place: int, sizes: tuple[int, ...], example: Example) -> None:
-        vars(self).update(
-            spool=spool,
-            place=place,
-            sizes=sizes,
-            symbol=sys.intern(example.symbol),
-            period=sys.intern(example.period),
-            label=sys.intern(example.label),
-            notes=example.notes,
-            id=example.id,
-        )
-        vars(self)["stated"] = facts(example)
+    __slots__ = ("_row", "_spool", "label", "notes", "period", "stated", "symbol")
+
+    _row: int
+    _spool: Spool
+    stated: Facts
+
+    def __init__(self, spool: Spool, row: int, example: Example) -> None:
+        own = {
+            "_row": row,
+            "_spool": spool,
+            "label": sys.intern(example.label),
+            "notes": example.notes,
+            "period": sys.intern(example.period),
+            "stated": facts(example),
+            "symbol": sys.intern(example.symbol),
+        }
+        for name, value in own.items():
+            object.__setattr__(self, name, value)  # an Example is frozen
 
     def _text(self, number: int) -> str:
-        own = vars(self)
-        spool: Spool = own["spool"]
-        return spool.text(own["place"], own["sizes"], number)
+        return self._spool.text(self._row, number)
+
+    @property
+    def id(self) -> str:
+        return self._spool.id(self._row)
 
     @property
     def system(self) -> str:

@@ -109,7 +109,7 @@ def sentences(
     asked: Asked,
     power: Power,
 ) -> tuple[Sentence, ...]:
-    """One sentence per question and pair of models, then skill, what was tested, and power."""
+    """One sentence per question and pair of models, then each model's skill, what was tested, and power."""
     found: list[Sentence] = []
     lines = {line.key: line for line in made.lines}
     pairs = range(len(made.lines[0].comparisons))
@@ -121,8 +121,7 @@ def sentences(
         found.append(_text(sides, made.lines, index))
         for question, key in (("Speed", "samples_per_second"), ("Cost", "train_seconds")):
             found.append(_timed(question, sides, lines[key], index))
-    if skills:
-        found.append(_trivial(skills))
+    found += skill_sentences(skills)
     if len(sides) > 1:
         found.append(_tested(asked))
     if power.gap is not None:
@@ -264,28 +263,29 @@ def _timed(question: str, sides: Sequence[Side], line: Line, index: int) -> Sent
     return Sentence(question=question, verdict=comparison.verdict, text=text)
 
 
-def _trivial(skills: Sequence[Skill]) -> Sentence:
-    winners = [its for its in skills if its.verdict is Verdict.BETTER]
-    blocked = [its for its in skills if its.verdict is Verdict.NOT_COMPARABLE]
-    if blocked and len(blocked) == len(skills):
-        return Sentence(
-            question="Skill",
-            verdict=Verdict.NOT_COMPARABLE,
-            text=f"Nothing is said about skill: {blocked[0].why}.",
-        )
-    level = percent(skills[0].level, 1)
-    if winners:
-        parts = "; ".join(map(_lead, winners))
+def skill_sentences(skills: Sequence[Skill]) -> list[Sentence]:
+    """One sentence for each model: where it beats every trivial forecast, and by how much the one hardest to beat."""
+    models = dict.fromkeys(its.model for its in skills)
+    return [_of_model(model, [its for its in skills if its.model == model]) for model in models]
+
+
+def _of_model(model: str, skills: Sequence[Skill]) -> Sentence:
+    question = f"Skill of {model}"
+    judged = [its for its in skills if its.verdict is not Verdict.NOT_COMPARABLE]
+    if not judged:
+        why = f"Nothing is said about skill: {skills[0].why}."
+        return Sentence(question=question, verdict=Verdict.NOT_COMPARABLE, text=why)
+    beaten = [its for its in judged if its.verdict is Verdict.BETTER]
+    if beaten:
         start = (
-            f"All trivial forecasts are beaten, even the one that is hardest to beat, by {parts}"
+            f"Beats every trivial forecast in {listed([SKILLS[its.question] for its in beaten])}."
         )
     else:
-        parts = "; ".join(_lead(its) for its in skills if its.question == "direction")
-        start = f"No model beats all trivial forecasts; {parts}"
+        start = f"Beats every trivial forecast in none of {len(judged)} questions."
     return Sentence(
-        question="Skill",
-        verdict=Verdict.BETTER if winners else Verdict.NO_SKILL,
-        text=f"{start}. Intervals hold at {level}; the table below has every question.",
+        question=question,
+        verdict=Verdict.BETTER if beaten else Verdict.NO_SKILL,
+        text=f"{start} {_lead((beaten or judged)[0])} The table below has every question.",
     )
 
 
@@ -295,8 +295,9 @@ def _lead(its: Skill) -> str:
     )
     gain = None if its.gain.value is None else its.gain.value * scale
     return (
-        f"{its.model}, {SKILLS[its.question]}: {number(gain, digits, signed=True)} {units} on {its.rival} "
-        f"({interval(its.gain, digits, scale, signed=True)}, {its.gain.n} rows)"
+        f"In {SKILLS[its.question]} the hardest to beat is {its.rival}; the lead on it is "
+        f"{number(gain, digits, signed=True)} {units} ({percent(its.level, 1)} interval "
+        f"{interval(its.gain, digits, scale, signed=True)}, {its.gain.n} rows)."
     )
 
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 import tracemalloc
 from dataclasses import fields
 
-import pytest
-
-from fingpt.errors import StorageError
-from fingpt.prep import tape
 from fingpt.prep.facts import facts
 from fingpt.prep.spool import Spool
-from fingpt.prep.tape import Tape
 from fingpt.prompts.examples import Example, encode_line
 
 
@@ -54,38 +49,4 @@ def test_memory_holds_no_texts() -> None:
         return size
 
     held(10)
-    assert held(400) - held(200) < 200 * 2500  # a row has 10,000 bytes of text
-
-
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> Tape:
-    monkeypatch.setattr(tape, "IN_MEMORY_BYTES", 10)
-    return Tape()
-
-
-def test_a_tape_gives_back_what_lies_in_its_file_in_memory_or_in_both(short: Tape) -> None:
-    data = bytes(range(200))
-    for start in range(0, 200, 7):
-        short.append(data[start : start + 7])
-        assert short.size == min(200, start + 7)
-        for place in range(0, short.size, 5):
-            size = min(9, short.size - place)
-            assert short.read(place, size) == data[place : place + size]
-
-
-def test_a_tape_that_somebody_cut_is_said_to_be(
-    short: Tape, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    short.append(bytes(100))
-    monkeypatch.setattr("fingpt.prep.tape.os.pread", lambda *_: b"")
-    with pytest.raises(StorageError, match="ends at byte 3"):
-        short.read(3, 50)
-
-
-def test_a_full_disk_is_one_sentence(short: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("fingpt.prep.tape.os.write", full)
-    with pytest.raises(StorageError, match=r"No space left for .*bytes are free there"):
-        short.append(bytes(100))
+    assert held(400) - held(200) < 200 * 700  # a row has 10,000 bytes of text

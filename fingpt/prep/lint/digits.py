@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from fingpt.prep.facts import Case
 from fingpt.prep.lint.columns import Columns, Head
-from fingpt.prep.lint.effect import ALPHA, DRAWS, Floats, Ints, Target, sums_of
+from fingpt.prep.lint.effect import ALPHA, DRAWS, Floats, Target, sums_of
 from fingpt.prep.lint.sections import Sections
+from fingpt.prep.lint.spill import Ints
 
 _DIVISORS: dict[int, tuple[int, ...]] = {
     100: (2, 4, 5, 10, 20, 100),
@@ -94,14 +95,14 @@ def columns_of(
     """
     symbols = np.unique([case.example.symbol for case in rows], return_inverse=True)[1]
     every = np.arange(len(rows))
-    given = {name: (every, lengths.astype(np.int64)) for name, lengths in counts.items()}
-    heads = [head for head in numbers.heads() if head.name not in given]
-    heads += [Head(name, len(rows), 0) for name in given if len(rows) >= _LEAST_COLUMN]
+    heads = [head for head in numbers.heads() if head.name not in counts]
+    heads += [Head(name, len(rows), 0) for name in counts if len(rows) >= _LEAST_COLUMN]
     heads.sort(key=lambda head: (-head.count, head.name))
-    cells = numbers.read([head for head in heads if head.name not in given])
+    cells = numbers.read([head for head in heads if head.name not in counts])
     seen: set[bytes] = set()
     for head in heads:
-        places, values = given[head.name] if head.name in given else next(cells)
+        given = counts.get(head.name)
+        places, values = next(cells) if given is None else (every, given.astype(np.int64))
         if _tells_symbol(symbols[places], values):
             continue
         low, high = np.quantile(values.astype(np.float64), [0.1, 0.9])
@@ -256,7 +257,7 @@ def _statistics(column: Column, target: Target) -> Iterator[tuple[int, Floats, f
     """
     strata, sizes = target.strata[column.rows], target.sizes
     spread = target.spread
-    total = float((target.ranks[column.rows, 0].astype(np.float64) ** 2).sum())
+    total = float((target.true[column.rows].astype(np.float64) ** 2).sum())
     for multiple, divisors in _DIVISORS.items():
         fitting = [each for each in divisors if _ROOM * each <= column.span]
         if not fitting or not total:
