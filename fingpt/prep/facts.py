@@ -129,7 +129,7 @@ def label_of(price_start: float, price_end: float) -> str | None:
 
 
 @lru_cache(
-    maxsize=16_384
+    maxsize=4096
 )  # a week stands in the prompts of the next ones: one record for all of them
 def _past_week(
     start: str, end: str, price_start: str, price_end: str, dividend: str | None

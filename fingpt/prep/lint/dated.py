@@ -99,7 +99,7 @@ def _late(case: Case) -> str:
     return ""
 
 
-@lru_cache(maxsize=16_384)  # news stand in the prompts of a few weeks
+@lru_cache(maxsize=4096)  # news stand in the prompts of a few weeks
 def _names_a_day(line: str) -> bool:
     return _ANY_DAY.search(line) is not None
 

@@ -212,7 +212,7 @@ def _name(place: int, where: str) -> str:
     return f"number {place} of {where}"
 
 
-@lru_cache(maxsize=16_384)  # news stand in the prompts of a few weeks, and so do the heads of weeks
+@lru_cache(maxsize=4096)  # news stand in the prompts of a few weeks, and so do the heads of weeks
 def _values(line: str) -> tuple[tuple[int, int | None], ...]:
     """What `_value` says of each number of a line."""
     return tuple(_value(text) for text in _RUN.findall(line))

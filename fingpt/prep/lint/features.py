@@ -214,7 +214,7 @@ def rows_of(seen: Seen, words: Sequence[Word]) -> Iterator[Ints]:
     return (next(columns[word.news])[0] for word in words)
 
 
-@lru_cache(maxsize=16_384)  # a template's lines stand in every prompt, news in those of a few weeks
+@lru_cache(maxsize=4096)  # a template's lines stand in every prompt, news in those of a few weeks
 def _tokens(line: str) -> frozenset[str]:
     return frozenset(_TOKEN.findall(line.casefold()))
 

@@ -14,8 +14,8 @@ Hashes = NDArray[np.uint64]
 Ints = NDArray[np.int64]
 Number = TypeVar("Number", bound=np.generic)
 
-AT_ONCE = 1 << 18
-"""Numbers of a file that are looked at together: 2 MiB."""
+AT_ONCE = 1 << 17
+"""Numbers of a file that are looked at together: 1 MiB."""
 
 _SKETCH_BITS = 20
 
