@@ -113,10 +113,10 @@ def rows_of(
                 for change, known in some
             ]
             for (change, known), said in zip(some, asked, strict=True):
-                row = known if isinstance(known, Left) else None
-                if said is not None and isinstance(known, Facts):
-                    row = _row(known, change, config, said)
-                kept.append((change, row))
+                if said is None or not isinstance(known, Facts):
+                    kept.append((change, known if isinstance(known, Left) else None))
+                else:
+                    kept.append((change, _row(known, change, config, said)))
                 if known is not None:
                     advance()
     for place, week in enumerate(weeks):

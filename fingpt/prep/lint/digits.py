@@ -184,27 +184,27 @@ def written(part: Sections) -> dict[str, int]:
 @lru_cache(maxsize=1024)  # a company's introduction is the same week after week
 def _written_in(where: str, text: str) -> Mapping[str, int]:
     found: dict[str, int] = {}
-    tokens: list[re.Match[str]] = []
+    one: re.Match[str] | None = None
+    two: re.Match[str] | None = None
     runs = []
     for match in _TOKEN.finditer(text):
-        if match[1]:
-            runs.append((match, tokens[-2:]))
-        tokens.append(match)
-    for place, (run, last) in enumerate(runs, start=1):
-        value = _value(run[0])
+        if match.lastindex:
+            runs.append((match[0], _before(text, match.start(), one, two)))
+        one, two = two, match
+    for place, (run, words) in enumerate(runs, start=1):
+        value = _value(run)
         _keep(found, _name(place, f"the {where}"), value)
         _keep(found, _name(place - len(runs) - 1, f"the {where}"), value)
-        words = " ".join(_before(text, run.start(), last)).lower()
-        _keep(found, f"number after '{words}'", value)
+        _keep(found, f"number after '{words.lower()}'", value)
     return found
 
 
-def _before(text: str, start: int, last: Sequence[re.Match[str]]) -> list[str]:
-    """The last two words or numbers within 60 characters before `start`; `last` are the last two anywhere."""
+def _before(text: str, start: int, one: re.Match[str] | None, two: re.Match[str] | None) -> str:
+    """The last two words or numbers within 60 characters before `start`; `one` and `two` are the last two anywhere."""
     first = max(0, start - 60)
-    if len(last) < 2 or last[0].start() < first:
-        return _WORD.findall(_RUN.sub("#", text[first:start]))[-2:]
-    return ["#" if match[1] else match[0] for match in last]
+    if one is None or two is None or one.start() < first:
+        return " ".join(_WORD.findall(_RUN.sub("#", text[first:start]))[-2:])
+    return f"{'#' if one.lastindex else one[0]} {'#' if two.lastindex else two[0]}"
 
 
 @lru_cache(maxsize=1024)
