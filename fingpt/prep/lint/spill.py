@@ -94,7 +94,9 @@ class Sketch:
     def see(self, hashes: Hashes) -> None:
         """Count these."""
         places = (hashes >> np.uint64(64 - _SKETCH_BITS)).astype(np.intp)
-        np.add.at(self._counts, places, np.int32(1))  # a number of another kind takes 16 times as long
+        np.add.at(
+            self._counts, places, np.int32(1)
+        )  # a number of another kind takes 16 times as long
 
     def bounds(self, hashes: Hashes) -> NDArray[np.int32]:
         """For each, a number that it was seen at most so often."""
