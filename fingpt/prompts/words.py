@@ -2,12 +2,14 @@
 
 A byte-level BPE encodes what its pattern cuts piece by piece, so the ids of a text are those of its words one after the
 other. The library cuts, copies and looks up every word of every text anew, which is nine tenths of its time. Only
-Llama's pattern is known here to cut a word alone as it does inside a text; other tokenizers encode whole texts.
+Llama's pattern is known here to cut a word alone as it does inside a text; other tokenizers encode whole texts, and so
+do machines of many cores, all of which the library uses.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -21,18 +23,19 @@ LLAMA_PATTERN = (
 )
 """How the tokenizers of Llama 3 cut a text into words."""
 
+_FEW_CORES = 4  # one core makes 2.7 times the rows of one of the library's
 _MOST_WORDS = 200_000  # in memory: several times what a large data set has
 
 
 class Words:
-    """The ids of texts by `tokenizer`, which has no added tokens and no normalizer."""
+    """The ids of texts by `tokenizer`, which has no added tokens and no normalizer; `cores` are this machine's."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, cores: int | None = None) -> None:
         self._tokenizer = tokenizer
         self._known: dict[str, list[int]] = {}
         self._alike: dict[str, bool] = {}
         self._pattern = None
-        if _cuts_as_llama(tokenizer):
+        if (cores or os.cpu_count() or 1) <= _FEW_CORES and _cuts_as_llama(tokenizer):
             import regex
 
             self._pattern = regex.compile(LLAMA_PATTERN)

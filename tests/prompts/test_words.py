@@ -35,7 +35,7 @@ def tokenizer(pattern: str = LLAMA_PATTERN, **settings: object) -> Tokenizer:
 
 
 LLAMA = tokenizer()
-WORDS = Words(LLAMA)
+WORDS = Words(LLAMA, cores=1)
 
 
 def ids(made: Tokenizer, texts: list[str]) -> list[list[int]]:
@@ -61,7 +61,7 @@ def test_every_character_is_cut_alike_or_left_to_the_tokenizer() -> None:
 
 
 def test_a_word_of_many_texts_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    words, asked = Words(LLAMA), list[str]()
+    words, asked = Words(LLAMA, cores=1), list[str]()
     whole = words._whole
     monkeypatch.setattr(words, "_whole", lambda texts: asked.extend(texts) or whole(texts))
     texts = [f"{LINES[0]} and {number}" for number in range(50)]
@@ -76,7 +76,7 @@ def test_a_word_of_many_texts_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_character_that_the_two_libraries_see_otherwise_goes_to_the_tokenizer() -> None:
     """As if a newer Unicode had made a letter of it."""
-    words, asked = Words(LLAMA), list[str]()
+    words, asked = Words(LLAMA, cores=1), list[str]()
     words._alike["é"] = False
     whole = words._whole
     words._whole = lambda texts: asked.extend(texts) or whole(texts)
@@ -96,6 +96,13 @@ def test_a_character_that_the_two_libraries_see_otherwise_goes_to_the_tokenizer(
     ids=["a blank in front", "another pattern", "no pattern"],
 )
 def test_another_tokenizer_encodes_whole_texts(other: Tokenizer) -> None:
-    words = Words(other)
+    words = Words(other, cores=1)
     assert words._pattern is None
     assert words.encode(list(LINES)) == ids(other, list(LINES))
+
+
+def test_many_cores_encode_whole_texts() -> None:
+    assert Words(LLAMA, cores=4)._pattern is not None
+    many = Words(LLAMA, cores=16)
+    assert many._pattern is None
+    assert many.encode(list(LINES)) == ids(LLAMA, list(LINES))
