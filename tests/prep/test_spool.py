@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import fields
+from datetime import date
 
-from fingpt.prep.facts import facts
+import pytest
+
+from fingpt.prep import spool as module
+from fingpt.prep.facts import Facts, PastWeek, facts, packed, unpacked
 from fingpt.prep.spool import Spool
 from fingpt.prompts.examples import Example, encode_line
 
@@ -26,7 +30,9 @@ def row(number: int, size: int = 40) -> Example:
     )
 
 
-def test_a_kept_row_is_the_row_that_it_was() -> None:
+@pytest.mark.parametrize("at_hand", [0, 7, 8192])
+def test_a_kept_row_is_the_row_that_it_was(at_hand: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FACTS_IN_MEMORY", at_hand)
     rows, spool = [row(number) for number in range(20)], Spool()
     kept = [spool.keep(each) for each in rows]
     for one, other in zip(kept[::-1], rows[::-1], strict=True):
@@ -50,3 +56,19 @@ def test_memory_holds_no_texts() -> None:
 
     held(10)
     assert held(400) - held(200) < 200 * 700  # a row has 10,000 bytes of text
+
+
+WEEK = PastWeek(date(2024, 1, 5), date(2024, 1, 12), 101.25, 99.9, 0.24)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        Facts(None, None, (), 0, 0, None, None),
+        Facts(2_900_000.5, 15_000.25, (WEEK, WEEK), 7, 2, date(2023, 12, 31), "cryptocurrency"),
+        Facts(0.0, None, (WEEK,) * 12, 1, 0, None, "“stock”"),
+    ],
+)
+def test_facts_come_back_from_their_few_bytes(stated: Facts) -> None:
+    assert unpacked(packed(stated)) == stated
+    assert len(packed(stated)) < 60 + 32 * len(stated.weeks)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from fingpt.prep.facts import Case, facts
+from fingpt.prep.facts import Case
 from fingpt.prep.lint.apart import overlapping_weeks, recoverable_labels
 from fingpt.prep.lint.cases import all_cases
 from fingpt.prep.lint.content import (
@@ -74,11 +74,7 @@ def lint(
     `source`: the rows in the order of their source, by its own splits, where that is known. `allowed`: rule → reason
     why its errors may pass.
     """
-    cases = {
-        split: tuple(Case(example, facts(example)) for example in part)
-        for split, part in parts.items()
-        if part
-    }
+    cases = {split: tuple(map(Case, part)) for split, part in parts.items() if part}
     found = [each for rule in RULES for each in rule(cases)]
     known = any(each.rule == "market-cap-canary" and each.severity == "error" for each in found)
     found += by_effect(cases, _places(all_cases(cases), parts if source is None else source), known)

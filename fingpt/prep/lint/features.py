@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ _LENGTHS = (
     "characters behind the news",
 )
 _WHOLE = ("characters of the prompt", "words of the prompt")
+_TOLD = (*_LENGTHS, *_WHOLE, *NEWS)
 _MARK = re.compile(r"[^\w\s]")
 _BLANKS = re.compile(r"  | (?=\n)|\t| $")
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -88,10 +90,13 @@ class Seen:
         self.written = Columns[str](least, np.int64)
         least = max(8, count // 100)
         self.words = {news: Columns[str](least, None) for news in (False, True)}
-        self.lengths = {name: np.empty(count) for name in (*_LENGTHS, *_WHOLE)}
-        self.news = {name: np.full(count, np.nan) for name in NEWS}
+        self._told = Lines(len(_TOLD), np.float64)
 
-    def see(self, number: int, case: Case) -> None:
+    def told(self) -> dict[str, Floats]:
+        """Lengths of prompts and numbers of their news by name, NaN where a row has none."""
+        return dict(zip(_TOLD, self._told.table().T, strict=True))
+
+    def see(self, case: Case) -> None:
         """One more row."""
         part = sections_of(case)
         user = case.example.user
@@ -103,10 +108,11 @@ class Seen:
         self.words[True].add(frozenset().union(*map(_tokens, part.news)))
         text = "\n".join((part.prose, *part.heads, *(f"{k}: {v}" for k, v in part.figures)))
         self.marks.add(Counter(_MARK.findall(text)))
-        for name, value in (*_lengths(case, part, text, user), *whole_lengths(user)):
-            self.lengths[name][number] = value
-        for name, value in news_numbers(case, part):
-            self.news[name][number] = value
+        told = dict.fromkeys(_TOLD, math.nan)
+        told.update(_lengths(case, part, text, user))
+        told.update(whole_lengths(user))
+        told.update(news_numbers(case, part))
+        self._told.append(np.array(list(told.values()), np.float64))
 
 
 def number_features(rows: Sequence[Case], seen: Seen, known: bool) -> list[Feature]:
@@ -163,10 +169,10 @@ def period_features(rows: Sequence[Case]) -> list[Feature]:
 
 def length_features(seen: Seen) -> list[Feature]:
     """Lengths and counts of the prompt outside news, and how often each mark stands there: news may differ honestly."""
-    names = list(_LENGTHS)
+    names, told = list(_LENGTHS), seen.told()
     lines = Lines(seen.count, np.float64)
     for name in names:
-        lines.append(seen.lengths[name])
+        lines.append(told[name])
     commonest = sorted(seen.marks.heads(), key=lambda head: (-head.count, head.place))[:_MARKS]
     for head, (rows, times) in zip(commonest, seen.marks.read(commonest), strict=True):
         values = np.zeros(seen.count)
@@ -179,10 +185,11 @@ def length_features(seen: Seen) -> list[Feature]:
 
 def news_features(seen: Seen) -> list[Feature]:
     """The numbers of `targets.NEWS` that enough rows have."""
+    told = seen.told()
     return [
-        Feature("target-in-news", name, (values,))
-        for name, values in seen.news.items()
-        if np.count_nonzero(~np.isnan(values)) >= _LEAST_NEWS
+        Feature("target-in-news", name, (told[name],))
+        for name in NEWS
+        if np.count_nonzero(~np.isnan(told[name])) >= _LEAST_NEWS
     ]
 
 
@@ -190,7 +197,8 @@ def all_lengths(seen: Seen, lengths: Sequence[Feature]) -> dict[str, Floats]:
     """Those of `lengths`, and characters and words of whole prompts: the news' own length may tell honestly, but never
     whether it is odd.
     """
-    return {each.name: each.over[0] for each in lengths} | {n: seen.lengths[n] for n in _WHOLE}
+    told = seen.told()
+    return {each.name: each.over[0] for each in lengths} | {name: told[name] for name in _WHOLE}
 
 
 def words_of(seen: Seen) -> list[Word]:

@@ -55,8 +55,8 @@ def by_effect(cases: Cases, places: Ints, known_cap: bool) -> Iterator[Finding]:
         return
     target = target_of(rows)
     seen = Seen(len(rows))
-    for number, case in enumerate(rows):
-        seen.see(number, case)
+    for case in rows:
+        seen.see(case)
     lengths = length_features(seen)
     features = [
         *number_features(rows, seen, known_cap),

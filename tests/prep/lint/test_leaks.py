@@ -14,7 +14,7 @@ import pytest
 
 from fingpt.config import PrepConfig
 from fingpt.leaks import FAULTS
-from fingpt.prep.facts import Case, facts
+from fingpt.prep.facts import Case
 from fingpt.prep.importer import import_rows
 from fingpt.prep.lint import lint
 from fingpt.prep.lint.copies import near_duplicates
@@ -40,7 +40,7 @@ world = beside("conftest")
 
 
 def cases_of(rows):
-    return {split: [Case(row, facts(row)) for row in part] for split, part in rows.items()}
+    return {split: [Case(row) for row in part] for split, part in rows.items()}
 
 
 def errors(found):
@@ -58,11 +58,14 @@ def dealt(cases, seed):
             for one, other in zip(week, rng.sample(week, len(week)), strict=True):
                 new[one.id] = other.label
     return {
-        split: [
-            Case(dataclasses.replace(c.example, label=new[c.example.id]), c.facts) for c in part
-        ]
-        for split, part in cases.items()
+        split: [relabelled(c, new[c.example.id]) for c in part] for split, part in cases.items()
     }
+
+
+def relabelled(case, label):
+    row = dataclasses.replace(case.example, label=label)
+    vars(row)["stated"] = case.facts  # the prompt is the same
+    return Case(row)
 
 
 def alarms(rows, draws, *, known_cap):
