@@ -180,6 +180,12 @@ def _shown(lines: Sequence[Line], index: int) -> Line:
     return (comparable or lines)[0]
 
 
+def _reason(comparison: Comparison) -> str:
+    """Why there is no difference to tell: the verdict's word stands in front of the sentence."""
+    told = comparison.verdict is Verdict.NOT_COMPARABLE and comparison.why
+    return comparison.why if told else comparison.phrase
+
+
 def _turned(estimate: Estimate) -> Estimate:
     def minus(figure: float | None) -> float | None:
         return None if figure is None else -figure
@@ -202,7 +208,7 @@ def _scored(
     name = f"{question} (the primary question)" if line.primary else question
     gap = comparison.difference
     if gap is None or gap.low is None:
-        return Sentence(question=name, verdict=word, text=f"{against}: {comparison.phrase}.")
+        return Sentence(question=name, verdict=word, text=f"{against}: {_reason(comparison)}.")
     if sides[comparison.second].title != ahead:
         gap = _turned(gap)
     text = (
@@ -230,7 +236,7 @@ def _text(sides: Sequence[Side], lines: Sequence[Line], index: int) -> Sentence:
     if all(one.verdict is Verdict.NOT_COMPARABLE for one in rouge):
         pair = " against ".join(sorted((first, second)))
         return Sentence(
-            question="Text", verdict=Verdict.NOT_COMPARABLE, text=f"{pair}: {rouge[0].phrase}."
+            question="Text", verdict=Verdict.NOT_COMPARABLE, text=f"{pair}: {_reason(rouge[0])}."
         )
     ahead = Counter(
         second if one.verdict is Verdict.BETTER else first if one.verdict is Verdict.WORSE else ""
@@ -256,7 +262,7 @@ def _timed(question: str, sides: Sequence[Side], line: Line, index: int) -> Sent
     comparison = line.comparisons[index]
     one, two = sorted((comparison.first, comparison.second), key=lambda place: sides[place].title)
     against = f"{sides[one].title} against {sides[two].title}"
-    text = f"{against}: {comparison.phrase}."
+    text = f"{against}: {_reason(comparison)}."
     if comparison.difference is not None:
         values = (value(line, line.values[one]), value(line, line.values[two]))
         text = f"{against}: {line.title} {values[0]} against {values[1]} {line.unit}; {comparison.why}."
@@ -295,8 +301,8 @@ def _lead(its: Skill) -> str:
     )
     gain = None if its.gain.value is None else its.gain.value * scale
     return (
-        f"In {SKILLS[its.question]} the hardest to beat is {its.rival}; the lead on it is "
-        f"{number(gain, digits, signed=True)} {units} ({percent(its.level, 1)} interval "
+        f"In {SKILLS[its.question]} the hardest to beat is {its.rival}: "
+        f"{number(gain, digits, signed=True)} {units} against it ({percent(its.level, 1)} interval "
         f"{interval(its.gain, digits, scale, signed=True)}, {its.gain.n} rows)."
     )
 
