@@ -35,6 +35,7 @@ def test_a_kept_row_is_the_row_that_it_was(at_hand: int, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "_FACTS_IN_MEMORY", at_hand)
     rows, spool = [row(number) for number in range(20)], Spool()
     kept = [spool.keep(each) for each in rows]
+    assert len(spool._facts) == min(at_hand, 20)
     for one, other in zip(kept[::-1], rows[::-1], strict=True):
         for field in fields(Example):
             assert getattr(one, field.name) == getattr(other, field.name)

@@ -16,12 +16,14 @@ LINES = (
 )
 
 
-def tokenizer(pattern: str = LLAMA_PATTERN, **settings: object) -> Tokenizer:
+def tokenizer(
+    pattern: str = LLAMA_PATTERN, behavior: str = "isolated", **settings: object
+) -> Tokenizer:
     """A small byte-level BPE that was trained on LINES."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
+            pre_tokenizers.Split(Regex(pattern), behavior=behavior),
             pre_tokenizers.ByteLevel(**{"add_prefix_space": False, "use_regex": False, **settings}),
         ]
     )
@@ -91,9 +93,10 @@ def test_a_character_that_the_two_libraries_see_otherwise_goes_to_the_tokenizer(
     [
         tokenizer(add_prefix_space=True),
         tokenizer(r"\p{N}{1,2}|\p{L}+|[^\p{L}\p{N}]+"),
+        tokenizer(behavior="contiguous"),
         Tokenizer(models.BPE(LLAMA.get_vocab(), [])),
     ],
-    ids=["a blank in front", "another pattern", "no pattern"],
+    ids=["a blank in front", "another pattern", "pieces joined", "no pattern"],
 )
 def test_another_tokenizer_encodes_whole_texts(other: Tokenizer) -> None:
     words = Words(other, cores=1)
