@@ -20,7 +20,7 @@ from fingpt.features.answers import import_answers
 from fingpt.features.config import FeatureConfig, parse_features
 from fingpt.features.facts import kinds_of
 from fingpt.features.rationale import rationale
-from fingpt.features.rows import Answer, week_closes, week_rows
+from fingpt.features.rows import Answer, rows_of, week_closes
 from fingpt.features.teacher import Teacher
 from fingpt.record import sha256_file
 from fingpt.runs.local import ROOT
@@ -71,7 +71,7 @@ def build(
     with tempfile.TemporaryDirectory(prefix="fingpt-build-") as scratch:
         file = _written(recipe, snapshot, answer, Path(scratch) / ROWS)
         policy, degraded = snapshot.policy, snapshot.degraded
-        del snapshot  # the linter holds all rows, and needs the room of the records
+        del snapshot  # the linter needs the room of the records
         return _stored(store, recipe, file, policy, degraded)
 
 
@@ -119,11 +119,9 @@ def _written(recipe: Recipe, snapshot: Snapshot, answer: Answer, path: Path) -> 
     weeks = week_closes(recipe.first, recipe.last, recipe.features)
     with (
         RowFile(path, hindsight=recipe.features.answers.hindsight) as file,
-        log.progress("build rows", len(weeks)) as meter,
+        log.progress("build rows", len(weeks) * len(recipe.symbols)) as meter,
     ):
-        for week in weeks:
-            file.take(week_rows(snapshot, recipe.symbols, week, recipe.features, answer))
-            meter.advance()
+        file.take(rows_of(snapshot, recipe.symbols, weeks, recipe.features, answer, meter.advance))
     if not file.rows:
         why = "; ".join(f"{count} × {reason}" for reason, count in file.left.most_common())
         first = next(iter(file.first_left.values()), "")

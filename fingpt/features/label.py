@@ -9,13 +9,13 @@ counts it among the rises.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from fingpt.features.prices import Prices, prices
+from fingpt.features.prices import prices
 from fingpt.sources.records import Kind
 from fingpt.sources.snapshot import Snapshot
 
@@ -74,46 +74,62 @@ def outcomes(
     universe: Sequence[str],
 ) -> dict[str, Outcome]:
     """As `realised`, for many symbols of one week: each return is computed once."""
-    everybody = list(dict.fromkeys([*symbols, *universe]))
-    seen = {symbol: _prices(snapshot, symbol, as_of, horizon_end) for symbol in everybody}
-    changes = {symbol: _change(found, as_of, horizon_end) for symbol, found in seen.items()}
-    known = {name: float(change) for name in universe if (change := changes[name]) is not None}
-    mean = math.fsum(known.values()) / max(1, len(known))
-    others_traded = any(found.close_at(horizon_end) is not None for found in seen.values())
-    result = {}
-    for symbol in symbols:
-        change = changes[symbol]
-        if change is None:
-            result[symbol] = _failed(snapshot, symbol, seen[symbol], horizon_end, others_traded)
-            continue
-        # Over a mean of itself alone nothing would be left.
-        excess = float(change) - mean if set(known) - {symbol} else None
-        result[symbol] = Outcome("ok", float(change), excess, label_of(change))
-    return result
+    everybody = dict.fromkeys([*symbols, *universe])
+    became = {symbol: change_of(snapshot, symbol, as_of, horizon_end) for symbol in everybody}
+    return compared(became, symbols, universe)
 
 
-def _prices(snapshot: Snapshot, symbol: str, as_of: datetime, horizon_end: datetime) -> Prices:
-    return prices(snapshot, symbol, horizon_end, as_of - _SLACK, known=EVER)
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a symbol's own prices tell of a week: its total return, None where one of the two closes is missing.
+
+    `traded`: there is a close at the end; `later`: there is one after it, looked for where the return is missing.
+    `last`: the newest close up to the end.
+    """
+
+    value: Decimal | None
+    traded: bool
+    later: bool
+    last: datetime | None
 
 
-def _change(found: Prices, as_of: datetime, horizon_end: datetime) -> Decimal | None:
+def change_of(snapshot: Snapshot, symbol: str, as_of: datetime, horizon_end: datetime) -> Change:
+    """What became of one symbol, whatever became of others."""
+    found = prices(snapshot, symbol, horizon_end, as_of - _SLACK, known=EVER)
     before, after = found.close_at(as_of), found.close_at(horizon_end)
+    last = found.moments[-1] if found.moments else None
     if before is None or after is None:
-        return None
+        later = snapshot.records(Kind.PRICE, symbol, before=EVER, since=horizon_end)
+        return Change(None, after is not None, bool(later), last)
     # Shortest decimals: 101 over 100 is 1 %, not a little more.
     start, end, paid = (
         Decimal(repr(each)) for each in (before, after, found.paid(as_of, horizon_end))
     )
-    return (end + paid) / start - 1
+    return Change((end + paid) / start - 1, True, False, last)
 
 
-def _failed(
-    snapshot: Snapshot, symbol: str, found: Prices, horizon_end: datetime, others_traded: bool
-) -> Outcome:
-    last = found.moments[-1] if found.moments else None
-    if found.close_at(horizon_end) is not None or last is None:
-        return Outcome("missing", last=last)
-    later = snapshot.records(Kind.PRICE, symbol, before=EVER, since=horizon_end)
-    if later:
-        return Outcome("halted", last=last)
-    return Outcome("delisted" if others_traded else "missing", last=last)
+def compared(
+    became: Mapping[str, Change], symbols: Sequence[str], universe: Sequence[str]
+) -> dict[str, Outcome]:
+    """The outcomes of `symbols` in one week; `became` holds the changes of these and of the universe."""
+    known = {name: float(value) for name in universe if (value := became[name].value) is not None}
+    mean = math.fsum(known.values()) / max(1, len(known))
+    others_traded = any(change.traded for change in became.values())
+    result = {}
+    for symbol in symbols:
+        value = became[symbol].value
+        if value is None:
+            result[symbol] = _failed(became[symbol], others_traded)
+            continue
+        # Over a mean of itself alone nothing would be left.
+        excess = float(value) - mean if set(known) - {symbol} else None
+        result[symbol] = Outcome("ok", float(value), excess, label_of(value))
+    return result
+
+
+def _failed(change: Change, others_traded: bool) -> Outcome:
+    if change.traded or change.last is None:
+        return Outcome("missing", last=change.last)
+    if change.later:
+        return Outcome("halted", last=change.last)
+    return Outcome("delisted" if others_traded else "missing", last=change.last)

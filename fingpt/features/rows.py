@@ -7,22 +7,25 @@ outcome.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
+from itertools import islice
 
 from fingpt.errors import DataError
 from fingpt.features.config import FeatureConfig
 from fingpt.features.facts import facts
-from fingpt.features.label import Outcome, outcomes
+from fingpt.features.label import Change, Outcome, change_of, compared, label_of
 from fingpt.features.model import Facts, NoFacts
 from fingpt.features.question import prompt
 from fingpt.record import canonical_json, sha256_bytes
 from fingpt.sources import calendar
 from fingpt.sources.snapshot import Snapshot
+from fingpt.storage.tape import Pickles
 
 _FRIDAY = 4
+_AT_ONCE = 64  # rows whose facts are in memory, and whose answers are asked for side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,45 +83,71 @@ def week_closes(first: date, last: date, config: FeatureConfig) -> list[datetime
     return found
 
 
-def week_rows(
+def rows_of(
     snapshot: Snapshot,
     symbols: Sequence[str],
-    as_of: datetime,
+    weeks: Sequence[datetime],
     config: FeatureConfig,
     answer: Answer,
+    advance: Callable[[], None] = lambda: None,
 ) -> Iterator[Row | Left]:
-    """The rows of one week, and what gives none."""
-    end = calendar.horizon_end(as_of, config.horizon_days, config.calendar)
+    """The rows of the weeks that begin at these closes, and what gives none, in the order of week and symbol.
+
+    Each symbol's records are read once, for all weeks, and dropped; what is known of its weeks waits in a temporary
+    file until the others' is. `advance` is called for each symbol and week that is known.
+    """
     universe = [config.benchmark] if config.benchmark else symbols
-    became = outcomes(snapshot, symbols, as_of, end, universe)
+    everybody = list(dict.fromkeys([*symbols, *universe]))
+    ends = [calendar.horizon_end(each, config.horizon_days, config.calendar) for each in weeks]
     threads = config.answers.parallel if config.answers.mode == "teacher" else 1
-    known = [_known(snapshot, symbol, as_of, config, became[symbol]) for symbol in symbols]
+    kept = Pickles[tuple[Change, Row | Left | None]]()
+    stream = _known(
+        snapshot, everybody, frozenset(symbols), list(zip(weeks, ends, strict=True)), config
+    )
     with ThreadPoolExecutor(threads) as pool:
-        asked = [
-            None
-            if isinstance(one, Left)
-            else pool.submit(answer, one, label_in(became[one.symbol]))
-            for one in known
-        ]
-        for one, said in zip(known, asked, strict=True):
-            if isinstance(one, Left):
-                yield one
-            elif said is not None:
-                yield _row(one, became[one.symbol], config, said)
+        while some := list(islice(stream, _AT_ONCE)):
+            asked = [
+                pool.submit(answer, known, label_of(change.value))
+                if isinstance(known, Facts) and change.value is not None
+                else None
+                for change, known in some
+            ]
+            for (change, known), said in zip(some, asked, strict=True):
+                if said is None or not isinstance(known, Facts):
+                    kept.append((change, known if isinstance(known, Left) else None))
+                else:
+                    kept.append((change, _row(known, change, config, said)))
+                if known is not None:
+                    advance()
+    for place, week in enumerate(weeks):
+        told = [kept[place + number * len(weeks)] for number in range(len(everybody))]
+        became = {symbol: change for symbol, (change, _) in zip(everybody, told, strict=True)}
+        found = compared(became, symbols, universe)
+        for symbol, (_, row) in zip(everybody, told, strict=True):
+            if symbol in found:
+                yield _judged(symbol, week, row, found[symbol], config)
 
 
 def _known(
-    snapshot: Snapshot, symbol: str, as_of: datetime, config: FeatureConfig, outcome: Outcome
-) -> Facts | Left:
-    """The facts of a row that has an outcome, or why there is no row."""
-    day = calendar.session_of(as_of, config.calendar)
+    snapshot: Snapshot,
+    everybody: Sequence[str],
+    asked: Set[str],
+    weeks: Sequence[tuple[datetime, datetime]],
+    config: FeatureConfig,
+) -> Iterator[tuple[Change, Facts | Left | None]]:
+    """What became of each symbol in each week, and the facts of those `asked` for, or why there are none."""
+    for symbol in everybody:
+        for as_of, end in weeks:
+            change = change_of(snapshot, symbol, as_of, end)
+            yield change, _facts(snapshot, symbol, as_of, config) if symbol in asked else None
+        snapshot.forget(symbol)
+
+
+def _facts(snapshot: Snapshot, symbol: str, as_of: datetime, config: FeatureConfig) -> Facts | Left:
     try:
         known = facts(snapshot, symbol, as_of, config)
     except NoFacts as lack:
-        return Left(symbol, day, lack.reason, str(lack))
-    if outcome.status != "ok":
-        detail = f"the price at the end is {outcome.status}"
-        return Left(symbol, day, f"outcome: {outcome.status}", detail)
+        return Left(symbol, calendar.session_of(as_of, config.calendar), lack.reason, str(lack))
     if known.available_at_max > known.as_of:
         raise DataError(
             f"A prompt of {known.symbol} for {known.day} rests on something that was known at "
@@ -127,34 +156,39 @@ def _known(
     return known
 
 
-def label_in(outcome: Outcome) -> str:
-    """The label of an outcome that has one."""
-    assert outcome.label is not None
-    return outcome.label
-
-
-def _row(known: Facts, outcome: Outcome, config: FeatureConfig, said: Future[str]) -> Row | Left:
+def _row(known: Facts, change: Change, config: FeatureConfig, said: Future[str]) -> Row | Left:
+    """The row but for what needs other symbols: its excess return, and with it its hash."""
     try:
         answer = said.result()
     except Rejected as refusal:
         detail = f"the answer was rejected ({refusal})"
         return Left(known.symbol, known.day, f"answer: {refusal}", detail)
-    assert outcome.realised_return is not None
-    row = Row(
+    assert change.value is not None
+    return Row(
         prompt=prompt(known),
         answer=answer,
         period=known.period,
-        label=label_in(outcome),
+        label=label_of(change.value),
         symbol=known.symbol,
         as_of=known.as_of.isoformat(),
         horizon_days=config.horizon_days,
         facts=canonical_json(known).decode(),
-        realised_return=outcome.realised_return,
-        excess_return=outcome.excess_return,
+        realised_return=float(change.value),
+        excess_return=None,
         available_at_max=known.available_at_max.isoformat(),
         sources=known.sources,
     )
-    return hashed(row)
+
+
+def _judged(
+    symbol: str, as_of: datetime, row: Row | Left | None, outcome: Outcome, config: FeatureConfig
+) -> Row | Left:
+    if row is None:
+        day, status = calendar.session_of(as_of, config.calendar), outcome.status
+        return Left(symbol, day, f"outcome: {status}", f"the price at the end is {status}")
+    if isinstance(row, Left):
+        return row
+    return hashed(replace(row, excess_return=outcome.excess_return))
 
 
 def hashed(row: Row) -> Row:

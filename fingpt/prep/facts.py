@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 import sys
 from dataclasses import dataclass
 from datetime import date
@@ -70,8 +71,8 @@ class Facts:
 
 
 def facts(example: Example) -> Facts:
-    """The facts that `example.user` states; read once, for splits and rules ask again and again."""
-    known: Facts | None = vars(example).get("stated")
+    """The facts that `example.user` states; kept beside it, for splits and rules ask again and again."""
+    known: Facts | None = getattr(example, "stated", None)
     if known is None:
         known = _read(example.user)
         vars(example)["stated"] = known
@@ -93,12 +94,61 @@ def _read(user: str) -> Facts:
     )
 
 
+_HEAD = struct.Struct("<2d4I")
+_PACKED_WEEK = struct.Struct("<3d2I")
+
+
+def packed(stated: Facts) -> bytes:
+    """Facts in a few bytes, for whoever keeps many of them; `unpacked` reads them."""
+    known = [math.nan if each is None else each for each in (stated.market_cap, stated.shares)]
+    reported = stated.reported.toordinal() if stated.reported else 0
+    head = _HEAD.pack(*known, reported, stated.headlines, stated.repeated, len(stated.weeks))
+    weeks = (
+        _PACKED_WEEK.pack(
+            each.price_start,
+            each.price_end,
+            each.dividend,
+            each.start.toordinal(),
+            each.end.toordinal(),
+        )
+        for each in stated.weeks
+    )
+    return head + b"".join(weeks) + (stated.asset or "").encode()
+
+
+def unpacked(data: bytes) -> Facts:
+    """Inverse of `packed`."""
+    market_cap, shares, reported, headlines, repeated, count = _HEAD.unpack_from(data)
+    size, end = _PACKED_WEEK.size, _HEAD.size + count * _PACKED_WEEK.size
+    return Facts(
+        market_cap=None if math.isnan(market_cap) else market_cap,
+        shares=None if math.isnan(shares) else shares,
+        weeks=tuple(_unpacked_week(data[at : at + size]) for at in range(_HEAD.size, end, size)),
+        headlines=headlines,
+        repeated=repeated,
+        reported=date.fromordinal(reported) if reported else None,
+        asset=data[end:].decode() or None,
+    )
+
+
+@lru_cache(maxsize=4096)  # a week stands in the prompts of the next ones
+def _unpacked_week(data: bytes) -> PastWeek:
+    price_start, price_end, dividend, start, end = _PACKED_WEEK.unpack(data)
+    return PastWeek(
+        date.fromordinal(start), date.fromordinal(end), price_start, price_end, dividend
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """An example with the facts of its prompt."""
 
     example: Example
-    facts: Facts
+
+    @property
+    def facts(self) -> Facts:
+        """What the prompt states."""
+        return facts(self.example)
 
     @property
     def name(self) -> str:
@@ -129,7 +179,7 @@ def label_of(price_start: float, price_end: float) -> str | None:
 
 
 @lru_cache(
-    maxsize=16_384
+    maxsize=4096
 )  # a week stands in the prompts of the next ones: one record for all of them
 def _past_week(
     start: str, end: str, price_start: str, price_end: str, dividend: str | None

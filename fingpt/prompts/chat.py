@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from fingpt.errors import DataError, MissingInputError
 from fingpt.models import ModelSpec
@@ -22,6 +23,7 @@ from fingpt.prompts.examples import LABELS, PREDICTION_HEADER, Example
 from fingpt.prompts.families import TEMPLATES
 from fingpt.prompts.news import count_news, drop_oldest_news
 from fingpt.prompts.template import Piece, SpecialToken
+from fingpt.prompts.words import Words
 from fingpt.reading import Loading
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ IGNORED = -100
 
 Ids = Mapping[str, Sequence[int]]
 _NOTHING_KNOWN: Ids = {}
+_ADDED: WeakKeyDictionary[PreTrainedTokenizerFast, dict[str, int]] = WeakKeyDictionary()
+"""Added tokens of each tokenizer: to list them takes a millisecond, which is as long as all else of a row."""
 _AT_ONCE = 256  # rows whose texts are encoded together: the tokenizer's own record of them is large
 
 
@@ -51,8 +55,10 @@ class Rendered:
 
 
 def _added_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int | None:
-    found = tokenizer.get_added_vocab().get(token)
-    return None if found is None else int(found)
+    added = _ADDED.get(tokenizer)
+    if added is None:
+        added = _ADDED[tokenizer] = tokenizer.get_added_vocab()
+    return added.get(token)
 
 
 def _special_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, token: str) -> int:
@@ -87,7 +93,6 @@ def _encode(
     pieces: tuple[Piece, ...],
     known: Ids = _NOTHING_KNOWN,
 ) -> tuple[int, ...]:
-    plain = _plain(tokenizer)
     ids: list[int] = []
     for piece in pieces:
         if isinstance(piece, SpecialToken):
@@ -95,7 +100,7 @@ def _encode(
         elif piece in known:
             ids.extend(known[piece])
         else:
-            ids.extend(plain.encode(piece, add_special_tokens=False).ids)
+            ids.extend(_plain(tokenizer).encode(piece, add_special_tokens=False).ids)
     return tuple(ids)
 
 
@@ -168,8 +173,8 @@ def render_all(
     examples: Sequence[Example],
     max_tokens: int,
 ) -> list[Rendered]:
-    """`render` of every example, in their order; their texts are encoded together, on all cores."""
-    build, plain = TEMPLATES[spec.family], _plain(tokenizer)
+    """`render` of every example, in their order; a word that stands in many of them is encoded once."""
+    build, words = TEMPLATES[spec.family], Words(_plain(tokenizer))
     found = []
     for start in range(0, len(examples), _AT_ONCE):
         part = examples[start : start + _AT_ONCE]
@@ -177,8 +182,7 @@ def render_all(
             piece for one in part for piece in (*build(one.system, one.user), one.answer.strip())
         )
         texts = list(dict.fromkeys(piece for piece in pieces if isinstance(piece, str)))
-        encoded = plain.encode_batch_fast(texts, add_special_tokens=False)
-        known = {text: one.ids for text, one in zip(texts, encoded, strict=True)}
+        known = dict(zip(texts, words.encode(texts), strict=True))
         found += [render(spec, tokenizer, one, max_tokens, known) for one in part]
     return found
 

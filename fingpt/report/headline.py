@@ -109,7 +109,7 @@ def sentences(
     asked: Asked,
     power: Power,
 ) -> tuple[Sentence, ...]:
-    """One sentence per question and pair of models, then skill, what was tested, and power."""
+    """One sentence per question and pair of models, then each model's skill, what was tested, and power."""
     found: list[Sentence] = []
     lines = {line.key: line for line in made.lines}
     pairs = range(len(made.lines[0].comparisons))
@@ -121,8 +121,7 @@ def sentences(
         found.append(_text(sides, made.lines, index))
         for question, key in (("Speed", "samples_per_second"), ("Cost", "train_seconds")):
             found.append(_timed(question, sides, lines[key], index))
-    if skills:
-        found.append(_trivial(skills))
+    found += skill_sentences(skills)
     if len(sides) > 1:
         found.append(_tested(asked))
     if power.gap is not None:
@@ -181,6 +180,12 @@ def _shown(lines: Sequence[Line], index: int) -> Line:
     return (comparable or lines)[0]
 
 
+def _reason(comparison: Comparison) -> str:
+    """Why there is no difference to tell: the verdict's word stands in front of the sentence."""
+    told = comparison.verdict is Verdict.NOT_COMPARABLE and comparison.why
+    return comparison.why if told else comparison.phrase
+
+
 def _turned(estimate: Estimate) -> Estimate:
     def minus(figure: float | None) -> float | None:
         return None if figure is None else -figure
@@ -203,7 +208,7 @@ def _scored(
     name = f"{question} (the primary question)" if line.primary else question
     gap = comparison.difference
     if gap is None or gap.low is None:
-        return Sentence(question=name, verdict=word, text=f"{against}: {comparison.phrase}.")
+        return Sentence(question=name, verdict=word, text=f"{against}: {_reason(comparison)}.")
     if sides[comparison.second].title != ahead:
         gap = _turned(gap)
     text = (
@@ -231,7 +236,7 @@ def _text(sides: Sequence[Side], lines: Sequence[Line], index: int) -> Sentence:
     if all(one.verdict is Verdict.NOT_COMPARABLE for one in rouge):
         pair = " against ".join(sorted((first, second)))
         return Sentence(
-            question="Text", verdict=Verdict.NOT_COMPARABLE, text=f"{pair}: {rouge[0].phrase}."
+            question="Text", verdict=Verdict.NOT_COMPARABLE, text=f"{pair}: {_reason(rouge[0])}."
         )
     ahead = Counter(
         second if one.verdict is Verdict.BETTER else first if one.verdict is Verdict.WORSE else ""
@@ -257,35 +262,36 @@ def _timed(question: str, sides: Sequence[Side], line: Line, index: int) -> Sent
     comparison = line.comparisons[index]
     one, two = sorted((comparison.first, comparison.second), key=lambda place: sides[place].title)
     against = f"{sides[one].title} against {sides[two].title}"
-    text = f"{against}: {comparison.phrase}."
+    text = f"{against}: {_reason(comparison)}."
     if comparison.difference is not None:
         values = (value(line, line.values[one]), value(line, line.values[two]))
         text = f"{against}: {line.title} {values[0]} against {values[1]} {line.unit}; {comparison.why}."
     return Sentence(question=question, verdict=comparison.verdict, text=text)
 
 
-def _trivial(skills: Sequence[Skill]) -> Sentence:
-    winners = [its for its in skills if its.verdict is Verdict.BETTER]
-    blocked = [its for its in skills if its.verdict is Verdict.NOT_COMPARABLE]
-    if blocked and len(blocked) == len(skills):
-        return Sentence(
-            question="Skill",
-            verdict=Verdict.NOT_COMPARABLE,
-            text=f"Nothing is said about skill: {blocked[0].why}.",
-        )
-    level = percent(skills[0].level, 1)
-    if winners:
-        parts = "; ".join(map(_lead, winners))
+def skill_sentences(skills: Sequence[Skill]) -> list[Sentence]:
+    """One sentence for each model: where it beats every trivial forecast, and by how much the one hardest to beat."""
+    models = dict.fromkeys(its.model for its in skills)
+    return [_of_model(model, [its for its in skills if its.model == model]) for model in models]
+
+
+def _of_model(model: str, skills: Sequence[Skill]) -> Sentence:
+    question = f"Skill of {model}"
+    judged = [its for its in skills if its.verdict is not Verdict.NOT_COMPARABLE]
+    if not judged:
+        why = f"Nothing is said about skill: {skills[0].why}."
+        return Sentence(question=question, verdict=Verdict.NOT_COMPARABLE, text=why)
+    beaten = [its for its in judged if its.verdict is Verdict.BETTER]
+    if beaten:
         start = (
-            f"All trivial forecasts are beaten, even the one that is hardest to beat, by {parts}"
+            f"Beats every trivial forecast in {listed([SKILLS[its.question] for its in beaten])}."
         )
     else:
-        parts = "; ".join(_lead(its) for its in skills if its.question == "direction")
-        start = f"No model beats all trivial forecasts; {parts}"
+        start = f"Beats every trivial forecast in none of {len(judged)} questions."
     return Sentence(
-        question="Skill",
-        verdict=Verdict.BETTER if winners else Verdict.NO_SKILL,
-        text=f"{start}. Intervals hold at {level}; the table below has every question.",
+        question=question,
+        verdict=Verdict.BETTER if beaten else Verdict.NO_SKILL,
+        text=f"{start} {_lead((beaten or judged)[0])} The table below has every question.",
     )
 
 
@@ -295,8 +301,9 @@ def _lead(its: Skill) -> str:
     )
     gain = None if its.gain.value is None else its.gain.value * scale
     return (
-        f"{its.model}, {SKILLS[its.question]}: {number(gain, digits, signed=True)} {units} on {its.rival} "
-        f"({interval(its.gain, digits, scale, signed=True)}, {its.gain.n} rows)"
+        f"In {SKILLS[its.question]} the hardest to beat is {its.rival}: "
+        f"{number(gain, digits, signed=True)} {units} against it ({percent(its.level, 1)} interval "
+        f"{interval(its.gain, digits, scale, signed=True)}, {its.gain.n} rows)."
     )
 
 

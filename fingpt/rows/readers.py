@@ -65,8 +65,10 @@ def _read_parquet(
             check_columns(file.schema_arrow, name, columns)
             check_footer(file, name, columns)
             _require_bounded(file.metadata, name, columns)
-            batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns))
+            # A thread for each column would keep memory of its own.
+            batches = file.iter_batches(_BATCH_ROWS, columns=list(columns), use_threads=False)
             yield from rows_of_batches(batches, split, name, columns)
+        pa.default_memory_pool().release_unused()
     except _DAMAGE as fault:
         raise _unreadable(fault, name, "parquet") from None
 

@@ -96,6 +96,11 @@ class Snapshot(ABC):
             self._loaded.move_to_end((kind, symbol))
         return series.cut(before, since)
 
+    def forget(self, symbol: str) -> None:
+        """Give back the memory of a symbol's records; whoever asks for them again loads them again."""
+        for key in [key for key in self._loaded if key[1] == symbol]:
+            self._count -= len(self._loaded.pop(key).records)
+
 
 class MemorySnapshot(Snapshot):
     """A snapshot of records that are at hand: for tests and for doors that make them in memory."""

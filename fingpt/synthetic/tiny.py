@@ -20,6 +20,7 @@ from fingpt import hardware, log
 from fingpt.models import Family, ModelSpec
 from fingpt.prompts import chat
 from fingpt.prompts.examples import Example
+from fingpt.prompts.words import LLAMA_PATTERN
 from fingpt.runs.manifest import BaseManifest
 from fingpt.runs.run import base_manifest_key
 from fingpt.storage import ObjectStore, upload_tree
@@ -28,12 +29,6 @@ from fingpt.synthetic.text import PRACTICE_COMPANIES
 from fingpt.weights.base import publish_base, read_base_manifest, require_origin
 
 VOCABULARY = 4096
-LLAMA_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
-    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-"""How Llama-3 cuts text into words before its BPE: numbers in groups of three digits."""
-
 SPECIAL_TOKENS: dict[Family, tuple[str, ...]] = {
     "llama31": (
         *("<|begin_of_text|>", "<|end_of_text|>", "<|finetune_right_pad_id|>"),

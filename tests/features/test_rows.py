@@ -8,9 +8,10 @@ from datetime import date
 import pytest
 
 from fingpt.errors import ConfigError
+from fingpt.features import rows
 from fingpt.features.config import FeatureConfig, parse_features
 from fingpt.features.rationale import rationale
-from fingpt.features.rows import Left, Rejected, Row, hashed, week_closes, week_rows
+from fingpt.features.rows import Left, Rejected, Row, hashed, rows_of, week_closes
 from fingpt.sources.calendar import as_of, session_of
 
 CONFIG = FeatureConfig()
@@ -31,7 +32,7 @@ def test_weeks_lie_within_the_days_as_a_whole() -> None:
 
 
 def test_a_row_says_what_it_rests_on(market) -> None:
-    row, other = week_rows(market, ["AAA", "BBB"], AT, CONFIG, rationale)
+    row, other = rows_of(market, ["AAA", "BBB"], [AT], CONFIG, rationale)
     assert isinstance(row, Row)
     assert isinstance(other, Row)
     assert (row.symbol, row.period) == ("AAA", "2025-05-16 to 2025-05-23")
@@ -54,7 +55,7 @@ def test_what_gives_no_row_is_told_with_its_reason(world) -> None:
     world.flat("AAA", date(2025, 4, 1), date(2025, 5, 23))
     world.flat("BBB", date(2025, 4, 1), date(2025, 5, 20))
     world.flat("CCC", date(2025, 5, 15), date(2025, 5, 23))
-    found = list(week_rows(world.snapshot(), ["AAA", "BBB", "CCC"], AT, CONFIG, rationale))
+    found = list(rows_of(world.snapshot(), ["AAA", "BBB", "CCC"], [AT], CONFIG, rationale))
     assert [one.reason if isinstance(one, Left) else "row" for one in found] == [
         "row",
         "outcome: delisted",
@@ -62,12 +63,45 @@ def test_what_gives_no_row_is_told_with_its_reason(world) -> None:
     ]
 
 
+def test_a_symbol_is_read_once_for_all_weeks_and_rows_come_by_week(
+    market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weeks = week_closes(date(2025, 4, 21), date(2025, 5, 23), CONFIG)
+    symbols = ["BBB", "AAA"]
+    each_week = [
+        one for week in weeks for one in rows_of(market, symbols, [week], CONFIG, rationale)
+    ]
+    loaded, load = [], market.load
+    monkeypatch.setattr(
+        market, "load", lambda kind, symbol: loaded.append((kind, symbol)) or load(kind, symbol)
+    )
+    monkeypatch.setattr(rows, "_AT_ONCE", 3)
+    known = []
+    found = list(rows_of(market, symbols, weeks, CONFIG, rationale, lambda: known.append(1)))
+    assert found == each_week
+    assert len(found) == len(known) == 2 * len(weeks) > 6
+    assert len(loaded) == len(set(loaded))
+    places = [symbol for _, symbol in loaded if symbol]
+    assert places == sorted(places, key=symbols.index)
+    assert not market._loaded or {symbol for _, symbol in market._loaded} == {""}
+
+
+def test_a_benchmark_that_is_no_symbol_of_the_rows_gives_none(market) -> None:
+    config = FeatureConfig(benchmark="CCC")
+    (row,) = rows_of(market, ["AAA"], [AT], config, rationale)
+    (other,) = rows_of(market, ["CCC"], [AT], config, rationale)
+    assert isinstance(row, Row)
+    assert isinstance(other, Row)
+    assert row.symbol == "AAA"
+    assert row.excess_return == pytest.approx(row.realised_return - other.realised_return)
+
+
 def test_a_rejected_answer_leaves_its_row_out(world) -> None:
     def refuse(*_):
         raise Rejected("empty")
 
     world.flat("AAA", date(2025, 4, 1), date(2025, 5, 23))
-    (found,) = week_rows(world.snapshot(), ["AAA"], AT, CONFIG, refuse)
+    (found,) = rows_of(world.snapshot(), ["AAA"], [AT], CONFIG, refuse)
     assert isinstance(found, Left)
     assert found.reason == "answer: empty"
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from fingpt.errors import ConfigError, DataError, PermissionDeniedError, TransientError
 from fingpt.features.config import AnswerConfig, FeatureConfig
 from fingpt.features.facts import facts
-from fingpt.features.rows import Left, Rejected, Row, week_rows
+from fingpt.features.rows import Left, Rejected, Row, rows_of
 from fingpt.features.teacher import TRIES, Teacher, request_body
 from fingpt.sources.calendar import as_of
 from tests.features.chat_server import DOWN, UP, Said, chat, served
@@ -144,7 +144,7 @@ def test_rows_of_a_week_are_asked_for_side_by_side_and_keep_their_order(store, m
         config = FeatureConfig(answers=answers)
         asked = Teacher(store, answers, None)
         symbols = ["AAA", "BBB", "CCC"]
-        found = list(week_rows(market, symbols, AT, config, asked))
+        found = list(rows_of(market, symbols, [AT], config, asked))
     assert [one.symbol for one in found] == symbols
     for one in found:
         if isinstance(one, Left):

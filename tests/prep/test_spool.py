@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import fields
+from datetime import date
 
 import pytest
 
-from fingpt.errors import StorageError
-from fingpt.prep import tape
-from fingpt.prep.facts import facts
+from fingpt.prep import spool as module
+from fingpt.prep.facts import Facts, PastWeek, facts, packed, unpacked
 from fingpt.prep.spool import Spool
-from fingpt.prep.tape import Tape
 from fingpt.prompts.examples import Example, encode_line
 
 
@@ -31,9 +30,12 @@ def row(number: int, size: int = 40) -> Example:
     )
 
 
-def test_a_kept_row_is_the_row_that_it_was() -> None:
+@pytest.mark.parametrize("at_hand", [0, 7, 8192])
+def test_a_kept_row_is_the_row_that_it_was(at_hand: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FACTS_IN_MEMORY", at_hand)
     rows, spool = [row(number) for number in range(20)], Spool()
     kept = [spool.keep(each) for each in rows]
+    assert len(spool._facts) == min(at_hand, 20)
     for one, other in zip(kept[::-1], rows[::-1], strict=True):
         for field in fields(Example):
             assert getattr(one, field.name) == getattr(other, field.name)
@@ -54,38 +56,20 @@ def test_memory_holds_no_texts() -> None:
         return size
 
     held(10)
-    assert held(400) - held(200) < 200 * 2500  # a row has 10,000 bytes of text
+    assert held(400) - held(200) < 200 * 700  # a row has 10,000 bytes of text
 
 
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> Tape:
-    monkeypatch.setattr(tape, "IN_MEMORY_BYTES", 10)
-    return Tape()
+WEEK = PastWeek(date(2024, 1, 5), date(2024, 1, 12), 101.25, 99.9, 0.24)
 
 
-def test_a_tape_gives_back_what_lies_in_its_file_in_memory_or_in_both(short: Tape) -> None:
-    data = bytes(range(200))
-    for start in range(0, 200, 7):
-        short.append(data[start : start + 7])
-        assert short.size == min(200, start + 7)
-        for place in range(0, short.size, 5):
-            size = min(9, short.size - place)
-            assert short.read(place, size) == data[place : place + size]
-
-
-def test_a_tape_that_somebody_cut_is_said_to_be(
-    short: Tape, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    short.append(bytes(100))
-    monkeypatch.setattr("fingpt.prep.tape.os.pread", lambda *_: b"")
-    with pytest.raises(StorageError, match="ends at byte 3"):
-        short.read(3, 50)
-
-
-def test_a_full_disk_is_one_sentence(short: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("fingpt.prep.tape.os.write", full)
-    with pytest.raises(StorageError, match=r"No space left for .*bytes are free there"):
-        short.append(bytes(100))
+@pytest.mark.parametrize(
+    "stated",
+    [
+        Facts(None, None, (), 0, 0, None, None),
+        Facts(2_900_000.5, 15_000.25, (WEEK, WEEK), 7, 2, date(2023, 12, 31), "cryptocurrency"),
+        Facts(0.0, None, (WEEK,) * 12, 1, 0, None, "“stock”"),
+    ],
+)
+def test_facts_come_back_from_their_few_bytes(stated: Facts) -> None:
+    assert unpacked(packed(stated)) == stated
+    assert len(packed(stated)) < 60 + 32 * len(stated.weeks)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +24,17 @@ ROOMY = 100_000
 def bpe_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     if llama3_bpe.merge_file() is None:
         pytest.skip("The official Llama-3 merges are missing: make merges")
-    root = tmp_path_factory.mktemp("llama3-bpe")
-    return {key: llama3_bpe.build(root / key, spec(key).family) for key in KEYS}
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # of all workers: the first builds, the others wait for it
+    folders = {key: root / "llama3-bpe" / key for key in KEYS}
+    with (root / "llama3-bpe.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for key, folder in folders.items():
+            if not (folder / "tokenizer.json").exists():
+                made = llama3_bpe.build(folder.with_name(f"{key}-being-built"), spec(key).family)
+                made.rename(folder)
+    return folders
 
 
 @pytest.fixture(scope="session")

@@ -76,8 +76,9 @@ def test_skill_counts_the_rows_that_were_asked_and_says_how_many(report, reading
         assert (skill.gain.n, skill.verdict) == (100, Verdict.BETTER)
     right = reading.sides[0].tuned.correct.sum() / 100
     assert right == 1
-    told = next(sentence for sentence in report.headline if sentence.question == "Skill")
-    assert "100 rows" in told.text
+    told = [sentence for sentence in report.headline if sentence.question.startswith("Skill of ")]
+    assert len(told) == len(reading.sides)
+    assert all("100 rows" in sentence.text for sentence in told)
 
 
 def test_probabilities_are_judged_on_every_row(reading):

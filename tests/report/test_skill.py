@@ -10,6 +10,7 @@ import pytest
 from fingpt.prompts.examples import LABELS
 from fingpt.report.baselines import Baseline, baselines
 from fingpt.report.clusters import Weeks
+from fingpt.report.headline import skill_sentences
 from fingpt.report.lines import Variant
 from fingpt.report.measures import relative_direction
 from fingpt.report.probabilities import outcome
@@ -111,3 +112,28 @@ def test_probabilities_are_held_against_the_shares_of_the_training_labels(exampl
     assert [its.question for its in skills([("m", Variant.of([rows], Weeks.of(rows.week)), "")], found)] == [
         "direction", "relative", "size"
     ]  # fmt: skip
+
+
+def test_each_model_has_a_short_card_of_its_own(examples, plan, rows_of, rivals):
+    weeks = Weeks.of(rows_of(examples, plan()).week)
+    found = skills(
+        [
+            ("Good", Variant.of([rows_of(examples, plan(right=0.85))], weeks), ""),
+            ("Bad", Variant.of([rows_of(examples, plan(right=0.5))], weeks), ""),
+            ("Told", Variant.of([rows_of(examples, plan())], weeks), "its rows leak"),
+        ],
+        rivals,
+    )
+    good, bad, told = skill_sentences(found)
+    assert (good.question, good.verdict) == ("Skill of Good", Verdict.BETTER)
+    beaten = "direction and direction against the week's mean"
+    assert good.text.startswith(f"Beats every trivial forecast in {beaten}. In direction the")
+    assert (bad.question, bad.verdict) == ("Skill of Bad", Verdict.NO_SKILL)
+    assert bad.text.startswith("Beats every trivial forecast in none of 3 questions. In direction")
+    assert (told.verdict, told.text) == (
+        Verdict.NOT_COMPARABLE,
+        "Nothing is said about skill: its rows leak.",
+    )
+    for card in (good, bad):
+        assert max(map(len, card.text.split(". "))) < 200
+        assert len(card.text) < 360

@@ -47,6 +47,20 @@ def test_since_is_a_matter_of_the_event_and_is_included() -> None:
     assert [one.payload["headline"] for one in found] == ["2 0", "3 0"]
 
 
+def test_a_symbol_that_was_forgotten_is_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = MemorySnapshot([record(1), record(2), record(1, symbol="MSFT")])
+    asked = []
+    load = snapshot.load
+    monkeypatch.setattr(snapshot, "load", lambda *key: asked.append(key) or load(*key))
+    at = START + timedelta(days=1)
+    every = {name: snapshot.records(Kind.NEWS, name, before=at) for name in ("AAPL", "MSFT")}
+    snapshot.forget("AAPL")
+    assert snapshot._count == 1
+    again = {name: snapshot.records(Kind.NEWS, name, before=at) for name in ("AAPL", "MSFT")}
+    assert again == every
+    assert [symbol for _, symbol in asked] == ["AAPL", "MSFT", "AAPL"]
+
+
 HOURS = st.integers(0, 30)
 
 

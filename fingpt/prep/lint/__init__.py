@@ -8,10 +8,13 @@ skill and stops prep unless the configuration allows it by name, `warning` deser
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from fingpt.prep.facts import Case, facts
+import numpy as np
+
+from fingpt.prep.facts import Case
 from fingpt.prep.lint.apart import overlapping_weeks, recoverable_labels
+from fingpt.prep.lint.cases import all_cases
 from fingpt.prep.lint.content import (
     answers,
     balance,
@@ -32,6 +35,7 @@ from fingpt.prep.lint.lookahead import (
     truncated_last_week,
 )
 from fingpt.prep.lint.scan import by_effect
+from fingpt.prep.lint.spill import Hashes, Ints, contained
 from fingpt.prep.lint.targets import future_prices
 from fingpt.prompts.examples import Example
 from fingpt.runs.manifest import Finding
@@ -70,14 +74,10 @@ def lint(
     `source`: the rows in the order of their source, by its own splits, where that is known. `allowed`: rule → reason
     why its errors may pass.
     """
-    cases = {
-        split: tuple(Case(example, facts(example)) for example in part)
-        for split, part in parts.items()
-        if part
-    }
+    cases = {split: tuple(map(Case, part)) for split, part in parts.items() if part}
     found = [each for rule in RULES for each in rule(cases)]
     known = any(each.rule == "market-cap-canary" and each.severity == "error" for each in found)
-    found += by_effect(cases, _places(parts if source is None else source), known)
+    found += by_effect(cases, _places(all_cases(cases), parts if source is None else source), known)
     reasons = allowed or {}
     named = [
         each.model_copy(update={"allowed": reasons[each.rule]})
@@ -88,6 +88,15 @@ def lint(
     return tuple(sorted(named, key=lambda item: SEVERITIES.index(item.severity)))
 
 
-def _places(source: Mapping[str, Sequence[Example]]) -> dict[str, int]:
-    rows = (example for part in source.values() for example in part)
-    return {example.id: place for place, example in enumerate(rows)}
+def _places(rows: Sequence[Case], source: Mapping[str, Sequence[Example]]) -> Ints:
+    """The place of each row in its source, the last where it stands there twice; its own where it is not there."""
+    known = _short_ids(example for part in source.values() for example in part)
+    order = np.argsort(known, kind="stable")
+    wanted = _short_ids(case.example for case in rows)
+    nearest = np.searchsorted(known[order], wanted, "right") - 1
+    found = contained(wanted, known[order])
+    return np.where(found, order[np.maximum(nearest, 0)], np.arange(len(rows)))
+
+
+def _short_ids(examples: Iterable[Example]) -> Hashes:
+    return np.fromiter((int(example.id[:16], 16) for example in examples), np.uint64)

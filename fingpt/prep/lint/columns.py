@@ -75,23 +75,28 @@ class Columns(Generic[Name]):
         keys = _keys_of([head.name for head in heads])
         by_key = np.argsort(keys)
         among = keys[by_key]
-        columns, rows, numbers = [], [], []
+        ends = np.cumsum([head.count for head in heads])
+        filled = np.r_[0, ends[:-1]]
         plain = self._kind is None
+        rows = np.empty(ends[-1], np.int32)
+        numbers = np.empty(0 if plain else ends[-1], np.uint64)
         stored = self._keys.blocks() if plain else self._values.blocks()
         for (_, hashes, owner), (_, values, _) in zip(self._keys.blocks(), stored, strict=True):
-            here = contained(hashes, among)
-            columns.append(by_key[np.searchsorted(among, hashes[here])])
-            rows.append(owner[here])
-            numbers.append(values[:0] if plain else values[here])
-        column = np.concatenate(columns)
-        order = np.argsort(column, kind="stable")
-        ends = np.cumsum(np.bincount(column, minlength=len(heads)))[:-1]
-        row = np.split(np.concatenate(rows)[order], ends)
-        if self._kind is None:
-            yield from ((each, np.zeros(0)) for each in row)
-        else:
-            number = np.concatenate(numbers)[order].view(self._kind)
-            yield from zip(row, np.split(number, ends), strict=True)
+            here = np.flatnonzero(contained(hashes, among))
+            column = by_key[np.searchsorted(among, hashes[here])]
+            order = np.argsort(column, kind="stable")
+            column, here = column[order], here[order]
+            counts = np.bincount(column, minlength=len(heads))
+            within = np.arange(len(here)) - np.repeat(np.cumsum(counts) - counts, counts)
+            place = filled[column] + within
+            rows[place] = owner[here]
+            if not plain:
+                numbers[place] = values[here]
+            filled += counts
+        for end, head in zip(ends.tolist(), heads, strict=True):
+            cells = slice(end - head.count, end)
+            number = np.zeros(0) if self._kind is None else numbers[cells].view(self._kind)
+            yield rows[cells].astype(np.int64), number
 
     def _flush(self) -> None:
         names = [name for row in self._waiting for name in row]

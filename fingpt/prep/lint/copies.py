@@ -211,7 +211,7 @@ def _forecast(case: Case) -> tuple[bool, str, bool] | None:
     return None if unsure is None else (*unsure, False)
 
 
-@lru_cache(maxsize=16_384)  # a template's lines stand in every prompt, news in those of a few weeks
+@lru_cache(maxsize=4096)  # a template's lines stand in every prompt, news in those of a few weeks
 def _forecasts_in(line: str) -> tuple[tuple[bool, str] | None, tuple[bool, str] | None]:
     """What `_first` finds of the forecasts that say so, and of those in the labels' own sizes."""
     return _first((_STATED,), line), _first(_WORDED, line)

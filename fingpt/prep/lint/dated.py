@@ -87,8 +87,8 @@ def _late(case: Case) -> str:
         if week.end > asof:
             return f"From {week.start} to {week.end}"
     for line in sections_of(case).news:
-        plain = _TAG.sub("", line)
-        if not _names_a_day(plain):
+        plain = _dated(line)
+        if plain is None:
             continue
         for place in _PLACES:
             for match in place.finditer(plain):
@@ -99,9 +99,11 @@ def _late(case: Case) -> str:
     return ""
 
 
-@lru_cache(maxsize=16_384)  # news stand in the prompts of a few weeks
-def _names_a_day(line: str) -> bool:
-    return _ANY_DAY.search(line) is not None
+@lru_cache(maxsize=4096)  # news stand in the prompts of a few weeks
+def _dated(line: str) -> str | None:
+    """A line of news without its tag; None where it names no day."""
+    plain = _TAG.sub("", line)
+    return plain if _ANY_DAY.search(plain) else None
 
 
 def _date(text: str, near: date) -> date | None:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from fingpt.prep.facts import Case
 from fingpt.prep.lint.columns import Columns, Head
-from fingpt.prep.lint.effect import ALPHA, DRAWS, Floats, Ints, Target, sums_of
+from fingpt.prep.lint.effect import ALPHA, DRAWS, Floats, Target, sums_of
 from fingpt.prep.lint.sections import Sections
+from fingpt.prep.lint.spill import Ints
 
 _DIVISORS: dict[int, tuple[int, ...]] = {
     100: (2, 4, 5, 10, 20, 100),
@@ -94,14 +95,14 @@ def columns_of(
     """
     symbols = np.unique([case.example.symbol for case in rows], return_inverse=True)[1]
     every = np.arange(len(rows))
-    given = {name: (every, lengths.astype(np.int64)) for name, lengths in counts.items()}
-    heads = [head for head in numbers.heads() if head.name not in given]
-    heads += [Head(name, len(rows), 0) for name in given if len(rows) >= _LEAST_COLUMN]
+    heads = [head for head in numbers.heads() if head.name not in counts]
+    heads += [Head(name, len(rows), 0) for name in counts if len(rows) >= _LEAST_COLUMN]
     heads.sort(key=lambda head: (-head.count, head.name))
-    cells = numbers.read([head for head in heads if head.name not in given])
+    cells = numbers.read([head for head in heads if head.name not in counts])
     seen: set[bytes] = set()
     for head in heads:
-        places, values = given[head.name] if head.name in given else next(cells)
+        given = counts.get(head.name)
+        places, values = next(cells) if given is None else (every, given.astype(np.int64))
         if _tells_symbol(symbols[places], values):
             continue
         low, high = np.quantile(values.astype(np.float64), [0.1, 0.9])
@@ -183,27 +184,27 @@ def written(part: Sections) -> dict[str, int]:
 @lru_cache(maxsize=1024)  # a company's introduction is the same week after week
 def _written_in(where: str, text: str) -> Mapping[str, int]:
     found: dict[str, int] = {}
-    tokens: list[re.Match[str]] = []
+    one: re.Match[str] | None = None
+    two: re.Match[str] | None = None
     runs = []
     for match in _TOKEN.finditer(text):
-        if match[1]:
-            runs.append((match, tokens[-2:]))
-        tokens.append(match)
-    for place, (run, last) in enumerate(runs, start=1):
-        value = _value(run[0])
+        if match.lastindex:
+            runs.append((match[0], _before(text, match.start(), one, two)))
+        one, two = two, match
+    for place, (run, words) in enumerate(runs, start=1):
+        value = _value(run)
         _keep(found, _name(place, f"the {where}"), value)
         _keep(found, _name(place - len(runs) - 1, f"the {where}"), value)
-        words = " ".join(_before(text, run.start(), last)).lower()
-        _keep(found, f"number after '{words}'", value)
+        _keep(found, f"number after '{words.lower()}'", value)
     return found
 
 
-def _before(text: str, start: int, last: Sequence[re.Match[str]]) -> list[str]:
-    """The last two words or numbers within 60 characters before `start`; `last` are the last two anywhere."""
+def _before(text: str, start: int, one: re.Match[str] | None, two: re.Match[str] | None) -> str:
+    """The last two words or numbers within 60 characters before `start`; `one` and `two` are the last two anywhere."""
     first = max(0, start - 60)
-    if len(last) < 2 or last[0].start() < first:
-        return _WORD.findall(_RUN.sub("#", text[first:start]))[-2:]
-    return ["#" if match[1] else match[0] for match in last]
+    if one is None or two is None or one.start() < first:
+        return " ".join(_WORD.findall(_RUN.sub("#", text[first:start]))[-2:])
+    return f"{'#' if one.lastindex else one[0]} {'#' if two.lastindex else two[0]}"
 
 
 @lru_cache(maxsize=1024)
@@ -211,7 +212,7 @@ def _name(place: int, where: str) -> str:
     return f"number {place} of {where}"
 
 
-@lru_cache(maxsize=16_384)  # news stand in the prompts of a few weeks, and so do the heads of weeks
+@lru_cache(maxsize=4096)  # news stand in the prompts of a few weeks, and so do the heads of weeks
 def _values(line: str) -> tuple[tuple[int, int | None], ...]:
     """What `_value` says of each number of a line."""
     return tuple(_value(text) for text in _RUN.findall(line))
@@ -256,7 +257,7 @@ def _statistics(column: Column, target: Target) -> Iterator[tuple[int, Floats, f
     """
     strata, sizes = target.strata[column.rows], target.sizes
     spread = target.spread
-    total = float((target.ranks[column.rows, 0].astype(np.float64) ** 2).sum())
+    total = float((target.true[column.rows].astype(np.float64) ** 2).sum())
     for multiple, divisors in _DIVISORS.items():
         fitting = [each for each in divisors if _ROOM * each <= column.span]
         if not fitting or not total:

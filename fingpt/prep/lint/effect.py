@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from fingpt.prep.blocks import week_number
 from fingpt.prep.facts import Case
+from fingpt.prep.lint.spill import Ints, Lines
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 DRAWS = 399
 """Permutations of the labels: the smallest p-value is 1/400."""
@@ -35,6 +35,7 @@ _STRATUM_ROWS = 10  # fewer rows a week, and consecutive weeks are taken togethe
 _SEED = 20261126
 _FOLDS = 5
 _CHUNK = 1 << 22  # ranks held at once
+_TURNED = 1 << 10  # rows whose ranks are brought together at once
 _ROWS_AT_ONCE = 1 << 15  # of the words that are looked at together
 _GATHERED = 1 << 20  # ranks of these that are in memory
 
@@ -42,11 +43,13 @@ _GATHERED = 1 << 20  # ranks of these that are in memory
 @dataclass(frozen=True)
 class Target:
     """The labels of all rows: `strata` (n) numbers the weeks from 0, `ranks` (n, 1 + DRAWS) holds the centred ranks
-    within weeks of the true margins, then of permuted ones; `up` (n) says which go up.
+    within weeks of the true margins, then of permuted ones, mapped from a file; `true` are the former; `up` (n) says
+    which go up.
     """
 
     strata: Ints
     ranks: NDArray[np.float32]
+    true: NDArray[np.float32]
     up: NDArray[np.bool_]
 
     @property
@@ -57,7 +60,7 @@ class Target:
     @property
     def spread(self) -> Floats:
         """Variance of a permuted label's rank in each stratum."""
-        squares = np.bincount(self.strata, self.ranks[:, 0].astype(np.float64) ** 2)
+        squares = np.bincount(self.strata, self.true.astype(np.float64) ** 2)
         return squares / np.maximum(self.sizes - 1, 1)
 
 
@@ -75,14 +78,25 @@ def target_of(rows: Sequence[Case]) -> Target:
     strata = _strata([week_number(case.example) for case in rows])
     margins = np.array([case.example.margin for case in rows])
     true = centred_ranks(margins, strata)
+    permuted = Lines(len(rows), np.float32)
+    permuted.append(true)
     rng = np.random.default_rng(_SEED)
-    ranks = np.empty((len(rows), 1 + DRAWS), np.float32)
-    ranks[:, 0] = true
     places = np.argsort(strata, kind="stable")
-    for draw in range(1, 1 + DRAWS):
+    line = np.empty(len(rows), np.float32)
+    for _ in range(DRAWS):
         shuffled = np.lexsort((rng.random(len(rows)), strata))
-        ranks[places, draw] = true[shuffled]
-    return Target(strata, ranks, margins > 0)
+        line[places] = true[shuffled]
+        permuted.append(line)
+    return Target(strata, _turned(permuted), true.astype(np.float32), margins > 0)
+
+
+def _turned(lines: Lines[np.float32]) -> NDArray[np.float32]:
+    """The table with its columns as lines, so that some rows' ranks are read together."""
+    table = lines.table()
+    turned = Lines(len(table), np.float32)
+    for start in range(0, table.shape[1], _TURNED):
+        turned.append(table[:, start : start + _TURNED].T)
+    return turned.table()
 
 
 def centred_ranks(values: Floats, strata: Ints) -> Floats:
@@ -114,7 +128,7 @@ def associated(features: Iterable[Floats], count: int, target: Target) -> list[A
     scores, correlations = np.empty(count), np.empty(count)
     step = max(1, _CHUNK // max(len(target.up), 1 + DRAWS))
     stream = iter(features)
-    told = target.ranks[:, 0].astype(np.float64) ** 2
+    told = target.true.astype(np.float64) ** 2
     for start in range(0, count, step):
         stop = min(start + step, count)
         ranks = np.empty((stop - start, len(target.up)), np.float32)
@@ -136,7 +150,7 @@ def associated_words(rows_of: Iterable[Ints], count: int, target: Target) -> lis
     sizes, spread = target.sizes, target.spread
     best = np.zeros(DRAWS)
     scores, correlations = np.empty(count), np.empty(count)
-    total = float((target.ranks[:, 0].astype(np.float64) ** 2).sum())
+    total = float((target.true.astype(np.float64) ** 2).sum())
     start = 0
     for some in _chunks(rows_of):
         lengths = [len(each) for each in some]

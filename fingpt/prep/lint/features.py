@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,8 +16,9 @@ from fingpt.prep.blocks import week_number
 from fingpt.prep.facts import Case
 from fingpt.prep.lint.columns import Columns, Head
 from fingpt.prep.lint.digits import written
-from fingpt.prep.lint.effect import Floats, Ints
+from fingpt.prep.lint.effect import Floats
 from fingpt.prep.lint.sections import Sections, dates_of, numbers_of, sections_of
+from fingpt.prep.lint.spill import Ints, Lines
 from fingpt.prep.lint.targets import NEWS, news_numbers
 
 LAST = "last price"
@@ -37,6 +39,7 @@ _LENGTHS = (
     "characters behind the news",
 )
 _WHOLE = ("characters of the prompt", "words of the prompt")
+_TOLD = (*_LENGTHS, *_WHOLE, *NEWS)
 _MARK = re.compile(r"[^\w\s]")
 _BLANKS = re.compile(r"  | (?=\n)|\t| $")
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -44,7 +47,10 @@ _TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 @dataclass(frozen=True)
 class Feature:
-    """One number of every row; `rule` is the finding that it would make. Pairs are many, so they are computed late."""
+    """One number of every row; `rule` is the finding that it would make. Pairs are many, so they are computed late.
+
+    `over` and `under` are mapped from files, but for a few that all pairs share.
+    """
 
     rule: str
     name: str
@@ -84,10 +90,13 @@ class Seen:
         self.written = Columns[str](least, np.int64)
         least = max(8, count // 100)
         self.words = {news: Columns[str](least, None) for news in (False, True)}
-        self.lengths = {name: np.empty(count) for name in (*_LENGTHS, *_WHOLE)}
-        self.news = {name: np.full(count, np.nan) for name in NEWS}
+        self._told = Lines(len(_TOLD), np.float64)
 
-    def see(self, number: int, case: Case) -> None:
+    def told(self) -> dict[str, Floats]:
+        """Lengths of prompts and numbers of their news by name, NaN where a row has none."""
+        return dict(zip(_TOLD, self._told.table().T, strict=True))
+
+    def see(self, case: Case) -> None:
         """One more row."""
         part = sections_of(case)
         user = case.example.user
@@ -99,10 +108,11 @@ class Seen:
         self.words[True].add(frozenset().union(*map(_tokens, part.news)))
         text = "\n".join((part.prose, *part.heads, *(f"{k}: {v}" for k, v in part.figures)))
         self.marks.add(Counter(_MARK.findall(text)))
-        for name, value in (*_lengths(case, part, text, user), *whole_lengths(user)):
-            self.lengths[name][number] = value
-        for name, value in news_numbers(case, part):
-            self.news[name][number] = value
+        told = dict.fromkeys(_TOLD, math.nan)
+        told.update(_lengths(case, part, text, user))
+        told.update(whole_lengths(user))
+        told.update(news_numbers(case, part))
+        self._told.append(np.array(list(told.values()), np.float64))
 
 
 def number_features(rows: Sequence[Case], seen: Seen, known: bool) -> list[Feature]:
@@ -118,7 +128,7 @@ def number_features(rows: Sequence[Case], seen: Seen, known: bool) -> list[Featu
             for name in ("market_cap", "shares", "last_price")
         ]
         kept = [i for i in range(len(names)) if not any(_same(table[i], x) for x in explained)]
-        names, table = [names[i] for i in kept], table[kept]
+        names, table = [names[i] for i in kept], [table[i] for i in kept]
     features = [Feature("number-tells-label", n, (v,)) for n, v in zip(names, table, strict=True)]
     features += [Feature("number-tells-label", LAST, (last,))]
     days, offsets = _table(seen.days, len(rows))
@@ -126,9 +136,9 @@ def number_features(rows: Sequence[Case], seen: Seen, known: bool) -> list[Featu
     return features + _ratios(names, table, last)
 
 
-def order_features(rows: Sequence[Case], places: Sequence[int]) -> list[Feature]:
+def order_features(rows: Sequence[Case], places: Ints) -> list[Feature]:
     """Where a row stands in its source (`places`), there and among the rows of its week."""
-    place = np.array(places, np.float64)
+    place = places.astype(np.float64)
     weeks = np.array([week_number(case.example) for case in rows])
     order = np.lexsort((place, weeks))
     within = np.empty(len(rows))
@@ -159,21 +169,27 @@ def period_features(rows: Sequence[Case]) -> list[Feature]:
 
 def length_features(seen: Seen) -> list[Feature]:
     """Lengths and counts of the prompt outside news, and how often each mark stands there: news may differ honestly."""
-    named = {name: seen.lengths[name] for name in _LENGTHS}
+    names, told = list(_LENGTHS), seen.told()
+    lines = Lines(seen.count, np.float64)
+    for name in names:
+        lines.append(told[name])
     commonest = sorted(seen.marks.heads(), key=lambda head: (-head.count, head.place))[:_MARKS]
     for head, (rows, times) in zip(commonest, seen.marks.read(commonest), strict=True):
         values = np.zeros(seen.count)
         values[rows] = times
-        named[f"number of '{head.name}'"] = values
-    return [Feature("length-tells-label", name, (values,)) for name, values in named.items()]
+        names.append(f"number of '{head.name}'")
+        lines.append(values)
+    named = zip(names, lines.table(), strict=True)
+    return [Feature("length-tells-label", name, (values,)) for name, values in named]
 
 
 def news_features(seen: Seen) -> list[Feature]:
     """The numbers of `targets.NEWS` that enough rows have."""
+    told = seen.told()
     return [
-        Feature("target-in-news", name, (values,))
-        for name, values in seen.news.items()
-        if np.count_nonzero(~np.isnan(values)) >= _LEAST_NEWS
+        Feature("target-in-news", name, (told[name],))
+        for name in NEWS
+        if np.count_nonzero(~np.isnan(told[name])) >= _LEAST_NEWS
     ]
 
 
@@ -181,7 +197,8 @@ def all_lengths(seen: Seen, lengths: Sequence[Feature]) -> dict[str, Floats]:
     """Those of `lengths`, and characters and words of whole prompts: the news' own length may tell honestly, but never
     whether it is odd.
     """
-    return {each.name: each.values for each in lengths} | {n: seen.lengths[n] for n in _WHOLE}
+    told = seen.told()
+    return {each.name: each.over[0] for each in lengths} | {name: told[name] for name in _WHOLE}
 
 
 def words_of(seen: Seen) -> list[Word]:
@@ -205,7 +222,7 @@ def rows_of(seen: Seen, words: Sequence[Word]) -> Iterator[Ints]:
     return (next(columns[word.news])[0] for word in words)
 
 
-@lru_cache(maxsize=16_384)  # a template's lines stand in every prompt, news in those of a few weeks
+@lru_cache(maxsize=4096)  # a template's lines stand in every prompt, news in those of a few weeks
 def _tokens(line: str) -> frozenset[str]:
     return frozenset(_TOKEN.findall(line.casefold()))
 
@@ -233,22 +250,24 @@ def whole_lengths(user: str) -> Iterator[tuple[str, float]]:
     return zip(_WHOLE, (len(user), len(user.split())), strict=True)
 
 
-def _table(columns: Columns[str], count: int) -> tuple[list[str], Floats]:
+def _table(columns: Columns[str], count: int) -> tuple[list[str], list[Floats]]:
     """The commonest columns first, and one line of values for each, NaN where a row has none; equal lines once."""
     heads = sorted(columns.heads(), key=lambda head: (-head.count, head.place))
-    lines: dict[bytes, tuple[str, Floats]] = {}
+    lines, names = Lines(count, np.float64), dict[bytes, str]()
     for head, (rows, numbers) in zip(heads, columns.read(heads), strict=False):
         values = np.full(count, np.nan)
         values[rows] = numbers
         if np.nanmin(values) < np.nanmax(values):
-            lines.setdefault(sha256(values.tobytes()).digest(), (head.name, values))
-        if len(lines) == _MOST_NUMBERS:
+            digest = sha256(values.tobytes()).digest()
+            if digest not in names:
+                names[digest] = head.name
+                lines.append(values)
+        if len(names) == _MOST_NUMBERS:
             break
-    table = np.array([values for _, values in lines.values()]).reshape(len(lines), count)
-    return [name for name, _ in lines.values()], table
+    return list(names.values()), list(lines.table())
 
 
-def _ratios(names: Sequence[str], table: Floats, last: Floats) -> list[Feature]:
+def _ratios(names: Sequence[str], table: Sequence[Floats], last: Floats) -> list[Feature]:
     """Each number over the last price; each pair's ratio, alone and over the last price; each product over it."""
     rule = "ratio-tells-label"
     found: list[Feature] = []

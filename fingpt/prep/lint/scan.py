@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from fingpt.prep.lint.effect import (
     DRAWS,
     LEAST_ROWS,
     Association,
-    Ints,
     Target,
     associated,
     associated_words,
@@ -33,6 +32,7 @@ from fingpt.prep.lint.features import (
     rows_of,
     words_of,
 )
+from fingpt.prep.lint.spill import Ints
 from fingpt.runs.manifest import Finding
 
 STRONG = 0.2
@@ -45,23 +45,22 @@ above any real one, gives .81.)"""
 _SHOWN = 4
 
 
-def by_effect(cases: Cases, places: Mapping[str, int], known_cap: bool) -> Iterator[Finding]:
+def by_effect(cases: Cases, places: Ints, known_cap: bool) -> Iterator[Finding]:
     """Findings about numbers, their digits, ratios, order, period, lengths and words; none for fewer than 30 rows.
 
-    `places`: id of an example → its place in the source. `known_cap`: market capitalisation is an error already.
+    `places`: of each row in its source. `known_cap`: market capitalisation is an error already.
     """
     rows = all_cases(cases)
     if len(rows) < LEAST_ROWS:
         return
     target = target_of(rows)
     seen = Seen(len(rows))
-    for number, case in enumerate(rows):
-        seen.see(number, case)
-    order = [places.get(case.example.id, number) for number, case in enumerate(rows)]
+    for case in rows:
+        seen.see(case)
     lengths = length_features(seen)
     features = [
         *number_features(rows, seen, known_cap),
-        *order_features(rows, order),
+        *order_features(rows, places),
         *period_features(rows),
         *lengths,
         *news_features(seen),

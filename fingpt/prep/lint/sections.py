@@ -6,7 +6,6 @@ Text that does not follow the published form ends up as prose; nothing is an err
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -147,26 +146,29 @@ def _numbers(text: str) -> tuple[tuple[str, float], ...]:
 )  # without dates, what a template says of a company is the same week after week
 def _numbers_in(plain: str) -> tuple[tuple[str, float], ...]:
     found: list[tuple[str, float]] = []
-    tokens: list[re.Match[str]] = []
+    one: re.Match[str] | None = None
+    two: re.Match[str] | None = None
     for match in _TOKEN.finditer(plain):
-        if match[1] is not None:
+        if match.lastindex:
             right = _WORD.search(plain, match.end(), match.end() + 30)
             around = [
-                *_before(plain, match.start(), tokens[-2:]),
+                *_before(plain, match.start(), one, two),
                 "#",
                 *([right[0]] if right else []),
             ]
             found.append((" ".join(around).lower(), _value(match)))
-        tokens.append(match)
+        one, two = two, match
     return tuple(found)
 
 
-def _before(plain: str, start: int, last: Sequence[re.Match[str]]) -> list[str]:
-    """The last two words or numbers within 60 characters before `start`; `last` are the last two anywhere."""
+def _before(
+    plain: str, start: int, one: re.Match[str] | None, two: re.Match[str] | None
+) -> list[str]:
+    """The last two words or numbers within 60 characters before `start`; `one` and `two` are the last two anywhere."""
     first = max(0, start - 60)
-    if len(last) < 2 or last[0].start() < first:
+    if one is None or two is None or one.start() < first:
         return _WORD.findall(_NUMBER.sub("#", plain[first:start]))[-2:]
-    return ["#" if match[1] is not None else match[0] for match in last]
+    return ["#" if match.lastindex else match[0] for match in (one, two)]
 
 
 def _value(match: re.Match[str]) -> float:

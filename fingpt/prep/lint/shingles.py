@@ -7,14 +7,13 @@ still a copy.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fingpt.prep.lint.spill import Hashes, Ints, Sketch, Spill, contained, frequent
+from fingpt.prep.lint.spill import Hashes, Ints, Lines, Sketch, Spill, contained, frequent
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _WORD = re.compile(r"[^\W_]+(?:\.\d+)?")
@@ -163,12 +162,12 @@ def alike(texts: Shingles, least: float, least_size: int) -> Iterator[tuple[int,
     rng = np.random.default_rng(_SEED)
     salts = [rng.integers(1, 2**63, dtype=np.uint64) for _ in range(_BANDS * _WIDTH)]
     bands = _signatures(texts, salts)
-    pairs = [np.zeros(0, np.int64)]
+    pairs = np.zeros(0, np.int64)
     for band in range(_BANDS):
-        met = _meeting(bands[big, band], big.tolist())
+        met = _meeting(bands[big, band], big)
         codes = np.array([one * len(bands) + other for one, other in met], np.int64)
-        pairs = [np.unique(np.concatenate([*pairs, codes]))]
-    for code in pairs[0].tolist():
+        pairs = np.union1d(pairs, codes)
+    for code in pairs.tolist():
         one, other = divmod(code, len(bands))
         similarity = jaccard(texts.of(one), texts.of(other))
         if similarity >= least:
@@ -177,17 +176,17 @@ def alike(texts: Shingles, least: float, least_size: int) -> Iterator[tuple[int,
 
 def _signatures(texts: Shingles, salts: Sequence[np.uint64]) -> Hashes:
     """(texts, bands): what the least of each text's salted shingles are, _WIDTH of them hashed into one."""
-    bands = np.zeros((len(texts.sizes), _BANDS), np.uint64)
-    for _, hashes, owner in texts.blocks():
-        if not len(hashes):
-            continue
-        starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
-        rows = owner[starts]
-        for number, salt in enumerate(salts):
+    lines = Lines(_BANDS, np.uint64)
+    for some, hashes, owner in texts.blocks():
+        bands = np.zeros((len(some), _BANDS), np.uint64)
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        rows = owner[starts] - some.start
+        for number, salt in enumerate(salts if len(starts) else ()):
             band = number // _WIDTH
             least = np.minimum.reduceat(_mix(hashes ^ salt), starts)
             bands[rows, band] = _mix(bands[rows, band] ^ least)
-    return bands
+        lines.append(bands)
+    return lines.table()
 
 
 def jaccard(one: Hashes, other: Hashes) -> float:
@@ -196,11 +195,14 @@ def jaccard(one: Hashes, other: Hashes) -> float:
     return common / max(1, len(one) + len(other) - common)
 
 
-def _meeting(keys: Hashes, texts: Sequence[int]) -> Iterator[tuple[int, int]]:
-    groups: dict[int, list[int]] = defaultdict(list)
-    for key, text in zip(keys.tolist(), texts, strict=True):
-        groups[key].append(text)
-    for group in groups.values():
+def _meeting(keys: Hashes, texts: Ints) -> Iterator[tuple[int, int]]:
+    """Pairs of texts with one key, the earlier text first; in a large group each meets the next few."""
+    order = np.argsort(keys, kind="stable")
+    ends = np.flatnonzero(np.r_[keys[order][1:] != keys[order][:-1], True]) + 1
+    starts = np.r_[0, ends[:-1]]
+    several = ends - starts > 1
+    for start, end in zip(starts[several].tolist(), ends[several].tolist(), strict=True):
+        group = texts[order[start:end]].tolist()
         if len(group) <= _PAIRS_PER_ROW:
             yield from combinations(group, 2)
         else:

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fingpt.prep.tape import Tape
+from fingpt.storage.tape import Tape
 
 Hashes = NDArray[np.uint64]
 Ints = NDArray[np.int64]
+Number = TypeVar("Number", bound=np.generic)
 
-AT_ONCE = 1 << 18
-"""Numbers of a file that are looked at together: 2 MiB."""
+AT_ONCE = 1 << 17
+"""Numbers of a file that are looked at together: 1 MiB."""
 
 _SKETCH_BITS = 20
+
+
+class Lines(Generic[Number]):
+    """A table that is written line by line and then read as one array, mapped from a temporary file."""
+
+    def __init__(self, width: int, kind: type[Number]) -> None:
+        self._width, self._kind = width, kind
+        self._tape = Tape()
+
+    def append(self, lines: NDArray[Any]) -> None:
+        """One more line, or several."""
+        self._tape.append(lines.astype(self._kind, copy=False).tobytes())
+
+    def table(self) -> NDArray[Number]:
+        """(lines, width), not to be written to."""
+        return np.frombuffer(self._tape.whole(), self._kind).reshape(-1, self._width)
 
 
 class Spill:
@@ -75,7 +93,10 @@ class Sketch:
 
     def see(self, hashes: Hashes) -> None:
         """Count these."""
-        np.add.at(self._counts, hashes >> np.uint64(64 - _SKETCH_BITS), 1)
+        places = (hashes >> np.uint64(64 - _SKETCH_BITS)).astype(np.intp)
+        np.add.at(
+            self._counts, places, np.int32(1)
+        )  # a number of another kind takes 16 times as long
 
     def bounds(self, hashes: Hashes) -> NDArray[np.int32]:
         """For each, a number that it was seen at most so often."""

@@ -106,7 +106,7 @@ def _changes(parts: Sections) -> list[float]:
     return [change for line in parts.news for change in _changes_in(line)]
 
 
-@lru_cache(maxsize=16_384)  # news stand in the prompts of a few weeks
+@lru_cache(maxsize=4096)  # news stand in the prompts of a few weeks
 def _changes_in(line: str) -> tuple[float, ...]:
     found = []
     for match in _PERCENT.finditer(line):

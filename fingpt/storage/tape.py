@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import pickle
 import tempfile
 import weakref
+from array import array
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from fingpt.errors import StorageError
 from fingpt.storage.files import translate_os_errors
 
 IN_MEMORY_BYTES = 1 << 20
 """What is shorter needs no file; of what is longer, memory holds less than this."""
+
+Item = TypeVar("Item")
 
 
 class Tape:
@@ -47,6 +53,15 @@ class Tape:
             )
         return data
 
+    def whole(self) -> memoryview:
+        """All bytes so far, mapped from the file: the system may drop such pages and read them again, so that they are
+        no memory that the process needs.
+        """
+        if self._file is None:
+            return memoryview(bytes(self._waiting))
+        self._store()
+        return memoryview(mmap.mmap(self._file, self._stored, prot=mmap.PROT_READ))
+
     def _store(self) -> None:
         folder = self._folder or Path(tempfile.gettempdir())
         with translate_os_errors(folder, len(self._waiting)):
@@ -59,3 +74,24 @@ class Tape:
                 data = data[os.write(self._file, data) :]
         self._stored += len(self._waiting)
         self._waiting = bytearray()
+
+
+class Pickles(Generic[Item]):
+    """A list of objects on a tape; each is read, as a copy, when it is asked for."""
+
+    def __init__(self) -> None:
+        self._tape = Tape()
+        self._ends = array("q", [0])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def append(self, item: Item) -> None:
+        """One more object."""
+        self._tape.append(pickle.dumps(item, pickle.HIGHEST_PROTOCOL))
+        self._ends.append(self._tape.size)
+
+    def __getitem__(self, place: int) -> Item:
+        start, end = self._ends[place], self._ends[place + 1]
+        found: Item = pickle.loads(self._tape.read(start, end - start))  # noqa: S301 (own bytes)
+        return found
