@@ -78,12 +78,24 @@ def sweep_status(
     cluster: ClusterApi | None = None,
     where: str = "",
 ) -> SweepStatus:
-    """Join the sweep's records with its Jobs: one listing of them, and one look at each that does not go on."""
+    """Join the sweep's records with its Jobs: one listing of them, and one look at each that does not go on.
+
+    Errors as `read_sweep`.
+    """
     view = read_sweep(store, sweep)
     jobs = cluster.jobs(sweep) if cluster and not view.complete else ()
     budget = READ_SECONDS / max(len(view.studies), 1)
+    told = view.manifest.tells if view.manifest else {}
     studies = tuple(
-        _study(store, view.sweep, study, _job_of(jobs, study.model), (now, budget, cluster))
+        _study(
+            view.sweep,
+            study,
+            {each.number: each for each in told[study.model]}
+            if study.model in told
+            else read_tells(store, sweep, study, budget),
+            _job_of(jobs, study.model),
+            (now, cluster),
+        )
         for study in view.studies
     )
     chosen = tuple(
@@ -106,15 +118,14 @@ def _fields(study: StudyStatus) -> dict[str, Any]:
 
 
 def _study(
-    store: ObjectStore,
     sweep: Sweep,
     study: Study,
+    tells: Mapping[int, Tell | None],
     job: JobState | None,
-    how: tuple[datetime, float, ClusterApi | None],
+    how: tuple[datetime, ClusterApi | None],
 ) -> StudyStatus:
-    now, budget, cluster = how
+    now, cluster = how
     total = sweep.definition.count
-    tells = read_tells(store, sweep.id, study, budget)
     complete = {n: tell.value for n, tell in tells.items() if tell and tell.value is not None}
     best = min(complete, key=lambda n: (complete[n], n), default=None)
     ended = _ended(study, tells, job)

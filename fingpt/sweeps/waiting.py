@@ -18,7 +18,6 @@ from fingpt.runs.state import attempts
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.claim import controller_of
 from fingpt.sweeps.place import sweep_work
-from fingpt.sweeps.records import complete_key
 from fingpt.sweeps.view import SweepView, open_trials, read_sweep, require_sweep
 
 POLL_SECONDS = 10.0
@@ -48,11 +47,10 @@ def _wait(
 ) -> None:
     logged, idle = "", 0.0
     name = sweep_name(sweep)
-    while not store.exists(complete_key(sweep)):
+    while not (view := read_sweep(store, sweep)).complete:
         job = cluster.job(name) if cluster else None
         if cluster and job is not None and job.is_final():
             raise _end(cluster, store, sweep)
-        view = read_sweep(store, sweep)
         told, asked = (
             sum(len(getattr(s, kind)) for s in view.studies) for kind in ("tells", "asks")
         )

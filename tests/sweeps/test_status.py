@@ -9,12 +9,15 @@ import pytest
 from rich.console import Console
 
 from fingpt.cluster.api.objects import Condition, JobState, numbers_in
-from fingpt.errors import Interrupted, MissingInputError, StageFailedError
+from fingpt.errors import Interrupted, MissingInputError, StageFailedError, StorageError
 from fingpt.record import canonical_json
+from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage, claim_key
 from fingpt.sweeps import status as module
 from fingpt.sweeps import waiting
+from fingpt.sweeps.records import complete_key
 from fingpt.sweeps.status import render, sweep_status
+from fingpt.sweeps.view import read_sweep
 from fingpt.sweeps.waiting import wait_for_sweep
 from tests.bench import invented
 from tests.cluster.fake_cluster import FakeCluster, job_state
@@ -120,22 +123,41 @@ def test_the_requests_of_a_status_do_not_grow_with_the_trials_but_for_pages_of_n
     assert store.requests <= names / 1000 + 2 * 20 + 5
 
 
+def finish(store) -> None:
+    """Store the sweep's last record."""
+    store.create(complete_key(SWEEP), encode(invented.end_of(read_sweep(store, SWEEP).sweep)))
+
+
 def test_a_complete_sweep_asks_no_cluster_and_is_not_waited_for(store, sweep):
-    store.create(f"sweeps/{SWEEP}/COMPLETE.json", b"{}")
-    assert sweep_status(store, sweep, NOW, FakeCluster(), "there").state == "complete"
+    finish(store)
+    found = sweep_status(store, sweep, NOW, FakeCluster(), "there")
+    study = found.studies[0]
+    assert (found.state, study.told, study.read, study.ended) == (
+        "complete",
+        2,
+        2,
+        {"complete": 2},
+    )
+    assert (study.best, study.best_trial) == (1.0, 1)
     wait_for_sweep(store, sweep, None, lambda _: pytest.fail("there is nothing to wait for"))
 
 
 def test_waiting_lasts_until_the_last_record_is_there(store, sweep):
     slept = []
 
-    def finish(seconds: float) -> None:
+    def finish_later(seconds: float) -> None:
         slept.append(seconds)
         if len(slept) == 3:
-            store.create(f"sweeps/{SWEEP}/COMPLETE.json", b"{}")
+            finish(store)
 
-    wait_for_sweep(store, sweep, None, finish)
+    wait_for_sweep(store, sweep, None, finish_later)
     assert len(slept) == 3
+
+
+def test_a_last_record_that_is_none_is_no_end_for_those_who_wait(store, sweep):
+    store.create(complete_key(SWEEP), b"{}")
+    with pytest.raises(StorageError, match=r"COMPLETE\.json"):
+        wait_for_sweep(store, sweep, None, lambda _: pytest.fail("there is nothing to wait for"))
 
 
 def test_a_failed_controller_ends_the_waiting_with_its_code(store, sweep):

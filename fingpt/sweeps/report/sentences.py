@@ -144,14 +144,23 @@ rows were opened after the choice, by the finals alone, and decide nothing here.
 
 Importance: PED-ANOVA (Watanabe and others 2023), from complete trials alone. Trials that were pruned, and a search that
 looks where it was good, blur it.
+
+{unit} are those of trainings, all attempts, also those that were repeated, each from its claim to its end{gpus}; of
+finals those of evaluations too. Preps, evaluations of trials and what is still under way are not counted, and a run
+that several trials share counts once.
 """
 
 
-def method(comparisons: int) -> tuple[str, ...]:
+def method(comparisons: int, unit: str) -> tuple[str, ...]:
     """How the report decides, in sentences."""
     level = percent(ALPHA / comparisons, 1)
     shared = f", {level} for each of the {comparisons} models here (Bonferroni)"
-    text = _METHOD.format(alpha=percent(ALPHA, 0), shared=shared if comparisons > 1 else "")
+    text = _METHOD.format(
+        alpha=percent(ALPHA, 0),
+        shared=shared if comparisons > 1 else "",
+        unit=f"{unit[0].upper()}{unit[1:]}",
+        gpus=", times the GPUs that it held" if unit == "GPU-seconds" else "",
+    )
     return tuple(" ".join(part.split()) for part in text.split("\n\n"))
 
 
