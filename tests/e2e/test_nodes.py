@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import pytest
@@ -144,14 +145,21 @@ def test_a_queue_admits_it_as_a_whole_and_takes_it_back_as_a_whole(lab, workers)
             free(lab)
             goes_on(one, 1)
             assert len(one.pods()) == 2
-            occupy(lab)
-            until(120, "it is taken back as a whole", lambda: not one.pods())
-            until(30, "status says so", lambda: one.now()["state"] == "waiting")
-            (why,) = (x["why"] for x in one.now()["stages"] if x["stage"] == "train")
-            assert "the queue has no room yet" in why["summary"]
-            assert why["message"]
-            free(lab)
-            one.finish()
+            with behind_it(lab) as second:
+                occupy(lab)
+                until(120, "it is taken back as a whole", lambda: not one.pods())
+                until(30, "status says so", lambda: one.now()["state"] == "waiting")
+                until(30, "it is the next one again", lambda: NEXT in why(one)["summary"])
+                assert "the queue has no room yet" in why(one)["summary"]
+                assert why(one)["message"]
+                until(
+                    30,
+                    "the other one's place",
+                    lambda: f"1 before it{HERE}" in why(second)["summary"],
+                )
+                free(lab)
+                one.finish()
+                until(120, "the other one's turn comes", lambda: len(second.pods()) == 2)
             one.prove(two_processes())
             assert one.claims(Stage.TRAIN) == 2
             assert restarts_that_count(one) == 0
@@ -159,6 +167,30 @@ def test_a_queue_admits_it_as_a_whole_and_takes_it_back_as_a_whole(lab, workers)
         free(lab)
         lab.upgrade("upgrade", "--set", "nodes.enabled=true")
         kubectl("delete", "clusterqueue,resourceflavor,workloadpriorityclass", QUEUE)
+
+
+HERE = f" in queue {QUEUE}"
+NEXT = f"next{HERE}"
+
+
+def why(one: Training) -> dict[str, str]:
+    """What status says of its training now."""
+    (found,) = (each["why"] for each in one.now()["stages"] if each["stage"] == "train")
+    return found
+
+
+@contextmanager
+def behind_it(lab: RunLab) -> Iterator[Training]:
+    """Another JobSet that waits in the queue, and for a while a third one behind that; both are cancelled."""
+    with training(lab, "the next one in that queue", *TWO_NODES) as second:
+        until(60, "it is told its place", lambda: NEXT in why(second)["summary"])
+        assert why(second)["message"], "and what it waits for"
+        with training(lab, "and one behind that", *TWO_NODES) as third:
+            until(60, "the last one's place", lambda: f"1 before it{HERE}" in why(third)["summary"])
+            assert second.pods() == third.pods() == []
+            assert lab.command("cancel", "--run", third.run.id).returncode == 0
+        yield second
+        assert lab.command("cancel", "--run", second.run.id).returncode == 0
 
 
 def queue(namespace: str) -> dict:
@@ -177,7 +209,8 @@ def queue(namespace: str) -> dict:
         ],
     }
     items = [
-        {"kind": "ResourceFlavor", "spec": {}},
+        # With node labels Kueue changes the pods' template as it admits them, and back when it takes them back.
+        {"kind": "ResourceFlavor", "spec": {"nodeLabels": {"kubernetes.io/os": "linux"}}},
         {"kind": "WorkloadPriorityClass", "value": 100, "description": "for a test"},
         {"kind": "ClusterQueue", "spec": spec},
         {"kind": "LocalQueue", "spec": {"clusterQueue": QUEUE}},
