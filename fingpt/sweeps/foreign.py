@@ -90,7 +90,7 @@ def _from_mapping(values: object) -> str:
 def _stepped(low: object, high: object, step: object) -> str:
     """The list of a range in steps, which no range is here; empty where there is no step, or too many for a line."""
     first, last, width = _number(low), _number(high), _number(step)
-    if first is None or last is None or not width or not 0 < (last - first) / width < _MOST_STEPS:
+    if first is None or last is None or not width or not 1 <= (last - first) / width < _MOST_STEPS:
         return ""
     count = math.floor((last - first) / width + 1e-9) + 1
     return f"[{', '.join(f'{first + n * width:g}' for n in range(count))}]"

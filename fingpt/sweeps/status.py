@@ -23,6 +23,7 @@ from fingpt.cluster.sweep_job import sweep_name
 from fingpt.log import cell
 from fingpt.runs.state import seconds_since
 from fingpt.storage import ObjectStore
+from fingpt.sweeps.claim import who_works
 from fingpt.sweeps.records import Tell
 from fingpt.sweeps.sweep import Sweep
 from fingpt.sweeps.view import Study, SweepView, read_sweep, read_tells
@@ -56,7 +57,10 @@ class StudyStatus:
 
 @dataclass(frozen=True, slots=True)
 class SweepStatus:
-    """A sweep as shown; `state` is one word, `controller` says how its controller's Job is, empty without a cluster."""
+    """A sweep as shown; `state` is one word, `controller` says how its controller's Job is.
+
+    Without a cluster that is who works on it, as the bucket tells. It is empty once the sweep is complete.
+    """
 
     sweep: str
     state: str
@@ -102,12 +106,15 @@ def sweep_status(
         StudyStatus(**{**_fields(each), "chosen": each.model in view.chosen}) for each in studies
     )
     why = _controller(cluster, jobs, sweep) if cluster and not view.complete else None
+    said = f"{why.state}: {why.summary}" if why else ""
+    if not (cluster or view.complete):
+        said = who_works(store, sweep, now)
     return SweepStatus(
         sweep=sweep,
         state=_word(view, jobs, chosen),
         store=store.uri,
         cluster=where,
-        controller=f"{why.state}: {why.summary}" if why else "",
+        controller=said,
         action=why.action if why else "",
         studies=chosen,
     )

@@ -48,6 +48,18 @@ def started(store: Path, space: str, settings: str, fatal: str = "") -> subproce
     )
 
 
+def pruned(folder: Path, store: ObjectStore) -> set[str]:
+    """`make prune CONFIRM=1` on a store that nobody has touched for a day; the keys that are gone."""
+    then = time.time() - 86400
+    for path in folder.rglob("*"):
+        os.utime(path, (then, then), follow_symlinks=False)
+    before = set(store.keys())
+    environment = {**os.environ, "FINGPT_STORE": str(folder)}
+    command = [sys.executable, "-m", "jobs.prune", "--confirm"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    return before - set(store.keys())
+
+
 def kill_with_children(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL for the controller and all that it has started, sessions of their own included."""
     parents = {}

@@ -159,7 +159,8 @@ def test_wherever_the_controller_is_killed_the_same_command_ends_with_the_same_r
 def test_a_sweep_whose_runs_meet_in_their_ids_ends_as_any_other(store, sweep, monkeypatch):
     reference, _ = carried_out(store, sweep)
     monkeypatch.setattr(run_module, "_SHORT", 0)
-    manifest, workers = carried_out(place := open_store(f"{store.uri}-crowded"), sweep)
+    create_sweep(place := open_store(f"{store.uri}-crowded"), sweep)
+    manifest, workers = carried_out(place, sweep)
     assert manifest.tells[MODEL] == reference.tells[MODEL]
     finals = manifest.finals[MODEL]
     assert len({*finals.chosen, *finals.default, *workers.started}) == 10
@@ -169,7 +170,6 @@ def test_a_sweep_whose_runs_meet_in_their_ids_ends_as_any_other(store, sweep, mo
         for settings in (manifest.choices[MODEL].settings, {})
         for run in final_runs(sweep, MODEL, settings)
     ]
-    create_sweep(place, sweep)
     assert {link.status for link in verify_sweep(place, sweep.id)} == {LinkStatus.OK}
     assert carried_out(place, sweep)[1].started == []
 

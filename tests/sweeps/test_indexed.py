@@ -229,10 +229,15 @@ def test_a_pod_begins_the_trial_of_its_index_with_the_sweep_s_data_set(store, sw
     assert begin_trial(found, again, MODEL, 2) is None
 
 
-def test_pods_whose_runs_meet_in_an_id_train_and_are_told_of_each_on_its_own(
-    store, sweep, monkeypatch
-):
+@pytest.fixture
+def ids_without_digits(monkeypatch) -> None:
+    """Every run has the same short id."""
     monkeypatch.setattr(run_module, "_SHORT", 0)
+
+
+def test_pods_whose_runs_meet_in_an_id_train_and_are_told_of_each_on_its_own(
+    store, ids_without_digits, sweep
+):
     runs = [begin_trial(store, sweep, MODEL, n) for n in (2, 0, 1, 3)]
     assert len({run.id for run in runs}) == 4
     assert begin_trial(store, sweep, MODEL, 1) == runs[2], "a pod of a retry takes the same run"

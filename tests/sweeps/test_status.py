@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,6 +17,7 @@ from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage, claim_key
 from fingpt.sweeps import status as module
 from fingpt.sweeps import waiting
+from fingpt.sweeps.claim import controlling
 from fingpt.sweeps.records import complete_key
 from fingpt.sweeps.status import render, sweep_status
 from fingpt.sweeps.view import read_sweep
@@ -74,6 +77,13 @@ def test_the_bucket_alone_tells_states_the_best_rate_and_time_left(store, sweep)
     text = shown(found)
     assert "7 complete, 2 failed, 1 pruned" in text
     assert "1.4999 (trial 6)" in text
+    assert "controller: nobody works on it; the command that made it goes on with it" in text
+    with controlling(store, sweep):
+        said = sweep_status(store, sweep, datetime.now(UTC)).controller
+    assert said == f"process {os.getpid()} on {platform.node()} works on it"
+    assert "nobody works on it, the last one was heard of at 20" in shown(
+        sweep_status(store, sweep, datetime.now(UTC))
+    )
 
 
 def test_an_indexed_job_counts_its_own_trials_and_pods_are_not_listed(store, sweep):

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from fingpt.runs.manifest import decode
+from fingpt.runs.progress import sound_commits
 from fingpt.storage import ObjectStore, open_store
 from fingpt.sweeps.records import Ask, Tell
-from tests.sweeps.processes import kill_with_children, started, until
+from tests.sweeps.processes import kill_with_children, pruned, started, until
 
 SPACE = """
 method: tpe
@@ -74,6 +75,15 @@ def test_a_search_killed_after_an_ask_a_report_a_tell_and_amid_trainings_asks_an
         assert store.exists(adapter) == (tell.state == "complete")
         if tell.state == "complete":
             assert store.read(adapter, 1 << 28) == undisturbed.read(adapter, 1 << 28)
+    kept = {
+        ask.run_id: next(sound_commits(store, ask.run_id)) for ask in numbered(store, Ask, "asks")
+    }
+    gone = pruned(broken, store)
+    assert not [key for key in gone if key.startswith("sweeps/")]
+    for run_id, commit in kept.items():  # what a pruned trial would go on from
+        assert {f"{commit.prefix}/{file.name}" for file in commit.files} <= set(
+            store.keys(f"runs/{run_id}/")
+        )
     shutil.rmtree(broken)
 
 

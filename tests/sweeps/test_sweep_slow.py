@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from fingpt.runs.chain import LinkStatus
 from fingpt.runs.run import Stage, run_key
 from fingpt.runs.stage import load_run
 from fingpt.runs.verify import require_sound, verify
 from fingpt.storage import ObjectStore, open_store
 from fingpt.sweeps.records import SweepManifest, complete_key, read
-from tests.sweeps.processes import kill_with_children, started, until
+from fingpt.sweeps.verify import verify_sweep
+from tests.sweeps.processes import kill_with_children, pruned, started, until
 
 SPACE = "method: grid\nparallel: 2\nspace: {train.lr: [2e-3, 5e-3]}\n"  # the smallest that there is
 SETTINGS = "train.epochs=1 eval.include_base=false eval.answer_rows=1 eval.max_new_tokens=8 train.max_tokens=512"
@@ -76,4 +78,7 @@ def test_a_sweep_killed_in_the_middle_goes_on_to_the_same_end(tmp_path):
     assert not [
         key for key in store.keys("runs/") if f"/{Stage.PREP}/" in key and "/claims/000003" in key
     ]
+    gone = pruned(broken, store)
+    assert {key.partition("/")[0] for key in gone} == {"probe"}, gone
+    assert {link.status for link in verify_sweep(store, manifest.sweep)} == {LinkStatus.OK}
     shutil.rmtree(broken)
