@@ -60,8 +60,11 @@ def lasting(objects):
     return {key: data for key, data in objects.items() if not key.startswith("index/frozen/")}
 
 
-@pytest.mark.parametrize("crowded", [False, True], ids=["ids", "crowded-ids"])
-@pytest.mark.parametrize("pruning", [None, PRUNING], ids=["whole", "pruned"])
+@pytest.mark.parametrize(
+    ("pruning", "crowded"),
+    [(None, False), (PRUNING, False), (PRUNING, True)],
+    ids=["whole", "pruned", "crowded-ids"],
+)
 def test_a_kill_at_any_call_of_store_or_workers_changes_no_record(pruning, crowded, monkeypatch):
     memory = {}
 
