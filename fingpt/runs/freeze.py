@@ -238,10 +238,11 @@ def create_run(store: ObjectStore, run: Run) -> Run:
 
 def located(store: ObjectStore, run: Run) -> Run:
     """The run as `create_run` returned it, or would: under its longer id where another run has the short one."""
-    key = run_key(run.id)
-    there = store.read(key) if store.exists(key) else b""
-    taken = there and not run.is_encoded_as(there) and _is_sound(there)
-    return run.longer if taken else run
+    try:
+        there = store.read(run_key(run.id))
+    except MissingInputError:
+        return run
+    return run.longer if not run.is_encoded_as(there) and _is_sound(there) else run
 
 
 def _is_sound(data: bytes) -> bool:

@@ -45,12 +45,13 @@ class Run(Frozen):
     @classmethod
     def of(cls, config: RunConfig, images: dict[str, str]) -> Run:
         """The run of `config` computed by `images` (stage → digest)."""
-        return cls(id=_id(config, images, _SHORT), config=config, images=images)
+        run_id = _id(config.model, _identity(config, images), _SHORT)
+        return cls(id=run_id, config=config, images=images)
 
     @property
     def longer(self) -> Run:
         """The same run under its longer id."""
-        return self.model_copy(update={"id": _id(self.config, self.images, _LONG)})
+        return self.model_copy(update={"id": _id(self.config.model, self.sha256, _LONG)})
 
     def named(self, run_id: str) -> Run:
         """The same run under `run_id` where that is its longer id, else under its short one."""
@@ -97,8 +98,9 @@ class Run(Frozen):
             raise DataError(
                 f"{where} is not a run of this version; remove it and submit the run again."
             ) from None
-        sound = run.config.sha256 == claimed and whole in (None, run.sha256)
-        if not sound or run.named(run.id).id != run.id:
+        model, digest = run.config.model, run.sha256
+        sound = run.config.sha256 == claimed and whole in (None, digest)
+        if not sound or run.id not in {_id(model, digest, n) for n in (_SHORT, _LONG)}:
             raise DataError(
                 f"{where} of {run.id[:60]} does not match its own hashes: configuration {run.config.sha256[:8]}, "
                 f"claimed {str(claimed)[:8]}; the object was changed, remove it and submit the run again."
@@ -110,8 +112,8 @@ def _identity(config: RunConfig, images: Mapping[str, str]) -> str:
     return sha256_bytes(canonical_json([config.sha256, dict(images)]))
 
 
-def _id(config: RunConfig, images: Mapping[str, str], digits: int) -> str:
-    return f"{config.model[: _MODEL - digits]}-{_identity(config, images)[:digits]}"
+def _id(model: str, digest: str, digits: int) -> str:
+    return f"{model[: _MODEL - digits]}-{digest[:digits]}"
 
 
 def has_model(run_id: str, model: str) -> bool:

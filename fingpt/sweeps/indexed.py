@@ -29,6 +29,7 @@ from fingpt.errors import (
     StartTimeoutError,
     TransientError,
 )
+from fingpt.runs.freeze import located
 from fingpt.runs.run import Run
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.plan import plan
@@ -154,7 +155,7 @@ class IndexedSearch:
         """The run of a trial as its pod has frozen it; a pod that never got there has not asked for it."""
         ask = asked(self._store, self._sweep, self._model, n)
         if ask is None:
-            return trial_run(self._sweep, self._model, self._settings[n])
+            return located(self._store, trial_run(self._sweep, self._model, self._settings[n]))
         return asked_run(self._sweep, self._model, ask)
 
     def _failure(self, job: JobState) -> StageFailedError | DivergedError:
