@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 
 import pytest
@@ -32,6 +31,7 @@ MORE = ("train.max_steps=150", "train.save_every=10", "train.lora.dropout=0")
 TWO_NODES = (*MORE, "train.accumulation=2", "train.nodes=2")
 TWO_PROCESSES = (*MORE, "train.accumulation=1", "train.processes=2")
 QUEUE = "e2e-nodes"
+PLACES = "v1beta1.visibility.kueue.x-k8s.io"
 
 
 @pytest.fixture(scope="module")
@@ -130,67 +130,66 @@ def test_a_deleted_pod_a_killed_one_and_a_drained_node_cost_no_byte(lab, workers
     assert {"running", "disrupted"} <= set(one.seen.states())
 
 
-def test_a_queue_admits_it_as_a_whole_and_takes_it_back_as_a_whole(lab, workers):
+def test_a_queue_admits_it_as_a_whole_and_takes_it_back_as_a_whole(lab, workers, queued):
+    occupy(lab)
+    with training(lab, "a queue with room for two pods of it, or for another", *TWO_NODES) as one:
+        until(60, "it waits", lambda: "waiting" in one.seen.states())
+        assert one.pods() == [], "a part of it was admitted"
+        free(lab)
+        goes_on(one, 1)
+        assert len(one.pods()) == 2
+        occupy(lab)
+        until(120, "it is taken back as a whole", lambda: not one.pods())
+        until(30, "status says so", lambda: one.now()["state"] == "waiting")
+        assert "the queue has no room yet" in why(one)["summary"]
+        assert why(one)["message"]
+        free(lab)
+        one.finish()
+        one.prove(two_processes())
+        assert one.claims(Stage.TRAIN) == 2
+        assert restarts_that_count(one) == 0
+
+
+def test_those_that_wait_in_a_queue_are_told_their_places_and_move_up(lab, workers, queued):
+    served = ("wait", "--for=condition=Available", "apiservice", PLACES, "--timeout=60s")
+    if run("kubectl", *served).returncode:
+        pytest.skip(f"This cluster does not serve Kueue's {PLACES}, so nobody knows places.")
+    occupy(lab)
+    with (
+        training(lab, "the first in a queue without room", *TWO_NODES) as first,
+        training(lab, "one behind it", *TWO_NODES) as second,
+    ):
+        until(
+            60, "the first one's place", lambda: f"next in queue {QUEUE}" in why(first)["summary"]
+        )
+        assert "more needed" in why(first)["message"]
+        behind = f"1 before it in queue {QUEUE}"
+        until(60, "the second one's place", lambda: behind in why(second)["summary"])
+        assert lab.command("cancel", "--run", first.run.id).returncode == 0
+        until(60, "it moves up", lambda: f"next in queue {QUEUE}" in why(second)["summary"])
+        assert first.pods() == second.pods() == []
+        free(lab)
+        until(120, "it is admitted as a whole", lambda: len(second.pods()) == 2)
+        assert lab.command("cancel", "--run", second.run.id).returncode == 0
+
+
+@pytest.fixture
+def queued(lab: RunLab) -> Iterator[None]:
+    """The queue, in which the chart's Jobs and JobSets stand."""
     if run("kubectl", "get", "crd", "clusterqueues.kueue.x-k8s.io").returncode:
         pytest.skip("The cluster has no Kueue: make kind-e2e KUEUE=manifest.")
     kubectl("apply", "-f", "-", stdin=json.dumps(queue(lab.namespace)))
     lab.upgrade("upgrade", "--set", f"nodes.enabled=true,queue.name={QUEUE}")
-    try:
-        occupy(lab)
-        with training(
-            lab, "a queue with room for two pods of it, or for another", *TWO_NODES
-        ) as one:
-            until(60, "it waits", lambda: "waiting" in one.seen.states())
-            assert one.pods() == [], "a part of it was admitted"
-            free(lab)
-            goes_on(one, 1)
-            assert len(one.pods()) == 2
-            with behind_it(lab) as second:
-                occupy(lab)
-                until(120, "it is taken back as a whole", lambda: not one.pods())
-                until(30, "status says so", lambda: one.now()["state"] == "waiting")
-                until(30, "it is the next one again", lambda: NEXT in why(one)["summary"])
-                assert "the queue has no room yet" in why(one)["summary"]
-                assert why(one)["message"]
-                until(
-                    30,
-                    "the other one's place",
-                    lambda: f"1 before it{HERE}" in why(second)["summary"],
-                )
-                free(lab)
-                one.finish()
-                until(120, "the other one's turn comes", lambda: len(second.pods()) == 2)
-            one.prove(two_processes())
-            assert one.claims(Stage.TRAIN) == 2
-            assert restarts_that_count(one) == 0
-    finally:
-        free(lab)
-        lab.upgrade("upgrade", "--set", "nodes.enabled=true")
-        kubectl("delete", "clusterqueue,resourceflavor,workloadpriorityclass", QUEUE)
-
-
-HERE = f" in queue {QUEUE}"
-NEXT = f"next{HERE}"
+    yield
+    free(lab)
+    lab.upgrade("upgrade", "--set", "nodes.enabled=true")
+    kubectl("delete", "clusterqueue,resourceflavor,workloadpriorityclass", QUEUE)
 
 
 def why(one: Training) -> dict[str, str]:
     """What status says of its training now."""
     (found,) = (each["why"] for each in one.now()["stages"] if each["stage"] == "train")
     return found
-
-
-@contextmanager
-def behind_it(lab: RunLab) -> Iterator[Training]:
-    """Another JobSet that waits in the queue, and for a while a third one behind that; both are cancelled."""
-    with training(lab, "the next one in that queue", *TWO_NODES) as second:
-        until(60, "it is told its place", lambda: NEXT in why(second)["summary"])
-        assert why(second)["message"], "and what it waits for"
-        with training(lab, "and one behind that", *TWO_NODES) as third:
-            until(60, "the last one's place", lambda: f"1 before it{HERE}" in why(third)["summary"])
-            assert second.pods() == third.pods() == []
-            assert lab.command("cancel", "--run", third.run.id).returncode == 0
-        yield second
-        assert lab.command("cancel", "--run", second.run.id).returncode == 0
 
 
 def queue(namespace: str) -> dict:

@@ -160,8 +160,9 @@ def test_a_stored_definition_keeps_the_order_of_the_file():
 
 def test_numbers_are_read_as_people_mean_them():
     definition = defined(
-        "method: grid\nspace: {train.lr: [1e-4, 2E-4], train.schedule: [cosine, linear]}"
+        "method: grid\nspace: {train.lr: [1e-4, 2E-4], train.schedule: [cosine, linear], train.lora.r: ['08', '16']}"
     )
+    assert str([each["train.lora.r"] for each in definition.space[2].choices]) == "[8, 16]"
     assert [each["train.lr"] for each in definition.space[0].choices] == [1e-4, 2e-4]
     assert definition.space[1].choices[0] == {"train.schedule": "cosine"}
 
