@@ -60,11 +60,13 @@ def folder(patch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Lab]:
             as_root = os.geteuid() == 0  # whom no mode stops
             if as_root:
                 os.seteuid(NOBODY)
-            yield open_store(root.as_uri())
-            if as_root:
-                os.seteuid(0)
-            for each in folders:
-                each.chmod(0o755)
+            try:
+                yield open_store(root.as_uri())
+            finally:
+                if as_root:
+                    os.seteuid(0)
+                for each in folders:
+                    each.chmod(0o755)
 
         yield Lab(open_store(root.as_uri()), read_only)
 
