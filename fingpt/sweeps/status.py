@@ -36,6 +36,7 @@ READ_SECONDS = 0.3
 class StudyStatus:
     """Trials of one model: `total` planned, `asked` for, `ended` by state, `running` in the cluster (None: unknown).
 
+    `paused`: those that wait at a rung of a search that prunes, which has no more than `parallel` under way.
     `read` of `told` tells are known. `best` is the lowest value among them with its trial. `seconds_left` is at the
     rate of the trials that ended, None without any. `why` says what its Job waits for.
     """
@@ -47,6 +48,7 @@ class StudyStatus:
     read: int
     ended: Mapping[str, int]
     running: int | None = None
+    paused: int = 0
     best: float | None = None
     best_trial: int | None = None
     rate: float | None = None
@@ -146,6 +148,7 @@ def _study(
         read=len(tells),
         ended=ended,
         running=job.active if job else None,
+        paused=_paused(sweep, study),
         best=None if best is None else complete[best],
         best_trial=best,
         rate=rate,
@@ -161,6 +164,12 @@ def _ended(study: Study, tells: Mapping[int, Tell | None], job: JobState | None)
     found = Counter(tell.state if tell else "unreadable" for tell in tells.values())
     unread = len(study.tells) - len(tells)
     return {**dict(sorted(found.items())), **({"told, not read": unread} if unread else {})}
+
+
+def _paused(sweep: Sweep, study: Study) -> int:
+    if sweep.definition.pruning is None:
+        return 0
+    return max(len(study.asks) - len(study.tells) - sweep.definition.parallel, 0)
 
 
 def _rate(
@@ -241,12 +250,13 @@ def render(found: SweepStatus) -> RenderableType:
 
 def _cells(each: StudyStatus) -> Iterator[str]:
     ended = sum(each.ended.values())
-    running = each.running if each.running is not None else max(each.asked - each.told, 0)
+    begun = max(each.asked - each.told - each.paused, 0)
+    running = each.running if each.running is not None else begun
     yield each.model
     yield str(each.total or "?")
     yield ", ".join(f"{count} {state}" for state, count in each.ended.items()) or "none"
-    yield str(running)
-    yield str(max(each.total - ended - running, 0))
+    yield f"{running}, {each.paused} paused" if each.paused else str(running)
+    yield str(max(each.total - ended - running - each.paused, 0))
     yield "" if each.best is None else f"{each.best:.4f} (trial {each.best_trial})"
     yield "" if each.rate is None else f"{each.rate * 3600:.0f}"
     yield "chosen" if each.chosen else _duration(each.seconds_left)

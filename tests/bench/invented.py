@@ -223,9 +223,10 @@ def put_sweep(
     first: int = 0,
     space: dict[str, object] | None = None,
     method: str = "",
+    pruning: dict[str, object] | None = None,
 ) -> None:
     """The records of a sweep of both models: `asked` asks each, of which `told` were told; runs from number `first`."""
-    for key, data in sweep_objects(sweep, trials, asked, told, first, space, method):
+    for key, data in sweep_objects(sweep, trials, asked, told, first, space, method, pruning):
         store.create(key, data)
 
 
@@ -237,6 +238,7 @@ def sweep_objects(
     first: int = 0,
     space: dict[str, object] | None = None,
     method: str = "",
+    pruning: dict[str, object] | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """Keys and bytes of `put_sweep`: of ten trials seven are complete, two failed and one was pruned."""
     definition = {
@@ -244,6 +246,7 @@ def sweep_objects(
         "trials": trials,
         "parallel": 2,
         "space": space or {"train.lr": {"low": 1e-4, "high": 1e-3, "points": 9}},
+        **({"pruning": pruning} if pruning else {}),
     }
     bases = {run.config.model: run.config for run in map(run_of, range(len(MODELS)))}
     name = sweep.rpartition("-")[0]

@@ -86,6 +86,17 @@ def test_the_bucket_alone_tells_states_the_best_rate_and_time_left(store, sweep)
     )
 
 
+def test_of_a_search_that_prunes_only_as_many_are_under_way_as_may_be_the_others_wait_at_rungs(
+    store,
+):
+    invented.put_sweep(
+        store, SWEEP, trials=20, asked=12, told=3, method="tpe", pruning={"reduction": 2}
+    )
+    found = sweep_status(store, SWEEP, NOW)
+    assert [each.paused for each in found.studies] == [7, 7]
+    assert "2, 7 paused │ 8 " in shown(found)
+
+
 def test_an_indexed_job_counts_its_own_trials_and_pods_are_not_listed(store, sweep):
     cluster = FakeCluster()
     job = JobState.of(
