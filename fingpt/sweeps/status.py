@@ -25,6 +25,7 @@ from fingpt.runs.state import seconds_since
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.claim import who_works
 from fingpt.sweeps.records import Tell
+from fingpt.sweeps.submitted import command_of
 from fingpt.sweeps.sweep import Sweep
 from fingpt.sweeps.view import Study, SweepView, read_sweep, read_tells
 
@@ -108,16 +109,18 @@ def sweep_status(
         StudyStatus(**{**_fields(each), "chosen": each.model in view.chosen}) for each in studies
     )
     why = _controller(cluster, jobs, sweep) if cluster and not view.complete else None
-    said = f"{why.state}: {why.summary}" if why else ""
-    if not (cluster or view.complete):
-        said = who_works(store, sweep, now)
+    said, works = (f"{why.state}: {why.summary}" if why else ""), True
+    if not view.complete and (why is None or why.state is State.ABSENT):
+        # A sweep of a bucket may be at work on some machine, whatever the cluster has.
+        works, who = who_works(store, sweep, now)
+        said = who if works or why is None else said
     return SweepStatus(
         sweep=sweep,
-        state=_word(view, jobs, chosen),
+        state=_word(view, jobs, chosen, works=works),
         store=store.uri,
         cluster=where,
         controller=said,
-        action=why.action if why else "",
+        action=_action(store, view, why, works=works),
         studies=chosen,
     )
 
@@ -204,12 +207,23 @@ def _controller(cluster: ClusterApi, jobs: tuple[JobState, ...], sweep: str) -> 
         return Explanation(
             State.ABSENT,
             "the cluster has no controller for it",
-            action="the command that made the sweep goes on with it",
         )
     return explain(cluster.job_snapshot(name))
 
 
-def _word(view: SweepView, jobs: tuple[JobState, ...], studies: tuple[StudyStatus, ...]) -> str:
+def _action(store: ObjectStore, view: SweepView, why: Explanation | None, *, works: bool) -> str:
+    if why is not None and why.state is not State.ABSENT:
+        return why.action
+    return "" if works else f"go on with it: {command_of(store, view.sweep)}"
+
+
+def _word(
+    view: SweepView,
+    jobs: tuple[JobState, ...],
+    studies: tuple[StudyStatus, ...],
+    *,
+    works: bool,
+) -> str:
     if view.complete:
         return "complete"
     if view.studies and len(view.chosen) == len(view.studies):
@@ -217,6 +231,8 @@ def _word(view: SweepView, jobs: tuple[JobState, ...], studies: tuple[StudyStatu
     waiting = [each for each in jobs if each.indexes and not each.is_final()]
     if waiting and all(each.suspended for each in waiting):
         return "waiting"
+    if not works and not any(each.running for each in studies) and any(s.asked for s in studies):
+        return "stopped"
     return "searching" if any(each.asked or each.running for each in studies) else "waiting"
 
 

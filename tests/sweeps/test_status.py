@@ -64,7 +64,7 @@ def test_the_bucket_alone_tells_states_the_best_rate_and_time_left(store, sweep)
     found = sweep_status(store, sweep, NOW)
     study = found.studies[0]
     assert (found.state, study.total, study.asked, study.told, study.read) == (
-        "searching",
+        "stopped",
         20,
         12,
         10,
@@ -79,8 +79,11 @@ def test_the_bucket_alone_tells_states_the_best_rate_and_time_left(store, sweep)
     assert "1.4999 (trial 6)" in text
     assert "controller: nobody works on it; the command that made it goes on with it" in text
     with controlling(store, sweep):
-        said = sweep_status(store, sweep, datetime.now(UTC)).controller
-    assert said == f"process {os.getpid()} on {platform.node()} works on it"
+        for cluster in (None, FakeCluster()):
+            again = sweep_status(store, sweep, datetime.now(UTC), cluster)
+            assert again.state == "searching"
+            assert again.controller == f"process {os.getpid()} on {platform.node()} works on it"
+            assert again.action == ""
     assert "nobody works on it, the last one was heard of at 20" in shown(
         sweep_status(store, sweep, datetime.now(UTC))
     )
@@ -192,7 +195,8 @@ def test_a_failed_controller_ends_the_waiting_with_its_code(store, sweep):
 def test_a_sweep_that_nothing_works_on_is_not_waited_for_for_ever(store, sweep):
     slept = []
     with pytest.raises(
-        MissingInputError, match=r'Nothing works on .*make sweep SPACE=lora-grid MODELS="'
+        MissingInputError,
+        match=r"Nothing works on .*: make sweep SPACE=FOLDER/lora-grid\.yaml DATA=raw/.* MODELS='tiny-",
     ):
         wait_for_sweep(store, sweep, None, slept.append)
     assert sum(slept) <= waiting.NOTHING_SECONDS + 2 * waiting.POLL_SECONDS

@@ -77,7 +77,7 @@ def told(study: StudyReport) -> tuple[str, ...]:
     if study.chosen:
         parts.append(
             f"Chosen: {described(study.chosen.settings)} (trial {study.chosen.trial}). "
-            f"Default: {described(study.default_settings)}."
+            f"Default: {described(study.default_settings)}.{_outside(study)}"
         )
     if study.lead:
         parts += [_rule(study.lead), _luck(study, study.lead)]
@@ -85,6 +85,24 @@ def told(study: StudyReport) -> tuple[str, ...]:
         parts.append(_spread(study))
     parts += filter(None, [_failed_finals(study.finals), _test(study)])
     return tuple(parts)
+
+
+def _outside(study: StudyReport) -> str:
+    """That the space does not hold the default, and where; empty where it does."""
+
+    def holds(parameter: Parameter) -> bool:
+        default = {key: study.default_settings.get(key) for key in parameter.keys}
+        if parameter.range is None:
+            return default in parameter.choices
+        value = default[parameter.name]
+        span = parameter.range
+        return isinstance(value, int | float) and span.low <= value <= span.high
+
+    beyond = [key for each in study.definition.space if not holds(each) for key in each.keys]
+    if not beyond:
+        return ""
+    shown = described({key: study.default_settings.get(key) for key in beyond})
+    return f" The default lies outside of the space ({shown}), so no trial had it."
 
 
 def effort(studies: Sequence[StudyReport], unit: str) -> str:

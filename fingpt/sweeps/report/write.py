@@ -64,7 +64,7 @@ def _at_work(store: ObjectStore, sweep_ids: Sequence[str]) -> dict[str, str]:
     """Who works on each of the sweeps that are not over, for the log: the page is the same whenever it is made."""
     now = datetime.now(UTC)
     return {
-        each: who_works(store, each, now)
+        each: who_works(store, each, now)[1]
         for each in sweep_ids
         if not store.exists(complete_key(each))
     }
