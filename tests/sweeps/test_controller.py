@@ -161,7 +161,7 @@ def test_a_sweep_whose_runs_meet_in_their_ids_ends_as_any_other(store, sweep, mo
     monkeypatch.setattr(run_module, "_SHORT", 0)
     create_sweep(place := open_store(f"{store.uri}-crowded"), sweep)
     manifest, workers = carried_out(place, sweep)
-    assert manifest.tells[MODEL] == reference.tells[MODEL]
+    assert results(manifest)["tells"] == results(reference)["tells"]
     finals = manifest.finals[MODEL]
     assert len({*finals.chosen, *finals.default, *workers.started}) == 10
     read_back = [load_run(place, run_id) for run_id in (*finals.chosen, *finals.default)]
