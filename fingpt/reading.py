@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Hashable
 from types import TracebackType
 from typing import Any, TypeVar
@@ -102,8 +103,7 @@ def parse_yaml(text: str, *, aliases: bool = False) -> Any:
     if len(text) > _SETTINGS_BYTES:
         raise Unreadable(f"has {len(text):,} characters where {_SETTINGS_BYTES:,} are allowed")
     try:
-        loader = _PlainLoader(text)
-        loader.aliases = aliases
+        loader = _TemplateLoader(text) if aliases else _PlainLoader(text)
         value = loader.get_single_data()
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark or fault.context_mark
@@ -208,10 +208,32 @@ _PlainLoader.yaml_constructors = {
     for tag, make in yaml.SafeLoader.yaml_constructors.items()
     if tag is None or tag.rpartition(":")[2] in _CORE
 }
-_PlainLoader.yaml_implicit_resolvers = {
+
+_ODD_NUMBERS = r"(?![-+]?(?:0[0-9_]+$|[0-9_]+:))"
+"""What YAML 1.1 alone takes for a number, 010 for 8 and 1:30 for 90, is a text here."""
+
+
+def _plain(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    return re.compile(_ODD_NUMBERS + pattern.pattern, pattern.flags)
+
+
+_CORE_RESOLVERS = {
     first: [(tag, pattern) for tag, pattern in pairs if tag.rpartition(":")[2] in _CORE]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, _plain(pattern)) for tag, pattern in pairs]
+    for first, pairs in _CORE_RESOLVERS.items()
+}
+
+
+class _TemplateLoader(_PlainLoader):
+    """For files that Kubernetes reads too: with aliases, and 0440 is an octal mode as it is there."""
+
+    aliases = True
+
+
+_TemplateLoader.yaml_implicit_resolvers = _CORE_RESOLVERS
 
 
 class Loading:

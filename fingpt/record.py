@@ -72,6 +72,7 @@ class Section(Frozen):
 def _takes_truth(annotation: Any) -> bool:
     """Whether a field may be true or false; only numbers take such a value by mistake."""
     kinds = {annotation, *get_args(annotation)}
+    kinds |= {each for kind in kinds for each in get_args(kind) if isinstance(each, type)}
     inner = {type(each) for kind in kinds for each in get_args(kind)} | {type(k) for k in kinds}
     return bool in kinds or bool in inner or not ({int, float} & (kinds | inner))
 

@@ -49,6 +49,14 @@ def versitygw(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+def add_user(endpoint: str, key: str) -> None:
+    """A user of versitygw with the right secret and no right to anything."""
+    administrator = ("--access", ACCESS_KEY, "--secret", SECRET_KEY, "--endpoint-url", endpoint)
+    user = ("--access", key, "--secret", SECRET_KEY, "--role", "user")
+    command = [os.environ["FINGPT_VERSITYGW"], "admin", *administrator, "create-user", *user]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={})
+
+
 @contextmanager
 def minio(folder: Path) -> Iterator[str]:
     """MinIO on one disk, below `folder`; the endpoint."""

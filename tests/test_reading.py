@@ -86,6 +86,11 @@ def test_dates_in_yaml_stay_text_and_numbers_are_numbers():
     assert parse_yaml("a: &x [1]\nb: *x", aliases=True) == {"a": [1], "b": [1]}
 
 
+def test_what_yaml_1_1_alone_takes_for_numbers_is_text():
+    text = "[010, -017, 1:30, 1:30.5, 0, 10, 0.5, 1_000, 0x1f, -3]"
+    assert parse_yaml(text) == ["010", "-017", "1:30", "1:30.5", 0, 10, 0.5, 1000, 31, -3]
+
+
 def test_whatever_a_library_raises_while_it_loads_is_one_sentence_and_a_signal_is_not():
     panic = type("PanicException", (BaseException,), {})
     for error in (

@@ -47,9 +47,7 @@ def freeze(store: ObjectStore, config: RunConfig, images: Mapping[str, str]) -> 
 
     Raises what `freeze_source` and `create_run` raise.
     """
-    run = Run.of(freeze_source(store, config), dict(images))
-    create_run(store, run)
-    return run
+    return create_run(store, Run.of(freeze_source(store, config), dict(images)))
 
 
 def freeze_source(store: ObjectStore, config: RunConfig) -> RunConfig:
@@ -215,17 +213,42 @@ def _room(scratch: Path, name: str) -> Path:
     return folder / f"rows.{kind_of(name) or 'unread'}"
 
 
-def create_run(store: ObjectStore, run: Run) -> None:
-    """Create run.json; the same bytes there already mean a resume, others raise RunConflictError naming both hashes."""
+def create_run(store: ObjectStore, run: Run) -> Run:
+    """Create run.json and return the run as it is frozen: under its longer id where another run has the short one.
+
+    The same bytes there already mean a resume. RunConflictError, naming both hashes, for bytes that are no sound run.
+    """
     key, data = run_key(run.id), run.encode()
     if store.create(key, data):
         note_frozen(store, run.id)
         log.event("run created", run=run.id, store=store.uri)
-        return
+        return run
     there = store.read(key)
-    if not run.is_encoded_as(there):
-        raise RunConflictError(
-            f"{key} holds another specification (sha256 {sha256_bytes(there)[:12]}, yours {sha256_bytes(data)[:12]}); "
-            "nothing was changed: use another store, or remove that run first."
-        )
-    log.event("run exists, resuming", run=run.id, store=store.uri)
+    if run.is_encoded_as(there):
+        log.event("run exists, resuming", run=run.id, store=store.uri)
+        return run
+    if run.id != run.longer.id and _is_sound(there):
+        log.event("another run has this id, so this one gets a longer one", run=run.id)
+        return create_run(store, run.longer)
+    raise RunConflictError(
+        f"{key} holds another specification (sha256 {sha256_bytes(there)[:12]}, yours {sha256_bytes(data)[:12]}); "
+        "nothing was changed: use another store, or remove that run first."
+    )
+
+
+def located(store: ObjectStore, run: Run) -> Run:
+    """The run as `create_run` returned it, or would: under its longer id where another run has the short one."""
+    try:
+        there = store.read(run_key(run.id))
+    except MissingInputError:
+        return run
+    return run.longer if not run.is_encoded_as(there) and _is_sound(there) else run
+
+
+def _is_sound(data: bytes) -> bool:
+    """Whether bytes are a run.json that matches its own hashes."""
+    try:
+        Run.decode(data)
+    except DataError:
+        return False
+    return True

@@ -15,7 +15,7 @@ from typing import TypeVar
 from fingpt import log
 from fingpt.errors import FingptError
 from fingpt.record import canonical_json
-from fingpt.runs.run import FROZEN, frozen_key, run_key
+from fingpt.runs.run import FROZEN, frozen_key, has_model, run_key
 from fingpt.runs.seen import Seen
 from fingpt.storage import ObjectStore
 from fingpt.storage.keys import is_key
@@ -91,8 +91,8 @@ def _names(store: ObjectStore) -> Iterator[str]:
 
 
 def _is_of(model: str) -> Callable[[str], bool]:
-    """Whether a run's id begins with its model's name, as `Run.of` shortens it."""
-    return lambda run_id: not model or run_id.rpartition("-")[0] == model[:31]
+    """Whether a run's id begins with its model's name."""
+    return lambda run_id: not model or has_model(run_id, model)
 
 
 def _began(store: ObjectStore, run_id: str) -> datetime | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,21 @@ def stage_command(store_uri: str, target: str, run: Run) -> str:
     words += [f"LIMIT={run.config.prep.limit}"] if run.config.prep.limit else []
     words += [_word("SET", " ".join(map(_setting, overrides)))] if overrides else []
     words += [_word("ADAPTER", run.config.eval.adapter)] if run.config.eval.adapter else []
-    local = any(image.startswith("local:") for image in run.images.values())
-    return " ".join([*words, *_where(store_uri, local=local)])
+    return " ".join([*words, *_where(store_uri, local=_is_local(run))])
+
+
+def sweep_command(store_uri: str, space: str, runs: Sequence[Run]) -> str:
+    """`make sweep` with the search `space` from the configurations of `runs`, one for each model."""
+    nearest = [_nearest(run.config) for run in runs]
+    names = " ".join(name for name, _ in nearest)
+    # One SET is for all models: what one of them says anyway does it no harm.
+    overrides = dict.fromkeys(override for _, found in nearest for override in found)
+    prep = runs[0].config.prep
+    words = ["make", "sweep", _word("SPACE", space), _data(prep.source)]
+    words += [_word("MODELS", names) if len(runs) > 1 else f"MODEL={names}"]
+    words += [f"LIMIT={prep.limit}"] if prep.limit else []
+    words += [_word("SET", " ".join(map(_setting, overrides)))] if overrides else []
+    return " ".join([*words, *_where(store_uri, local=_is_local(runs[0]))])
 
 
 def differences(config: RunConfig) -> str:
@@ -83,6 +97,10 @@ def _where(uri: str, *, local: bool) -> list[str]:
     namespace = argument("NAMESPACE").strip()
     place = ["LOCAL=1"] if local else [_word("NAMESPACE", namespace)] if namespace else []
     return [*place, _word("STORE", uri)]
+
+
+def _is_local(run: Run) -> bool:
+    return any(image.startswith("local:") for image in run.images.values())
 
 
 def _told_local() -> bool:

@@ -23,11 +23,19 @@ class Stage(StrEnum):
     EVAL = "eval"
 
 
+_SHORT, _LONG = 8, 12
+"""Digits of a run's whole hash in its id. Of 10,000 runs two share eight in one store of a hundred."""
+
+_MODEL = 39
+"""Characters of an id without its hyphen."""
+
+
 class Run(Frozen):
     """One run: a frozen configuration and the images (or the local code) that compute it.
 
     `id` is `<model>-<8 hex>` of both, safe as a DNS label and at most 40 characters: new code or a new configuration is
-    a new run, the same ones resume it.
+    a new run, the same ones resume it. A run whose eight digits another run of the store had first has twelve
+    (`freeze.create_run`).
     """
 
     id: str
@@ -37,12 +45,22 @@ class Run(Frozen):
     @classmethod
     def of(cls, config: RunConfig, images: dict[str, str]) -> Run:
         """The run of `config` computed by `images` (stage → digest)."""
-        digest = _identity(config, images)
-        return cls(id=f"{config.model[:31]}-{digest[:8]}", config=config, images=images)
+        run_id = _id(config.model, _identity(config, images), _SHORT)
+        return cls(id=run_id, config=config, images=images)
+
+    @property
+    def longer(self) -> Run:
+        """The same run under its longer id."""
+        return self.model_copy(update={"id": _id(self.config.model, self.sha256, _LONG)})
+
+    def named(self, run_id: str) -> Run:
+        """The same run under `run_id` where that is its longer id, else under its short one."""
+        longer = self.longer
+        return longer if run_id == longer.id else Run.of(self.config, self.images)
 
     @property
     def sha256(self) -> str:
-        """The whole hash of configuration and images: the id is its short name, which somebody else can hit."""
+        """The whole hash of configuration and images, of which the id has the first digits."""
         return _identity(self.config, self.images)
 
     @property
@@ -80,8 +98,9 @@ class Run(Frozen):
             raise DataError(
                 f"{where} is not a run of this version; remove it and submit the run again."
             ) from None
-        sound = run.config.sha256 == claimed and whole in (None, run.sha256)
-        if not sound or cls.of(run.config, run.images).id != run.id:
+        model, digest = run.config.model, run.sha256
+        sound = run.config.sha256 == claimed and whole in (None, digest)
+        if not sound or run.id not in {_id(model, digest, n) for n in (_SHORT, _LONG)}:
             raise DataError(
                 f"{where} of {run.id[:60]} does not match its own hashes: configuration {run.config.sha256[:8]}, "
                 f"claimed {str(claimed)[:8]}; the object was changed, remove it and submit the run again."
@@ -91,6 +110,16 @@ class Run(Frozen):
 
 def _identity(config: RunConfig, images: Mapping[str, str]) -> str:
     return sha256_bytes(canonical_json([config.sha256, dict(images)]))
+
+
+def _id(model: str, digest: str, digits: int) -> str:
+    return f"{model[: _MODEL - digits]}-{digest[:digits]}"
+
+
+def has_model(run_id: str, model: str) -> bool:
+    """Whether an id is that of a run of `model`, whose name is cut where it is long."""
+    name, _, digits = run_id.rpartition("-")
+    return name == model[: _MODEL - len(digits)]
 
 
 def code_digest(root: Path) -> str:

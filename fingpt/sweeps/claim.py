@@ -63,6 +63,15 @@ def controller_of(store: ObjectStore, sweep: str) -> Controller | None:
     return Controller(_where(claim), ending.ended_at or heard or claim.started_at, ended)
 
 
+def who_works(store: ObjectStore, sweep: str, now: datetime) -> tuple[bool, str]:
+    """Whether somebody works on a sweep that is not over, and who, or since when nobody does, as the bucket tells."""
+    found = controller_of(store, sweep)
+    if found is not None and found.works(now):
+        return True, f"{found.where} works on it"
+    heard = f", the last one was heard of at {found.heard}" if found else ""
+    return False, f"nobody works on it{heard}; the command that made it goes on with it"
+
+
 @contextmanager
 def controlling(
     store: ObjectStore, sweep: str, *, sleep: Callable[[float], None] = time.sleep

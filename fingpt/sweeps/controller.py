@@ -13,6 +13,7 @@ from typing import Protocol
 from fingpt import log
 from fingpt.errors import StorageError
 from fingpt.record import sha256_bytes, tree_sha256
+from fingpt.runs.freeze import located
 from fingpt.runs.run import Run
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.claim import controlling
@@ -26,11 +27,10 @@ from fingpt.sweeps.records import (
     Tell,
     ask_key,
     complete_key,
-    read,
     sweep_prefix,
     write,
 )
-from fingpt.sweeps.sweep import Sweep
+from fingpt.sweeps.sweep import Sweep, completed, trial_run
 from fingpt.sweeps.trials import ask_of
 from fingpt.sweeps.verify import is_sound, numbered_records, single_records
 
@@ -65,7 +65,7 @@ def carry_out(
     Of a sweep that is complete all records are hashed anew: those that are gone are made again, StorageError names the
     first that is damaged. `check` is called before each part, and raises where this controller is to stop.
     """
-    there = read(store, SweepManifest, complete_key(sweep.id))
+    there = completed(store, sweep)
     if there is not None and is_sound(store, sweep, there):
         log.event("sweep is complete, nothing to do", sweep=sweep.id)
         return there
@@ -107,7 +107,8 @@ def _remake_asks(store: ObjectStore, sweep: Sweep) -> None:
     for model in sweep.bases:
         for n, settings in enumerate(plan(sweep.definition)):
             if (key := ask_key(sweep.id, model, n)) not in there:
-                write(store, key, ask_of(sweep, model, n, settings))
+                run = located(store, trial_run(sweep, model, settings))
+                write(store, key, ask_of(n, settings, run))
 
 
 def _search(sweep: Sweep, model: str, store: ObjectStore, place: Place) -> tuple[Tell, ...]:
@@ -137,10 +138,10 @@ def _complete(
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     key = complete_key(sweep.id)
-    if read(store, SweepManifest, key) is None:
+    if completed(store, sweep) is None:
         write(store, key, manifest)
     log.event("sweep complete", sweep=sweep.id, next=f'make sweep-report SWEEP="{sweep.id}"')
-    return read(store, SweepManifest, key) or manifest
+    return completed(store, sweep) or manifest
 
 
 def _inputs(

@@ -6,6 +6,7 @@ Pure but for `load_definition`, which reads the file. Whether each of its points
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -195,6 +196,11 @@ def parse_definition(data: object, where: str) -> SweepDefinition:
             except ValueError as fault:
                 faults.append(str(fault))
         data = {**data, "space": parameters}
+    elif isinstance(space, list):
+        raise ConfigError(
+            f"{where}: 'space' is a list; write each setting on a line of its own below space, without '-': train.lr: "
+            "[1e-4, 2e-4]."
+        )
     try:
         definition = SweepDefinition.model_validate(data)
     except ValidationError as error:
@@ -228,6 +234,8 @@ def _sentence(fault: dict[str, Any]) -> str:
         return (
             f"'space' is {str(fault['input'])[:40]!r}, and settings with their values are expected"
         )
+    if fault["loc"] == ("pruning",) and fault["type"] == "model_type":
+        return f"'pruning' is {str(fault['input'])[:40]!r}; write pruning: {{reduction: 3, first: 0.5}}"
     return sentence(fault, SweepDefinition)
 
 
@@ -328,9 +336,11 @@ def _value(key: str, value: object) -> object:
             f"'space.{key}' holds {str(value).lower()}, as YAML reads yes and no, and other values are expected"
         )
     if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
+        text = value
+        for kind in (float, int):
+            with suppress(ValueError):
+                value = kind(text)
+        if value is text:
             return value
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"'space.{key}' holds {value}, and finite numbers are expected")

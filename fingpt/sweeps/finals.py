@@ -51,7 +51,10 @@ def choose(store: ObjectStore, sweep: Sweep, model: str, tells: Sequence[Tell]) 
 
 
 def final_runs(sweep: Sweep, model: str, settings: Settings) -> tuple[Run, ...]:
-    """Runs of a setting with `final_seeds` seeds, from the one after the configuration's upwards; pure."""
+    """Runs of a setting with `final_seeds` seeds, from the one after the configuration's upwards; pure.
+
+    Under their short ids, as `leader` and `all_finals` have them: `freeze.located` says which they have in a store.
+    """
     base = sweep.bases[model]
     seeds = range(base.seed + 1, base.seed + 1 + sweep.definition.final_seeds)
     return tuple(
@@ -68,7 +71,7 @@ def all_finals(sweep: Sweep, choices: dict[str, Choice]) -> Iterator[tuple[str, 
     """Model and run of every final, each once, the default setting's first."""
     for model, choice in choices.items():
         both = (*final_runs(sweep, model, {}), *final_runs(sweep, model, choice.settings))
-        for run in {each.id: each for each in both}.values():
+        for run in {each.sha256: each for each in both}.values():
             yield model, run
 
 
@@ -82,10 +85,11 @@ def train_finals(
     waiting = [run for _, run in all_finals(sweep, choices)]
     under_way: dict[str, tuple[Run, int]] = {}
     failed: dict[str, str] = {}
+    ids: dict[str, str] = {}
     while waiting or under_way:
         while waiting and len(under_way) < sweep.definition.parallel:
-            run = waiting.pop(0)
-            create_run(store, run)
+            run = create_run(store, waiting.pop(0))
+            ids[run.sha256] = run.id
             reason = _failure(store, run)
             if reason:
                 failed[run.id] = reason
@@ -108,7 +112,9 @@ def train_finals(
                 under_way[run.id] = (run, tries + ended.counts)
         if under_way:
             workers.wait(_PAUSE_SECONDS)
-    return {model: _finals(sweep, model, choice, failed) for model, choice in choices.items()}
+    return {
+        model: _finals((sweep, model), choice, ids, failed) for model, choice in choices.items()
+    }
 
 
 def refuse_obstacle(run: Run, ended: Ended) -> None:
@@ -121,9 +127,12 @@ def refuse_obstacle(run: Run, ended: Ended) -> None:
         )
 
 
-def _finals(sweep: Sweep, model: str, choice: Choice, failed: dict[str, str]) -> Finals:
-    chosen = tuple(run.id for run in final_runs(sweep, model, choice.settings))
-    default = tuple(run.id for run in final_runs(sweep, model, {}))
+def _finals(
+    of: tuple[Sweep, str], choice: Choice, ids: dict[str, str], failed: dict[str, str]
+) -> Finals:
+    """The finals of a model by their ids, which `ids` has by their whole hashes."""
+    chosen = tuple(ids[run.sha256] for run in final_runs(*of, choice.settings))
+    default = tuple(ids[run.sha256] for run in final_runs(*of, {}))
     own = {name: failed[name] for name in dict.fromkeys((*chosen, *default)) if name in failed}
     return Finals(chosen=chosen, default=default, failed=own)
 

@@ -39,6 +39,8 @@ _METHODS = {"bayes": "tpe", "bayesian": "tpe", "optuna": "tpe", "bohb": "tpe", "
 _LOW = ("low", "min", "lower", "minimum", "from", "start")
 _HIGH = ("high", "max", "upper", "maximum", "to", "stop")
 _LISTS = ("values", "choices", "choice", "categorical", "grid_search", "_value", "list", "feasible")
+_STEPS = ("step", "q", "stepsize")
+_MOST_STEPS = 20
 _CALL = re.compile(r"(?:[a-z_]+\.)*(?P<name>[a-z_]+)\((?P<rest>.*)\)", re.IGNORECASE | re.DOTALL)
 _SPAN = re.compile(
     r"(?P<low>[-+.0-9e]+)\s*(?:\.\.+|:|,| to )\s*(?P<high>[-+.0-9e]+)", re.IGNORECASE
@@ -79,7 +81,19 @@ def _from_mapping(values: object) -> str:
         # W&B's own: ends are exponents of e.
         low, high = (math.exp(min(_number(end) or 0.0, 700.0)) for end in (low, high))
         return _span(low, high, log=True)
-    return _span(low, high, log="log" in words.lower() or values.get("log") is True)
+    step = next((values[key] for key in _STEPS if key in values), None)
+    return _stepped(low, high, step) or _span(
+        low, high, log="log" in words.lower() or values.get("log") is True
+    )
+
+
+def _stepped(low: object, high: object, step: object) -> str:
+    """The list of a range in steps, which no range is here; empty where there is no step, or too many for a line."""
+    first, last, width = _number(low), _number(high), _number(step)
+    if first is None or last is None or not width or not 1 <= (last - first) / width < _MOST_STEPS:
+        return ""
+    count = math.floor((last - first) / width + 1e-9) + 1
+    return f"[{', '.join(f'{first + n * width:g}' for n in range(count))}]"
 
 
 def _from_text(text: str) -> str:

@@ -27,15 +27,15 @@ from fingpt.errors import (
     DivergedError,
     StageFailedError,
     StartTimeoutError,
-    StorageError,
     TransientError,
 )
+from fingpt.runs.freeze import located
 from fingpt.runs.run import Run
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.plan import plan
 from fingpt.sweeps.records import Tell, sweep_key
-from fingpt.sweeps.sweep import Sweep, trial_run
-from fingpt.sweeps.trials import OBSTACLES, announce, read_tell, read_trial, tell
+from fingpt.sweeps.sweep import Sweep, asked_run, trial_run
+from fingpt.sweeps.trials import OBSTACLES, announce, asked, read_tell, read_trial, tell
 
 POLL_SECONDS = 5.0
 LOOK_SECONDS = 30.0
@@ -123,13 +123,7 @@ class IndexedSearch:
         self._in_threads(lambda n: self._tell(n, failed=n in failed), sorted(new))
 
     def _tell(self, n: int, *, failed: bool) -> None:
-        try:
-            trial = read_trial(self._store, self._sweep, self._run(n))
-        except StorageError:
-            self._read(n)  # its pod has told of a trial whose id another run has
-            if n in self.tells:
-                return
-            raise
+        trial = read_trial(self._store, self._sweep, self._run(n))
         told = trial.told(n)
         if told is None and not failed:
             self._read(n)
@@ -158,7 +152,11 @@ class IndexedSearch:
             self.tells[n] = there
 
     def _run(self, n: int) -> Run:
-        return trial_run(self._sweep, self._model, self._settings[n])
+        """The run of a trial as its pod has frozen it; a pod that never got there has not asked for it."""
+        ask = asked(self._store, self._sweep, self._model, n)
+        if ask is None:
+            return located(self._store, trial_run(self._sweep, self._model, self._settings[n]))
+        return asked_run(self._sweep, self._model, ask)
 
     def _failure(self, job: JobState) -> StageFailedError | DivergedError:
         """Why a Job that has ended leaves trials undone."""

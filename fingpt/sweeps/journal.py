@@ -16,7 +16,8 @@ from fingpt.sweeps.definition import Settings
 from fingpt.sweeps.halving import Outcome, Slot
 from fingpt.sweeps.records import Ask, Report, Tell, ask_key, read, report_key, tell_key, write
 from fingpt.sweeps.search import is_in_space
-from fingpt.sweeps.sweep import Sweep, trial_run
+from fingpt.sweeps.sweep import Sweep, asked_run, trial_run
+from fingpt.sweeps.trials import ask_of, begin
 
 N = TypeVar("N", Ask, Report, Tell)
 
@@ -38,16 +39,14 @@ class Journal:
         return ask
 
     def write_ask(self, number: int, settings: Settings) -> Ask:
-        """Ask for a trial."""
-        run = self.run_of(settings)
-        ask = Ask(number=number, settings=settings, run_id=run.id, run_sha256=run.sha256)
-        write(self._store, ask_key(self._sweep.id, self._model, number), ask)
+        """Ask for a trial, and freeze its run."""
+        run = begin(self._store, self._sweep, self._model, number, settings)
         shown = ", ".join(f"{key}={value}" for key, value in settings.items())
         log.event("trial asked", trial=number, run=run.id, settings=shown)
-        return ask
+        return ask_of(number, settings, run)
 
     def run_of(self, settings: Settings) -> Run:
-        """The run of a trial."""
+        """The run of a trial, under its short id."""
         return trial_run(self._sweep, self._model, settings)
 
     def outcome(self, slot: Slot, *, pauses: bool) -> Outcome | None:
@@ -107,7 +106,7 @@ class Journal:
     def _is_ours(self, ask: Ask) -> bool:
         if not is_in_space(self._sweep.definition, ask.settings):
             return False
-        run = self.run_of(ask.settings)
+        run = asked_run(self._sweep, self._model, ask)
         return (run.id, run.sha256) == (ask.run_id, ask.run_sha256)
 
     def _read(self, kind: type[N], key: str, number: int) -> N | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from fingpt.models import spec
-from fingpt.runs.freeze import create_run
+from fingpt.runs.freeze import create_run, located
 from fingpt.runs.local import LocalBackend
 from fingpt.runs.run import Run, Stage, base_manifest_key
 from fingpt.runs.stage import finished
@@ -18,10 +19,10 @@ from fingpt.sweeps.sweep import Sweep
 from fingpt.weights.base import read_base_manifest
 
 
-def leaders(sweep: Sweep) -> Callable[[Run], Run]:
-    """From a run to the one whose data set it takes over."""
-    first = {model: leader(sweep, model) for model in sweep.bases}
-    return lambda run: first[run.config.model]
+def leaders(store: ObjectStore, sweep: Sweep) -> Callable[[Run], Run]:
+    """From a run to the one whose data set it takes over, which is frozen when that is asked."""
+    first = cache(lambda model: located(store, leader(sweep, model)))
+    return lambda run: first(run.config.model)
 
 
 class LocalPlace:
@@ -29,7 +30,7 @@ class LocalPlace:
 
     def __init__(self, store: ObjectStore, sweep: Sweep) -> None:
         self._store = store
-        self.workers = LocalWorkers(store, leaders(sweep))
+        self.workers = LocalWorkers(store, leaders(store, sweep))
 
     def prepare(self, leader: Run) -> None:
         """Make the base of a tiny model and the data set, one process after the other, where they are missing."""
@@ -37,7 +38,7 @@ class LocalPlace:
         if model.tiny and not self._store.exists(base_manifest_key(model.base_prefix)):
             backend.bring_base(model)
         read_base_manifest(self._store, model)
-        create_run(self._store, leader)
+        leader = create_run(self._store, leader)
         if finished(self._store, leader, Stage.PREP) is None:
             backend.execute([leader], [Stage.PREP])
 

@@ -21,8 +21,8 @@ from fingpt.sweeps.indexed import IndexedSearch, address, trial_job
 from fingpt.sweeps.local import leaders
 from fingpt.sweeps.planned import run_plan
 from fingpt.sweeps.pods import ClusterWorkers
-from fingpt.sweeps.records import SweepManifest, Tell, complete_key, read
-from fingpt.sweeps.sweep import Sweep
+from fingpt.sweeps.records import Tell, complete_key
+from fingpt.sweeps.sweep import Sweep, completed
 from fingpt.weights.base import read_base_manifest
 
 
@@ -33,7 +33,7 @@ class ClusterPlace:
         self._cluster, self._store, self._sweep, self._site = cluster, store, sweep, site
         pausing = sweep.definition.pruning is not None
         self.workers = ClusterWorkers(
-            cluster, store, sweep.id, leaders(sweep), site, pausing=pausing
+            cluster, store, sweep.id, leaders(store, sweep), site, pausing=pausing
         )
 
     def prepare(self, leader: Run) -> None:
@@ -43,7 +43,7 @@ class ClusterPlace:
         if model.tiny:
             drive.bring_base(self._cluster, self._store, model, self._site, unpullable, since)
         read_base_manifest(self._store, model)
-        create_run(self._store, leader)
+        leader = create_run(self._store, leader)
         if finished(self._store, leader, Stage.PREP) is None:
             (job,) = drive.plan(leader, [Stage.PREP], self._site, self._store.uri)
             drive.start(self._cluster, mark(job, self._sweep.id), since=since)
@@ -78,4 +78,4 @@ def sweep_jobs(store: ObjectStore, sweep: Sweep, site: Site) -> list[dict[str, o
 def sweep_work(store: ObjectStore, sweep: Sweep) -> Work:
     """The controller's Job, which is done when the sweep is complete."""
     key = complete_key(sweep.id)
-    return Work(sweep.id, SEARCH, key, lambda: read(store, SweepManifest, key) is not None)
+    return Work(sweep.id, SEARCH, key, lambda: completed(store, sweep) is not None)

@@ -13,7 +13,7 @@ from random import Random
 from fingpt.errors import ConfigError
 from fingpt.sweeps.definition import Parameter, Settings, SweepDefinition, Value
 from fingpt.sweeps.keys import is_integer
-from fingpt.sweeps.space import edges, finite_size, number
+from fingpt.sweeps.space import edges, every_point, finite_size, number
 
 _DRAWS = 50  # per trial; a finite space that is nearly used up is hit ever more rarely
 
@@ -55,7 +55,7 @@ def _drawn(definition: SweepDefinition) -> list[Settings]:
         point = _joined(_draw(each, generator) for each in definition.space)
         found.setdefault(tuple(point.items()), point)
     else:
-        for point in _every(definition):
+        for point in every_point(definition.space):
             if len(found) == definition.count:
                 break
             found.setdefault(tuple(point.items()), point)
@@ -74,17 +74,6 @@ def _draw(parameter: Parameter, generator: Random) -> Settings:
         wide = wide.model_copy(update={"low": max(wide.low, 0.5)})
     value = min(max(number(wide, generator.random(), whole=True), int(span.low)), int(span.high))
     return {parameter.name: value}
-
-
-def _every(definition: SweepDefinition) -> itertools.chain[Settings]:
-    """All points of a finite space, in order."""
-    options = [
-        list(each.choices)
-        if each.range is None
-        else [{each.name: n} for n in range(int(each.range.low), int(each.range.high) + 1)]
-        for each in definition.space
-    ]
-    return itertools.chain(map(_joined, itertools.product(*options)))
 
 
 def _joined(parts: object) -> Settings:

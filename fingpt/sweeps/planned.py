@@ -14,7 +14,7 @@ from fingpt.sweeps.records import Tell
 from fingpt.sweeps.sweep import Sweep
 from fingpt.sweeps.trials import (
     announce,
-    begin_unless_taken,
+    begin,
     read_tell,
     read_trial,
     stages_of,
@@ -36,10 +36,7 @@ def run_plan(sweep: Sweep, model: str, store: ObjectStore, workers: Workers) -> 
     while waiting or under_way:
         while waiting and len(under_way) < sweep.definition.parallel:
             n = waiting.pop(0)
-            run = begin_unless_taken(store, sweep, model, n, settings[n])
-            if isinstance(run, Tell):
-                tells[n] = _tell(store, sweep, model, run)
-                continue
+            run = begin(store, sweep, model, n, settings[n])
             told = read_trial(store, sweep, run).told(n)
             if told is None:
                 workers.start(run, stages_of(sweep))

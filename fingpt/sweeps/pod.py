@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from fingpt import log
 from fingpt.errors import ConfigError, MissingInputError, RunConflictError
+from fingpt.runs.freeze import located
 from fingpt.runs.run import Run
 from fingpt.storage import ObjectStore, open_store
 from fingpt.sweeps.adopt import adopt
 from fingpt.sweeps.finals import leader
 from fingpt.sweeps.plan import plan
-from fingpt.sweeps.records import Tell
 from fingpt.sweeps.sweep import Sweep, load_sweep
-from fingpt.sweeps.trials import announce, begin_unless_taken, read_tell, tell
+from fingpt.sweeps.trials import begin, read_tell
 
 
 def locate_sweep(uri: str, sha256: str = "") -> tuple[ObjectStore, Sweep]:
@@ -51,12 +51,9 @@ def begin_trial(store: ObjectStore, sweep: Sweep, model: str, index: int) -> Run
     if read_tell(store, sweep, model, index) is not None:
         log.event("trial is over, nothing to do", sweep=sweep.id, model=model, trial=index)
         return None
-    run = begin_unless_taken(store, sweep, model, index, settings[index])
-    if isinstance(run, Tell):
-        announce(model, tell(store, sweep, model, run))
-        return None
+    run = begin(store, sweep, model, index, settings[index])
     log.event("trial", sweep=sweep.id, model=model, trial=index, run=run.id, **settings[index])
-    if not adopt(store, run, leader(sweep, model)):
+    if not adopt(store, run, located(store, leader(sweep, model))):
         raise MissingInputError(
             f"The data set of sweep {sweep.id} for {model} is not made yet; the controller makes it: give the command "
             "of the sweep again."

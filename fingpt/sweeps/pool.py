@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fingpt import log
+from fingpt.cluster.diagnosis.exits import exit_of
 from fingpt.config import HUB_TOKEN_VARIABLES, child_environment
 from fingpt.errors import FencedError, Interrupted, TransientError
 from fingpt.runs.run import Run, Stage, run_key
@@ -161,4 +162,5 @@ class LocalWorkers:
         last = next(reversed(attempts(self.store, run.id, stage)), None)
         if last is not None and last.code == code and last.message:
             return last.message
-        return f"Stage {stage} ended with exit code {code}; its last line says why."
+        meaning = exit_of(code).summary
+        return f"Stage {stage} ended with exit code {code} ({meaning}); its last line says why."

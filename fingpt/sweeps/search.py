@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 from fingpt.record import canonical_json, sha256_bytes
 from fingpt.sweeps.definition import Settings, SweepDefinition
+from fingpt.sweeps.keys import is_integer
+from fingpt.sweeps.space import every_point, finite_size, said
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -46,12 +47,15 @@ def propose(definition: SweepDefinition, past: Sequence[Past]) -> Settings | Non
     keeps to points that were asked before, one is drawn at random.
     """
     known = [each.settings for each in past]
-    if 0 < _points(definition) <= len(known):
+    size = finite_size(definition.space)
+    if size is not None and size <= len(known):
         return None
     for settings in _candidates(definition, past):
         if settings not in known:
             return settings
-    return next((point for point in _grid(definition) if point not in known), None)
+    if size is None:
+        return None
+    return next((point for point in every_point(definition.space) if point not in known), None)
 
 
 def is_in_space(definition: SweepDefinition, settings: Settings) -> bool:
@@ -109,15 +113,21 @@ def _fill(study: Study, definition: SweepDefinition, past: Sequence[Past]) -> No
 
 def _distributions(definition: SweepDefinition) -> dict[str, BaseDistribution]:
     """One distribution for each parameter; choices, which may be of several settings, go by their index."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
 
     found: dict[str, BaseDistribution] = {}
     for parameter in definition.space:
-        if parameter.range:
-            span = parameter.range
-            found[parameter.name] = FloatDistribution(span.low, span.high, log=span.log)
+        span, name = parameter.range, parameter.name
+        if span is None:
+            found[name] = CategoricalDistribution(range(len(parameter.choices)))
+        elif is_integer(name):
+            found[name] = IntDistribution(int(span.low), int(span.high), log=span.log)
         else:
-            found[parameter.name] = CategoricalDistribution(range(len(parameter.choices)))
+            found[name] = FloatDistribution(span.low, span.high, log=span.log)
     return found
 
 
@@ -133,7 +143,9 @@ def _parameters(definition: SweepDefinition, settings: Settings) -> dict[str, fl
         number = float(value) if isinstance(value, float | int) else math.nan
         if not parameter.range.low <= number <= parameter.range.high:
             raise ValueError(f"{parameter.name} is {value!r}, which is outside of its range")
-        found[parameter.name] = number
+        if is_integer(parameter.name) and not number.is_integer():
+            raise ValueError(f"{parameter.name} is {value!r}, and a whole number is expected")
+        found[parameter.name] = int(number) if is_integer(parameter.name) else number
     return found
 
 
@@ -141,19 +153,9 @@ def _settings(definition: SweepDefinition, parameters: Mapping[str, float | int]
     found: Settings = {}
     for parameter in definition.space:
         value = parameters[parameter.name]
-        found.update(
-            {parameter.name: float(value)} if parameter.range else parameter.choices[int(value)]
-        )
+        span, name = parameter.range, parameter.name
+        if span is None:
+            found.update(parameter.choices[int(value)])
+        else:
+            found[name] = said(span, value, whole=is_integer(name))
     return found
-
-
-def _points(definition: SweepDefinition) -> int:
-    """Points of a space that has choices alone; 0 where there are endlessly many."""
-    return 0 if any(each.range for each in definition.space) else definition.grid_size
-
-
-def _grid(definition: SweepDefinition) -> Iterator[Settings]:
-    """Every point of a space of choices alone; nothing where there are endlessly many."""
-    if _points(definition):
-        for parts in product(*(each.choices for each in definition.space)):
-            yield {key: value for part in parts for key, value in part.items()}

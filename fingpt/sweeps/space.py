@@ -59,8 +59,12 @@ def edges(parameter: Parameter, grid: bool) -> list[Settings]:
 
 
 def number(span: Range, share: float, *, whole: bool) -> float | int:
-    """The value `share` (0 to 1) of the way through a range: six digits are enough to say it, and within the ends."""
-    value = span.at(share)
+    """The value `share` (0 to 1) of the way through a range, as `said` says it."""
+    return said(span, span.at(share), whole=whole)
+
+
+def said(span: Range, value: float, *, whole: bool) -> float | int:
+    """A value of a range as a setting: six digits are enough to say it, and within the ends."""
     if whole:
         return round(value)
     return min(max(float(f"{value:.6g}"), span.low), span.high)
@@ -79,6 +83,16 @@ def finite_size(space: Sequence[Parameter]) -> int | None:
     """How many points a space has for a sampler that draws them; None for endlessly many."""
     sizes = [distinct(each) for each in space]
     return None if None in sizes else math.prod(each for each in sizes if each)
+
+
+def every_point(space: Sequence[Parameter]) -> Iterator[Settings]:
+    """All points of a space that has a `finite_size`, in order: the last parameter changes fastest."""
+    yield from _combined(
+        list(each.choices)
+        if each.range is None
+        else [{each.name: n} for n in range(int(each.range.low), int(each.range.high) + 1)]
+        for each in space
+    )
 
 
 def differing(config: RunConfig, settings: Settings) -> dict[str, Value]:

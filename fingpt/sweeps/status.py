@@ -23,7 +23,9 @@ from fingpt.cluster.sweep_job import sweep_name
 from fingpt.log import cell
 from fingpt.runs.state import seconds_since
 from fingpt.storage import ObjectStore
+from fingpt.sweeps.claim import who_works
 from fingpt.sweeps.records import Tell
+from fingpt.sweeps.submitted import command_of
 from fingpt.sweeps.sweep import Sweep
 from fingpt.sweeps.view import Study, SweepView, read_sweep, read_tells
 
@@ -35,6 +37,7 @@ READ_SECONDS = 0.3
 class StudyStatus:
     """Trials of one model: `total` planned, `asked` for, `ended` by state, `running` in the cluster (None: unknown).
 
+    `paused`: those that wait at a rung of a search that prunes, which has no more than `parallel` under way.
     `read` of `told` tells are known. `best` is the lowest value among them with its trial. `seconds_left` is at the
     rate of the trials that ended, None without any. `why` says what its Job waits for.
     """
@@ -46,6 +49,7 @@ class StudyStatus:
     read: int
     ended: Mapping[str, int]
     running: int | None = None
+    paused: int = 0
     best: float | None = None
     best_trial: int | None = None
     rate: float | None = None
@@ -56,7 +60,10 @@ class StudyStatus:
 
 @dataclass(frozen=True, slots=True)
 class SweepStatus:
-    """A sweep as shown; `state` is one word, `controller` says how its controller's Job is, empty without a cluster."""
+    """A sweep as shown; `state` is one word, `controller` says how its controller's Job is.
+
+    Without a cluster that is who works on it, as the bucket tells. It is empty once the sweep is complete.
+    """
 
     sweep: str
     state: str
@@ -78,25 +85,42 @@ def sweep_status(
     cluster: ClusterApi | None = None,
     where: str = "",
 ) -> SweepStatus:
-    """Join the sweep's records with its Jobs: one listing of them, and one look at each that does not go on."""
+    """Join the sweep's records with its Jobs: one listing of them, and one look at each that does not go on.
+
+    Errors as `read_sweep`.
+    """
     view = read_sweep(store, sweep)
     jobs = cluster.jobs(sweep) if cluster and not view.complete else ()
     budget = READ_SECONDS / max(len(view.studies), 1)
+    told = view.manifest.tells if view.manifest else {}
     studies = tuple(
-        _study(store, view.sweep, study, _job_of(jobs, study.model), (now, budget, cluster))
+        _study(
+            view.sweep,
+            study,
+            {each.number: each for each in told[study.model]}
+            if study.model in told
+            else read_tells(store, sweep, study, budget),
+            _job_of(jobs, study.model),
+            (now, cluster),
+        )
         for study in view.studies
     )
     chosen = tuple(
         StudyStatus(**{**_fields(each), "chosen": each.model in view.chosen}) for each in studies
     )
     why = _controller(cluster, jobs, sweep) if cluster and not view.complete else None
+    said, works = (f"{why.state}: {why.summary}" if why else ""), True
+    if not view.complete and (why is None or why.state is State.ABSENT):
+        # A sweep of a bucket may be at work on some machine, whatever the cluster has.
+        works, who = who_works(store, sweep, now)
+        said = who if works or why is None else said
     return SweepStatus(
         sweep=sweep,
-        state=_word(view, jobs, chosen),
+        state=_word(view, jobs, chosen, works=works),
         store=store.uri,
         cluster=where,
-        controller=f"{why.state}: {why.summary}" if why else "",
-        action=why.action if why else "",
+        controller=said,
+        action=_action(store, view, why, works=works),
         studies=chosen,
     )
 
@@ -106,15 +130,14 @@ def _fields(study: StudyStatus) -> dict[str, Any]:
 
 
 def _study(
-    store: ObjectStore,
     sweep: Sweep,
     study: Study,
+    tells: Mapping[int, Tell | None],
     job: JobState | None,
-    how: tuple[datetime, float, ClusterApi | None],
+    how: tuple[datetime, ClusterApi | None],
 ) -> StudyStatus:
-    now, budget, cluster = how
+    now, cluster = how
     total = sweep.definition.count
-    tells = read_tells(store, sweep.id, study, budget)
     complete = {n: tell.value for n, tell in tells.items() if tell and tell.value is not None}
     best = min(complete, key=lambda n: (complete[n], n), default=None)
     ended = _ended(study, tells, job)
@@ -128,6 +151,7 @@ def _study(
         read=len(tells),
         ended=ended,
         running=job.active if job else None,
+        paused=_paused(sweep, study),
         best=None if best is None else complete[best],
         best_trial=best,
         rate=rate,
@@ -143,6 +167,12 @@ def _ended(study: Study, tells: Mapping[int, Tell | None], job: JobState | None)
     found = Counter(tell.state if tell else "unreadable" for tell in tells.values())
     unread = len(study.tells) - len(tells)
     return {**dict(sorted(found.items())), **({"told, not read": unread} if unread else {})}
+
+
+def _paused(sweep: Sweep, study: Study) -> int:
+    if sweep.definition.pruning is None:
+        return 0
+    return max(len(study.asks) - len(study.tells) - sweep.definition.parallel, 0)
 
 
 def _rate(
@@ -177,12 +207,23 @@ def _controller(cluster: ClusterApi, jobs: tuple[JobState, ...], sweep: str) -> 
         return Explanation(
             State.ABSENT,
             "the cluster has no controller for it",
-            action="the command that made the sweep goes on with it",
         )
     return explain(cluster.job_snapshot(name))
 
 
-def _word(view: SweepView, jobs: tuple[JobState, ...], studies: tuple[StudyStatus, ...]) -> str:
+def _action(store: ObjectStore, view: SweepView, why: Explanation | None, *, works: bool) -> str:
+    if why is not None and why.state is not State.ABSENT:
+        return why.action
+    return "" if works else f"go on with it: {command_of(store, view.sweep)}"
+
+
+def _word(
+    view: SweepView,
+    jobs: tuple[JobState, ...],
+    studies: tuple[StudyStatus, ...],
+    *,
+    works: bool,
+) -> str:
     if view.complete:
         return "complete"
     if view.studies and len(view.chosen) == len(view.studies):
@@ -190,6 +231,8 @@ def _word(view: SweepView, jobs: tuple[JobState, ...], studies: tuple[StudyStatu
     waiting = [each for each in jobs if each.indexes and not each.is_final()]
     if waiting and all(each.suspended for each in waiting):
         return "waiting"
+    if not works and not any(each.running for each in studies) and any(s.asked for s in studies):
+        return "stopped"
     return "searching" if any(each.asked or each.running for each in studies) else "waiting"
 
 
@@ -223,12 +266,13 @@ def render(found: SweepStatus) -> RenderableType:
 
 def _cells(each: StudyStatus) -> Iterator[str]:
     ended = sum(each.ended.values())
-    running = each.running if each.running is not None else max(each.asked - each.told, 0)
+    begun = max(each.asked - each.told - each.paused, 0)
+    running = each.running if each.running is not None else begun
     yield each.model
     yield str(each.total or "?")
     yield ", ".join(f"{count} {state}" for state, count in each.ended.items()) or "none"
-    yield str(running)
-    yield str(max(each.total - ended - running, 0))
+    yield f"{running}, {each.paused} paused" if each.paused else str(running)
+    yield str(max(each.total - ended - running - each.paused, 0))
     yield "" if each.best is None else f"{each.best:.4f} (trial {each.best_trial})"
     yield "" if each.rate is None else f"{each.rate * 3600:.0f}"
     yield "chosen" if each.chosen else _duration(each.seconds_left)

@@ -39,7 +39,7 @@ from fingpt.sweeps.journal import Journal
 from fingpt.sweeps.pool import Ended, Workers
 from fingpt.sweeps.records import Ask, Report, Tell
 from fingpt.sweeps.search import Past, propose
-from fingpt.sweeps.sweep import Sweep
+from fingpt.sweeps.sweep import Sweep, asked_run
 from fingpt.sweeps.trials import FAILURES, OBSTACLES, freeze_trial
 from fingpt.train.limits import reached, set_limit
 
@@ -139,8 +139,12 @@ class _Study:
                 self._exhausted = True
                 return None
             ask = self._journal.write_ask(number, settings)
+            run = asked_run(self._sweep, self._base.model, ask)
+        else:
+            run = asked_run(self._sweep, self._base.model, ask)
+            freeze_trial(self._store, self._sweep, number, run)
         self._asks.append(ask)
-        self._runs.append(self._journal.run_of(ask.settings))
+        self._runs.append(run)
         return Slot(number)
 
     def _past(self, known: Known) -> list[Past]:
@@ -169,7 +173,6 @@ class _Study:
         """Start a slot's job, unless it is written already how it ended."""
         run = self._runs[slot.trial]
         if slot.rung == 0:
-            freeze_trial(self._store, self._sweep, slot.trial, run)
             if place == 0:
                 self._prepare(run)
             self._rungs.append(self._count_rungs(run))

@@ -18,11 +18,7 @@ from fingpt.runs.run import Run
 from fingpt.storage import ObjectStore
 from fingpt.storage.keys import is_key
 from fingpt.sweeps.definition import Settings, SweepDefinition
-from fingpt.sweeps.records import (
-    read,
-    sweep_key,
-    write,
-)
+from fingpt.sweeps.records import Ask, SweepManifest, complete_key, read, sweep_key, write
 
 SCORED: dict[str, Any] = {"eval.split": "validation", "eval.answer_rows": None}
 """What trials are evaluated by for their labels: answers, which the base may ask for, are the finals' alone."""
@@ -103,12 +99,29 @@ def load_sweep(store: ObjectStore, sweep_id: str) -> Sweep:
     return sweep
 
 
+def completed(store: ObjectStore, sweep: Sweep) -> SweepManifest | None:
+    """The record that a sweep is over, None before that; StorageError for one that is torn or another sweep's."""
+    key = complete_key(sweep.id)
+    manifest = read(store, SweepManifest, key)
+    if manifest is not None and manifest.sweep_sha256 != sweep.sha256:
+        raise StorageError(
+            f"{key} is the end of another sweep, {manifest.sweep[:60]}: it was moved or copied. Restore it, or delete "
+            "it and give the command that made the sweep again, which makes it anew."
+        )
+    return manifest
+
+
 def trial_run(sweep: Sweep, model: str, settings: Settings) -> Run:
-    """The run that computes `settings` for `model`: an ordinary one; pure.
+    """The run that computes `settings` for `model`: an ordinary one, under its short id; pure.
 
     ConfigError when the settings are no configuration, which the sweep's checks have ruled out.
     """
     return Run.of(trial_config(sweep, model, settings), sweep.images)
+
+
+def asked_run(sweep: Sweep, model: str, ask: Ask) -> Run:
+    """The run of a trial that was asked for, under the id that the ask says; pure."""
+    return trial_run(sweep, model, ask.settings).named(ask.run_id)
 
 
 def trial_config(sweep: Sweep, model: str, settings: Settings) -> RunConfig:

@@ -15,7 +15,6 @@ from fingpt.errors import (
     ConfigError,
     DataError,
     DivergedError,
-    FingptError,
     MissingInputError,
     PermissionDeniedError,
     RunConflictError,
@@ -26,11 +25,11 @@ from fingpt.record import canonical_json
 from fingpt.runs.freeze import create_run
 from fingpt.runs.manifest import TrainManifest, decode, encode
 from fingpt.runs.run import Run, Stage, trial_key
-from fingpt.runs.stage import finished, load_run
+from fingpt.runs.stage import finished
 from fingpt.runs.state import AttemptRecord, attempts
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.definition import Settings
-from fingpt.sweeps.records import Ask, Tell, ask_key, tell_key, write
+from fingpt.sweeps.records import Ask, Tell, ask_key, read, tell_key, write
 from fingpt.sweeps.sweep import Sweep, trial_run
 
 FAILURES = frozenset(kind.exit_code for kind in (ConfigError, DataError, DivergedError))
@@ -89,54 +88,45 @@ def stages_of(sweep: Sweep) -> tuple[Stage, ...]:
     return (Stage.PREP, Stage.TRAIN, *([Stage.EVAL] if scored else []))
 
 
-def begin_unless_taken(
-    store: ObjectStore, sweep: Sweep, model: str, number: int, settings: Settings
-) -> Run | Tell:
-    """`begin`; a failed trial where another run has the same id, which is eight digits of a hash.
-
-    Of ten thousand runs two share one in one store of a hundred, so that is no reason for a search to end.
-    """
-    try:
-        return begin(store, sweep, model, number, settings)
-    except RunConflictError:
-        run = trial_run(sweep, model, settings)
-        if not _is_another(store, run):
-            raise
-        reason = f"another run has its id, {run.id}: nothing was trained"
-        return Tell(number=number, state="failed", reason=reason)
-
-
-def _is_another(store: ObjectStore, run: Run) -> bool:
-    """Whether a sound run with the id of `run` is another one."""
-    try:
-        return load_run(store, run.id).sha256 != run.sha256
-    except FingptError:
-        return False
-
-
 def begin(store: ObjectStore, sweep: Sweep, model: str, number: int, settings: Settings) -> Run:
-    """Record the ask of a trial and freeze its run; whatever is there already is left as it is.
+    """Freeze the run of a trial and record its ask, which says under which id; whatever is there is left as it is.
 
     RunConflictError when the ask or the run is there with other content.
     """
-    run = trial_run(sweep, model, settings)
-    write(store, ask_key(sweep.id, model, number), ask_of(sweep, model, number, settings))
-    freeze_trial(store, sweep, number, run)
+    run, there = trial_run(sweep, model, settings), asked(store, sweep, model, number)
+    run = run.named(there.run_id) if there else create_run(store, run)
+    write(store, ask_key(sweep.id, model, number), ask_of(number, settings, run))
+    if there:
+        freeze_trial(store, sweep, number, run)
+    else:
+        _mark(store, sweep, number, run)
     return run
 
 
-def ask_of(sweep: Sweep, model: str, number: int, settings: Settings) -> Ask:
-    """The ask of a trial; pure."""
-    run = trial_run(sweep, model, settings)
+def asked(store: ObjectStore, sweep: Sweep, model: str, number: int) -> Ask | None:
+    """The ask of a trial, None before there is one; StorageError naming a torn or foreign one."""
+    return read(store, Ask, ask_key(sweep.id, model, number))
+
+
+def ask_of(number: int, settings: Settings, run: Run) -> Ask:
+    """The ask of a trial that `run` computes."""
     return Ask(number=number, settings=settings, run_id=run.id, run_sha256=run.sha256)
 
 
 def freeze_trial(store: ObjectStore, sweep: Sweep, number: int, run: Run) -> None:
     """Freeze the run of a trial that was asked for, and say in it that it is one: it need not have every stage.
 
-    A run that is a trial of several sweeps says which was the first.
+    A run that is a trial of several sweeps says which was the first. RunConflictError when its id holds anything else.
     """
-    create_run(store, run)
+    if create_run(store, run).id != run.id:
+        raise RunConflictError(
+            f"Trial {number} of sweep {sweep.id} was asked for as run {run.id}, and another run has that id now; find "
+            "out who wrote it."
+        )
+    _mark(store, sweep, number, run)
+
+
+def _mark(store: ObjectStore, sweep: Sweep, number: int, run: Run) -> None:
     mark = {"sweep": sweep.id, "model": run.config.model, "number": number}
     store.create(trial_key(run.id), canonical_json(mark))
 

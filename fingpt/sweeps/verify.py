@@ -19,13 +19,11 @@ from fingpt.sweeps.records import (
     Tell,
     ask_key,
     choice_key,
-    complete_key,
-    read,
     report_key,
     sweep_key,
     tell_key,
 )
-from fingpt.sweeps.sweep import Sweep, load_sweep
+from fingpt.sweeps.sweep import Sweep, completed, load_sweep
 
 _KINDS: dict[str, type[Frozen]] = {"asks": Ask, "tells": Tell, "reports": Report}
 
@@ -61,7 +59,7 @@ def verify_sweep(
     COMPLETE.json.
     """
     sweep = load_sweep(store, sweep_id)
-    manifest = read(store, SweepManifest, complete_key(sweep_id))
+    manifest = completed(store, sweep)
     if manifest is None:
         raise MissingInputError(
             f"Sweep {sweep_id} is not complete, so nothing says what it rests on; give the command that made it again."

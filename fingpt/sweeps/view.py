@@ -22,6 +22,7 @@ from fingpt.storage.keys import is_key
 from fingpt.sweeps.records import (
     SWEEPS,
     Ask,
+    SweepManifest,
     Tell,
     ask_key,
     complete_key,
@@ -29,7 +30,7 @@ from fingpt.sweeps.records import (
     sweep_prefix,
     tell_key,
 )
-from fingpt.sweeps.sweep import Sweep
+from fingpt.sweeps.sweep import Sweep, completed
 
 R = TypeVar("R", bound=Frozen)
 
@@ -47,12 +48,17 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class SweepView:
-    """A sweep and what the names of its keys say; `complete` once the last record is there."""
+    """A sweep and what the names of its keys say; `manifest` is its last record, which alone says that it is over."""
 
     sweep: Sweep
     studies: tuple[Study, ...] = ()
-    complete: bool = False
+    manifest: SweepManifest | None = None
     chosen: frozenset[str] = frozenset()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the sweep is over."""
+        return self.manifest is not None
 
 
 def sweep_ids(store: ObjectStore) -> list[str]:
@@ -72,14 +78,17 @@ def require_sweep(store: ObjectStore, sweep: str) -> None:
 
 
 def read_sweep(store: ObjectStore, sweep: str) -> SweepView:
-    """A sweep by one listing and its own record; errors as `require_sweep`, StorageError for a torn sweep.json."""
+    """A sweep by one listing and its own records; errors as `require_sweep`.
+
+    StorageError for a sweep.json that is torn, or a COMPLETE.json that is torn or another sweep's.
+    """
     require_sweep(store, sweep)
     key = sweep_key(sweep)
     frozen = decode(Sweep, store.read(key, RECORD_BYTES), key)
     found: dict[str, dict[str, list[int]]] = {
         model: {"asks": [], "tells": []} for model in frozen.bases
     }
-    chosen, complete = set(), False
+    chosen, manifest = set(), None
     for name in store.keys(f"{sweep_prefix(sweep)}/"):
         if match := _NUMBERED.fullmatch(name):
             model, kind, number = match.groups()
@@ -87,17 +96,20 @@ def read_sweep(store: ObjectStore, sweep: str) -> SweepView:
                 found[model][kind].append(int(number))
         elif name.endswith("/choice.json"):
             chosen.add(name.split("/")[2])
-        complete = complete or name == complete_key(sweep)
+        elif name == complete_key(sweep):
+            manifest = completed(store, frozen)
+    for model, told in manifest.tells.items() if manifest else ():
+        found[model] = {kind: [each.number for each in told] for kind in ("asks", "tells")}
     studies = tuple(
         Study(model, tuple(each["asks"]), tuple(each["tells"])) for model, each in found.items()
     )
-    return SweepView(frozen, studies, complete, frozenset(chosen))
+    return SweepView(frozen, studies, manifest, frozenset(chosen))
 
 
 def trial_runs(store: ObjectStore, view: SweepView) -> Iterator[tuple[str, str]]:
     """(run, `<number>` of its trial) of every trial that was asked for, the newest first.
 
-    No trial has a run before its ask, whatever the method, so these are all runs that the search has begun.
+    No trial begins before its ask, whatever the method, so these are all runs that the search has begun.
     """
     asked = sorted(((n, study.model) for study in view.studies for n in study.asks), reverse=True)
 

@@ -18,7 +18,7 @@ from fingpt.runs.state import attempts
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.claim import controller_of
 from fingpt.sweeps.place import sweep_work
-from fingpt.sweeps.records import complete_key
+from fingpt.sweeps.submitted import command_of
 from fingpt.sweeps.view import SweepView, open_trials, read_sweep, require_sweep
 
 POLL_SECONDS = 10.0
@@ -48,11 +48,10 @@ def _wait(
 ) -> None:
     logged, idle = "", 0.0
     name = sweep_name(sweep)
-    while not store.exists(complete_key(sweep)):
+    while not (view := read_sweep(store, sweep)).complete:
         job = cluster.job(name) if cluster else None
         if cluster and job is not None and job.is_final():
             raise _end(cluster, store, sweep)
-        view = read_sweep(store, sweep)
         told, asked = (
             sum(len(getattr(s, kind)) for s in view.studies) for kind in ("tells", "asks")
         )
@@ -68,7 +67,8 @@ def _wait(
         idle = 0.0 if works else idle + POLL_SECONDS
         if idle > NOTHING_SECONDS:
             raise MissingInputError(
-                f"Nothing works on {sweep}: {shown}. The command that made it goes on with it: {_command(view)}"
+                f"Nothing works on {sweep}: {shown}. The command that made it goes on with it: "
+                f"{command_of(store, view.sweep)}"
             )
         sleep(POLL_SECONDS)
 
@@ -92,8 +92,3 @@ def _end(cluster: ClusterApi, store: ObjectStore, sweep: str) -> FingptError:
     return failure(snapshot, work) or TransientError(
         f"Job {name} is Complete, but {work.result} is not in {store.uri}; give the command that made the sweep again."
     )
-
-
-def _command(view: SweepView) -> str:
-    models = " ".join(view.sweep.bases)
-    return f'make sweep SPACE={view.sweep.name} MODELS="{models}"'

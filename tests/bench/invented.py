@@ -26,7 +26,7 @@ from fingpt.runs.run import (
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.definition import Settings, parse_definition
 from fingpt.sweeps.plan import plan
-from fingpt.sweeps.records import Ask, Tell, ask_key, sweep_key, tell_key
+from fingpt.sweeps.records import Ask, SweepManifest, Tell, ask_key, sweep_key, tell_key
 from fingpt.sweeps.sweep import Sweep, trial_run
 
 MODELS = ("tiny-llama31", "tiny-deepseek-r1")
@@ -172,6 +172,20 @@ def _train(run: Run, at: datetime) -> TrainManifest:
     return TrainManifest.model_validate({**_identity(run, Stage.TRAIN, at), **fields})
 
 
+def end_of(sweep: Sweep) -> SweepManifest:
+    """COMPLETE.json of a sweep that ended with two trials of each model, the second the better one."""
+    tells = tuple(Tell(number=n, state="complete", value=2.0 - n, seconds=60) for n in range(2))
+    return SweepManifest(
+        sweep=sweep.id,
+        sweep_sha256=sweep.sha256,
+        tells=dict.fromkeys(sweep.bases, tells),
+        choices={},
+        finals={},
+        inputs={},
+        finished_at="",
+    )
+
+
 def lay_down_search(root: Path, trials: int, parallel: int) -> Sweep:
     """A random search of the first model as it is once all its trials have trained and none was told of.
 
@@ -209,9 +223,10 @@ def put_sweep(
     first: int = 0,
     space: dict[str, object] | None = None,
     method: str = "",
+    pruning: dict[str, object] | None = None,
 ) -> None:
     """The records of a sweep of both models: `asked` asks each, of which `told` were told; runs from number `first`."""
-    for key, data in sweep_objects(sweep, trials, asked, told, first, space, method):
+    for key, data in sweep_objects(sweep, trials, asked, told, first, space, method, pruning):
         store.create(key, data)
 
 
@@ -223,6 +238,7 @@ def sweep_objects(
     first: int = 0,
     space: dict[str, object] | None = None,
     method: str = "",
+    pruning: dict[str, object] | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """Keys and bytes of `put_sweep`: of ten trials seven are complete, two failed and one was pruned."""
     definition = {
@@ -230,6 +246,7 @@ def sweep_objects(
         "trials": trials,
         "parallel": 2,
         "space": space or {"train.lr": {"low": 1e-4, "high": 1e-3, "points": 9}},
+        **({"pruning": pruning} if pruning else {}),
     }
     bases = {run.config.model: run.config for run in map(run_of, range(len(MODELS)))}
     name = sweep.rpartition("-")[0]

@@ -31,6 +31,7 @@ MORE = ("train.max_steps=150", "train.save_every=10", "train.lora.dropout=0")
 TWO_NODES = (*MORE, "train.accumulation=2", "train.nodes=2")
 TWO_PROCESSES = (*MORE, "train.accumulation=1", "train.processes=2")
 QUEUE = "e2e-nodes"
+PLACES = "v1beta1.visibility.kueue.x-k8s.io"
 
 
 @pytest.fixture(scope="module")
@@ -129,36 +130,66 @@ def test_a_deleted_pod_a_killed_one_and_a_drained_node_cost_no_byte(lab, workers
     assert {"running", "disrupted"} <= set(one.seen.states())
 
 
-def test_a_queue_admits_it_as_a_whole_and_takes_it_back_as_a_whole(lab, workers):
+def test_a_queue_admits_it_as_a_whole_and_takes_it_back_as_a_whole(lab, workers, queued):
+    occupy(lab)
+    with training(lab, "a queue with room for two pods of it, or for another", *TWO_NODES) as one:
+        until(60, "it waits", lambda: "waiting" in one.seen.states())
+        assert one.pods() == [], "a part of it was admitted"
+        free(lab)
+        goes_on(one, 1)
+        assert len(one.pods()) == 2
+        occupy(lab)
+        until(120, "it is taken back as a whole", lambda: not one.pods())
+        until(30, "status says so", lambda: one.now()["state"] == "waiting")
+        assert "the queue has no room yet" in why(one)["summary"]
+        assert why(one)["message"]
+        free(lab)
+        one.finish()
+        one.prove(two_processes())
+        assert one.claims(Stage.TRAIN) == 2
+        assert restarts_that_count(one) == 0
+
+
+def test_those_that_wait_in_a_queue_are_told_their_places_and_move_up(lab, workers, queued):
+    served = ("wait", "--for=condition=Available", "apiservice", PLACES, "--timeout=60s")
+    if run("kubectl", *served).returncode:
+        pytest.skip(f"This cluster does not serve Kueue's {PLACES}, so nobody knows places.")
+    occupy(lab)
+    with (
+        training(lab, "the first in a queue without room", *TWO_NODES) as first,
+        training(lab, "one behind it", *TWO_NODES) as second,
+    ):
+        until(
+            60, "the first one's place", lambda: f"next in queue {QUEUE}" in why(first)["summary"]
+        )
+        assert "more needed" in why(first)["message"]
+        behind = f"1 before it in queue {QUEUE}"
+        until(60, "the second one's place", lambda: behind in why(second)["summary"])
+        assert lab.command("cancel", "--run", first.run.id).returncode == 0
+        until(60, "it moves up", lambda: f"next in queue {QUEUE}" in why(second)["summary"])
+        assert first.pods() == second.pods() == []
+        free(lab)
+        until(120, "it is admitted as a whole", lambda: len(second.pods()) == 2)
+        assert lab.command("cancel", "--run", second.run.id).returncode == 0
+
+
+@pytest.fixture
+def queued(lab: RunLab) -> Iterator[None]:
+    """The queue, in which the chart's Jobs and JobSets stand."""
     if run("kubectl", "get", "crd", "clusterqueues.kueue.x-k8s.io").returncode:
         pytest.skip("The cluster has no Kueue: make kind-e2e KUEUE=manifest.")
     kubectl("apply", "-f", "-", stdin=json.dumps(queue(lab.namespace)))
     lab.upgrade("upgrade", "--set", f"nodes.enabled=true,queue.name={QUEUE}")
-    try:
-        occupy(lab)
-        with training(
-            lab, "a queue with room for two pods of it, or for another", *TWO_NODES
-        ) as one:
-            until(60, "it waits", lambda: "waiting" in one.seen.states())
-            assert one.pods() == [], "a part of it was admitted"
-            free(lab)
-            goes_on(one, 1)
-            assert len(one.pods()) == 2
-            occupy(lab)
-            until(120, "it is taken back as a whole", lambda: not one.pods())
-            until(30, "status says so", lambda: one.now()["state"] == "waiting")
-            (why,) = (x["why"] for x in one.now()["stages"] if x["stage"] == "train")
-            assert "the queue has no room yet" in why["summary"]
-            assert why["message"]
-            free(lab)
-            one.finish()
-            one.prove(two_processes())
-            assert one.claims(Stage.TRAIN) == 2
-            assert restarts_that_count(one) == 0
-    finally:
-        free(lab)
-        lab.upgrade("upgrade", "--set", "nodes.enabled=true")
-        kubectl("delete", "clusterqueue,resourceflavor,workloadpriorityclass", QUEUE)
+    yield
+    free(lab)
+    lab.upgrade("upgrade", "--set", "nodes.enabled=true")
+    kubectl("delete", "clusterqueue,resourceflavor,workloadpriorityclass", QUEUE)
+
+
+def why(one: Training) -> dict[str, str]:
+    """What status says of its training now."""
+    (found,) = (each["why"] for each in one.now()["stages"] if each["stage"] == "train")
+    return found
 
 
 def queue(namespace: str) -> dict:
@@ -177,7 +208,8 @@ def queue(namespace: str) -> dict:
         ],
     }
     items = [
-        {"kind": "ResourceFlavor", "spec": {}},
+        # With node labels Kueue changes the pods' template as it admits them, and back when it takes them back.
+        {"kind": "ResourceFlavor", "spec": {"nodeLabels": {"kubernetes.io/os": "linux"}}},
         {"kind": "WorkloadPriorityClass", "value": 100, "description": "for a test"},
         {"kind": "ClusterQueue", "spec": spec},
         {"kind": "LocalQueue", "spec": {"clusterQueue": QUEUE}},

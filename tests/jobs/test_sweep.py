@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from datetime import UTC, datetime
 
 import pytest
 
 from fingpt.errors import MissingInputError, SetupError, StorageError
+from fingpt.runs.freeze import freeze_source
 from fingpt.runs.prune import leftovers
 from fingpt.runs.run import trial_key
 from fingpt.runs.verify import require_sound, verify
 from fingpt.storage.deleting import open_deleter
 from fingpt.sweeps.definition import load_definition
+from fingpt.sweeps.freezing import freeze_sweep
 from fingpt.sweeps.records import sweep_key
+from fingpt.sweeps.submitted import command_of
 from fingpt.sweeps.submitting import submit
-from fingpt.sweeps.sweep import create_sweep
+from fingpt.sweeps.sweep import Sweep, create_sweep
 from jobs import SWEEPS
+from jobs.sweep import chosen_configs, chosen_space
 from tests.jobs.commands import command
 from tests.made_run import MadeRun
-from tests.sweeps.studies import frozen
+from tests.sweeps.studies import IMAGES, defined, frozen
 
 TINY = {"FINGPT_ARG_MODEL": "tiny-llama31", "FINGPT_ARG_SPACE": "tiny-grid"}
 
@@ -70,6 +75,29 @@ def test_a_plan_for_a_cluster_and_work_on_this_machine_exclude_each_other(tmp_pa
     assert "DRY_RUN=1 prints the Jobs of a cluster, and LOCAL=1" in said.stderr
 
 
+@pytest.mark.parametrize("models", ["tiny-llama31", "tiny-deepseek-r1 tiny-llama31"])
+def test_the_command_that_goes_on_with_a_sweep_followed_to_the_letter_makes_that_very_sweep(
+    store, monkeypatch, models
+):
+    def made(**given: str) -> Sweep:
+        for name in ("SPACE", "MODEL", "MODELS", "DATA", "LIMIT", "SET"):
+            monkeypatch.setenv(f"FINGPT_ARG_{name}", given.get(name, ""))
+        configs = chosen_configs(given.get("MODEL", ""))
+        return freeze_sweep(
+            *chosen_space(), configs, IMAGES, lambda config: freeze_source(store, config)
+        )
+
+    sweep = made(
+        SPACE="tiny-grid", MODELS=models, LIMIT="40", SET="train.epochs=2 train.max_tokens=512"
+    )
+    make, target, *words = shlex.split(command_of(store, sweep))
+    assert (make, target) == ("make", "sweep")
+    again = made(**dict(word.split("=", 1) for word in words))
+    assert again.id == sweep.id
+    other = sweep.model_copy(update={"definition": defined()})
+    assert "SPACE=FOLDER/tiny-grid.yaml " in command_of(store, other)
+
+
 @pytest.mark.parametrize("verb", ["trial", "controller"])
 def test_a_pod_without_its_sweep_says_what_it_was_given(tmp_path, verb):
     said = command(tmp_path, "sweep", verb, "--sweep", "s3:/x", "--model", "tiny-llama31")
@@ -91,7 +119,6 @@ def test_a_store_that_lets_a_second_writer_win_is_refused_before_anything_is_fro
     monkeypatch.setattr(LocalStore, "create", overwrite)
     monkeypatch.setenv("FINGPT_STORE", (tmp_path / "store").as_uri())
     from fingpt.runs.backend import Mode
-    from jobs.sweep import chosen_configs
 
     definition = load_definition(SWEEPS / "tiny-grid.yaml")
     with pytest.raises(SetupError, match="ignores If-None-Match") as fault:

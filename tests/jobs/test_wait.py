@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage
+from fingpt.sweeps.records import complete_key
+from fingpt.sweeps.view import read_sweep
 from tests.bench import invented
 from tests.jobs.commands import command
 from tests.made_run import MadeRun
@@ -20,12 +23,19 @@ def test_wait_ends_with_the_code_of_what_it_waits_for(store, tmp_path):
     assert "Stage prep ended with exit code 65: bad rows" in done.stderr
 
 
-def test_a_complete_sweep_is_0_and_its_screen_says_so(store, tmp_path):
-    invented.put_sweep(store, "lora-grid-0a1b2c3d", trials=2, asked=2, told=2)
-    store.create("sweeps/lora-grid-0a1b2c3d/COMPLETE.json", b"{}")
-    sweep = {"FINGPT_ARG_SWEEP": "lora-grid-0a1b2c3d"}
+def test_a_complete_sweep_is_0_and_its_screen_says_so_but_a_torn_last_record_is_74(store, tmp_path):
+    name = "lora-grid-0a1b2c3d"
+    invented.put_sweep(store, name, trials=2, asked=2, told=2)
+    last, whole = complete_key(name), encode(invented.end_of(read_sweep(store, name).sweep))
+    store.create(last, whole)
+    sweep = {"FINGPT_ARG_SWEEP": name}
     assert command(tmp_path, "wait", **sweep).returncode == 0
-    assert "lora-grid-0a1b2c3d: complete" in command(tmp_path, "status", **sweep).stdout
+    assert f"{name}: complete" in command(tmp_path, "status", **sweep).stdout
+    (tmp_path / "store" / last).write_bytes(whole[:-1])
+    for verb in ("wait", "status"):
+        said = command(tmp_path, verb, **sweep)
+        assert said.returncode == 74
+        assert last in said.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 """Submit freezes bytes: same bytes, same run. Layouts and encodings are tests/prep/test_source.py's."""
 
 import json
+from collections import Counter
 
 import pytest
 
 from fingpt.config import RunConfig
 from fingpt.errors import ConfigError, MissingInputError, RunConflictError
 from fingpt.record import canonical_json
-from fingpt.runs.freeze import create_run, freeze_source
+from fingpt.runs.freeze import create_run, freeze_source, located
 from fingpt.runs.raw import read_raw_manifest
+from fingpt.runs.recent import newest_first
 from fingpt.runs.run import Run, run_key
+from fingpt.runs.stage import load_run
 from fingpt.storage import open_store
 
 
@@ -109,6 +112,34 @@ def test_a_run_frozen_before_run_json_held_the_whole_hash_is_resumed(store):
     del fields["sha256"]
     store.create(run_key(run.id), canonical_json(fields))
     create_run(store, run)
+
+
+def meeting() -> list[Run]:
+    """Three runs with the same short id, once that has one digit."""
+    runs = [Run.of(RunConfig(model="tiny-llama31", seed=seed), {}) for seed in range(33)]
+    ((shared, _),) = Counter(run.id for run in runs).most_common(1)
+    return [run for run in runs if run.id == shared][:3]
+
+
+def test_a_run_whose_short_id_another_one_had_first_gets_a_longer_one(store, monkeypatch):
+    monkeypatch.setattr("fingpt.runs.run._SHORT", 1)
+    runs = meeting()
+    assert [located(store, run).id for run in runs] == [runs[0].id] * 3
+    frozen = [create_run(store, run) for run in runs]
+    assert [run.id for run in frozen] == [runs[0].id, runs[1].longer.id, runs[2].longer.id]
+    assert [load_run(store, run.id).sha256 for run in frozen] == [run.sha256 for run in runs]
+    assert [create_run(store, run) for run in runs] == frozen
+    assert [located(store, run) for run in runs] == frozen
+    assert sorted(newest_first(store, "tiny-llama31")) == sorted(run.id for run in frozen)
+
+
+def test_a_longer_id_that_holds_something_else_is_a_conflict(store, monkeypatch):
+    monkeypatch.setattr("fingpt.runs.run._SHORT", 1)
+    first, second, _ = meeting()
+    create_run(store, first)
+    store.create(run_key(second.longer.id), first.encode())
+    with pytest.raises(RunConflictError, match="another specification"):
+        create_run(store, second)
 
 
 def test_another_run_under_the_same_short_id_is_a_conflict(store):

@@ -9,7 +9,7 @@ from fingpt.config import RunConfig
 from fingpt.errors import DataError
 from fingpt.models import MODELS
 from fingpt.record import canonical_json
-from fingpt.runs.run import Run, Stage, complete_key, run_key
+from fingpt.runs.run import Run, Stage, complete_key, has_model, run_key
 
 CONFIG = RunConfig(model="tiny-deepseek-r1")
 RUN = Run.of(CONFIG, {"prep": "sha256:1"})
@@ -20,6 +20,20 @@ def test_run_ids_are_dns_labels_of_at_most_forty_characters(model):
     run = Run.of(RunConfig(model=model), {})
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", run.id)
     assert len(run.id) <= 40
+    assert len(run.longer.id) <= 40
+    assert has_model(run.id, model)
+    assert has_model(run.longer.id, model)
+    assert not has_model(run.id, f"{model}x")
+
+
+def test_a_run_json_reads_back_under_both_ids_and_no_other():
+    longer = RUN.longer
+    assert longer.id == f"tiny-deepseek-r1-{RUN.sha256[:12]}"
+    assert Run.decode(longer.encode()) == longer
+    assert (longer.named(RUN.id), RUN.named(longer.id)) == (RUN, longer)
+    moved = RUN.model_copy(update={"id": f"tiny-deepseek-r1-{RUN.sha256[:10]}"})
+    with pytest.raises(DataError, match="does not match its own hashes"):
+        Run.decode(moved.encode())
 
 
 def test_new_code_or_a_new_configuration_is_a_new_run():

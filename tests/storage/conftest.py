@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -65,7 +63,7 @@ class Gateway:
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("versitygw")
     with s3_servers.versitygw(folder) as endpoint:
-        _add_user(os.environ["FINGPT_VERSITYGW"], endpoint)
+        s3_servers.add_user(endpoint, POWERLESS_KEY)
         yield Gateway(endpoint, folder / "data")
 
 
@@ -73,14 +71,6 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def minio_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with s3_servers.minio(tmp_path_factory.mktemp("minio")) as endpoint:
         yield endpoint
-
-
-def _add_user(program: str, endpoint: str) -> None:
-    """A user with the right key and no right to anything."""
-    administrator = ("--access", ACCESS_KEY, "--secret", SECRET_KEY, "--endpoint-url", endpoint)
-    user = ("--access", POWERLESS_KEY, "--secret", SECRET_KEY, "--role", "user")
-    command = [program, "admin", *administrator, "create-user", *user]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={})
 
 
 # A client takes half a second to make, so the tests of a server share one.

@@ -20,10 +20,13 @@ from fingpt.errors import (
     SetupError,
     StorageError,
 )
+from fingpt.runs import run as run_module
 from fingpt.runs.attempt import Claim, claim
+from fingpt.runs.chain import LinkStatus
 from fingpt.runs.manifest import encode
 from fingpt.runs.run import Run, Stage, run_key, trial_key
 from fingpt.runs.run import complete_key as stage_complete_key
+from fingpt.runs.stage import load_run
 from fingpt.storage import ObjectStore, open_store
 from fingpt.sweeps.controller import carry_out
 from fingpt.sweeps.finals import final_runs, leader
@@ -41,6 +44,7 @@ from fingpt.sweeps.records import (
 )
 from fingpt.sweeps.sweep import Sweep, create_sweep, load_sweep, trial_run
 from fingpt.sweeps.trials import TrialState, begin, read_trial
+from fingpt.sweeps.verify import verify_sweep
 from tests.sweeps.studies import (
     MODEL,
     InstantPlace,
@@ -150,6 +154,24 @@ def test_wherever_the_controller_is_killed_the_same_command_ends_with_the_same_r
         manifest, _ = carried_out(place, sweep)
         assert results(manifest) == results(reference), at
         assert keys - set(place.keys("")) == set(), at
+
+
+def test_a_sweep_whose_runs_meet_in_their_ids_ends_as_any_other(store, sweep, monkeypatch):
+    reference, _ = carried_out(store, sweep)
+    monkeypatch.setattr(run_module, "_SHORT", 0)
+    create_sweep(place := open_store(f"{store.uri}-crowded"), sweep)
+    manifest, workers = carried_out(place, sweep)
+    assert results(manifest)["tells"] == results(reference)["tells"]
+    finals = manifest.finals[MODEL]
+    assert len({*finals.chosen, *finals.default, *workers.started}) == 10
+    read_back = [load_run(place, run_id) for run_id in (*finals.chosen, *finals.default)]
+    assert [run.sha256 for run in read_back] == [
+        run.sha256
+        for settings in (manifest.choices[MODEL].settings, {})
+        for run in final_runs(sweep, MODEL, settings)
+    ]
+    assert {link.status for link in verify_sweep(place, sweep.id)} == {LinkStatus.OK}
+    assert carried_out(place, sweep)[1].started == []
 
 
 def test_a_trial_that_diverges_has_failed_with_its_reason_and_the_search_goes_on(store, sweep):

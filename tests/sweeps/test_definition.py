@@ -27,6 +27,10 @@ LINES = {
     "method: grid\nspace: {train.lr: {low: 1, high: 2}}": "give points, such as points: 5",
     "method: grid\nspace: {}": "space is empty",
     "method: grid\nspace: 3": "'space' is '3'",
+    "method: grid\nspace: [train.lr: [1, 2]]": "write each setting on a line of its own below space, without '-'",
+    "method: random\ntrials: yes\nspace: {train.lr: {low: 1, high: 2}}": "'trials' is True, but a number",
+    "method: tpe\ntrials: 2\npruning: yes\nspace: {train.lr: [1, 2]}": "write pruning: {reduction: 3, first: 0.5}",
+    "method: grid\nspace: {train.lora.r: [8, '08']}": "holds '08' twice",
     "method: grid": "'space' is missing",
     "method: grid\nspce: {}": "did you mean 'space'",
     "method: grid\ntrials: 5\nspace: {train.lr: [1, 2]}": "trials is 5, but the grid has 2 points",
@@ -70,6 +74,8 @@ LINES_OF_OTHER_TOOLS = {
     "{grid_search: [0.001, 0.01]}": "[0.001, 0.01]",
     "{_type: loguniform, _value: [0.0001, 0.1]}": "{low: 0.0001, high: 0.1, log: true}",
     "{type: float, low: 1e-5, high: 1e-3, log: true, step: 0.1}": "{low: 1e-05, high: 0.001, log: true}",
+    "{low: 1e-4, high: 5e-4, step: 1e-4}": "[0.0001, 0.0002, 0.0003, 0.0004, 0.0005]",
+    "{distribution: q_uniform, min: 0, max: 0.5, q: 0.2}": "[0, 0.2, 0.4]",
 }
 
 
@@ -154,8 +160,9 @@ def test_a_stored_definition_keeps_the_order_of_the_file():
 
 def test_numbers_are_read_as_people_mean_them():
     definition = defined(
-        "method: grid\nspace: {train.lr: [1e-4, 2E-4], train.schedule: [cosine, linear]}"
+        "method: grid\nspace: {train.lr: [1e-4, 2E-4], train.schedule: [cosine, linear], train.lora.r: ['08', '16']}"
     )
+    assert str([each["train.lora.r"] for each in definition.space[2].choices]) == "[8, 16]"
     assert [each["train.lr"] for each in definition.space[0].choices] == [1e-4, 2e-4]
     assert definition.space[1].choices[0] == {"train.schedule": "cosine"}
 

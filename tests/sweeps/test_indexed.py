@@ -229,23 +229,24 @@ def test_a_pod_begins_the_trial_of_its_index_with_the_sweep_s_data_set(store, sw
     assert begin_trial(found, again, MODEL, 2) is None
 
 
-def test_a_trial_whose_id_another_run_has_is_failed_and_the_search_goes_on(
-    store, sweep, monkeypatch
+@pytest.fixture
+def ids_without_digits(monkeypatch) -> None:
+    """Every run has the same short id."""
+    monkeypatch.setattr(run_module, "_SHORT", 0)
+
+
+def test_pods_whose_runs_meet_in_an_id_train_and_are_told_of_each_on_its_own(
+    store, ids_without_digits, sweep
 ):
-    runs = [begin(store, sweep, MODEL, n, plan(sweep.definition)[n]) for n in (0, 1, 2)]
-    trained(store, sweep, 0, 1, 2)
-    identity = run_module._identity
-
-    def short(config: Any, images: Any) -> str:
-        whole = identity(config, images)
-        return runs[0].sha256[:8] + whole[8:] if config == last.config else whole
-
-    last = trial_run(sweep, MODEL, plan(sweep.definition)[3])
-    monkeypatch.setattr(run_module, "_identity", short)
-    assert begin_trial(store, sweep, MODEL, 3) is None
+    runs = [begin_trial(store, sweep, MODEL, n) for n in (2, 0, 1, 3)]
+    assert len({run.id for run in runs}) == 4
+    assert begin_trial(store, sweep, MODEL, 1) == runs[2], "a pod of a retry takes the same run"
+    trained(store, sweep, 0, 1, 2, 3)
     tells = searched(Playing(lambda: {"completed_indexes": "0-3"}), store, sweep)
-    assert [each.state for each in tells] == ["complete"] * 3 + ["failed"]
-    assert f"another run has its id, {runs[0].id}" in tells[3].reason
+    settings = plan(sweep.definition)
+    assert [each.value for each in tells] == [
+        loss_of(trial_run(sweep, MODEL, one)) for one in settings
+    ]
 
 
 @pytest.mark.parametrize("index", [-1, 4])

@@ -69,6 +69,11 @@ def test_a_process_that_fails_says_how(local, run, store):
     assert ended.counts
 
 
+def test_a_process_whose_end_could_not_be_recorded_is_told_of_by_its_code(local, run):
+    said = local._message(run, Stage.TRAIN, 77)
+    assert "exit code 77 (credentials or permissions refuse); its last line says why" in said
+
+
 def test_a_run_that_is_complete_needs_no_process(local, run, store):
     complete_train(store, run)
     local.start(run, TRIAL)

@@ -83,6 +83,18 @@ def test_trials_under_way_keep_others_away():
     assert distance("running") > 1.5 * distance("failed")
 
 
+def test_whole_numbers_of_a_range_are_asked_as_such_each_once_and_others_in_six_digits():
+    span = {"train.lora.r": {"low": 4, "high": 9, "log": True}}
+    small, past = definition(space=span, trials=20), []
+    while (settings := propose(small, past)) is not None:
+        assert is_in_space(small, settings)
+        past.append(Past(settings, "complete", abs(settings["train.lora.r"] - 7)))
+    assert sorted(str(each.settings["train.lora.r"]) for each in past) == list("456789")
+    assert not is_in_space(small, {"train.lora.r": 4.5})
+    rates = [propose(definition(seed=seed), [])["train.lr"] for seed in range(9)]
+    assert rates == [float(f"{rate:.6g}") for rate in rates]
+
+
 def test_nothing_is_asked_twice_and_a_space_ends():
     small = definition(space={"train.epochs": [1, 2, 3], "train.lora.r": [4, 8]}, trials=20)
     past: list[Past] = []

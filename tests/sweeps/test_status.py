@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,12 +11,16 @@ import pytest
 from rich.console import Console
 
 from fingpt.cluster.api.objects import Condition, JobState, numbers_in
-from fingpt.errors import Interrupted, MissingInputError, StageFailedError
+from fingpt.errors import Interrupted, MissingInputError, StageFailedError, StorageError
 from fingpt.record import canonical_json
+from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage, claim_key
 from fingpt.sweeps import status as module
 from fingpt.sweeps import waiting
+from fingpt.sweeps.claim import controlling
+from fingpt.sweeps.records import complete_key
 from fingpt.sweeps.status import render, sweep_status
+from fingpt.sweeps.view import read_sweep
 from fingpt.sweeps.waiting import wait_for_sweep
 from tests.bench import invented
 from tests.cluster.fake_cluster import FakeCluster, job_state
@@ -58,7 +64,7 @@ def test_the_bucket_alone_tells_states_the_best_rate_and_time_left(store, sweep)
     found = sweep_status(store, sweep, NOW)
     study = found.studies[0]
     assert (found.state, study.total, study.asked, study.told, study.read) == (
-        "searching",
+        "stopped",
         20,
         12,
         10,
@@ -71,6 +77,27 @@ def test_the_bucket_alone_tells_states_the_best_rate_and_time_left(store, sweep)
     text = shown(found)
     assert "7 complete, 2 failed, 1 pruned" in text
     assert "1.4999 (trial 6)" in text
+    assert "controller: nobody works on it; the command that made it goes on with it" in text
+    with controlling(store, sweep):
+        for cluster in (None, FakeCluster()):
+            again = sweep_status(store, sweep, datetime.now(UTC), cluster)
+            assert again.state == "searching"
+            assert again.controller == f"process {os.getpid()} on {platform.node()} works on it"
+            assert again.action == ""
+    assert "nobody works on it, the last one was heard of at 20" in shown(
+        sweep_status(store, sweep, datetime.now(UTC))
+    )
+
+
+def test_of_a_search_that_prunes_only_as_many_are_under_way_as_may_be_the_others_wait_at_rungs(
+    store,
+):
+    invented.put_sweep(
+        store, SWEEP, trials=20, asked=12, told=3, method="tpe", pruning={"reduction": 2}
+    )
+    found = sweep_status(store, SWEEP, NOW)
+    assert [each.paused for each in found.studies] == [7, 7]
+    assert "2, 7 paused │ 8 " in shown(found)
 
 
 def test_an_indexed_job_counts_its_own_trials_and_pods_are_not_listed(store, sweep):
@@ -120,22 +147,41 @@ def test_the_requests_of_a_status_do_not_grow_with_the_trials_but_for_pages_of_n
     assert store.requests <= names / 1000 + 2 * 20 + 5
 
 
+def finish(store) -> None:
+    """Store the sweep's last record."""
+    store.create(complete_key(SWEEP), encode(invented.end_of(read_sweep(store, SWEEP).sweep)))
+
+
 def test_a_complete_sweep_asks_no_cluster_and_is_not_waited_for(store, sweep):
-    store.create(f"sweeps/{SWEEP}/COMPLETE.json", b"{}")
-    assert sweep_status(store, sweep, NOW, FakeCluster(), "there").state == "complete"
+    finish(store)
+    found = sweep_status(store, sweep, NOW, FakeCluster(), "there")
+    study = found.studies[0]
+    assert (found.state, study.told, study.read, study.ended) == (
+        "complete",
+        2,
+        2,
+        {"complete": 2},
+    )
+    assert (study.best, study.best_trial) == (1.0, 1)
     wait_for_sweep(store, sweep, None, lambda _: pytest.fail("there is nothing to wait for"))
 
 
 def test_waiting_lasts_until_the_last_record_is_there(store, sweep):
     slept = []
 
-    def finish(seconds: float) -> None:
+    def finish_later(seconds: float) -> None:
         slept.append(seconds)
         if len(slept) == 3:
-            store.create(f"sweeps/{SWEEP}/COMPLETE.json", b"{}")
+            finish(store)
 
-    wait_for_sweep(store, sweep, None, finish)
+    wait_for_sweep(store, sweep, None, finish_later)
     assert len(slept) == 3
+
+
+def test_a_last_record_that_is_none_is_no_end_for_those_who_wait(store, sweep):
+    store.create(complete_key(SWEEP), b"{}")
+    with pytest.raises(StorageError, match=r"COMPLETE\.json"):
+        wait_for_sweep(store, sweep, None, lambda _: pytest.fail("there is nothing to wait for"))
 
 
 def test_a_failed_controller_ends_the_waiting_with_its_code(store, sweep):
@@ -149,7 +195,8 @@ def test_a_failed_controller_ends_the_waiting_with_its_code(store, sweep):
 def test_a_sweep_that_nothing_works_on_is_not_waited_for_for_ever(store, sweep):
     slept = []
     with pytest.raises(
-        MissingInputError, match=r'Nothing works on .*make sweep SPACE=lora-grid MODELS="'
+        MissingInputError,
+        match=r"Nothing works on .*: make sweep SPACE=FOLDER/lora-grid\.yaml DATA=raw/.* MODELS='tiny-",
     ):
         wait_for_sweep(store, sweep, None, slept.append)
     assert sum(slept) <= waiting.NOTHING_SECONDS + 2 * waiting.POLL_SECONDS

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import count
 
 import pytest
 
+from fingpt.config import RunConfig
 from fingpt.errors import ConfigError, DivergedError, StageFailedError, StorageError
+from fingpt.runs import run as run_module
+from fingpt.runs.freeze import create_run
 from fingpt.runs.manifest import decode, encode
-from fingpt.runs.run import Stage, complete_key, trial_key
+from fingpt.runs.run import Run, Stage, complete_key, trial_key
 from fingpt.sweeps.pool import Ended
 from fingpt.sweeps.records import Ask, Report, Tell, ask_key, report_key, tell_key
 from fingpt.sweeps.search import propose
@@ -42,13 +46,26 @@ def study(sweep, seed=None, verdicts=lambda _: (), objects=None):
     return run_study(sweep, MODEL, MemoryStore(objects), InventedWorkers(machine)), objects, machine
 
 
+def crowd(monkeypatch, sweep):
+    """A bucket in which other runs have half of all ids, which are of one digit, or else of twelve."""
+    monkeypatch.setattr(run_module, "_SHORT", 1)
+    objects = with_epoch(sweep)
+    for seed in range(5):
+        create_run(MemoryStore(objects), Run.of(RunConfig(model=MODEL, seed=seed), {}))
+    return objects
+
+
 def lasting(objects):
     """All records but the index of runs, whose names hold the time."""
     return {key: data for key, data in objects.items() if not key.startswith("index/frozen/")}
 
 
-@pytest.mark.parametrize("pruning", [None, PRUNING], ids=["whole", "pruned"])
-def test_a_kill_at_any_call_of_store_or_workers_changes_no_record(pruning, monkeypatch):
+@pytest.mark.parametrize(
+    ("pruning", "crowded"),
+    [(None, False), (PRUNING, False), (PRUNING, True)],
+    ids=["whole", "pruned", "crowded-ids"],
+)
+def test_a_kill_at_any_call_of_store_or_workers_changes_no_record(pruning, crowded, monkeypatch):
     memory = {}
 
     def remembered(definition, past):  # Optuna would take most of the time
@@ -60,11 +77,12 @@ def test_a_kill_at_any_call_of_store_or_workers_changes_no_record(pruning, monke
     monkeypatch.setattr("fingpt.sweeps.study.propose", remembered)
     sweep = a_sweep(trials=3 if pruning else 5, pruning=pruning)
     verdicts = (lambda _: ()) if pruning else diverges
-    wanted, whole, _ = study(sweep, verdicts=verdicts)
+    bucket = partial(crowd, monkeypatch) if crowded else with_epoch
+    wanted, whole, _ = study(sweep, verdicts=verdicts, objects=bucket(sweep))
     asked = len(memory)
     assert pruning or "failed" in {tell.state for tell in wanted}
     for fatal in count():
-        objects, calls = with_epoch(sweep), Calls(fatal)
+        objects, calls = bucket(sweep), Calls(fatal)
         machine = Machine(objects, verdicts=verdicts)
         try:
             run_study(sweep, MODEL, MemoryStore(objects, calls), InventedWorkers(machine, calls))
@@ -87,6 +105,20 @@ def test_trials_that_end_in_any_order_give_the_same_records(pruning):
     for seed in range(8):
         told, objects, _ = study(sweep, seed)
         assert (told, lasting(objects)) == (wanted, lasting(whole))
+
+
+def test_a_search_asks_and_finds_the_same_whatever_ids_other_runs_have(monkeypatch):
+    sweep = a_sweep(trials=6, pruning=PRUNING)
+    wanted, _, _ = study(sweep)
+    objects = crowd(monkeypatch, sweep)
+    told, _, machine = study(sweep, objects=objects)
+    assert told == wanted
+    store = MemoryStore(objects)
+    ids = [decoded(store, ask_key(sweep.id, MODEL, n)).run_id for n in range(6)]
+    assert len(set(ids)) == 6
+    assert {len(each) - len(f"{MODEL}-") for each in ids} == {1, 12}
+    assert {*machine.starts} == {*ids}
+    assert study(sweep, objects=objects)[2].starts == []
 
 
 def test_no_run_starts_without_its_ask(monkeypatch):

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from fingpt.errors import ConfigError, MissingInputError
+from fingpt.errors import ConfigError, MissingInputError, StorageError
+from fingpt.runs.manifest import encode
+from fingpt.sweeps.records import complete_key
 from fingpt.sweeps.view import (
     planned_trials,
     read_sweep,
@@ -14,7 +16,7 @@ from fingpt.sweeps.view import (
     require_sweep,
     trial_runs,
 )
-from tests.bench.invented import put_sweep
+from tests.bench.invented import end_of, put_sweep
 
 SWEEP = "lora-grid-0a1b2c3d"
 
@@ -48,7 +50,26 @@ def test_trials_of_a_plan_that_nobody_has_asked_for_follow_by_number(store, swee
     assert not list(
         planned_trials(replace(view, sweep=view.sweep.model_copy(update={"definition": tpe})))
     )
-    assert not list(planned_trials(replace(view, complete=True)))
+    assert not list(planned_trials(replace(view, manifest=end_of(view.sweep))))
+
+
+@pytest.mark.parametrize("fault", ["torn", "another sweep's", "of another kind"])
+def test_a_last_record_that_is_torn_or_foreign_is_named_and_ends_nothing(store, sweep, fault):
+    view = read_sweep(store, sweep)
+    whole = encode(end_of(view.sweep))
+    foreign = encode(end_of(view.sweep).model_copy(update={"sweep_sha256": "0" * 64}))
+    data = {"torn": whole[:-9], "another sweep's": foreign}.get(fault, encode(view.sweep))
+    store.create(complete_key(sweep), data)
+    with pytest.raises(StorageError, match=complete_key(sweep)) as end:
+        read_sweep(store, sweep)
+    assert end.value.exit_code == 74
+
+
+def test_of_a_sweep_that_is_over_the_last_record_tells_what_ended(store, sweep):
+    store.create(complete_key(sweep), encode(end_of(read_sweep(store, sweep).sweep)))
+    view = read_sweep(store, sweep)
+    assert view.complete
+    assert [(each.asks, each.tells) for each in view.studies] == [((0, 1), (0, 1))] * 2
 
 
 def test_tells_are_read_newest_first_within_their_time(store, sweep):

@@ -236,7 +236,7 @@ def spent_chart(report: SweepReport) -> Chart | None:
     height = (LINE_HEIGHT + 4) * len(totals)
     return Chart(
         key="spent",
-        title=f"{report.unit} spent, by how trials ended, and on the finals",
+        title=f"{report.unit[0].upper()}{report.unit[1:]} spent, by how trials ended, and on the finals",
         alt="; ".join(f"{name}: {number(total, 0)}" for name, total in totals.items()) + ".",
         svg=draw(alt.layer(bars, names).properties(width=WIDTH - 30, height=height), rows=rows),
         header=("model", "of", report.unit),

@@ -55,7 +55,7 @@ def compose(reading: Reading) -> SweepReport:
         effort=sentences.effort(studies, unit),
         notes=_notes(reading),
         skipped=tuple(_skipped(studies)),
-        method=sentences.method(len(studies)),
+        method=sentences.method(len(studies), unit),
         as_of=reading.latest.isoformat(timespec="seconds") if reading.latest else "",
         inputs=dict(sorted(reading.inputs.items())),
     )

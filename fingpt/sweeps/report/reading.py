@@ -15,6 +15,7 @@ from typing import TypeVar
 from fingpt.errors import StorageError
 from fingpt.models import MODELS
 from fingpt.record import Frozen, sha256_bytes
+from fingpt.runs.freeze import located
 from fingpt.runs.manifest import EvalManifest, TrainManifest, decode
 from fingpt.runs.openings import count
 from fingpt.runs.run import Run, Stage
@@ -34,7 +35,7 @@ from fingpt.sweeps.records import (
     sweep_key,
     sweep_prefix,
 )
-from fingpt.sweeps.sweep import Sweep, load_sweep, trial_run
+from fingpt.sweeps.sweep import Sweep, asked_run, completed, load_sweep
 
 R = TypeVar("R", bound=Frozen)
 A = TypeVar("A")
@@ -104,7 +105,9 @@ def read_sweeps(store: ObjectStore, sweep_ids: Sequence[str]) -> Reading:
     for sweep_id in sweep_ids:
         sweep = load_sweep(store, sweep_id)
         _note(store, reading, sweep_key(sweep_id))
-        manifest = _record(store, reading, SweepManifest, complete_key(sweep_id))
+        manifest = completed(store, sweep)
+        if manifest is not None:
+            _note(store, reading, complete_key(sweep_id))
         folder = f"{sweep_prefix(sweep_id)}/"
         found = [(key, _RECORD.fullmatch(key.removeprefix(folder))) for key in store.keys(folder)]
         names = [(key, match) for key, match in found if match]
@@ -175,7 +178,7 @@ def _numbered(
 
 
 def _trial_run(sweep: Sweep, model: str, ask: Ask) -> Run:
-    run = trial_run(sweep, model, ask.settings)
+    run = asked_run(sweep, model, ask)
     if (run.id, run.sha256) != (ask.run_id, ask.run_sha256):
         raise StorageError(
             f"Trial {ask.number} of {model} in sweep {sweep.id} names run {ask.run_id}, but its settings are those of "
@@ -193,7 +196,7 @@ def _finals(
 ) -> Iterable[FinalRead]:
     sweep, model = which
     sides = [
-        (chosen, final_runs(sweep, model, settings))
+        (chosen, [located(store, run) for run in final_runs(sweep, model, settings)])
         for chosen, settings in ((True, choice.settings), (False, {}))
     ]
     failed: dict[str, str] = {}

@@ -77,7 +77,7 @@ def told(study: StudyReport) -> tuple[str, ...]:
     if study.chosen:
         parts.append(
             f"Chosen: {described(study.chosen.settings)} (trial {study.chosen.trial}). "
-            f"Default: {described(study.default_settings)}."
+            f"Default: {described(study.default_settings)}.{_outside(study)}"
         )
     if study.lead:
         parts += [_rule(study.lead), _luck(study, study.lead)]
@@ -85,6 +85,24 @@ def told(study: StudyReport) -> tuple[str, ...]:
         parts.append(_spread(study))
     parts += filter(None, [_failed_finals(study.finals), _test(study)])
     return tuple(parts)
+
+
+def _outside(study: StudyReport) -> str:
+    """That the space does not hold the default, and where; empty where it does."""
+
+    def holds(parameter: Parameter) -> bool:
+        default = {key: study.default_settings.get(key) for key in parameter.keys}
+        if parameter.range is None:
+            return default in parameter.choices
+        value = default[parameter.name]
+        span = parameter.range
+        return isinstance(value, int | float) and span.low <= value <= span.high
+
+    beyond = [key for each in study.definition.space if not holds(each) for key in each.keys]
+    if not beyond:
+        return ""
+    shown = described({key: study.default_settings.get(key) for key in beyond})
+    return f" The default lies outside of the space ({shown}), so no trial had it."
 
 
 def effort(studies: Sequence[StudyReport], unit: str) -> str:
@@ -144,14 +162,23 @@ rows were opened after the choice, by the finals alone, and decide nothing here.
 
 Importance: PED-ANOVA (Watanabe and others 2023), from complete trials alone. Trials that were pruned, and a search that
 looks where it was good, blur it.
+
+{unit} are those of trainings, all attempts, also those that were repeated, each from its claim to its end{gpus}; of
+finals those of evaluations too. Preps, evaluations of trials and what is still under way are not counted, and a run
+that several trials share counts once.
 """
 
 
-def method(comparisons: int) -> tuple[str, ...]:
+def method(comparisons: int, unit: str) -> tuple[str, ...]:
     """How the report decides, in sentences."""
     level = percent(ALPHA / comparisons, 1)
     shared = f", {level} for each of the {comparisons} models here (Bonferroni)"
-    text = _METHOD.format(alpha=percent(ALPHA, 0), shared=shared if comparisons > 1 else "")
+    text = _METHOD.format(
+        alpha=percent(ALPHA, 0),
+        shared=shared if comparisons > 1 else "",
+        unit=f"{unit[0].upper()}{unit[1:]}",
+        gpus=", times the GPUs that it held" if unit == "GPU-seconds" else "",
+    )
     return tuple(" ".join(part.split()) for part in text.split("\n\n"))
 
 

@@ -12,7 +12,7 @@ from fingpt.runs.manifest import ReportManifest, encode
 from fingpt.runs.run import report_prefix
 from fingpt.storage import ObjectStore, put
 from fingpt.storage.files import translate_os_errors
-from fingpt.sweeps.claim import controller_of
+from fingpt.sweeps.claim import who_works
 from fingpt.sweeps.records import complete_key
 from fingpt.sweeps.report.reading import read_sweeps
 
@@ -62,16 +62,9 @@ def sweep_report(store: ObjectStore, sweep_ids: Sequence[str], out: Path | None 
 
 def _at_work(store: ObjectStore, sweep_ids: Sequence[str]) -> dict[str, str]:
     """Who works on each of the sweeps that are not over, for the log: the page is the same whenever it is made."""
-    said = {}
-    for each in sweep_ids:
-        if store.exists(complete_key(each)):
-            continue
-        found = controller_of(store, each)
-        works = found is not None and found.works(datetime.now(UTC))
-        heard = f", the last one was heard of at {found.heard}" if found else ""
-        said[each] = (
-            f"{found.where} works on it"
-            if works and found
-            else f"nobody works on it{heard}; the command that made it goes on with it"
-        )
-    return said
+    now = datetime.now(UTC)
+    return {
+        each: who_works(store, each, now)[1]
+        for each in sweep_ids
+        if not store.exists(complete_key(each))
+    }

@@ -41,6 +41,22 @@ def test_the_answer_is_of_the_finals_and_not_of_the_winning_trial(report):
     assert any("trained anew the same setting is" in text for text in study.told)
 
 
+def test_a_default_that_no_trial_could_have_is_said_to_lie_outside(report):
+    study = report.studies[0]
+    assert not any("outside of the space" in text for text in sentences.told(study))
+    apart = {**study.default_settings, "train.lr": 0.5}
+    told = sentences.told(study.model_copy(update={"default_settings": apart}))
+    assert any("outside of the space (train.lr 0.5), so no trial had it." in t for t in told)
+
+
+def test_what_was_spent_is_said_to_be_what_was_counted(report):
+    (text,) = (text for text in report.method if "not counted" in text)
+    assert text.startswith("GPU-seconds are those of trainings, all attempts")
+    assert "times the GPUs that it held" in text
+    (seconds,) = (text for text in sentences.method(1, "seconds") if "not counted" in text)
+    assert "GPU" not in seconds
+
+
 def test_trials_are_counted_by_how_they_ended_and_none_twice(report, invented):
     for study in report.studies:
         assert sum(study.counts.values()) == len(study.trials) == 40
