@@ -18,7 +18,7 @@ from fingpt.errors import StorageError
 from fingpt.record import sha256_bytes
 from fingpt.runs.run import Run, Stage, run_key
 from fingpt.runs.stage import run_stage
-from fingpt.storage import download_tree, s3, upload_tree
+from fingpt.storage import download_tree, s3, s3_ranges, upload_tree
 from tests.fault_proxy import (
     busy,
     delay,
@@ -37,6 +37,7 @@ def small_parts(monkeypatch) -> None:
     size = 5 << 20
     monkeypatch.setattr(s3, "_MULTIPART_BYTES", size)
     monkeypatch.setattr(s3, "_MULTIPART", TransferConfig(size, 4, size))
+    monkeypatch.setattr(s3_ranges, "_PART_BYTES", 1 << 20)
 
 
 def first(number: int, method: str, fault):
