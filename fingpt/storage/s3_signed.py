@@ -25,6 +25,7 @@ _VALID_SECONDS = 900
 # Long before the end, so that a part is asked for with credentials that are still good.
 _RENEWED_SECONDS = 300
 _SIGNATURE = "s3v4-query"
+_NAMES_OF_IT = {"v4-query", _SIGNATURE}
 
 
 def options_like(client: S3Client) -> ClientConfig | None:
@@ -95,6 +96,6 @@ def sign_urls_as_requests(client: S3Client) -> None:
     """Let URLs be signed as requests are: botocore's default for them is a version that many stores have dropped."""
 
     def choose(signature_version: object, **_: object) -> str | None:
-        return _SIGNATURE if signature_version == _SIGNATURE else None
+        return _SIGNATURE if signature_version in _NAMES_OF_IT else None
 
     client.meta.events.register("choose-signer.s3.GetObject", choose)
