@@ -306,9 +306,7 @@ class S3Store:
         if size > _MULTIPART_BYTES:
             answer["Body"].close()
             try:
-                return self._ranges.receive(
-                    self._at(key)["Key"], size, path, f"{self.uri}/{key}"
-                )
+                return self._ranges.receive(self._at(key)["Key"], size, path, f"{self.uri}/{key}")
             except NotInRangesError:
                 answer = self._client.get_object(**self._at(key))
         with closing(answer["Body"]) as body:

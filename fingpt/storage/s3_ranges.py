@@ -54,7 +54,7 @@ class Ranges:
     def receive(self, key: str, size: int, path: Path, where: str) -> str:
         """Write an object of `size` bytes to `path`; the hex sha256 of what came. `where` names it in errors.
 
-        Raises NotInRangesError, the project's error once the retries have ended, Interrupted within a fifth of a second.
+        Raises NotInRangesError, the project's error once the retries have ended; Interrupted within 0.2 seconds.
         """
         signed = self._options and SignedObject(self._client, self._bucket, key, self._options)
 
@@ -132,7 +132,9 @@ class _Reception:
     async def _part(self, start: int, stop: int) -> bytes | obstore.Bytes:
         if self._signed is not None and self._failures < _FAILURES:
             try:
-                data = await obstore.get_range_async(self._signed.store(), "", start=start, end=stop)
+                data = await obstore.get_range_async(
+                    self._signed.store(), "", start=start, end=stop
+                )
             except (BaseError, BotoCoreError, OSError, ValueError):
                 data = None  # boto3 will find out why, and say it without the URL's signature
             if data is not None and len(data) == stop - start:

@@ -29,11 +29,11 @@ _NAMES_OF_IT = {"v4-query", _SIGNATURE}
 
 
 def options_like(client: S3Client) -> ClientConfig | None:
-    """obstore's options for connecting as `client` does, None where it cannot.
+    """How obstore is to connect as `client` does, None where it cannot.
 
-    It has no certificates of clients, none of a folder, and no further settings of proxies (`proxies_config`); a file of
-    certificates that it does not read is no use to it either. The certificates given are trusted beside the system's:
-    `client` has been there before and trusts these alone.
+    It knows no client's certificate, no folder of certificates and no `proxies_config`, and may fail to read a file that
+    OpenSSL reads. The certificates given are trusted beside the system's: `client`, which trusts these alone, has been
+    there before.
     """
     config, endpoint = client.meta.config, client.meta.endpoint_url
     # What the environment and the AWS settings said is kept nowhere else.
@@ -76,7 +76,7 @@ class SignedObject:
     def store(self) -> HTTPStore:
         """A store whose path "" is the object; raises what boto3 does where it has no credentials.
 
-        It tries once: who asks decides about a second time. Its errors quote the signed URL, so no message may hold them.
+        It tries once: who asks decides about a second time. Its errors quote the signed URL: no message may hold them.
         """
         with self._lock:
             if self._store is None or time.monotonic() - self._made > _RENEWED_SECONDS:

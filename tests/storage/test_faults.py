@@ -37,7 +37,7 @@ def small_parts(monkeypatch) -> None:
     size = 5 << 20
     monkeypatch.setattr(s3, "_MULTIPART_BYTES", size)
     monkeypatch.setattr(s3, "_MULTIPART", TransferConfig(size, 4, size))
-    monkeypatch.setattr(s3_ranges, "_PART_BYTES", 1 << 20)
+    monkeypatch.setattr(s3_ranges, "_PART_BYTES", size)
 
 
 def first(number: int, method: str, fault):
