@@ -56,12 +56,14 @@ class Ranges:
 
         Raises NotInRangesError, the project's error once the retries have ended; Interrupted within 0.2 seconds.
         """
-        signed = self._options and SignedObject(self._client, self._bucket, key, self._options)
+        signed = None
+        if self._options is not None:
+            signed = SignedObject(self._client, self._bucket, key, self._options)
 
         def fetch(start: int, stop: int) -> bytes:
             return self._retry.call(lambda: self._range(key, start, stop, size), "read", where)
 
-        return asyncio.run(_Reception(fetch, signed or None, where).run(size, path, self._share))
+        return asyncio.run(_Reception(fetch, signed, where).run(size, path, self._share))
 
     def _range(self, key: str, start: int, stop: int, size: int) -> bytes:
         """Bytes from `start` to before `stop` by boto3."""

@@ -31,9 +31,9 @@ _NAMES_OF_IT = {"v4-query", _SIGNATURE}
 def options_like(client: S3Client) -> ClientConfig | None:
     """How obstore is to connect as `client` does, None where it cannot.
 
-    It knows no client's certificate, no folder of certificates and no `proxies_config`, and may fail to read a file that
-    OpenSSL reads. The certificates given are trusted beside the system's: `client`, which trusts these alone, has been
-    there before.
+    It knows no client's certificate, no folder of certificates and no `proxies_config`, and may fail to read a file
+    that OpenSSL reads. The certificates given are trusted beside the system's: `client`, which trusts these alone, has
+    been there before.
     """
     config, endpoint = client.meta.config, client.meta.endpoint_url
     # What the environment and the AWS settings said is kept nowhere else.
@@ -98,4 +98,4 @@ def sign_urls_as_requests(client: S3Client) -> None:
     def choose(signature_version: object, **_: object) -> str | None:
         return _SIGNATURE if signature_version in _NAMES_OF_IT else None
 
-    client.meta.events.register("choose-signer.s3.GetObject", choose)
+    client.meta.events.register("choose-signer.s3.GetObject", choose)  # type: ignore[arg-type]

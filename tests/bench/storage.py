@@ -33,8 +33,9 @@ def server() -> str:
 def storage_lines(folder: Path) -> Iterator[Line]:
     """GB/s of one file of 128 MiB, and of four of them at once, as weights come.
 
-    A download of ours is verified, the peer's is not; the peer takes four files in turn, as its users do. An upload of ours is hashed before, for its record, and read
-    again after, because its parts go without checksums; with the peer's the same is done by hand.
+    A download of ours is verified, the peer's is not; the peer takes four files in turn, as its users do. An upload of
+    ours is hashed before, for its record, and read again after, because its parts go without checksums; with the
+    peer's the same is done by hand.
     """
     source, target, number = folder / "source", folder / "target", count()
     piece = os.urandom(1 << 20)
