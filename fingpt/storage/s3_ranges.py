@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _PART_BYTES = 8 << 20
-# 256 MiB for all files that a store has under way, and one part more for each file.
-_PARTS = 32
+# For all files that a store has under way: at most 256 MiB, and one part more for each file. More parts than cores can
+# take are slower than one stream: a part that waits for the processor holds up those after it.
+_PARTS = min(32, 4 * (os.cpu_count() or 1))
+_PARTS_OF_A_FILE = 8
 _FAILURES = 3
 _CONNECTIONS = 4
 _LOOK_SECONDS = 0.2
@@ -175,8 +178,8 @@ class Share:
     def take(self, mine: int) -> bool:
         """Whether a file that has `mine` parts may have one more; if so, it is taken."""
         with self._lock:
-            full = self._taken >= self._parts or mine * self._files >= self._parts
-            if mine and full:
+            most = min(_PARTS_OF_A_FILE, self._parts // self._files)
+            if mine and (self._taken >= self._parts or mine >= most):
                 return False
             self._taken += 1
             return True
