@@ -30,10 +30,10 @@ from fingpt.storage.s3_signed import SignedObject, options_like
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_PART_BYTES = 8 << 20
-# For all files that a store has under way: at most 256 MiB, and one part more for each file. More parts than cores can
-# take are slower than one stream: a part that waits for the processor holds up those after it.
-_PARTS = min(32, 4 * (os.cpu_count() or 1))
+_PART_BYTES = 4 << 20
+# For all files that a store has under way: at most 128 MiB, and one part more for each file. More parts than the cores
+# can take made downloads on two cores slower, not faster.
+_PARTS = min(32, 2 * (os.cpu_count() or 1))
 _PARTS_OF_A_FILE = 8
 _FAILURES = 3
 _CONNECTIONS = 4
