@@ -141,11 +141,12 @@ class _Reception:
                     self._signed.store(), "", start=start, end=stop
                 )
             except (BaseError, BotoCoreError, OSError, ValueError):
-                data = None  # boto3 will find out why, and say it without the URL's signature
-            if data is not None and len(data) == stop - start:
+                self._failures += (
+                    1  # boto3 will find out why, and say it without the URL's signature
+                )
+            else:
                 self._failures = 0
                 return data
-            self._failures += 1
             if self._failures == _FAILURES:
                 _LOG.warning(
                     "s3.ranges: %d parts of %s in a row did not come by the fast client; the rest comes by boto3.",

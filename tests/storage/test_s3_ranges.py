@@ -97,12 +97,18 @@ def test_parts_come_by_obstore_from_every_server(s3_lab, aws_settings, tmp_path)
 @pytest.mark.parametrize("fault", [busy, drop_answer, truncate, says(500, "InternalError"), whole])
 def test_a_part_that_obstore_cannot_bring_comes_by_boto3(behind_proxy, at_once, tmp_path, fault):
     store, proxy = behind_proxy
-    left = iter(range(2))
-    proxy.plan = lambda exchange: (
-        fault if signed(exchange) and next(left, None) is not None else None
-    )
+    left, by_obstore = iter(range(2)), []
+
+    def plan(exchange):
+        if not signed(exchange):
+            return None
+        by_obstore.append(exchange)
+        return fault if next(left, None) is not None else None
+
+    proxy.plan = plan
     fetch(store, tmp_path)
     assert len(proxy.injected) == 2
+    assert len(by_obstore) == 11  # it does not try again by itself
     assert proxy.seen == {"GET": 14}
 
 
@@ -223,7 +229,7 @@ def test_an_event_halts_parts_on_their_way(behind_proxy, monkeypatch, tmp_path, 
             store.download(KEY, tmp_path / "back", SHA256)
         ended.append(True)
 
-    thread = threading.Thread(target=act)
+    thread = threading.Thread(target=act, daemon=True)
     thread.start()
     thread.join(3)  # the part takes five seconds
     assert ended

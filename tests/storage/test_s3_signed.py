@@ -90,9 +90,11 @@ def test_a_private_authority_is_trusted_as_boto3_trusts_it(
     assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
 
 
-@pytest.mark.parametrize("bypassed", [False, True])
+@pytest.mark.parametrize(
+    ("variable", "bypassed"), [("HTTP_PROXY", False), ("HTTP_PROXY", True), ("ALL_PROXY", True)]
+)
 def test_a_proxy_of_the_environment_is_used_or_bypassed_as_boto3_does(
-    moto_lab, aws_settings, monkeypatch, small_parts, tmp_path, bypassed
+    moto_lab, aws_settings, monkeypatch, small_parts, tmp_path, variable, bypassed
 ):
     moto_lab.client.put_object(Bucket=moto_lab.bucket, Key="a", Body=DATA)
     endpoint = moto_lab.client.meta.endpoint_url
@@ -100,8 +102,8 @@ def test_a_proxy_of_the_environment_is_used_or_bypassed_as_boto3_does(
     asked = []
     with fault_proxy(endpoint) as proxy:
         proxy.plan = lambda exchange: asked.append("X-Amz-Signature" in exchange.path)
-        monkeypatch.setenv("HTTP_PROXY", proxy.endpoint)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1" if bypassed else "elsewhere")
+        monkeypatch.setenv(variable, proxy.endpoint)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1" if variable == "HTTP_PROXY" and bypassed else "")
         with closing(make_client()) as client:
             S3Store(client, moto_lab.bucket).download("a", tmp_path / "a", SHA256)
     assert asked == ([] if bypassed else [False] + [True] * 7)
