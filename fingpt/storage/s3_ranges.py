@@ -141,11 +141,11 @@ class _Reception:
                     self._signed.store(), "", start=start, end=stop
                 )
             except (BaseError, BotoCoreError, OSError, ValueError):
-                self._failures += (
-                    1  # boto3 will find out why, and say it without the URL's signature
-                )
+                # boto3 will find out why, and say it without the URL's signature.
+                self._failures += 1
             else:
-                self._failures = 0
+                if self._failures < _FAILURES:
+                    self._failures = 0
                 return data
             if self._failures == _FAILURES:
                 _LOG.warning(
