@@ -7,6 +7,7 @@ requests go on as they came, the Host header included.
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -202,12 +203,15 @@ class FaultProxy:
 
 
 @contextmanager
-def fault_proxy(endpoint: str) -> Iterator[FaultProxy]:
-    """A proxy in front of the server at `endpoint`."""
+def fault_proxy(endpoint: str, tls: ssl.SSLContext | None = None) -> Iterator[FaultProxy]:
+    """A proxy in front of the server at `endpoint`, which speaks TLS when it is given how."""
     behind = urlsplit(endpoint)
     server = _Server(("127.0.0.1", 0), _Handler)
     server.behind = (behind.hostname, behind.port)
-    server.proxy = FaultProxy(f"http://127.0.0.1:{server.server_port}")
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    scheme = "http" if tls is None else "https"
+    server.proxy = FaultProxy(f"{scheme}://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -89,7 +89,7 @@ CLIENT_MODULES = {
 # A laptop that submits, watches and collects has none of these.
 HEAVY = (
     "torch transformers tokenizers peft accelerate deepspeed datasets evaluate pyarrow pandas numpy "
-    "scipy sklearn statsmodels altair vl_convert boto3 botocore kubernetes"
+    "scipy sklearn statsmodels altair vl_convert boto3 botocore obstore kubernetes"
 ).split()
 LIGHT = (
     "fingpt.errors fingpt.record fingpt.log fingpt.models fingpt.prompts.examples fingpt.config fingpt.prompts.chat "
@@ -226,7 +226,9 @@ def test_chat_templates_are_applied_where_models_are_fed_only() -> None:
     assert users - {"prompts"} <= CHAT_USERS
 
 
-def test_only_the_s3_modules_import_boto3_and_only_the_cluster_client_imports_kubernetes() -> None:
+def test_only_the_s3_modules_import_boto3_and_obstore_and_only_the_cluster_client_imports_kubernetes() -> (
+    None
+):
     def importers(*libraries: str) -> list[str]:
         return [
             relative(path)
@@ -235,7 +237,9 @@ def test_only_the_s3_modules_import_boto3_and_only_the_cluster_client_imports_ku
         ]
 
     assert [
-        name for name in importers("boto3", "botocore") if not name.startswith("fingpt/storage/s3")
+        name
+        for name in importers("boto3", "botocore", "obstore")
+        if not name.startswith("fingpt/storage/s3")
     ] == []
     assert [name for name in importers("kubernetes") if name not in CLIENT_MODULES] == []
 

@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 
 from fingpt.errors import TransientError
 from fingpt.reading import RECORD_BYTES
-from fingpt.record import FileRef, sha256_bytes, sha256_file
+from fingpt.record import FileRef, sha256_bytes
 from fingpt.storage import cancellation
 from fingpt.storage.files import (
     COPY_BYTES,
@@ -38,6 +38,7 @@ from fingpt.storage.files import (
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.s3_client import make_client
 from fingpt.storage.s3_errors import code_of, status_of
+from fingpt.storage.s3_ranges import NotInRangesError, Ranges
 from fingpt.storage.s3_retry import RETRY_SECONDS, StoreRetry
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class S3Store:
         self._bucket = bucket
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
         self._retry = StoreRetry(client.meta.endpoint_url, retry_seconds)
+        self._ranges = Ranges(client, bucket, self._retry)
 
     @classmethod
     def connect(cls, bucket: str, prefix: str = "") -> S3Store:
@@ -297,22 +299,18 @@ class S3Store:
             )
 
     def _receive(self, key: str, path: Path) -> str:
-        """Write an object to `path`; hex sha256 of a small one on its way, of a large one by reading it again."""
-        address = self._at(key)
-        answer = self._client.get_object(**address)
-        require_space(path, answer["ContentLength"])
+        """Write an object to `path`, a large one by ranges; hex sha256 of the bytes on their way."""
+        answer = self._client.get_object(**self._at(key))
+        size = answer["ContentLength"]
+        require_space(path, size)
+        if size > _MULTIPART_BYTES:
+            answer["Body"].close()
+            try:
+                return self._ranges.receive(self._at(key)["Key"], size, path, f"{self.uri}/{key}")
+            except NotInRangesError:
+                answer = self._client.get_object(**self._at(key))
         with closing(answer["Body"]) as body:
-            if answer["ContentLength"] <= _MULTIPART_BYTES:
-                return write_pieces(_pieces(body), path, key).sha256
-        check = cancellation.checker()
-        self._client.download_file(
-            address["Bucket"],
-            address["Key"],
-            str(path),
-            Callback=lambda _: check(),
-            Config=_MULTIPART,
-        )
-        return sha256_file(path)
+            return write_pieces(_pieces(body), path, key).sha256
 
     def _call(self, action: str, key: str, act: Callable[[], T]) -> T:
         return self._retry.call(act, action, f"{self.uri}/{key}")

@@ -24,6 +24,7 @@ from fingpt.errors import PermissionDeniedError, SetupError
 from fingpt.storage.certificates import check_certificates, require_certificates
 from fingpt.storage.proxies import is_page, masked
 from fingpt.storage.s3_errors import PageInsteadOfAnswer
+from fingpt.storage.s3_signed import sign_urls_as_requests
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -97,6 +98,7 @@ def make_client() -> S3Client:
         check_certificates(Path(bundle), "ca_bundle of the AWS settings")
     _check_endpoint(client.meta.endpoint_url)
     _recognise_foreign_answers(client)
+    sign_urls_as_requests(client)
     return client
 
 

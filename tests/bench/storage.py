@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -14,6 +15,7 @@ from unittest import mock
 import boto3
 
 from fingpt.record import sha256_file
+from fingpt.storage import download_tree
 from fingpt.storage.s3 import S3Store
 from fingpt.storage.s3_client import make_client
 from tests import s3_servers
@@ -29,10 +31,11 @@ def server() -> str:
 
 
 def storage_lines(folder: Path) -> Iterator[Line]:
-    """GB/s of one file of 128 MiB.
+    """GB/s of one file of 128 MiB, and of four of them at once, as weights come.
 
-    A download of ours is verified, the peer's is not. An upload of ours is hashed before, for its record, and read
-    again after, because its parts go without checksums; with the peer's the same is done by hand.
+    A download of ours is verified, the peer's is not; the peer takes four files in turn, as its users do. An upload of
+    ours is hashed before, for its record, and read again after, because its parts go without checksums; with the
+    peer's the same is done by hand.
     """
     source, target, number = folder / "source", folder / "target", count()
     piece = os.urandom(1 << 20)
@@ -55,7 +58,13 @@ def storage_lines(folder: Path) -> Iterator[Line]:
         client = make_client()
         stack.callback(client.close)
         store = S3Store(client, "bench")
-        sha256 = store.upload(source, "file").sha256
+        refs = [store.upload(source, name) for name in ("file", "file-b", "file-c", "file-d")]
+        sha256 = refs[0].sha256
+        cores = len(os.sched_getaffinity(0))
+
+        def all_four() -> None:
+            download_tree(store, "", refs, folder / "four")
+            shutil.rmtree(folder / "four")
 
         def drop(name: str) -> None:
             plain.delete_object(Bucket="bench", Key=name)
@@ -86,6 +95,16 @@ def storage_lines(folder: Path) -> Iterator[Line]:
                 lambda: plain.download_file("bench", "file", str(target)),
             ),
             limit,
+        )
+        yield line(
+            "download of four files, verified; peer: boto3's download_file in turn, unverified",
+            "GB/s",
+            alternate(
+                len(refs) * gigabytes,
+                all_four,
+                lambda: [plain.download_file("bench", ref.name, str(target)) for ref in refs],
+            ),
+            limit * min(cores, len(refs)),
         )
         yield line(
             "upload of one file, hashed and read again; peer: boto3's upload_file, the same done",

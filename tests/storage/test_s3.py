@@ -19,7 +19,7 @@ from fingpt.errors import (
     TransientError,
 )
 from fingpt.record import sha256_bytes
-from fingpt.storage import probe, s3
+from fingpt.storage import probe, s3, s3_ranges
 
 
 def times(number: int, act: Callable) -> Callable:
@@ -127,6 +127,7 @@ def small_parts(monkeypatch) -> int:
     size = 5 << 20
     monkeypatch.setattr(s3, "_MULTIPART_BYTES", size)
     monkeypatch.setattr(s3, "_MULTIPART", TransferConfig(size, 4, size))
+    monkeypatch.setattr(s3_ranges, "_PART_BYTES", 1 << 20)
     return size
 
 
