@@ -219,7 +219,9 @@ def bad_kubeconfig(error: Exception) -> SetupError:
 
 
 def _cut_off(message: str) -> bool:
-    return "EOF occurred" in message or "reset by peer" in message
+    # What ssl says of a connection that ended: it depends on whether the other side's end came before our first bytes.
+    said = ("EOF occurred", "has been closed (EOF)", "reset by peer", "Broken pipe")
+    return any(words in message for words in said)
 
 
 def _of_tls(call: Call, message: str) -> SetupError | TransientError:

@@ -7,8 +7,9 @@ import threading
 import time
 
 import pytest
+from urllib3.exceptions import SSLError
 
-from fingpt.cluster.api import stream
+from fingpt.cluster.api import faults, stream
 from fingpt.cluster.api.cluster import Cluster
 from fingpt.errors import PermissionDeniedError, SetupError, TransientError
 from tests.cluster.api_server import (
@@ -72,9 +73,11 @@ def test_a_handshake_that_is_cut_off_is_tried_again(tmp_path, monkeypatch):
     def cut() -> None:
         while True:
             try:
-                taken.append(listener.accept()[0].close())
+                connection = listener.accept()[0]
             except OSError:
                 return
+            with connection:  # closed before the client's hello is read it would end by a reset
+                taken.append(connection.recv(1 << 16))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=cut, daemon=True).start()
@@ -85,6 +88,24 @@ def test_a_handshake_that_is_cut_off_is_tried_again(tmp_path, monkeypatch):
             Cluster.connect(kubeconfig=path)
         listener.shutdown(socket.SHUT_RDWR)
     assert len(taken) >= 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "EOF occurred in violation of protocol (_ssl.c:992)",
+        "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol (_ssl.c:1000)",
+        "TLS/SSL connection has been closed (EOF) (_ssl.c:992)",
+        "[Errno 104] Connection reset by peer",
+        "[Errno 32] Broken pipe",
+    ],
+)
+def test_all_that_ssl_says_of_a_cut_handshake_is_a_restart(said):
+    error = SSLError(said)
+    assert faults.is_restart(error, granted=False)
+    found = faults.of_transport(faults.Call("list", "jobs", "", "there"), error)
+    assert isinstance(found, TransientError)
+    assert "ends connections during the TLS handshake" in str(found)
 
 
 def test_a_busy_server_is_asked_again_when_it_says(cluster, api):
