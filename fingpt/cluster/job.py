@@ -206,6 +206,11 @@ def selector(run_id: str = "", stage_name: str = "", sweep: str = "") -> str:
     return ",".join(f"{label}={value}" for label, value in chosen.items() if value)
 
 
+def search_selector(sweep: str) -> str:
+    """The label selector of what carries a sweep out: its controller and the Job of each model's trials."""
+    return f"{selector(sweep=sweep)},{COMPONENT} in ({SEARCH},{TRIAL})"
+
+
 def gpu_count(run: Run, stage_name: str, site: Site) -> int:
     """GPUs that a pod asks for: one per training process, one to evaluate; none for a tiny model unless wanted."""
     if spec(run.config.model).tiny and not site.tiny_gpu:

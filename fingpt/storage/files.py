@@ -100,12 +100,21 @@ def files_below(folder: Path) -> Iterator[Path]:
 
     Deeper than a key can be long nothing is looked at: no object lies there, and a walk would exhaust the stack.
     """
+    return map(Path, _names_below(folder))
+
+
+def regular_below(folder: Path) -> Iterator[str]:
+    """The paths of those of them that are files, or links to some; as text, since a store may have a million."""
+    return filter(os.path.isfile, _names_below(folder))
+
+
+def _names_below(folder: Path) -> Iterator[str]:
     start = len(os.fsencode(folder))
     for place, below, names in os.walk(folder):
         below.sort()
         if len(os.fsencode(place)) - start > MAX_KEY_BYTES:
             below.clear()
-        yield from (Path(place, name) for name in sorted(names))
+        yield from (f"{place.rstrip('/')}/{name}" for name in sorted(names))
 
 
 def file_ref(path: Path, key: str) -> FileRef:

@@ -25,8 +25,8 @@ from fingpt.storage.files import (
     conflict,
     fetch_verified,
     file_ref,
-    files_below,
     no_store,
+    regular_below,
     require_space,
     too_large,
     translate_os_errors,
@@ -80,12 +80,12 @@ class LocalStore:
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Keys that start with `prefix`, sorted."""
         start = self._root / check_prefix(prefix).rpartition("/")[0]
+        root = len(str(self._root).rstrip("/")) + 1
         with translate_os_errors(start):
-            files = sorted(path for path in files_below(start) if path.is_file())
-        for path in files:
-            key = path.relative_to(self._root).as_posix()
-            if key.startswith(prefix) and not key.startswith(f"{ASIDE}/"):
-                yield key
+            keys = sorted(path[root:] for path in regular_below(start))
+        yield from (
+            key for key in keys if key.startswith(prefix) and not key.startswith(f"{ASIDE}/")
+        )
 
     def folders(self, prefix: str) -> Iterator[str]:
         """The folders directly below `prefix`; see ObjectStore."""

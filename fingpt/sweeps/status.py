@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -24,10 +25,10 @@ from fingpt.log import cell
 from fingpt.runs.state import seconds_since
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.claim import who_works
-from fingpt.sweeps.records import Tell
+from fingpt.sweeps.records import Tell, complete_key
 from fingpt.sweeps.submitted import command_of
 from fingpt.sweeps.sweep import Sweep
-from fingpt.sweeps.view import Study, SweepView, read_sweep, read_tells
+from fingpt.sweeps.view import Study, SweepView, read_sweep, read_tells, require_sweep
 
 READ_SECONDS = 0.3
 """How long tells are read for one screen; those that were not are counted and said to be unread."""
@@ -87,28 +88,23 @@ def sweep_status(
 ) -> SweepStatus:
     """Join the sweep's records with its Jobs: one listing of them, and one look at each that does not go on.
 
-    Errors as `read_sweep`.
+    Bucket and cluster are asked side by side, since either may be busy with ten thousand trials; of a complete sweep a
+    cluster has nothing to tell. Errors as `read_sweep`.
     """
-    view = read_sweep(store, sweep)
-    jobs = cluster.jobs(sweep) if cluster and not view.complete else ()
-    budget = READ_SECONDS / max(len(view.studies), 1)
-    told = view.manifest.tells if view.manifest else {}
+    require_sweep(store, sweep)
+    if cluster is not None and store.exists(complete_key(sweep)):
+        cluster = None
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(_of_cluster, cluster, sweep)
+        view = read_sweep(store, sweep)
+        tells = _tells(store, view)
+        jobs, why = asked.result()
+    if view.complete:  # it ended meanwhile
+        jobs, why = (), None
     studies = tuple(
-        _study(
-            view.sweep,
-            study,
-            {each.number: each for each in told[study.model]}
-            if study.model in told
-            else read_tells(store, sweep, study, budget),
-            _job_of(jobs, study.model),
-            (now, cluster),
-        )
+        _study(view, study, tells[study.model], _job_of(jobs, study.model), (now, cluster))
         for study in view.studies
     )
-    chosen = tuple(
-        StudyStatus(**{**_fields(each), "chosen": each.model in view.chosen}) for each in studies
-    )
-    why = _controller(cluster, jobs, sweep) if cluster and not view.complete else None
     said, works = (f"{why.state}: {why.summary}" if why else ""), True
     if not view.complete and (why is None or why.state is State.ABSENT):
         # A sweep of a bucket may be at work on some machine, whatever the cluster has.
@@ -116,32 +112,54 @@ def sweep_status(
         said = who if works or why is None else said
     return SweepStatus(
         sweep=sweep,
-        state=_word(view, jobs, chosen, works=works),
+        state=_word(view, jobs, studies, works=works),
         store=store.uri,
         cluster=where,
         controller=said,
         action=_action(store, view, why, works=works),
-        studies=chosen,
+        studies=studies,
     )
 
 
-def _fields(study: StudyStatus) -> dict[str, Any]:
-    return {name: getattr(study, name) for name in StudyStatus.__slots__}
+def _of_cluster(
+    cluster: ClusterApi | None, sweep: str
+) -> tuple[tuple[JobState, ...], Explanation | None]:
+    """The Jobs that carry a sweep out, and how its controller's is; nothing without a cluster."""
+    if cluster is None:
+        return (), None
+    jobs, name = cluster.search_jobs(sweep), sweep_name(sweep)
+    controller = next((each for each in jobs if each.name == name), None)
+    if controller is None:
+        return jobs, Explanation(State.ABSENT, "the cluster has no controller for it")
+    return jobs, explain(cluster.job_snapshot(name, controller))
+
+
+def _tells(store: ObjectStore, view: SweepView) -> dict[str, Mapping[int, Tell | None]]:
+    """Of each model the tells that there is time for, by number; all of them where the last record has them."""
+    budget = READ_SECONDS / max(len(view.studies), 1)
+    told = view.manifest.tells if view.manifest else {}
+    return {
+        study.model: {each.number: each for each in told[study.model]}
+        if study.model in told
+        else read_tells(store, view.sweep.id, study, budget)
+        for study in view.studies
+    }
 
 
 def _study(
-    sweep: Sweep,
+    view: SweepView,
     study: Study,
     tells: Mapping[int, Tell | None],
     job: JobState | None,
     how: tuple[datetime, ClusterApi | None],
 ) -> StudyStatus:
     now, cluster = how
-    total = sweep.definition.count
+    definition = view.sweep.definition
+    total = definition.count
     complete = {n: tell.value for n, tell in tells.items() if tell and tell.value is not None}
     best = min(complete, key=lambda n: (complete[n], n), default=None)
     ended = _ended(study, tells, job)
-    rate = _rate(tells, sweep.definition.parallel, job, now)
+    rate = _rate(tells, definition.parallel, job, now)
     left = max(total - sum(ended.values()), 0)
     return StudyStatus(
         model=study.model,
@@ -151,11 +169,12 @@ def _study(
         read=len(tells),
         ended=ended,
         running=job.active if job else None,
-        paused=_paused(sweep, study),
+        paused=_paused(view.sweep, study),
         best=None if best is None else complete[best],
         best_trial=best,
         rate=rate,
         seconds_left=left / rate if rate else None,
+        chosen=study.model in view.chosen,
         why=_held_up(cluster, job),
     )
 
@@ -199,16 +218,6 @@ def _held_up(cluster: ClusterApi | None, job: JobState | None) -> str:
         return ""
     why = explain(JobSnapshot(job=job, admission=cluster.admission(job)))
     return f"{why.state}: {why.summary}" + (f" ({why.message})" if why.message else "")
-
-
-def _controller(cluster: ClusterApi, jobs: tuple[JobState, ...], sweep: str) -> Explanation:
-    name = sweep_name(sweep)
-    if not any(each.name == name for each in jobs) and cluster.job(name) is None:
-        return Explanation(
-            State.ABSENT,
-            "the cluster has no controller for it",
-        )
-    return explain(cluster.job_snapshot(name))
 
 
 def _action(store: ObjectStore, view: SweepView, why: Explanation | None, *, works: bool) -> str:

@@ -3,7 +3,8 @@
 Nodes are KWOK's: the API server, the controllers, the scheduler and Kueue are real, and pods end by themselves. What
 trials leave in the bucket is laid down before, since simulated pods write nothing. Ours submits the Job, follows it and
 tells of every trial, as the controller of `make sweep` does, while `make status SWEEP=` is asked again and again; the
-peer is `kubectl create` and `kubectl wait` of the same object under another name.
+peer is `kubectl create` and `kubectl wait` of the same object under another name, and of a status `kubectl get jobs`.
+The controller's own Job is there too, so that a status has to say how it is; no node takes its pod.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from fingpt.cluster.api.cluster import Cluster
@@ -28,6 +30,7 @@ from fingpt.cluster.site import Site
 from fingpt.errors import SetupError
 from fingpt.storage import LocalStore
 from fingpt.sweeps.indexed import IndexedSearch, trial_job
+from fingpt.sweeps.place import controller_job
 from fingpt.sweeps.status import sweep_status
 from fingpt.sweeps.sweep import Sweep
 from tests.bench import invented
@@ -48,7 +51,8 @@ def measure(folder: Path, trials: int) -> list[dict[str, Any]]:
         queue = queues(namespace, nodes)
         lines = _compare(folder, namespace, queue, (trials, nodes))
     finally:
-        kubectl("delete", "namespace", namespace, "--wait=false")
+        # Without its simulated nodes a pod is not seen to end, and its namespace never goes.
+        kubectl("delete", "namespace", namespace, f"--timeout={DEADLINE}s")
         for kind, name in (("clusterqueue", namespace), ("resourceflavor", namespace)):
             kubectl("delete", kind, name, "--ignore-not-found", "--wait=false", check=False)
     return lines
@@ -62,6 +66,8 @@ def _compare(
     sweep = invented.lay_down_search(folder, trials, min(trials, 8 * nodes))
     site = simulated_site(queue)
     job = simulated(trial_job(store, sweep, invented.MODELS[0], site))
+    controller = json.dumps(homeless(simulated(controller_job(store, sweep, site))))
+    kubectl("create", "-n", namespace, "-f", "-", stdin=controller)
     peer = by_kubectl(folder, namespace, renamed(job, "by-kubectl"))
     print(f"kubectl: {peer:.1f} s", flush=True)
     cluster = Cluster.connect(namespace)
@@ -79,21 +85,22 @@ def _compare(
         for kind, count in asked.items()
         if kind.startswith("list")
     }
-    pods = float(requests["list pods"] + asked["list pods"])
     return [
         line(f"{name}: from submit to the last tell", ours, "s", peer=peer, limit=2 * peer),
         line(f"{name}: p99 of status SWEEP=", p99(statuses), "s", limit=2.0),
-        *(
-            line(f"{name}: make status SWEEP= as a command, {which}", seconds, "s")
-            for which, seconds in of_commands(commands).items()
-        ),
+        *of_commands(commands, f"{name}: make status SWEEP= as a command"),
         line(
             f"{name}: memory of the process that submits, follows, tells and asks",
             own_memory(),
             "MiB",
             limit=300,
         ),
-        line(f"{name}: lists of pods", pods, "requests", limit=ours / 30 + 1),
+        line(
+            f"{name}: lists of the trials' pods",
+            float(requests["list pods"]),
+            "requests",
+            limit=ours / 30 + 1,
+        ),
         *(
             line(f"{name}: {kind}", float(count), "requests")
             for kind, count in sorted(counts.items())
@@ -101,15 +108,17 @@ def _compare(
     ]
 
 
-def of_commands(commands: list[Timed]) -> dict[str, float]:
-    """The slowest of some commands, and the processor time that most of them take."""
+def of_commands(commands: list[tuple[Timed, float]], name: str) -> list[dict[str, Any]]:
+    """The slowest and the median of some commands beside kubectl's, and the processor time that most of them take."""
     if not commands:
-        return {}
-    processor = sorted(each.processor for each in commands)
-    return {
-        f"slowest of {len(commands)}": max(each.wall for each in commands),
-        "median processor time": processor[len(processor) // 2],
-    }
+        return []
+    walls, peers = [each.wall for each, _ in commands], [peer for _, peer in commands]
+    processor = median(each.processor for each, _ in commands)
+    return [
+        line(f"{name}, slowest of {len(walls)}", max(walls), "s", peer=max(peers)),
+        line(f"{name}, median", median(walls), "s", peer=median(peers)),
+        line(f"{name}, median processor time", processor, "s"),
+    ]
 
 
 def by_kubectl(folder: Path, namespace: str, job: dict[str, Any]) -> float:
@@ -129,12 +138,15 @@ def by_kubectl(folder: Path, namespace: str, job: dict[str, Any]) -> float:
 @contextmanager
 def asking(
     store: LocalStore, namespace: str, sweep: Sweep
-) -> Iterator[tuple[list[float], list[Timed], Counter[str]]]:
-    """Asks for the sweep's status meanwhile, in a thread: seconds of each, commands now and then, requests by kind."""
+) -> Iterator[tuple[list[float], list[tuple[Timed, float]], Counter[str]]]:
+    """Asks for the sweep's status meanwhile, in a thread: seconds of each, commands now and then, requests by kind.
+
+    After each command follows kubectl's list of the same Jobs, whose seconds stand beside it.
+    """
     cluster = Cluster.connect(namespace)
     requests = counted(cluster)
     statuses: list[float] = []
-    commands: list[Timed] = []
+    commands: list[tuple[Timed, float]] = []
     over = threading.Event()
 
     def ask() -> None:
@@ -144,7 +156,10 @@ def asking(
             statuses.append(time.monotonic() - began)
             if len(statuses) % COMMAND_EVERY == 0:
                 words = ["-m", "jobs.status", "--sweep", sweep.id]
-                commands.append(timed(words, FINGPT_STORE=store.uri, FINGPT_NAMESPACE=namespace))
+                ours = timed(words, FINGPT_STORE=store.uri, FINGPT_NAMESPACE=namespace)
+                began = time.monotonic()
+                kubectl("get", "jobs", "-n", namespace, "-l", f"{SWEEP}={sweep.id}")
+                commands.append((ours, time.monotonic() - began))
 
     with ThreadPoolExecutor(1) as threads:
         asker = threads.submit(ask)
@@ -193,6 +208,12 @@ def simulated(job: dict[str, Any]) -> dict[str, Any]:
     for amounts in pod["containers"][0]["resources"].values():
         amounts.pop("ephemeral-storage", None)
     return found
+
+
+def homeless(job: dict[str, Any]) -> dict[str, Any]:
+    """The Job for nodes that there are none of: simulated nodes would end its pod at once."""
+    job["spec"]["template"]["spec"]["nodeSelector"] = {"kubernetes.io/hostname": "none"}
+    return job
 
 
 def renamed(job: dict[str, Any], name: str) -> dict[str, Any]:

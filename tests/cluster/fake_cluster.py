@@ -56,6 +56,9 @@ class FakeCluster(ClusterApi):
     def jobs(self, run_id: str = "", sweep: str = "") -> tuple[JobState, ...]:
         return tuple(self.there.values())
 
+    def search_jobs(self, sweep: str) -> tuple[JobState, ...]:
+        return self.jobs(sweep=sweep)
+
     def pods(
         self, run_id: str = "", stage: str = "", *, index: int | None = None, phase: str = ""
     ) -> tuple[PodState, ...]:
@@ -73,8 +76,8 @@ class FakeCluster(ClusterApi):
     def stage_snapshot(self, run_id: str, stage: str, *, complete: bool | None) -> JobSnapshot:
         return JobSnapshot(job=self.job(job_name(run_id, stage)), complete=complete)
 
-    def job_snapshot(self, name: str) -> JobSnapshot:
-        return JobSnapshot(job=self.job(name))
+    def job_snapshot(self, name: str, job: JobState | None = None) -> JobSnapshot:
+        return JobSnapshot(job=job or self.job(name))
 
     def admission(self, job: JobState) -> Admission:
         return Admission()

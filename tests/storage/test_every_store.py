@@ -155,6 +155,13 @@ def test_a_missing_object_is_not_downloaded(store, tmp_path):
     assert not list(tmp_path.glob("in/*"))
 
 
+def test_keys_are_in_the_order_of_their_bytes_whatever_folders_they_make(store):
+    keys = ["a-b", "a/b-c", "a/b/c2", "a0", "z", "é"]
+    for key in reversed(keys):
+        store.create(key, b"1")
+    assert list(store.keys()) == keys
+
+
 def test_keys_are_listed_in_order_by_prefix(store):
     for key in ["runs/b/run.json", "runs/a/run.json", "runs/a/train/x", "reports/r/a.html"]:
         store.create(key, b"x")

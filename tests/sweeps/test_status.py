@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,7 +12,13 @@ import pytest
 from rich.console import Console
 
 from fingpt.cluster.api.objects import Condition, JobState, numbers_in
-from fingpt.errors import Interrupted, MissingInputError, StageFailedError, StorageError
+from fingpt.errors import (
+    Interrupted,
+    MissingInputError,
+    StageFailedError,
+    StorageError,
+    TransientError,
+)
 from fingpt.record import canonical_json
 from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage, claim_key
@@ -51,6 +58,10 @@ def indexed(model: str, **status: int | str) -> dict:
         },
         "status": {"startTime": "2030-01-01T00:00:00Z", **status},
     }
+
+
+def fail(fault: Exception) -> None:
+    raise fault
 
 
 def shown(found) -> str:
@@ -147,6 +158,45 @@ def test_the_requests_of_a_status_do_not_grow_with_the_trials_but_for_pages_of_n
     assert store.requests <= names / 1000 + 2 * 20 + 5
 
 
+def test_bucket_and_cluster_are_asked_side_by_side(store, sweep, monkeypatch):
+    """Each waits here until the other has been asked."""
+    both = threading.Barrier(2, timeout=10)
+
+    def meeting(asked):
+        def ask(*given):
+            both.wait()
+            return asked(*given)
+
+        return ask
+
+    cluster = FakeCluster()
+    cluster.there[f"sweep-{SWEEP}"] = job_state(f"sweep-{SWEEP}")
+    monkeypatch.setattr(cluster, "search_jobs", meeting(cluster.search_jobs))
+    monkeypatch.setattr(module, "read_sweep", meeting(module.read_sweep))
+    found = sweep_status(store, sweep, NOW, cluster, "there")
+    assert found.state == "searching"
+    assert found.controller.startswith("waiting")
+
+
+def test_a_cluster_that_does_not_answer_is_the_fault_that_is_told(store, sweep, monkeypatch):
+    cluster = FakeCluster()
+    monkeypatch.setattr(cluster, "search_jobs", lambda _: fail(TransientError("it is away")))
+    with pytest.raises(TransientError, match="it is away"):
+        sweep_status(store, sweep, NOW, cluster, "there")
+
+
+def test_a_sweep_that_ends_while_it_is_asked_for_is_complete(store, sweep, monkeypatch):
+    read = module.read_sweep
+
+    def end_then_read(*given):
+        finish(store)
+        return read(*given)
+
+    monkeypatch.setattr(module, "read_sweep", end_then_read)
+    found = sweep_status(store, sweep, NOW, FakeCluster(), "there")
+    assert (found.state, found.controller, found.action) == ("complete", "", "")
+
+
 def finish(store) -> None:
     """Store the sweep's last record."""
     store.create(complete_key(SWEEP), encode(invented.end_of(read_sweep(store, SWEEP).sweep)))
@@ -154,7 +204,9 @@ def finish(store) -> None:
 
 def test_a_complete_sweep_asks_no_cluster_and_is_not_waited_for(store, sweep):
     finish(store)
-    found = sweep_status(store, sweep, NOW, FakeCluster(), "there")
+    cluster = FakeCluster()
+    cluster.search_jobs = lambda _: pytest.fail("the cluster was asked")
+    found = sweep_status(store, sweep, NOW, cluster, "there")
     study = found.studies[0]
     assert (found.state, study.told, study.read, study.ended) == (
         "complete",

@@ -25,7 +25,7 @@ from fingpt.cluster.api.objects import (
 )
 from fingpt.cluster.api.transport import Method, Transport
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
-from fingpt.cluster.job import identity, job_name, selector
+from fingpt.cluster.job import identity, job_name, search_selector, selector
 from fingpt.cluster.jobset import GROUP, PLURAL, VERSION, child_job, is_jobset
 from fingpt.cluster.site import CONFIG_MAP, Site
 from fingpt.errors import (
@@ -135,6 +135,16 @@ class Cluster:
             map(JobState.of_jobset, self._list_jobsets(**only)["items"])
         )
 
+    def search_jobs(self, sweep: str) -> tuple[JobState, ...]:
+        """A sweep's controller's Job and the Indexed Job of each model's trials, from the API server's cache."""
+        method = self._api.batch.list_namespaced_job
+        only = {"label_selector": search_selector(sweep)}
+        # A list without a version waits until the cache has caught up with all that is written, which takes a busy
+        # API server a second. That a Job is not there is believed only then: it may have been made just now.
+        return self._items(
+            JobState.of, "jobs", method, **only, resource_version="0"
+        ) or self._items(JobState.of, "jobs", method, **only)
+
     def pods(
         self, run_id: str = "", stage: str = "", *, index: int | None = None, phase: str = ""
     ) -> tuple[PodState, ...]:
@@ -204,14 +214,14 @@ class Cluster:
         pods = partial(self._pods, run_id, stage)
         return self._snapshot(job_name(run_id, stage), pods, complete)
 
-    def job_snapshot(self, name: str) -> JobSnapshot:
-        """The same of a Job by its name, whatever its labels are."""
+    def job_snapshot(self, name: str, job: JobState | None = None) -> JobSnapshot:
+        """The same of a Job by its name, whatever its labels are; `job` is the Job where it is known already."""
         method, only = self._api.core.list_namespaced_pod, f"batch.kubernetes.io/job-name={name}"
 
         def pods(most: int | None) -> tuple[PodState, ...]:
             return self._items(PodState.of, "pods", method, label_selector=only, limit=most)
 
-        return self._snapshot(name, pods, None)
+        return self._snapshot(name, pods, None, job)
 
     def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
         """Whether this user may, by the API server's own judgement."""
@@ -250,10 +260,14 @@ class Cluster:
         return kueue.has_queue(self._api, name)
 
     def _snapshot(
-        self, name: str, list_pods: Callable[..., tuple[PodState, ...]], complete: bool | None
+        self,
+        name: str,
+        list_pods: Callable[..., tuple[PodState, ...]],
+        complete: bool | None,
+        job: JobState | None = None,
     ) -> JobSnapshot:
         """The Job's events are read before its pods: a pod that was created, but is not listed, is then gone."""
-        job = self.job(name)
+        job = job or self.job(name)
         # An earlier Job of the same name has left events too.
         since = job.created.rstrip("Z") if job is not None else ""
         events = [event for event in self.events(name) if event.last >= since]

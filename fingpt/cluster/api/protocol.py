@@ -47,6 +47,12 @@ class ClusterApi(Protocol):
     def jobs(self, run_id: str = "", sweep: str = "") -> tuple[JobState, ...]:
         """All of our Jobs in the namespace, those of one run, or those that a sweep has made."""
 
+    def search_jobs(self, sweep: str) -> tuple[JobState, ...]:
+        """What carries a sweep out: its controller's Job and the Indexed Job of each model's trials, in one request.
+
+        As the API server's cache has them, which may be behind by a moment.
+        """
+
     def pods(
         self, run_id: str = "", stage: str = "", *, index: int | None = None, phase: str = ""
     ) -> tuple[PodState, ...]:
@@ -77,8 +83,8 @@ class ClusterApi(Protocol):
         Of an Indexed Job, which may have thousands, some of its pods.
         """
 
-    def job_snapshot(self, name: str) -> JobSnapshot:
-        """The same of a Job by its name, whatever its labels are."""
+    def job_snapshot(self, name: str, job: JobState | None = None) -> JobSnapshot:
+        """The same of a Job by its name, whatever its labels are; `job` is the Job where it is known already."""
 
     def admission(self, job: JobState) -> Admission:
         """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""

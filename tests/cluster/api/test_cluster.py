@@ -9,6 +9,7 @@ import pytest
 
 from fingpt.cluster.api import stream
 from fingpt.cluster.api.cluster import SAMPLE
+from fingpt.cluster.api.objects import JobState
 from fingpt.cluster.diagnosis.explain import explain
 from fingpt.cluster.diagnosis.snapshot import State
 from fingpt.errors import (
@@ -394,6 +395,38 @@ def test_a_snapshot_by_name_needs_no_labels_of_ours(api, cluster):
     assert queries["list pods"]["labelSelector"] == "batch.kubernetes.io/job-name=run-prep"
     assert [pod.name for pod in snapshot.pods] == ["p"]
     assert snapshot.complete is None
+
+
+def lists(api):
+    """What was listed; the version was asked for when the client was made."""
+    return [each for each in api.requests if each[0] != "list version"]
+
+
+def test_a_snapshot_of_a_job_that_is_known_asks_for_it_no_more(api, cluster):
+    api.say("list events", listed())
+    api.say("list pods", listed())
+    snapshot = cluster.job_snapshot("run-prep", JobState.of(PREP))
+    assert snapshot.job.name == "run-prep"
+    assert [route for route, _, _ in lists(api)] == ["list events", "list pods"]
+
+
+def test_what_carries_a_sweep_out_is_one_list_from_the_cache(api, cluster):
+    """Not of its trials: of a Bayesian search those may be thousands of Jobs."""
+    api.say("list jobs", listed(PREP))
+    assert [each.name for each in cluster.search_jobs("grid-1")] == ["run-prep"]
+    [(_, query, _)] = lists(api)
+    assert query["resourceVersion"] == "0"
+    assert query["labelSelector"].endswith(
+        "fingpt-jobs/sweep=grid-1,app.kubernetes.io/component in (sweep,trial)"
+    )
+
+
+def test_that_nothing_carries_a_sweep_out_is_believed_of_a_fresh_list_alone(api, cluster):
+    """The Job may have been made just now, and the cache be behind."""
+    api.say("list jobs", listed(), listed(PREP))
+    assert [each.name for each in cluster.search_jobs("grid-1")] == ["run-prep"]
+    versions = [query.get("resourceVersion") for _, query, _ in lists(api)]
+    assert versions == ["0", None]
 
 
 NO_LINE = refusal(404, 'localqueues.kueue.x-k8s.io "line" not found')
