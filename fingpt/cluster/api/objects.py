@@ -77,6 +77,7 @@ class JobState:
     model: str = ""
     started: str = ""
     indexes: int = 0
+    ready: int = 0
 
     @classmethod
     def of_jobset(cls, data: Json) -> Self:
@@ -90,6 +91,7 @@ class JobState:
             **data,
             "status": {
                 "active": counts[0].get("active"),
+                "ready": counts[0].get("ready"),
                 "succeeded": counts[0].get("succeeded"),
                 "failed": status.get("restarts"),
                 "conditions": [
@@ -122,6 +124,7 @@ class JobState:
             failed_indexes=status.get("failedIndexes") or "",
             model=labels.get(MODEL, ""),
             started=status.get("startTime") or "",
+            ready=status.get("ready") or 0,
             indexes=(spec.get("completions") or 0)
             if spec.get("completionMode") == "Indexed"
             else 0,
@@ -138,6 +141,10 @@ class JobState:
     def is_final(self) -> bool:
         """True when the Job is Complete or Failed."""
         return self.outcome is not None
+
+    def is_well(self) -> bool:
+        """True when all of its pods that there are run and are ready, so that no event has anything to explain."""
+        return 0 < self.active == self.ready and not self.terminating and not self.suspended
 
 
 @dataclass(frozen=True, slots=True)

@@ -397,6 +397,45 @@ def test_a_snapshot_by_name_needs_no_labels_of_ours(api, cluster):
     assert snapshot.complete is None
 
 
+def prep(**status: int) -> dict:
+    return {**PREP, "status": status}
+
+
+def test_of_a_job_whose_pods_all_run_no_events_are_read(api, cluster):
+    """For each list of them the API server looks through every event of the namespace."""
+    running = {
+        "metadata": {"name": "p", "labels": {}},
+        "spec": {"nodeName": "n1"},
+        "status": {
+            "phase": "Running",
+            "containerStatuses": [{"name": "stage", "state": {"running": {}}}],
+        },
+    }
+    api.say("list jobs", listed(prep(active=1, ready=1)))
+    api.say("list pods", listed(running))
+    why = explain(cluster.stage_snapshot("run", "prep", complete=False))
+    assert (why.state, why.summary) == (State.RUNNING, "pod p runs on node n1")
+    assert [route for route, _, _ in lists(api)] == ["list jobs", "list pods"]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {},
+        {"ready": 1},
+        {"active": 1},
+        {"active": 2, "ready": 1},
+        {"active": 1, "ready": 1, "terminating": 1},
+    ],
+)
+def test_of_any_other_job_events_may_say_why(api, cluster, status):
+    api.say("list jobs", listed(prep(**status)))
+    api.say("list events", listed())
+    api.say("list pods", listed())
+    cluster.stage_snapshot("run", "prep", complete=False)
+    assert api.asked("list events") == 1
+
+
 def lists(api):
     """What was listed; the version was asked for when the client was made."""
     return [each for each in api.requests if each[0] != "list version"]

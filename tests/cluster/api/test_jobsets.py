@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fingpt.cluster.api.objects import JobState
 from fingpt.cluster.drive import plan
 from fingpt.cluster.site import Site
 from fingpt.errors import PermissionDeniedError, RunConflictError, SetupError
@@ -91,6 +92,13 @@ def test_a_jobset_is_watched_to_its_end_and_deleted_with_its_pods(cluster, api):
     api.say("delete jobsets", answer({}))
     assert cluster.delete_job(JOB)
     assert cluster.jobs()[0].name == JOB
+
+
+def test_a_jobset_is_well_once_its_job_has_all_its_pods_ready():
+    one = jobset_json()
+    for status, well in (({"active": 1}, False), ({"active": 1, "ready": 1}, True)):
+        one["status"]["replicatedJobsStatus"] = [status]
+        assert JobState.of_jobset(one).is_well() is well
 
 
 def test_the_versions_that_a_cluster_serves_are_asked_for(cluster, api):
