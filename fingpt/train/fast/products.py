@@ -21,14 +21,14 @@ Normed = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def project(x: torch.Tensor, down: torch.Tensor, scale: float, mask: Mask | None) -> torch.Tensor:
-    """P (n × r) of `x` (n × k and perhaps more columns, which get p's first ones) and `down` (r × k)."""
+    """P (n × r) of `x` (n × k and perhaps more columns, which get p's first ones and then zeros) and `down` (r × k)."""
     inputs = x[:, : down.shape[1]]
     if mask is not None:
         inputs = torch.where(mask.keep, inputs, 0.0)
     p = ((inputs @ down.t()) * scale).to(x.dtype)
-    beside = x.shape[1] - down.shape[1]
-    if beside:
-        x[:, -beside:] = p[:, :beside]
+    beside = x[:, down.shape[1] :]
+    beside[:, p.shape[1] :] = 0
+    beside[:, : p.shape[1]] = p[:, : beside.shape[1]]
     return p
 
 
@@ -74,6 +74,20 @@ def down_gradient(d: torch.Tensor, x: torch.Tensor | Normed, mask: Mask | None) 
 def padded(groups: int) -> int:
     """The next power of two."""
     return 1 << (groups - 1).bit_length()
+
+
+class Through(NamedTuple):
+    """What reaches an input through its adapter: `d` `down`, where dropout kept the input (d: n × r, down: r × k)."""
+
+    d: torch.Tensor
+    down: torch.Tensor
+    mask: Mask | None
+
+    @property
+    def gradient(self) -> torch.Tensor:
+        """It, in fp32 (n × k)."""
+        wide = (self.d @ self.down).float()
+        return wide if self.mask is None else torch.where(self.mask.keep, wide, 0.0)
 
 
 class Products(NamedTuple):
