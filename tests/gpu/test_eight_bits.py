@@ -145,7 +145,7 @@ def test_swiglu_s_gradient_tells_the_largest_entry_of_each_row(own):
 
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8])
 def test_a_norm_s_gradient_comes_in_8_bits_as_rows_would_be_made_of_it(own, dtype):
-    from fingpt.train.fast.norm_gradients import norm_gradient
+    from fingpt.train.fast.norms import norm_gradient
 
     base, other = half(ROWS, 4096), half(ROWS, 4096)
     normed = (half(ROWS, 4096), torch.rand(ROWS, device="cuda"), half(1, 4096))

@@ -1,4 +1,4 @@
-"""Triton kernels for what is between products and takes torch.compile more passes: elementwise.py has their twins."""
+"""Triton kernels for SwiGLU, its gradient and rotary positions: elementwise.py has their twins."""
 
 # Parameters of kernels have no types.
 # mypy: disable-error-code="no-untyped-def"

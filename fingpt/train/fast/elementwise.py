@@ -1,7 +1,7 @@
 """What happens between the products of a decoder layer, and its gradients: norms, rotary positions, SwiGLU, dropout.
 
-Plain functions of PyTorch over rows (tokens). On GPUs torch.compile makes one kernel of each, for any number of rows;
-on CPUs they are computed as they stand. Sums are fp32, results have the dtype of their inputs.
+Plain functions of PyTorch over rows (tokens), the twins of kernels in between.py, norms.py and losses.py that read what is
+large once. Sums are fp32, results have the dtype of their inputs.
 """
 
 from __future__ import annotations
@@ -132,36 +132,16 @@ class Elementwise(NamedTuple):
 PLAIN_ELEMENTWISE = Elementwise()
 
 
-def _for_any_rows(function: Callable[..., Any]) -> Callable[..., Any]:
-    fast = torch.compile(function, dynamic=False, fullgraph=True)
-
-    def call(*arguments: Any) -> Any:
-        _mark(arguments)
-        return fast(*arguments)
-
-    return call
-
-
-def _mark(arguments: Any) -> None:
-    """Say that the first size of each tensor varies; what has a first size of 1 (weights) does not."""
-    for each in arguments:
-        if isinstance(each, torch.Tensor) and each.shape[0] > 1:
-            torch._dynamo.maybe_mark_dynamic(each, 0)
-
-
 def compiled() -> Elementwise:
-    """Compiled once each for any number of rows, all else about their arguments being fixed.
-
-    What torch.compile needs more passes over memory for is a kernel of between.py or norm_gradients.py.
-    """
-    from fingpt.train.fast import between, norm_gradients
+    """As Triton compiles them, once each for any number of rows."""
+    from fingpt.train.fast import between, losses, norms
 
     return Elementwise(
-        norm=_for_any_rows(norm),
-        add_norm=_for_any_rows(add_norm),
-        norm_gradient=norm_gradients.norm_gradient,
-        loss_gradient=_for_any_rows(loss_gradient),
-        add_through=norm_gradients.add_through,
+        norm=norms.norm,
+        add_norm=norms.add_norm,
+        norm_gradient=norms.norm_gradient,
+        loss_gradient=losses.loss_gradient,
+        add_through=norms.add_through,
         rotate=between.rotate,
         rotate_gradient=between.rotate_gradient,
         swiglu=between.swiglu,

@@ -1,4 +1,7 @@
-"""Triton kernels for gradients that come through a base product and its adapter: elementwise.py has their twins."""
+"""Triton kernels for norms, and for gradients through a base product and its adapter: elementwise.py has their twins.
+
+A row is in registers from its first to its last use, where what torch.compile makes reads it twice.
+"""
 
 # Parameters of kernels have no types.
 # mypy: disable-error-code="no-untyped-def"
@@ -18,6 +21,25 @@ _LEAST = tl.constexpr(eight_bits.LEAST)
 
 
 # fmt: off
+@triton.jit(do_not_specialize=["epsilon"])
+def _norm(HIDDEN, MORE, WEIGHT, TOTAL, OUT, INVERSE, epsilon, N: tl.constexpr, SO: tl.constexpr, BLOCK: tl.constexpr,
+          ADD: tl.constexpr):
+    """One row, or the sum of two."""
+    row = tl.program_id(0).to(tl.int64)
+    c = tl.arange(0, BLOCK)
+    inside = c < N
+    kind = OUT.dtype.element_ty
+    wide = tl.load(HIDDEN + row * N + c, mask=inside, other=0.0).to(tl.float32)
+    if ADD:
+        total = (wide + tl.load(MORE + row * N + c, mask=inside, other=0.0).to(tl.float32)).to(kind)
+        tl.store(TOTAL + row * N + c, total, mask=inside)
+        wide = total.to(tl.float32)
+    inverse = tl.rsqrt(tl.sum(wide * wide, 0) / N + epsilon)
+    tl.store(INVERSE + row, inverse)
+    normed = (wide * inverse).to(kind).to(tl.float32) * tl.load(WEIGHT + c, mask=inside, other=0.0).to(tl.float32)
+    tl.store(OUT + row * SO + c, normed.to(kind), mask=inside)
+
+
 @triton.jit(do_not_specialize=["T"])
 def _add_through(BASE, D, DOWN, KR, KC, T, N: tl.constexpr, SD: tl.constexpr, R: tl.constexpr, BM: tl.constexpr,
                  BN: tl.constexpr, DROP: tl.constexpr, LIMIT: tl.constexpr):
@@ -69,6 +91,42 @@ def _norm_gradient(BASE, ADAPTER, H, INVERSE, WEIGHT, BESIDE, KR, KC, VALUES, SC
 # fmt: on
 
 
+def norm(
+    hidden: torch.Tensor, weight: torch.Tensor, epsilon: float, out: torch.Tensor
+) -> torch.Tensor:
+    """As elementwise.norm."""
+    return _normed(hidden.contiguous(), None, weight, epsilon, out)[1]
+
+
+def add_norm(
+    hidden: torch.Tensor,
+    more: torch.Tensor,
+    weight: torch.Tensor,
+    epsilon: float,
+    out: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As elementwise.add_norm."""
+    return _normed(hidden.contiguous(), more.contiguous(), weight, epsilon, out)
+
+
+def _normed(
+    hidden: torch.Tensor,
+    more: torch.Tensor | None,
+    weight: torch.Tensor,
+    epsilon: float,
+    out: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    rows, columns = hidden.shape
+    total = hidden if more is None else torch.empty_like(hidden)
+    inverse = hidden.new_empty(rows, dtype=torch.float32)
+    if rows:
+        _norm[(rows,)](
+            hidden, hidden if more is None else more, weight, total, out, inverse, epsilon, columns, out.stride(0),
+            triton.next_power_of_2(columns), more is not None, num_warps=8,
+        )  # fmt: skip
+    return total, inverse
+
+
 def add_through(base: torch.Tensor, through: Through) -> torch.Tensor:
     """As elementwise.add_through, written over `base`."""
     (rows, columns), (d, down, mask) = base.shape, through
@@ -89,10 +147,12 @@ def norm_gradient(
 ) -> torch.Tensor:
     """As elementwise.norm_gradient, written over `base`."""
     (many, columns), (d, down, mask) = base.shape, through
+    hidden, inverse, weight = normed
     if many:
         values, scales = rows or (base, base)
         _norm_gradient[(many,)](
-            base, torch.mm(d, down), *normed, beside, *keys(mask, d), values, scales, columns,
+            base, torch.mm(d, down), hidden.contiguous(), inverse, weight, beside.contiguous(), *keys(mask, d),
+            values, scales, columns,
             triton.next_power_of_2(columns), mask is not None, limit(mask),
             0.0 if rows is None else eight_bits.most_of(values.dtype), num_warps=8, enable_fp_fusion=False,
         )  # fmt: skip
