@@ -10,7 +10,9 @@ a fixed order: no atomic additions, so that equal inputs give equal bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from math import gcd
+from typing import Any
 
 import torch
 import triton
@@ -23,6 +25,7 @@ from fingpt.train.fast.products import Normed, Products, padded
 
 _FACTOR = tl.constexpr(dropout.FACTOR)
 _LEAST = tl.constexpr(eight_bits.LEAST)
+_SHARED = 227 * 1024
 _BROAD = 8192  # outputs from which on larger blocks keep a card busy
 _PROGRAMS = 528  # four for each multiprocessor of a Hopper card
 
@@ -210,7 +213,7 @@ def output_gradients(
         dy = dy.values
     (rows, outputs), width, groups = dy.shape, up.shape[1], padded(len(bounds))
     chunk = _chunk(bounds)
-    tall = 256 if width <= 32 and outputs > _BROAD else 128
+    tall = 256 if width <= 32 and outputs > _BROAD and _roomy(dy.device) else 128
     blocks, chunks = triton.cdiv(rows, tall), outputs // chunk
     d = dy.new_empty(rows, groups * width)
     if rows == 0:
@@ -243,6 +246,13 @@ def down_gradient(d: torch.Tensor, x: torch.Tensor | Normed, mask: Mask | None) 
             isinstance(x, tuple), mask is not None, limit(mask), num_warps=8, num_stages=3,
         )  # fmt: skip
     return part.sum(0)
+
+
+@cache
+def _roomy(device: torch.device) -> bool:
+    """Whether a block may have as much shared memory as the large cards from Hopper on give it."""
+    properties: Any = torch.cuda.get_device_properties(device)
+    return int(properties.shared_memory_per_block_optin) >= _SHARED
 
 
 def _chunk(bounds: Sequence[int]) -> int:
