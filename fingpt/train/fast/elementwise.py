@@ -1,7 +1,7 @@
 """What happens between the products of a decoder layer, and its gradients: norms, rotary positions, SwiGLU, dropout.
 
-Plain functions of PyTorch over rows (tokens), the twins of kernels in between.py, norms.py and losses.py. Sums are fp32,
-results have the dtype of their inputs.
+Plain functions of PyTorch over rows (tokens), the twins of kernels in between.py, norms.py and losses.py. Sums are
+fp32, results have the dtype of their inputs.
 """
 
 from __future__ import annotations
