@@ -150,12 +150,16 @@ def test_a_norm_s_gradient_comes_in_8_bits_as_rows_would_be_made_of_it(own, dtyp
     base, other = half(ROWS, 4096), half(ROWS, 4096)
     normed = (half(ROWS, 4096), torch.rand(ROWS, device="cuda"), half(1, 4096))
     through = Through(half(ROWS, 64), half(64, 4160)[:, :4096], None)
-    silent = norm_gradient(base.clone(), through, normed, other)
+    results = []
     for _ in range(25):
         rows = Rows(torch.zeros_like(base, dtype=dtype), torch.zeros(ROWS, device="cuda"))
-        found = norm_gradient(base.clone(), through, normed, other, rows)
-        assert torch.equal(found, silent)
+        results.append(norm_gradient(base.clone(), through, normed, other, rows))
+        found = results[0]
+        assert torch.equal(results[-1], found)
         alike(rows, own.int8_rows(found, False) if dtype == torch.int8 else own.fp8_rows(found), 0)
+    # Sums along a row are in another order where 8 bits are written too.
+    silent = norm_gradient(base.clone(), through, normed, other).float()
+    assert (found.float() - silent).abs().max() <= 0.01 * silent.abs().max()
 
 
 def test_no_rows_make_no_rows(own):

@@ -73,16 +73,6 @@ def test_kernels_agree_with_their_twins_and_repeat_to_the_bit(dropout, bounds, r
     assert all(torch.equal(one, two) for one, two in zip(found, again, strict=True))
 
 
-def test_zeros_follow_what_stands_beside_an_input():
-    from fingpt.train.fast.kernels import kernels
-
-    x, down = half(ROWS, INPUTS + 64), half(32, INPUTS)
-    x[:, INPUTS:] = float("nan")
-    p = kernels().project(x, down, 1.5, None)
-    assert torch.equal(x[:, INPUTS : INPUTS + 32], p)
-    assert not x[:, INPUTS + 32 :].any()
-
-
 @pytest.mark.parametrize("dropout", [0.0, 0.05])
 def test_compiled_functions_agree_with_plain_ones(dropout):
     torch.manual_seed(0)

@@ -22,7 +22,7 @@ import torch
 
 from fingpt.train.fast.eight_bits import EightBits, Narrow, Rows, Unscaled
 
-_LINE = 64  # bf16 numbers of 128 bytes: products are slower where rows begin within one, or large ones' sums end there
+_LINE = 64  # bf16 numbers of 128 bytes: products are slower where rows begin within one
 _LEAST_RANK = 16  # columns that matrix units multiply at once
 
 
@@ -44,8 +44,6 @@ class Joined:
         self.padded = 1 << (self.groups - 1).bit_length()
         self.bounds = tuple(accumulate(int(base.shape[0]) for base in bases))
         self.outputs, self.beside = self.bounds[-1], self.groups * self.width
-        if self.groups > 1:
-            self.beside = _lines(self.beside)
         self.up = bases[0].new_zeros(self.outputs, self.width)
         self._eight: EightBits | None = None
         self._forward8: Rows | None = None

@@ -25,7 +25,7 @@ from fingpt.train.fast.products import Normed, Products, padded
 
 _FACTOR = tl.constexpr(dropout.FACTOR)
 _LEAST = tl.constexpr(eight_bits.LEAST)
-_SHARED = 227 * 1024
+_SHARED = 227 * 1024  # bytes, of a block
 _BROAD = 8192  # outputs from which on larger blocks keep a card busy
 _PROGRAMS = 528  # four for each multiprocessor of a Hopper card
 
@@ -72,9 +72,6 @@ def _project(X, A, P, KR, KC, T, scale, K: tl.constexpr, SX: tl.constexpr, SA: t
     tl.store(P + at * R + r[None, :], p, mask=there[:, None])
     if BESIDE > 0:
         tl.store(X + at * SX + K + r[None, :], p, mask=there[:, None] & (r < BESIDE)[None, :])
-    if BESIDE > R:
-        rest = tl.arange(0, BESIDE - R)[None, :]
-        tl.store(X + at * SX + K + R + rest, tl.zeros((BM, BESIDE - R), X.dtype.element_ty), mask=there[:, None])
 
 
 @triton.jit(do_not_specialize=["T"])
@@ -172,25 +169,13 @@ def limit(mask: Mask | None) -> int:
     return 0 if mask is None else mask.threshold
 
 
-def broad(rank: int, columns: int) -> int:
-    """Columns that are multiplied with an adapter's at once."""
-    return min(128 if rank <= 64 else 64, columns)
-
-
-def sliced(rows: int, block: int, columns: int) -> tuple[int, int]:
-    """How many slices of rows, and how long, keep a card busy where each has a program for every `block` columns."""
-    slices = max(1, min(triton.cdiv(rows, 64), _PROGRAMS * block // columns))
-    size = triton.cdiv(triton.cdiv(rows, slices), 64) * 64
-    return (triton.cdiv(rows, size), size) if rows else (0, 0)
-
-
 def project(x: torch.Tensor, down: torch.Tensor, scale: float, mask: Mask | None) -> torch.Tensor:
     """As products.project."""
     (rows, columns), (rank, inputs) = x.shape, down.shape
     p = x.new_empty(rows, rank)
     if rows == 0:
         return p
-    block = broad(rank, inputs)
+    block = min(128 if rank <= 64 else 64, inputs)
     _project[(triton.cdiv(rows, 64),)](
         x, down, p, *keys(mask, p), rows, scale, inputs, x.stride(0), down.stride(0), rank, columns - inputs,
         64, block, mask is not None, limit(mask), num_warps=4, num_stages=3,
@@ -237,10 +222,12 @@ def down_gradient(d: torch.Tensor, x: torch.Tensor | Normed, mask: Mask | None) 
     """As products.down_gradient."""
     hidden, inverse, weight = x if isinstance(x, tuple) else (x, d, d)
     (rows, inputs), rank = hidden.shape, d.shape[1]
-    block = broad(rank, inputs)
-    slices, size = sliced(rows, block, inputs)
+    block = min(128 if rank <= 64 else 64, inputs)
+    slices = max(1, min(triton.cdiv(rows, 64), _PROGRAMS * block // inputs))
+    size = triton.cdiv(triton.cdiv(rows, slices), 64) * 64
+    slices = max(1, triton.cdiv(rows, size)) if rows else 0
     part = d.new_empty(slices, rank, inputs, dtype=torch.float32)
-    if rows:
+    if slices:
         _down_gradient[(inputs // block, slices)](
             d, hidden, part, inverse, weight, *keys(mask, d), rows, size, inputs, hidden.stride(0), rank, 64, block,
             isinstance(x, tuple), mask is not None, limit(mask), num_warps=8, num_stages=3,

@@ -21,14 +21,14 @@ Normed = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def project(x: torch.Tensor, down: torch.Tensor, scale: float, mask: Mask | None) -> torch.Tensor:
-    """P (n × r) of `x` (n × k and perhaps more columns, which get p's first ones and then zeros) and `down` (r × k)."""
+    """P (n × r) of `x` (n × k and perhaps more columns, which get p's first ones) and `down` (r × k)."""
     inputs = x[:, : down.shape[1]]
     if mask is not None:
         inputs = torch.where(mask.keep, inputs, 0.0)
     p = ((inputs @ down.t()) * scale).to(x.dtype)
-    beside = x[:, down.shape[1] :]
-    beside[:, p.shape[1] :] = 0
-    beside[:, : p.shape[1]] = p[:, : beside.shape[1]]
+    beside = x.shape[1] - down.shape[1]
+    if beside:
+        x[:, -beside:] = p[:, :beside]
     return p
 
 
