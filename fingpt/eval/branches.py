@@ -1,6 +1,6 @@
-"""Attention of a pack that shares a beginning or has label trees: a node sees its document and its own ancestors.
+"""Attention of a pack that shares a beginning or has label trees: a node sees its prompt and its own ancestors.
 
-Nodes look at their document by one kernel and at each other by small products; the two results are added with the
+Nodes look at their prompt by one kernel and at each other by small products; the two results are added with the
 weights that the sums of their exponentials give (as FlashAttention adds blocks).
 """
 
@@ -15,7 +15,14 @@ import torch
 from fingpt.train.fast.documents import Attention, Spans
 
 Across = Callable[..., tuple[torch.Tensor, torch.Tensor]]
-"""(q, k, v, spans, scale) → the output and the logarithms of its sums (queries × heads), nothing hidden."""
+"""(q, k, v, spans: Reach, scale) → the output and the logarithms of its sums (queries × heads), not causal."""
+
+
+@dataclass(frozen=True)
+class Reach(Spans):
+    """Spans of nodes as queries of their documents, of which they see the first `seen` keys each (int32)."""
+
+    seen: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -24,14 +31,14 @@ class Grown(Spans):
 
     `rows`: see `Pack.keys`; None where documents share nothing. `skip`: how many of these the documents that ask begin
     after, `shared`: how many the whole ones do. `documents`: the documents alone. `across`: nodes as queries of their
-    documents, None without trees. `sees`: (nodes × nodes). `split`: where nodes begin among queries and among keys.
+    prompts, None without trees. `sees`: (nodes × nodes). `split`: where nodes begin among queries and among keys.
     """
 
     rows: torch.Tensor | None
     skip: int
     shared: int
     documents: Spans
-    across: Spans | None
+    across: Reach | None
     sees: torch.Tensor
     split: tuple[int, int]
 
@@ -93,7 +100,7 @@ def added(
 
 
 def plain_across(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: Spans, scale: float
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: Reach, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`Across` by plain products, document by document."""
     groups = q.shape[1] // k.shape[1]
@@ -102,7 +109,8 @@ def plain_across(
         for part, borders in ((q, spans.queries), (k, spans.keys), (v, spans.keys))
     )
     out, sums = [], []
-    for asking, keys, values in zip(*parts, strict=True):
+    for asking, keys, values, seen in zip(*parts, spans.seen.tolist(), strict=True):
+        keys, values = keys[:, :seen], values[:, :seen]
         scores = asking @ keys.repeat_interleave(groups, 0).transpose(1, 2) * scale
         total = torch.logsumexp(scores, dim=-1)
         shares = torch.exp(scores - total[..., None])
@@ -112,11 +120,11 @@ def plain_across(
 
 
 def flash_across(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: Spans, scale: float
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: Reach, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`Across` by PyTorch's FlashAttention over all documents at once."""
     lengths = (spans.queries, spans.keys, spans.most_queries, spans.most_keys)
     out, sums, *_ = torch.ops.aten._flash_attention_forward(
-        q, k, v, *lengths, 0.0, False, False, scale=scale
+        q, k, v, *lengths, 0.0, False, False, scale=scale, seqused_k=spans.seen
     )
     return out, sums.transpose(0, 1)

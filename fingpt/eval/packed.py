@@ -7,7 +7,7 @@ system text, stands in it once, before the rest of each. Label trees stand behin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 import torch
@@ -21,10 +21,19 @@ PACK_TOKENS = 16384
 
 @dataclass(frozen=True)
 class Document:
-    """Token ids of a row, and how many of its last positions predict what is scored."""
+    """Token ids of a row, and how many of its last positions predict what is scored.
+
+    `prompt`: how many of the first tokens a tree on it sees, None for all.
+    """
 
     ids: tuple[int, ...]
     scored: int
+    prompt: int | None = None
+
+    @property
+    def seen(self) -> int:
+        """Tokens that a tree hangs on the end of."""
+        return len(self.ids) if self.prompt is None else self.prompt
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Pack:
     """One pass over documents and the trees on them.
 
     `ids`, `positions`: int64: `shared` tokens that all documents begin with, the rest of each, the nodes of each one's
-    tree. `lengths`, `scored`: of whole documents. `nodes`: of a tree, 0 for none; `sees`: (nodes × nodes), see
+    tree. `lengths`, `scored`, `seen`: of whole documents. `nodes`: of a tree, 0 for none; `sees`: (nodes × nodes), see
     `LabelTree.sees`.
     """
 
@@ -41,6 +50,7 @@ class Pack:
     shared: int
     lengths: tuple[int, ...]
     scored: tuple[int, ...]
+    seen: tuple[int, ...]
     nodes: int
     sees: torch.Tensor
 
@@ -75,6 +85,11 @@ def headed(prompt: Prompt, tree: LabelTree) -> Document:
     return Document((*prompt.prompt_ids, *tree.header), 1)
 
 
+def both(prompt: Prompt) -> Document:
+    """The document that the loss is read off and that a planted tree hangs on, which does not see the answer."""
+    return replace(answered(prompt), prompt=len(prompt.prompt_ids))
+
+
 def filled(documents: Sequence[Document], more: int = 0) -> list[slice]:
     """Runs of `documents` that are read at once: at most PACK_TOKENS tokens, `more` for each beside its own, or one."""
     found, start, used = [], 0, 0
@@ -90,6 +105,7 @@ def filled(documents: Sequence[Document], more: int = 0) -> list[slice]:
 def make_pack(documents: Sequence[Document], tree: LabelTree | None = None) -> Pack:
     """The pass over `documents`, with `tree` on the end of each."""
     lengths = tuple(len(document.ids) for document in documents)
+    seen = tuple(document.seen for document in documents)
     shared = _shared(documents)
     depths = torch.tensor(tree.depths() if tree else [], dtype=torch.int64)
     nodes = torch.tensor(tree.tokens if tree else [], dtype=torch.int64).repeat(len(documents))
@@ -98,10 +114,11 @@ def make_pack(documents: Sequence[Document], tree: LabelTree | None = None) -> P
     positions = [torch.arange(shared), *(torch.arange(shared, length) for length in lengths)]
     return Pack(
         ids=torch.cat([torch.tensor(ids), nodes]),
-        positions=torch.cat([*positions, *(length + depths for length in lengths)]),
+        positions=torch.cat([*positions, *(length + depths for length in seen)]),
         shared=shared,
         lengths=lengths,
         scored=tuple(document.scored for document in documents),
+        seen=seen,
         nodes=len(depths),
         sees=tree.sees() if tree else torch.empty(0, 0, dtype=torch.bool),
     )

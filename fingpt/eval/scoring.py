@@ -35,9 +35,15 @@ class Scoring(Protocol):
         """As `fingpt.eval.loss.answer_nll`."""
 
     def labels(
-        self, variant: Variant, prompts: Sequence[Prompt], tree: LabelTree, done: Done
+        self,
+        variant: Variant,
+        prompts: Sequence[Prompt],
+        tree: LabelTree,
+        done: Done,
+        *,
+        answers: bool = False,
     ) -> list[LabelScores]:
-        """As `fingpt.eval.labels.label_logp`."""
+        """As `fingpt.eval.labels.label_logp`; with `answers`, their losses too where one pass gives both."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,15 @@ class TransformersScoring:
             return answer_nll(model, prompts, self.batch_size, done)
 
     def labels(
-        self, variant: Variant, prompts: Sequence[Prompt], tree: LabelTree, done: Done
+        self,
+        variant: Variant,
+        prompts: Sequence[Prompt],
+        tree: LabelTree,
+        done: Done,
+        *,
+        answers: bool = False,  # noqa: ARG002 - a pass for each is what padded batches have
     ) -> list[LabelScores]:
-        """As Scoring."""
+        """As Scoring; labels alone."""
         with active(self.model, variant) as model:
             return label_logp(model, prompts, tree, self.batch_size, done)
 

@@ -10,7 +10,7 @@ import torch
 
 from fingpt.errors import DivergedError, SetupError
 from fingpt.eval import packed, scoring
-from fingpt.eval.branches import BranchAttention, added, among, plain_across
+from fingpt.eval.branches import BranchAttention, Reach, added, among, plain_across
 from fingpt.eval.labels import LabelTree
 from fingpt.eval.packed import Document, filled, make_pack
 from fingpt.eval.prompts import Prompt
@@ -19,7 +19,7 @@ from fingpt.eval.scoring_fast import FastScoring
 from fingpt.prompts.chat import label_ids, render_all
 from fingpt.train.fast import elementwise
 from fingpt.train.fast import model as fast_model
-from fingpt.train.fast.documents import PlainAttention, Spans
+from fingpt.train.fast.documents import PlainAttention
 from fingpt.train.fast.products import PLAIN_PRODUCTS
 from fingpt.train.fast.run import Means
 from tests.eval.invented import MODEL, example
@@ -79,6 +79,34 @@ def test_losses_and_labels_are_those_of_transformers(model, prompts, tree, token
     assert wanted["base"][0] != wanted["tuned"][0]
 
 
+@pytest.mark.parametrize("tokens", [packed.PACK_TOKENS, 1500, 1])
+def test_labels_and_losses_out_of_one_pass_are_those_of_two(
+    model, prompts, tree, tokens, monkeypatch
+):
+    monkeypatch.setattr(packed, "PACK_TOKENS", tokens)
+    plain, ways = TransformersScoring(model, 3), fast(model)
+    for variant in ("tuned", "base"):
+        labels = {
+            one.example: one.logp for one in plain.labels(variant, prompts, tree, done, answers=True)
+        }
+        losses = plain.losses(variant, prompts, done)
+        seen: list[int] = []
+        found = ways.labels(variant, prompts, tree, seen.append, answers=True)
+        assert sum(seen) == len(found) == len(prompts)
+        assert {one.example: one.nll for one in found} == pytest.approx(losses, rel=1e-5)
+        for one in found:
+            assert one.logp == pytest.approx(labels[one.example], abs=2e-4)
+
+
+@pytest.mark.parametrize("header", [(), (72,), (72, 73)])
+def test_headers_of_any_length_are_planted_with_their_labels(model, prompts, header):
+    tree = LabelTree.of(header, [(1, 4), (1, 5), (2,)])
+    plain = TransformersScoring(model, 3).labels("tuned", prompts, tree, done)
+    wanted = {one.example: one.logp for one in plain}
+    for one in fast(model).labels("tuned", prompts, tree, done, answers=True):
+        assert one.logp == pytest.approx(wanted[one.example], abs=1e-4)
+
+
 def test_labels_of_one_token_each_hang_on_no_tree(model, prompts):
     tree = LabelTree.of((72,), [(1,), (2,), (3,)])
     plain = TransformersScoring(model, 3).labels("tuned", prompts, tree, done)
@@ -109,10 +137,11 @@ def test_nodes_see_their_document_and_their_ancestors_alone():
     sizes, width = (5, 2), 8
     q, (k, v) = torch.randn(6, 4, width), torch.randn(2, 6, 2, width)
     keys, values = torch.randn(2, sum(sizes), 2, width)
-    spans = Spans(torch.tensor([0, 3, 6]), torch.tensor([0, *sizes]).cumsum(0), 3, 5)
+    borders = torch.tensor([0, 3, 6]), torch.tensor([0, *sizes]).cumsum(0)
+    spans = Reach(*borders, 3, 5, seen=torch.tensor([4, 2]))
     above = plain_across(q, keys, values, spans, SCALE)
     found = added(above, among(q, k, v, sees, SCALE))
-    for document, (start, stop) in enumerate(((0, 5), (5, 7))):
+    for document, (start, stop) in enumerate(((0, 4), (5, 7))):  # a node sees four of the first
         mine = slice(3 * document, 3 * document + 3)
         all_k, all_v = (torch.cat([a[start:stop], b[mine]]) for a, b in ((keys, k), (values, v)))
         mask = torch.cat([torch.ones(3, stop - start, dtype=torch.bool), sees], 1)
