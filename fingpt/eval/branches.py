@@ -109,12 +109,12 @@ def plain_across(
         for part, borders in ((q, spans.queries), (k, spans.keys), (v, spans.keys))
     )
     out, sums = [], []
-    for asking, keys, values, seen in zip(*parts, spans.seen.tolist(), strict=True):
-        keys, values = keys[:, :seen], values[:, :seen]
-        scores = asking @ keys.repeat_interleave(groups, 0).transpose(1, 2) * scale
+    for asking, *pair, seen in zip(*parts, spans.seen.tolist(), strict=True):
+        keys, values = (part[:, :seen].repeat_interleave(groups, 0) for part in pair)
+        scores = asking @ keys.transpose(1, 2) * scale
         total = torch.logsumexp(scores, dim=-1)
         shares = torch.exp(scores - total[..., None])
-        out.append((shares @ values.repeat_interleave(groups, 0)).transpose(0, 1).to(q.dtype))
+        out.append((shares @ values).transpose(0, 1).to(q.dtype))
         sums.append(total.transpose(0, 1))
     return torch.cat(out), torch.cat(sums)
 

@@ -67,9 +67,7 @@ class LabelTree:
             header=(),
             tokens=self.header + self.tokens,
             parents=(*range(more), *(parent + more for parent in self.parents)),
-            steps=tuple(
-                tuple((node + more, token) for node, token in line) for line in self.steps
-            ),
+            steps=tuple(tuple((node + more, token) for node, token in line) for line in self.steps),
         )
 
     def depths(self) -> list[int]:
@@ -108,9 +106,7 @@ def label_logp(
     return found
 
 
-def label_scores(
-    prompt: Prompt, logp: Sequence[float], nll: float | None = None
-) -> LabelScores:
+def label_scores(prompt: Prompt, logp: Sequence[float], nll: float | None = None) -> LabelScores:
     """The record of one example's log-likelihoods; DivergedError names the example when they are not finite."""
     if not all(abs(value) < float("inf") for value in logp):
         raise DivergedError(

@@ -172,9 +172,7 @@ class FastScoring:
         parts = torch.split(nll.double(), [len(prompt.answer_ids) for prompt in some])
         return torch.stack([part.sum() for part in parts])
 
-    def _label_sums(
-        self, ends: torch.Tensor, nodes: torch.Tensor, tree: LabelTree
-    ) -> torch.Tensor:
+    def _label_sums(self, ends: torch.Tensor, nodes: torch.Tensor, tree: LabelTree) -> torch.Tensor:
         """Log-likelihoods (rows × labels, fp64) of `tree`, from the states of prompts' ends and of all nodes.
 
         The first nodes may be those of a planted tree's header, whose last one then stands for node 0.

@@ -87,7 +87,8 @@ def test_labels_and_losses_out_of_one_pass_are_those_of_two(
     plain, ways = TransformersScoring(model, 3), fast(model)
     for variant in ("tuned", "base"):
         labels = {
-            one.example: one.logp for one in plain.labels(variant, prompts, tree, done, answers=True)
+            one.example: one.logp
+            for one in plain.labels(variant, prompts, tree, done, answers=True)
         }
         losses = plain.losses(variant, prompts, done)
         seen: list[int] = []
