@@ -1,4 +1,4 @@
-"""Attention of a pack that shares a beginning or has label trees: a node sees its prompt and its own ancestors.
+"""Attention of a pack that has stems or label trees: a node sees its prompt and its own ancestors.
 
 Nodes look at their prompt by one kernel and at each other by small products; the two results are added with the
 weights that the sums of their exponentials give (as FlashAttention adds blocks).
@@ -27,16 +27,16 @@ class Reach(Spans):
 
 @dataclass(frozen=True)
 class Grown(Spans):
-    """Spans of all documents' and all nodes' rows.
+    """Spans of all that asks: stems, documents and nodes, or the scored rows of documents, and nodes.
 
-    `rows`: see `Pack.keys`; None where documents share nothing. `skip`: how many of these the documents that ask begin
-    after, `shared`: how many the whole ones do. `documents`: the documents alone. `across`: nodes as queries of their
-    prompts, None without trees. `sees`: (nodes × nodes). `split`: where nodes begin among queries and among keys.
+    `rows`: see `Pack.keys`, None without stems. `skip`: how many of these the ones that ask begin after, `stems`: how
+    many the documents do. `documents`: what asks but the nodes. `across`: nodes as queries of their prompts, None
+    without trees. `sees`: (nodes × nodes). `split`: where nodes begin among queries and among keys.
     """
 
     rows: torch.Tensor | None
     skip: int
-    shared: int
+    stems: int
     documents: Spans
     across: Reach | None
     sees: torch.Tensor
@@ -63,7 +63,7 @@ class BranchAttention:
         out, kept = self._inner.forward(q[:first], keys[spans.skip :], values[spans.skip :], asked)
         if spans.across is None:
             return out, kept
-        keys, values = keys[spans.shared :], values[spans.shared :]
+        keys, values = keys[spans.stems :], values[spans.stems :]
         above = self._across(q[first:], keys, values, spans.across, self._scale)
         beside = among(q[first:], k[last:], v[last:], spans.sees, self._scale)
         return torch.cat([out, added(above, beside)]), None

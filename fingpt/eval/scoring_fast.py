@@ -19,7 +19,7 @@ from fingpt.eval.labels import LabelScores, LabelTree, label_scores, label_sums
 from fingpt.eval.loss import finite
 from fingpt.eval.model import Variant
 from fingpt.eval.packed import Document, Pack, answered, both, filled, headed, make_pack
-from fingpt.eval.prompts import Prompt, batches
+from fingpt.eval.prompts import Prompt
 from fingpt.train.fast.documents import Spans
 from fingpt.train.fast.heads import Heads
 from fingpt.train.fast.mlp import Mlp
@@ -67,7 +67,7 @@ class FastScoring:
         done: Callable[[int], None] = lambda _: None,
     ) -> dict[str, float]:
         """As `fingpt.eval.loss.answer_nll`."""
-        ordered = _ordered(prompts, lambda p: len(p.prompt_ids) + len(p.answer_ids))
+        ordered = _ordered(prompts)
         found: dict[str, float] = {}
 
         for some, values in self._passes(variant, ordered, answered, None, self._answer_sums):
@@ -90,7 +90,7 @@ class FastScoring:
         """As `fingpt.eval.labels.label_logp`; with `answers`, their losses out of the same passes."""
         if answers:
             return self._both(variant, prompts, tree, done)
-        ordered = _ordered(prompts, lambda prompt: len(prompt.prompt_ids))
+        ordered = _ordered(prompts)
         found: list[LabelScores] = []
 
         def sums(some: Sequence[Prompt], states: torch.Tensor) -> torch.Tensor:
@@ -111,7 +111,7 @@ class FastScoring:
         done: Callable[[int], None],
     ) -> list[LabelScores]:
         """Labels and losses of prompts that are read once: trees hang on their ends, answers follow them."""
-        ordered = _ordered(prompts, lambda p: len(p.prompt_ids) + len(p.answer_ids))
+        ordered = _ordered(prompts)
         found: list[LabelScores] = []
 
         def sums(some: Sequence[Prompt], states: torch.Tensor) -> torch.Tensor:
@@ -195,9 +195,9 @@ class FastScoring:
         )
 
 
-def _ordered(prompts: Sequence[Prompt], length: Callable[[Prompt], int]) -> list[Prompt]:
-    """Longest first, in the order of `batches`."""
-    return [prompt for batch in batches(prompts, max(len(prompts), 1), length) for prompt in batch]
+def _ordered(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Those that begin alike beside each other; an order that depends on the prompts alone."""
+    return sorted(prompts, key=lambda prompt: (prompt.prompt_ids, prompt.example.id))
 
 
 def _run(pack: Pack, turn: tuple[torch.Tensor, torch.Tensor], place: torch.device) -> Run:
@@ -219,31 +219,33 @@ def _run(pack: Pack, turn: tuple[torch.Tensor, torch.Tensor], place: torch.devic
 
 
 def _spans(pack: Pack, asking: Sequence[int] | None, place: torch.device) -> Spans:
-    """Spans of a pack where the last `asking` rows of each document ask, None for all, and all nodes."""
-    whole, shared = _borders(pack.lengths, place), pack.shared
-    sizes, borders, first = asking, whole, shared
-    if sizes is None:
-        sizes, first = [length - shared for length in pack.lengths], 0
-        if shared:
-            sizes, borders = [shared, *sizes], _borders([shared, *pack.lengths], place)
-    queries = borders if asking is None and not shared else _borders(sizes, place)
-    documents = Spans(queries, borders, max(sizes), max(pack.lengths))
-    if not shared and not pack.nodes:
+    """Spans of a pack where the last `asking` rows of each document ask, None for all rows, and all nodes."""
+    lengths = pack.lengths
+    whole = _borders(lengths[pack.stems :], place)
+    stems = sum(lengths[: pack.stems])  # keys before those of documents
+    if asking is None:
+        sizes, first = pack.sizes, 0
+    else:
+        sizes, first, lengths = asking, stems, lengths[pack.stems :]
+    borders = _borders(lengths, place) if first != stems else whole
+    queries = borders if asking is None and not pack.stems else _borders(sizes, place)
+    documents = Spans(queries, borders, max(sizes), max(lengths))
+    if not pack.stems and not pack.nodes:
         return documents
     reach = None
     if pack.nodes:
-        nodes = _borders([pack.nodes] * len(pack.lengths), place)
+        nodes = _borders([pack.nodes] * len(pack.seen), place)
         seen = torch.tensor(pack.seen, dtype=torch.int32, device=place)
         reach = Reach(nodes, whole, pack.nodes, max(pack.lengths), seen)
     return Grown(
-        *(queries, borders, max(sizes), max(pack.lengths)),
-        rows=pack.keys().to(place) if shared else None,
+        *(queries, borders, max(sizes), max(lengths)),
+        rows=pack.keys().to(place) if pack.stems else None,
         skip=first,
-        shared=shared,
+        stems=stems,
         documents=documents,
         across=reach,
         sees=pack.sees.to(place),
-        split=(sum(sizes), pack.own()[-1][1]),
+        split=(sum(sizes), pack.paths[-1][-1][1]),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a machine lacks for these layers, and what a fault of theirs is told as: in a few words, for logs and manifests."""
+"""What a machine lacks for these layers, and what a fault of theirs is told as: in a few words."""
 
 from __future__ import annotations
 
