@@ -32,8 +32,8 @@ from fingpt.weights.adapter import WEIGHTS, peft_arguments
 LORA = LoraConfig(dropout=0.0)
 # Prompt tokens of published rows: mean, standard deviation, least and most.
 PROMPT = (1508, 350, 600, 2700)
-# What they begin with, in tokens of Llama 3's vocabulary (300 test rows of 30 symbols): all with the system text, the ten
-# of a symbol with the same introduction of the company.
+# What they begin with, in tokens of Llama 3's vocabulary (300 test rows of 30 symbols): all with the system text, the
+# ten of a symbol with what introduces the company.
 SYSTEM, COMPANY, ROWS_OF_A_SYMBOL = 103, 123, 10
 
 
