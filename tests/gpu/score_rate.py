@@ -2,7 +2,8 @@
 
     python -m tests.gpu.score_rate [--rows 300] [--layers 32] [--profile] [--cudnn]
 
-Lengths, and what rows begin with, are those of published rows. One line for each measurement; the last one compares with fp32.
+Lengths, and what rows begin with, are those of published rows. One line for each measurement; the last ones compare
+with fp32.
 """
 
 from __future__ import annotations
