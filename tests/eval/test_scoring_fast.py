@@ -134,6 +134,19 @@ def test_weights_that_diverged_are_told_of_with_their_row(model, prompts, tree):
         ways.labels("tuned", prompts, tree, done)
 
 
+def test_a_loss_that_diverged_is_told_of_where_labels_came_with_it(
+    model, prompts, tree, monkeypatch
+):
+    ways = fast(model)
+    monkeypatch.setattr(
+        FastScoring,
+        "_answer_nll",
+        lambda _, states, targets: torch.full_like(targets, 1, dtype=states.dtype) / 0,
+    )
+    with pytest.raises(DivergedError, match=r"loss of row .* is inf"):
+        ways.labels("tuned", prompts, tree, done, answers=True)
+
+
 def test_nodes_see_their_document_and_their_ancestors_alone():
     torch.manual_seed(0)
     sees = torch.tensor([[True, False, False], [True, True, False], [False, False, True]])
@@ -248,10 +261,11 @@ def test_rows_are_scored_alike_whatever_they_have_in_common(
 def test_rows_that_begin_alike_are_neighbours_in_a_pack(model, prompts, monkeypatch):
     """Else what introduces a company would be computed for each of its rows."""
     monkeypatch.setattr(packed, "STEM", 4)
-    rows = [
-        Prompt(row.example, (*(number % 2,) * 4, *row.prompt_ids), row.answer_ids)
+    rows = [  # the longer, the later, and in turn of two companies
+        Prompt(row.example, (*(number % 2,) * 4, *row.prompt_ids[: 40 + number]), row.answer_ids)
         for number, row in enumerate(prompts)
     ]
+    assert make_pack([packed.answered(prompt) for prompt in rows]).stems == 0
     seen, real = [], FastScoring._states
     monkeypatch.setattr(
         FastScoring,
