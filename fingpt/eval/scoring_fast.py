@@ -223,11 +223,12 @@ def _spans(pack: Pack, asking: Sequence[int] | None, place: torch.device) -> Spa
     lengths = pack.lengths
     whole = _borders(lengths[pack.stems :], place)
     stems = sum(lengths[: pack.stems])  # keys before those of documents
-    if asking is None:
-        sizes, first = pack.sizes, 0
+    sizes: Sequence[int] = pack.sizes if asking is None else asking
+    first = 0 if asking is None else stems
+    if first == stems:
+        lengths, borders = lengths[pack.stems :], whole
     else:
-        sizes, first, lengths = asking, stems, lengths[pack.stems :]
-    borders = _borders(lengths, place) if first != stems else whole
+        borders = _borders(lengths, place)
     queries = borders if asking is None and not pack.stems else _borders(sizes, place)
     documents = Spans(queries, borders, max(sizes), max(lengths))
     if not pack.stems and not pack.nodes:
