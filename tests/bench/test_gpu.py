@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.bench import check, curves, gpu, lines
+from tests.bench import check, curves, gpu, lines, training
 from tests.bench.lines import TIMES, line
 from tests.bench.pipeline import Rates, headline, pipeline_lines
 from tests.bench.training import settings
@@ -62,25 +62,74 @@ def test_bench_check_takes_its_json(tmp_path, monkeypatch, capsys):
     assert "3 ratios" in capsys.readouterr().out
 
 
-def test_answers_of_vllm_are_read_from_what_it_printed(tmp_path):
-    printed = tmp_path / "vllm.txt"
-    printed.write_text(
-        "INFO loading\n"
-        '{"what": "vllm started", "seconds": 45.0}\n'
-        '{"what": "vllm answers tuned", "seconds": 31.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
-        '{"what": "vllm answers tuned", "seconds": 30.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
-        '{"what": "vllm answers base", "seconds": 25.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
-        '{"what": "vllm answers base", "seconds": 25.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
-    )
+VLLM = """INFO loading
+{"what": "vllm started", "seconds": 45.0, "all": 60.0}
+{"what": "vllm answers base", "seconds": 25.0, "rows": 300, "new_tokens": 115200}
+{"what": "vllm answers tuned", "seconds": 31.0, "rows": 300, "new_tokens": 115200}
+{"what": "vllm answers tuned", "seconds": 30.0, "rows": 300, "new_tokens": 115200}
+"""
+
+
+@pytest.fixture
+def printed(tmp_path):
+    path = tmp_path / "vllm.txt"
+    path.write_text(VLLM)
+    return path
+
+
+def test_answers_of_vllm_are_read_from_what_it_printed(printed):
     rates, start = gpu._by_vllm(printed)
     assert rates == [10.0] * TIMES
     assert start == 45.0
 
 
+def test_vllms_answers_complete_a_benchmark_that_has_been_kept(tmp_path, monkeypatch, printed):
+    monkeypatch.setattr(lines, "DOCS", tmp_path)
+    ours = {"training": OURS.training, "losses": OURS.losses, "answers": [0.5] * 3}
+    seed = {"training": SEED.training, "losses": SEED.losses, "answers": SEED.answers}
+    more = {"rates": {"ours": ours, "seed": seed, "start": 20.0}}
+    made = [
+        line("training", "tokens/s", (OURS.training, SEED.training)),
+        *gpu.whole_runs(more, None),
+    ]
+    assert more["answers"] == "transformers"
+    path = lines.write("gpu", {"name": "h200"}, made, [], more)
+
+    table = gpu.complete(path, printed)
+
+    kept = json.loads(path.read_text())
+    assert [each["name"] for each in kept["lines"]] == [each.name for each in table]
+    assert len(kept["lines"]) == len({each["name"] for each in kept["lines"]}) == 4
+    assert kept["answers"] == "vLLM, started in 45.0 s"
+    before, after = (
+        next(each.ours for each in some if "schedule" in each.name) for some in (made, table)
+    )
+    spent = Rates(OURS.training, 20.0 + 45.0, OURS.losses, [10.0] * 3).seconds(300)
+    assert 3600 / after == pytest.approx(sorted(spent)[1])
+    assert after > before
+
+
+def test_the_published_recipe_says_why_it_was_not_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training.importlib.util, "find_spec", lambda _: None)
+    assert (
+        training.published_rates("llama31", tmp_path, tmp_path, 4) == "DeepSpeed is not installed"
+    )
+    monkeypatch.setattr(training.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(training.sys, "executable", "false")
+    assert training.published_rates("llama31", tmp_path, tmp_path, 4).startswith("ended with 1")
+    program = tmp_path / "python"
+    program.write_text(
+        '#!/bin/sh\necho noise\necho \'{"peer": "published", "rates": [1.0, 2.0]}\'\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(training.sys, "executable", str(program))
+    assert training.published_rates("llama31", tmp_path, tmp_path, 4) == [1.0, 2.0]
+
+
 def test_an_unknown_part_and_a_machine_without_a_gpu_are_refused_in_words(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["gpu", "--only", "matrices"])
     assert gpu.main() == 64
-    assert "tokens, training, losses, answers, pipeline" in capsys.readouterr().err
+    assert "training, losses, answers, tokens, pipeline" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", ["gpu"])
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert gpu.main() == 78
@@ -112,7 +161,7 @@ def test_a_benchmark_that_is_cut_off_names_what_it_has_not_measured(tmp_path, mo
 
     monkeypatch.setattr(gpu.Benchmark, "_measure", two_parts)
     with pytest.raises(KeyboardInterrupt):
-        gpu.Benchmark(tmp_path, tmp_path, ("tokens", "training")).run(None)
+        gpu.Benchmark(tmp_path, ("tokens", "training")).run(tmp_path, None)
     (path,) = (tmp_path / "benchmarks").iterdir()
     kept = json.loads(path.read_text())
     assert [each["name"] for each in kept["lines"]] == ["rows to tokens"]
