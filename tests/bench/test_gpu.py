@@ -129,7 +129,7 @@ def test_the_published_recipe_says_why_it_was_not_measured(tmp_path, monkeypatch
 def test_an_unknown_part_and_a_machine_without_a_gpu_are_refused_in_words(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["gpu", "--only", "matrices"])
     assert gpu.main() == 64
-    assert "training, losses, answers, tokens, pipeline" in capsys.readouterr().err
+    assert "training, losses, answers, pipeline, published, tokens" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", ["gpu"])
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert gpu.main() == 78

@@ -69,7 +69,7 @@ PLAIN = Peer(
 )  # larger batches of such rows do not fit 80 GB
 PEERS = {"seed": SEED, "published": PUBLISHED, "padded": PADDED, "plain": PLAIN}
 _PUBLISHED_RUN = "seed-repro-llama31"
-_PEER_SECONDS = 150
+_PEER_SECONDS = 120
 
 
 def training_lines(folder: Path, base: Path, rows: int, model: str) -> Iterator[Line]:
