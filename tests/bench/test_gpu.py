@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from fingpt.train.batching import Row
 from tests.bench import check, curves, gpu, lines, training
 from tests.bench.lines import TIMES, line
 from tests.bench.pipeline import Rates, headline, pipeline_lines
@@ -167,3 +169,61 @@ def test_a_benchmark_that_is_cut_off_names_what_it_has_not_measured(tmp_path, mo
     assert [each["name"] for each in kept["lines"]] == ["rows to tokens"]
     assert kept["left_out"][-1] == "training: cut off before it"
     assert "losses: not asked for" in kept["left_out"]
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    """Every part of the benchmark of a GPU, with figures in place of a card."""
+    records = [
+        SimpleNamespace(tokens=900, seconds=0.05, eval_seconds=4.0 if step % 8 == 7 else None)
+        for step in range(8 * TIMES)
+    ]
+    ours = SimpleNamespace(records=records, first_step=20.0)
+    rates = {gpu.SEED: [3_000.0] * 3, gpu.PLAIN: [9_000.0] * 3}
+    row = Row("one", (1,) * 1500, (2,) * 400)
+    fakes = {
+        "_driver": lambda: "580",
+        "matrix_rate": lambda: 7.9e14,
+        "flops_a_token": lambda base, passes=4.0: passes * 7e9,
+        "prepared": lambda *_: SimpleNamespace(data=tmp_path, adapter=tmp_path),
+        "trained": lambda task: ours,
+        "described": lambda training: {"tokens_per_second": 18_000},
+        "peer_rates": lambda peer, *_: rates[peer],
+        "published_rates": lambda *_: [4_000.0] * 3,
+        "tokenise": lambda *_: SimpleNamespace(evaluation=(row, row)),
+        "token_lines": lambda *_: iter([line("rows to tokens", "rows/s", ([9.0] * 3, [3.0] * 3))]),
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(gpu, name, fake)
+    slow = {"loaded": lambda *_: None, "seed_losses": lambda *_: [5.0] * 3}
+    answers = {"seed_answers": lambda *_: [0.03] * 3, "our_answers": lambda *_: [0.3] * 3}
+    for name, fake in {**slow, **answers}.items():
+        monkeypatch.setattr(gpu.gpu_answers, name, fake)
+    monkeypatch.setattr(lines, "DOCS", tmp_path)
+    return tmp_path
+
+
+def test_every_part_has_its_lines_and_none_is_left_out(measured):
+    path = gpu.Benchmark(measured, gpu.PARTS).run(measured, None)
+    kept = json.loads(path.read_text())
+    assert kept["left_out"] == []
+    assert [(each["ours"], each["peer"]) for each in kept["lines"][:4]] == [
+        (18_000.0, 3_000.0),
+        (18_000.0, 9_000.0),
+        (25.0, 5.0),
+        (0.3, 0.03),
+    ]
+    assert "whole run" in kept["lines"][4]["name"]
+    assert kept["lines"][-2]["peer"] == 4_000.0
+    assert kept["lines"][-1]["name"] == "rows to tokens"
+    assert kept["headline"]["rows_per_second"] == pytest.approx(18_000 / 1892, abs=0.01)
+    assert kept["rates"]["seed"]["answers"] == [0.03] * 3
+
+
+def test_a_recipe_that_could_not_be_measured_is_left_out_in_words(measured, monkeypatch):
+    monkeypatch.setattr(gpu, "published_rates", lambda *_: "DeepSpeed is not installed")
+    path = gpu.Benchmark(measured, ("published",)).run(measured, None)
+    kept = json.loads(path.read_text())
+    assert kept["lines"] == []
+    assert kept["left_out"][-1] == "published: DeepSpeed is not installed"
+    assert "training: not asked for" in kept["left_out"]
