@@ -136,7 +136,8 @@ def published_rates(model: str, base: Path, data: Path, rows: int) -> list[float
     said = [each for each in done.stdout.splitlines() if each.startswith('{"peer"')]
     if done.returncode or not said:
         sys.stderr.write(done.stderr)
-        return f"ended with {done.returncode}: {' '.join(done.stderr.split())[-200:]}"
+        faults = [each for each in done.stderr.splitlines() if "Error" in each] or [""]
+        return f"ended with {done.returncode}: {faults[-1][:200]}"
     rates: list[float] = json.loads(said[-1])["rates"]
     return rates
 
@@ -187,6 +188,7 @@ def _trainer_rates(
             bf16=precision == "bf16",
             fp16=precision == "fp16",
             deepspeed=deepspeed_config(train) if peer.published else None,
+            warmup_steps=1 if peer.published else 0,  # DeepSpeed refuses none
             report_to="none",
             save_strategy="no",
             logging_strategy="no",

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -291,8 +293,13 @@ def test_a_trainer_imports_while_it_waits_and_reads_the_task_when_it_is_whole(
     tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "deepspeed", None)
-    made, imported = task(tmp_path), []
-    monkeypatch.setattr(worker.importlib, "import_module", imported.append)
+    made, imported, collecting = task(tmp_path), [], []
+
+    def taken(name):
+        imported.append(name)
+        collecting.append(gc.isenabled())
+
+    monkeypatch.setattr(worker.importlib, "import_module", taken)
     monkeypatch.setattr(worker._Ahead, "weights", lambda _, read: imported.append(read))
     ahead = worker._Ahead(made.path)
     waiting = threading.Thread(target=ahead.import_and_wait)
@@ -302,9 +309,23 @@ def test_a_trainer_imports_while_it_waits_and_reads_the_task_when_it_is_whole(
     assert waiting.is_alive()
     assert imported[:3] == ["torch", "fingpt.train.read_ahead", "fingpt.train.session"]
     assert made not in imported
+    assert not any(collecting)
     write_task(made)
     waiting.join(10)
     assert imported[-1] == made
+    assert gc.isenabled()
+
+
+def test_the_collector_leaves_what_was_imported_alone_and_comes_back_after_a_fault():
+    before = gc.get_freeze_count()
+    try:
+        with suppress(ImportError), worker._without_collector():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
 
 
 def test_a_stop_during_the_imports_ends_the_trainer_at_once(tmp_path, monkeypatch):
