@@ -39,7 +39,7 @@ _WATCH_SECONDS = 0.5
 _POLL_SECONDS = 0.02
 _FOR_WEIGHTS = ("torch", "fingpt.train.read_ahead")
 _NEEDED = ("fingpt.train.session", "peft", "transformers.models.llama.modeling_llama")
-_ON_GPUS = ("torch._inductor.compile_fx", "triton")
+_COMPILERS = ("torch._inductor.compile_fx", "triton")
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
 _BUG = 1
 
@@ -105,10 +105,13 @@ class _Ahead:
             for name in _FOR_WEIGHTS:
                 importlib.import_module(name)
             self._ready.set()
-            for name in (*_NEEDED, *(_ON_GPUS if _gpu() else ())):
+            for name in _NEEDED:
                 importlib.import_module(name)
-            if "triton" in sys.modules:
+            if _gpu():
+                for name in _COMPILERS:
+                    importlib.import_module(name)
                 threading.Thread(target=_name_compilers, daemon=True).start()
+                importlib.import_module("cudnn")
         self._ready.set()
         self._imported.set()
         reader.join()
