@@ -307,7 +307,7 @@ def test_a_trainer_imports_while_it_waits_and_reads_the_task_when_it_is_whole(
     monkeypatch.setattr(worker.importlib, "import_module", taken)
     monkeypatch.setattr(worker._Ahead, "weights", lambda _, read: imported.append(read))
     ahead = worker._Ahead(made.path)
-    waiting = threading.Thread(target=ahead.import_and_wait)
+    waiting = threading.Thread(target=ahead.import_and_wait, daemon=True)
     waiting.start()
     made.path.with_suffix(".part").write_bytes(b"{")
     waiting.join(0.2)
