@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _WATCH_SECONDS = 0.5
 _POLL_SECONDS = 0.02
+_PATIENCE_SECONDS = 0.0005  # Python's own are ten times as many
 _FOR_WEIGHTS = ("torch", "fingpt.train.read_ahead")
 _NEEDED = ("fingpt.train.session", "peft", "transformers.models.llama.modeling_llama")
 _COMPILERS = ("torch._inductor.compile_fx", "triton")
@@ -101,7 +102,7 @@ class _Ahead:
         reader = threading.Thread(target=self._await_task, daemon=True)
         reader.start()
         # What a failing import says is met again, and told, when the task is there.
-        with suppress(Exception), _without_collector():
+        with suppress(Exception), _for_imports():
             for name in _FOR_WEIGHTS:
                 importlib.import_module(name)
             self._ready.set()
@@ -153,17 +154,21 @@ def _name_compilers() -> None:
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
-    """Imports make a million objects that stay, which the garbage collector would look through again and again.
+def _for_imports() -> Iterator[None]:
+    """No garbage collector, and other threads need not wait for the interpreter's lock.
 
-    It takes a quarter of the imports' time; afterwards it leaves what is there alone.
+    Imports make a million objects that stay; to look through them again and again takes a quarter of their time. The
+    collector leaves them alone afterwards. Threads that read weights ask for the lock several times a tensor.
     """
+    patience = sys.getswitchinterval()
+    sys.setswitchinterval(_PATIENCE_SECONDS)
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
         gc.enable()
+        sys.setswitchinterval(patience)
 
 
 def _run(task: TrainTask, rank: int, terminated: threading.Event, ahead: _Ahead) -> Outcome:

@@ -3,9 +3,9 @@
     python -m tests.gpu.start_rate --model llama31 --base BASE --cache CACHE [train.max_steps=2 …]
 
 `jobs.train` itself, as a pod starts it: it verifies the weights in the cache against their hashes, starts its trainer
-and trains. Printed are the seconds to the first step and to each first line of its log, and those of the manifest.
-Weights are linked to and not copied, so BASE, CACHE and the store, which is made beside BASE, are of one
-file system. A second start finds in CACHE what the first one compiled.
+and trains, to its first step unless --whole is given. Printed are the seconds to that step and to each first line of
+its log, and those of the manifest's phases where it was whole. Weights are linked to and not copied, so BASE, CACHE and
+the store, which is made beside BASE, are of one file system. A second start finds in CACHE what the first one compiled.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Start:
         self.when.setdefault(event, round(time.monotonic() - started, 2))
 
 
-def start(store: Path, run: Run, cache: Path, scratch: Path) -> Start:
-    """One `jobs.train` to its end; when its files came and its lines of log."""
+def start(store: Path, run: Run, cache: Path, scratch: Path, *, whole: bool) -> Start:
+    """One `jobs.train` to its end, or, unless `whole`, to its first step; when its files and its lines of log came."""
     words = ["-m", "jobs.train", "--run", f"{store.as_uri()}/{run_key(run.id)}"]
     environment = {**os.environ, "FINGPT_CACHE": str(cache), "TMPDIR": str(scratch)}
     found, begun = Start(), time.monotonic()
@@ -89,6 +89,8 @@ def start(store: Path, run: Run, cache: Path, scratch: Path) -> Start:
         for name, event in (("task.json", "inputs there"), ("metrics.jsonl", FIRST_STEP)):
             if event not in found.when and any(p.stat().st_size for p in scratch.rglob(name)):
                 found.note(event, begun)
+        if FIRST_STEP in found.when and not whole:
+            process.kill()  # its trainer notices and ends too
         time.sleep(0.02)
     listener.join()
     found.code = process.returncode
@@ -103,13 +105,16 @@ def phases(store: Path, run: Run) -> dict[str, float]:
 
 
 def main() -> int:
-    """Start, print, and give the exit code of the stage."""
+    """Start and print; 1 where there was no first step."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--name", default="")
+    parser.add_argument(
+        "--whole", action="store_true", help="train to the end, and time its phases"
+    )
     parser.add_argument("settings", nargs="*")
     asked = parser.parse_intermixed_args()
     config = load_config(CONFIGS / f"{asked.model}.yaml", asked.settings)
@@ -120,13 +125,13 @@ def main() -> int:
         run = publish_run(open_store(store.as_uri()), config, store / "rows", asked.rows)
         scratch = store / "scratch"
         scratch.mkdir()
-        found = start(store, run, asked.cache, scratch)
+        found = start(store, run, asked.cache, scratch, whole=asked.whole)
         seconds = {} if found.code else phases(store, run)
     finally:
         shutil.rmtree(store)
     about = {"name": asked.name, "start_seconds": found.when.get(FIRST_STEP), "code": found.code}
     print(json.dumps({**about, "when": found.when, "phases": seconds}), flush=True)
-    return found.code
+    return 0 if FIRST_STEP in found.when else 1
 
 
 if __name__ == "__main__":

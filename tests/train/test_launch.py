@@ -351,10 +351,13 @@ def test_the_compilers_names_are_reckoned_ahead_and_a_fault_is_left_for_later(mo
 def test_the_collector_leaves_what_was_imported_alone_and_comes_back_after_a_fault():
     before = gc.get_freeze_count()
     try:
-        with suppress(ImportError), worker._without_collector():
+        usual = sys.getswitchinterval()
+        with suppress(ImportError), worker._for_imports():
             assert not gc.isenabled()
+            assert sys.getswitchinterval() < usual / 5
             raise ImportError
         assert gc.isenabled()
+        assert sys.getswitchinterval() == usual
         assert gc.get_freeze_count() > before
     finally:
         gc.unfreeze()
