@@ -5,6 +5,7 @@ The files that `upload_tree` stores count once a manifest names them.
 
 from __future__ import annotations
 
+import os
 import threading
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -21,8 +22,8 @@ from fingpt.storage.protocol import ObjectStore, TransferProgress
 
 T = TypeVar("T")
 
-# Latency, not the processor, is what one file waits for.
-_WORKERS = 8
+# Latency is what one file waits for on its way; to verify one that is there, a core.
+_WORKERS = max(8, min(32, os.cpu_count() or 1))
 
 
 def upload_tree(

@@ -115,7 +115,7 @@ def environment(task: TrainTask) -> dict[str, str]:
         HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_TELEMETRY="1",
         HF_HUB_DISABLE_PROGRESS_BARS="1",
-        TOKENIZERS_PARALLELISM="false",
+        TOKENIZERS_PARALLELISM="true",  # nothing is forked afterwards that would use one
         PYTHONUNBUFFERED="1",
         TORCH_DISABLE_SHARE_RDZV_TCP_STORE="1",  # torchrun would open one for the ranks, on every address
         NCCL_RAS_ENABLE="0",  # a status service with a port of its own

@@ -6,6 +6,7 @@ but checkpoints and never reports success before the last step is committed.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -36,9 +37,10 @@ if TYPE_CHECKING:
 
 _WATCH_SECONDS = 0.5
 _POLL_SECONDS = 0.02
+_PATIENCE_SECONDS = 0.0005  # Python's own are ten times as many
 _FOR_WEIGHTS = ("torch", "fingpt.train.read_ahead")
 _NEEDED = ("fingpt.train.session", "peft", "transformers.models.llama.modeling_llama")
-_ON_GPUS = ("torch._inductor.compile_fx", "triton")
+_COMPILERS = ("torch._inductor.compile_fx", "triton")
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
 _BUG = 1
 
@@ -99,12 +101,18 @@ class _Ahead:
         sys.modules["deepspeed"] = None  # type: ignore[assignment]
         reader = threading.Thread(target=self._await_task, daemon=True)
         reader.start()
-        with suppress(Exception):  # it is met again, and told, when the task is there
+        # What a failing import says is met again, and told, when the task is there.
+        with suppress(Exception), _for_imports():
             for name in _FOR_WEIGHTS:
                 importlib.import_module(name)
             self._ready.set()
-            for name in (*_NEEDED, *(_ON_GPUS if _gpu() else ())):
+            for name in _NEEDED:
                 importlib.import_module(name)
+            if _gpu():
+                for name in _COMPILERS:
+                    importlib.import_module(name)
+                threading.Thread(target=_name_compilers, daemon=True).start()
+                importlib.import_module("cudnn")
         self._ready.set()
         self._imported.set()
         reader.join()
@@ -134,6 +142,33 @@ class _Ahead:
             self._weights = ReadAhead(task.base, torch.device("cuda", _local_rank()))
         self._started = True
         return self._weights
+
+
+def _name_compilers() -> None:
+    """Let torch hash its compilers' sources, by which it names compiled code; else the first layer waits for that."""
+    with suppress(Exception):  # then they are hashed where they are needed
+        from torch._inductor import codecache
+
+        codecache.torch_key()
+        codecache.CacheBase.get_system()
+
+
+@contextmanager
+def _for_imports() -> Iterator[None]:
+    """No garbage collector, and other threads need not wait for the interpreter's lock.
+
+    Imports make a million objects that stay; to look through them again and again takes a quarter of their time. The
+    collector leaves them alone afterwards. Threads that read weights ask for the lock several times a tensor.
+    """
+    patience = sys.getswitchinterval()
+    sys.setswitchinterval(_PATIENCE_SECONDS)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+        sys.setswitchinterval(patience)
 
 
 def _run(task: TrainTask, rank: int, terminated: threading.Event, ahead: _Ahead) -> Outcome:

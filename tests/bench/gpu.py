@@ -2,19 +2,24 @@
 
 Random weights of the real shape do: speed does not depend on them. FINGPT_BENCH_TOKENIZER names the folder of a
 tokenizer.json. The matrix rate is measured first; shares of the limit refer to it. The JSON is written after every
-part, so what is cut off has kept what it had. `python -m tests.bench.gpu --only training,losses` measures some parts,
-and --base uses a base that `python -m tests.gpu.random_base` has left in a folder.
+line, so what is cut off has kept what it had. `python -m tests.bench.gpu --only training,losses` measures some parts,
+--base uses a base that `python -m tests.gpu.random_base` has left in a folder, and --cache keeps compiled code there.
+
+vLLM has an environment of its own: `python -m tests.gpu.answer_rate` measures it on the same card, and --answers takes
+what that printed; with --complete JSON it is added to a benchmark that has been kept, which needs no GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +27,29 @@ import torch
 
 from fingpt import hardware, log
 from fingpt.models import spec
+from fingpt.train.batching import Row
 from fingpt.train.tokenised import tokenise
 from tests.bench import gpu_answers
 from tests.bench.answers import token_lines
 from tests.bench.lines import TIMES, Line, line, machine, table, write
-from tests.bench.pipeline import ANSWER, HELD_OUT, Rates, headline, pipeline_lines
+from tests.bench.pipeline import ANSWER, Rates, headline, pipeline_lines
 from tests.bench.training import (
     PLAIN,
+    PUBLISHED,
     SEED,
     epoch_rates,
     flops_a_token,
     matrix_rate,
     peer_rates,
+    published_rates,
     settings,
 )
 from tests.gpu.random_base import make_base
 from tests.gpu.train_rate import Training, described, prepared, trained
 
-PARTS = ("tokens", "training", "losses", "answers", "pipeline")
+PARTS = ("training", "losses", "answers", "pipeline", "published", "tokens")
 _MODEL = "llama31"
-_ROWS, _STEP_ROWS, _PEER_ROWS, _LOSS_ROWS = 128, 16, 32, 16
+_ROWS, _STEP_ROWS, _EVALUATED, _PEER_ROWS, _LOSS_ROWS = 128, 16, 100, 32, 16
 _LOSSES = "losses of answers, in training; peer: transformers, a row at a time"
 _ANSWERS = f"greedy answers of {ANSWER} tokens by transformers; peer: a row at a time"
 _BY_VLLM = f"greedy answers of {ANSWER} tokens by vLLM; peer: transformers, a row at a time"
@@ -53,19 +61,20 @@ _DOLLARS_AN_HOUR = (
 class Benchmark:
     """Measures part after part; `lines` and `more` are what the JSON has so far."""
 
-    def __init__(self, folder: Path, base: Path, parts: Sequence[str]) -> None:
-        self._folder, self._base, self._parts = folder, base, parts
+    def __init__(self, base: Path, parts: Sequence[str], cache: Path | None = None) -> None:
+        self._base, self._parts, self._cache = base, parts, cache
         self.about = machine({**hardware.hardware(), "driver": _driver()})
         self.lines: list[Line] = []
         self.more: dict[str, Any] = {}
+        self._faults: list[str] = []
         self._done: set[str] = set()
 
-    def run(self, answers: Path | None) -> Path:
+    def run(self, folder: Path, answers: Path | None) -> Path:
         """Measure what was asked for; `answers` is what tests.gpu.answer_rate printed of vLLM on this card."""
         matrix = matrix_rate()
         self.more["matrix_tflops"] = round(matrix / 1e12, 1)
         path = self._keep()
-        for part, lines in self._measure(matrix, answers):
+        for part, lines in self._measure(folder, matrix, answers):
             self._done.add(part)
             self.lines += lines
             path = self._keep()
@@ -74,53 +83,94 @@ class Benchmark:
     def _keep(self) -> Path:
         left = [f"{part}: not asked for" for part in PARTS if part not in self._parts]
         left += [f"{part}: cut off before it" for part in self._parts if part not in self._done]
-        return write("gpu", self.about, self.lines, left, self.more)
+        return write("gpu", self.about, self.lines, [*left, *self._faults], self.more)
 
-    def _measure(self, matrix: float, answers: Path | None) -> Iterator[tuple[str, list[Line]]]:
+    def _measure(
+        self, folder: Path, matrix: float, answers: Path | None
+    ) -> Iterator[tuple[str, list[Line]]]:
         """Lines as they are there, and which part they complete."""
         asked = set(self._parts)
         if "pipeline" in asked:
             asked |= {"training", "losses", "answers"}
+        if asked != {"tokens"}:
+            yield from self._on_the_gpu(folder, matrix, answers, asked)
         if "tokens" in asked:
             yield "tokens", list(token_lines(self._base, spec(_MODEL), 200))
-        if asked == {"tokens"}:
-            return
+
+    def _on_the_gpu(
+        self, folder: Path, matrix: float, answers: Path | None, asked: set[str]
+    ) -> Iterator[tuple[str, list[Line]]]:
         config = settings(_MODEL, _ROWS, _STEP_ROWS, evaluations=TIMES)
-        task = prepared(config, self._folder / "ours", self._base, (_ROWS, HELD_OUT), None)
+        task = prepared(config, folder / "ours", self._base, (_ROWS, _EVALUATED), self._cache)
         ours = trained(task)
         self.more["ours"] = described(ours)
-        own, seed = epoch_rates(ours), list[float]()
+        mine = {"training": epoch_rates(ours), "losses": _scored(ours)}
+        seed = dict[str, list[float]]()
+        self.more["rates"] = {"ours": mine, "seed": seed, "start": ours.first_step}
+        limit = matrix / flops_a_token(self._base)
         if "training" in asked:
-            limit = matrix / flops_a_token(self._base)
-            seed = peer_rates(SEED, config, self._base, task.data, _PEER_ROWS)
-            yield "", [line(SEED.name, "tokens/s", (own, seed), limit)]
+            seed["training"] = peer_rates(SEED, config, self._base, task.data, _PEER_ROWS)
+            yield "", [line(SEED.name, "tokens/s", (mine["training"], seed["training"]), limit)]
             plain = peer_rates(PLAIN, config, self._base, task.data, _PEER_ROWS)
-            yield "training", [line(PLAIN.name, "tokens/s", (own, plain), limit)]
-        if asked.isdisjoint({"losses", "answers"}):
-            return
-        model, scored = gpu_answers.loaded(self._base, task.adapter), _scored(ours)
-        rows = tokenise(spec(_MODEL), self._base, task.data, config.train.max_tokens).evaluation
-        seed_scored = gpu_answers.seed_losses(model, list(rows[:_LOSS_ROWS]))
-        limit = matrix / flops_a_token(self._base, 2.0) / (sum(map(len, rows)) / len(rows))
-        yield "losses", [line(_LOSSES, "rows/s", (scored, seed_scored), limit)]
-        if "answers" not in asked:
-            return
-        answered, seed_answered = gpu_answers.our_answers(model), gpu_answers.seed_answers(model)
-        yield "answers", [line(_ANSWERS, "rows/s", (answered, seed_answered))]
-        engine = 0.0
-        if answers is not None:
-            answered, engine = _by_vllm(answers)
-            yield "answers", [line(_BY_VLLM, "rows/s", (answered, seed_answered))]
+            yield "training", [line(PLAIN.name, "tokens/s", (mine["training"], plain), limit)]
+        if not asked.isdisjoint({"losses", "answers"}):
+            rows = tokenise(spec(_MODEL), self._base, task.data, config.train.max_tokens)
+            yield from self._evaluations(task.adapter, rows.evaluation, matrix, asked)
         if "pipeline" in asked:
-            whole = Rates(own, ours.first_step + engine, scored, answered)
-            recipe = Rates(seed, ours.first_step, seed_scored, seed_answered)
-            self.more["headline"] = headline(whole, recipe, _DOLLARS_AN_HOUR)
-            yield "pipeline", pipeline_lines(whole, recipe)
+            yield "pipeline", whole_runs(self.more, answers)
+        if "published" in asked:
+            gc.collect()
+            torch.cuda.empty_cache()
+            found = published_rates(_MODEL, self._base, task.data, _PEER_ROWS)
+            lines = []
+            if isinstance(found, str):
+                self._faults.append(f"published: {found}")
+            else:
+                lines.append(line(PUBLISHED.name, "tokens/s", (mine["training"], found), limit))
+            yield "published", lines
+
+    def _evaluations(
+        self, adapter: Path, rows: Sequence[Row], matrix: float, asked: set[str]
+    ) -> Iterator[tuple[str, list[Line]]]:
+        mine, seed = self.more["rates"]["ours"], self.more["rates"]["seed"]
+        model = gpu_answers.loaded(self._base, adapter)
+        limit = matrix / flops_a_token(self._base, 2.0) / (sum(map(len, rows)) / len(rows))
+        seed["losses"] = gpu_answers.seed_losses(model, list(rows[:_LOSS_ROWS]))
+        yield "losses", [line(_LOSSES, "rows/s", (mine["losses"], seed["losses"]), limit)]
+        if "answers" in asked:
+            seed["answers"] = gpu_answers.seed_answers(model)
+            mine["answers"] = gpu_answers.our_answers(model)
+            yield "answers", [line(_ANSWERS, "rows/s", (mine["answers"], seed["answers"]))]
+
+
+def whole_runs(more: dict[str, Any], answers: Path | None) -> list[Line]:
+    """Lines of whole runs from the rates of a benchmark, with vLLM's answers where there are some; and its headline."""
+    ours, seed, start = (more["rates"][name] for name in ("ours", "seed", "start"))
+    answered, engine, lines = ours["answers"], 0.0, []
+    if answers is not None:
+        answered, engine = _by_vllm(answers)
+        lines.append(line(_BY_VLLM, "rows/s", (answered, seed["answers"])))
+    more["answers"] = "transformers" if answers is None else f"vLLM, started in {engine:.1f} s"
+    whole = Rates(ours["training"], start + engine, ours["losses"], answered)
+    recipe = Rates(seed["training"], start, seed["losses"], seed["answers"])
+    more["headline"] = headline(whole, recipe, _DOLLARS_AN_HOUR)
+    return lines + pipeline_lines(whole, recipe)
+
+
+def complete(path: Path, answers: Path) -> list[Line]:
+    """Add vLLM's answers to the benchmark kept at `path`; all its lines."""
+    kept = json.loads(path.read_text("utf-8"))
+    made = whole_runs(kept, answers)
+    new = {each.name for each in made}
+    lines = [Line(**each) for each in kept["lines"] if each["name"] not in new] + made
+    kept["lines"] = [asdict(each) for each in lines]
+    path.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
+    return lines
 
 
 def _scored(ours: Training) -> list[float]:
     """Rows a second of the evaluations of a training."""
-    found = [HELD_OUT / record.eval_seconds for record in ours.records if record.eval_seconds]
+    found = [_EVALUATED / record.eval_seconds for record in ours.records if record.eval_seconds]
     assert len(found) == TIMES, f"{len(found)} evaluations"
     return found
 
@@ -130,12 +180,10 @@ def _by_vllm(printed: Path) -> tuple[list[float], float]:
     lines = [
         json.loads(each) for each in printed.read_text("utf-8").splitlines() if each[:1] == "{"
     ]
+    starts = [each["seconds"] for each in lines if each.get("what") == "vllm started"]
     found = [each for each in lines if each.get("what") == "vllm answers tuned"]
-    rates = sorted(
-        each["rows"] / each["seconds"] * each["new_tokens"] / each["rows"] / ANSWER
-        for each in found
-    )
-    return [rates[len(rates) // 2]] * TIMES, float(found[-1]["start"])
+    rates = sorted(each["new_tokens"] / each["seconds"] / ANSWER for each in found)
+    return [rates[len(rates) // 2]] * TIMES, float(starts[-1])
 
 
 def main() -> int:
@@ -148,7 +196,16 @@ def main() -> int:
     parser.add_argument(
         "--answers", type=Path, help="what tests.gpu.answer_rate printed of vLLM on this card"
     )
+    parser.add_argument("--cache", type=Path, help="a folder for compiled code")
+    parser.add_argument(
+        "--complete", type=Path, metavar="JSON", help="add --answers to this kept benchmark"
+    )
     asked = parser.parse_args()
+    if asked.complete:
+        if asked.answers is None:
+            parser.error("--complete needs --answers")
+        print(table(complete(asked.complete, asked.answers)))
+        return 0
     parts = asked.only.split(",")
     if alien := [part for part in parts if part not in PARTS]:
         print(f"--only {alien[0]} is no part; there are {', '.join(PARTS)}.", file=sys.stderr)
@@ -172,8 +229,8 @@ def main() -> int:
         base = asked.base or Path(scratch) / "base"
         if asked.base is None:
             make_base(base, tokenizer)
-        benchmark = Benchmark(Path(scratch), base, parts)
-        path = benchmark.run(asked.answers)
+        benchmark = Benchmark(base, parts, asked.cache)
+        path = benchmark.run(Path(scratch), asked.answers)
     print(f"{table(benchmark.lines)}\n\n{json.dumps(benchmark.more)}\n\nKept in {path}")
     return 0
 

@@ -1,26 +1,45 @@
-"""Downloads and uploads of one large file beside boto3's own, at a server on this machine."""
+"""Downloads and uploads of one large file beside boto3's own, at a server on this machine.
+
+    python -m tests.bench.storage FOLDER [--files 4] [--gib 2] [--times 3]
+
+measures files as large as shards of weights, beside obstore's bare ranges as well; FOLDER has to hold them twice, and
+should be in memory where the disk is slow. Prints a table and a line of JSON.
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import json
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import boto3
+import obstore
+from obstore.store import S3Store as BareStore
 
-from fingpt.record import sha256_file
+from fingpt.record import FileRef, sha256_file
 from fingpt.storage import download_tree
 from fingpt.storage.s3 import S3Store
 from fingpt.storage.s3_client import make_client
 from tests import s3_servers
-from tests.bench.lines import Line, alternate, line
+from tests.bench.lines import TIMES, Line, alternate, line, table
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_BUCKET = "bench"
+_RANGE = 8 << 20
 _BYTES = 128 << 20
 _SERVERS = {"FINGPT_VERSITYGW": s3_servers.versitygw, "FINGPT_MINIO": s3_servers.minio}
 
@@ -43,21 +62,7 @@ def storage_lines(folder: Path) -> Iterator[Line]:
         for index in range(_BYTES >> 20):
             file.write(index.to_bytes(8, "big") + piece[8:])
     with ExitStack() as stack:
-        endpoint = stack.enter_context(_SERVERS[server()](folder))
-        settings = {
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": s3_servers.ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": s3_servers.SECRET_KEY,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
-        stack.enter_context(mock.patch.dict(os.environ, settings))
-        plain = boto3.client("s3")
-        stack.callback(plain.close)
-        plain.create_bucket(Bucket="bench")
-        client = make_client()
-        stack.callback(client.close)
-        store = S3Store(client, "bench")
+        plain, store, _ = _clients(stack, folder)
         refs = [store.upload(source, name) for name in ("file", "file-b", "file-c", "file-d")]
         sha256 = refs[0].sha256
         cores = len(os.sched_getaffinity(0))
@@ -114,6 +119,114 @@ def storage_lines(folder: Path) -> Iterator[Line]:
         )
 
 
+def large_lines(folder: Path, files: int, size: int, times: int) -> Iterator[Line]:
+    """GB/s of `files` files of `size` bytes at once into a folder, as the weights of a base come.
+
+    Needs a server that shows a folder's files (versitygw): they are laid there, not uploaded.
+    """
+    with ExitStack() as stack:
+        plain, store, endpoint = _clients(stack, folder)
+        refs = _laid(folder / "data" / _BUCKET, files, size)
+        bare = BareStore(
+            _BUCKET,
+            endpoint=endpoint,
+            access_key_id=s3_servers.ACCESS_KEY,
+            secret_access_key=s3_servers.SECRET_KEY,
+            region="us-east-1",
+            virtual_hosted_style_request=False,
+            client_options={"allow_http": True},
+        )
+        target = folder / "target"
+
+        def ours() -> None:
+            download_tree(store, "", refs, target)
+
+        def theirs() -> None:
+            for ref in refs:
+                plain.download_file(_BUCKET, ref.name, str(target / ref.name))
+
+        def ranges() -> None:
+            _in_ranges(bare, refs, target)
+
+        def checked() -> None:
+            ranges()
+            with ThreadPoolExecutor(len(refs)) as pool:
+                found = list(pool.map(sha256_file, [target / ref.name for ref in refs]))
+            assert found == [ref.sha256 for ref in refs]
+
+        ways: dict[str, Callable[[], None]] = {
+            "ours": ours,
+            "boto3's download_file in turn, unverified": theirs,
+            "obstore's bare ranges in 16 threads, unverified": ranges,
+            "the same, then sha256 of each file": checked,
+        }
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(times):
+            for name, act in ways.items():
+                target.mkdir()
+                start = time.perf_counter()
+                act()
+                rates[name].append(files * size / 1e9 / (time.perf_counter() - start))
+                shutil.rmtree(target)
+        made = rates.pop("ours")
+        limit = _hash_rate(os.urandom(1 << 20)) * min(files, len(os.sched_getaffinity(0)))
+        for name, other in rates.items():
+            title = f"download of {files} files of {size / 2**30:g} GiB, verified; peer: {name}"
+            yield line(title, "GB/s", (made, other), limit)
+
+
+def _clients(stack: ExitStack, folder: Path) -> tuple[S3Client, S3Store, str]:
+    """boto3's plain client and our store of an empty bucket of a new server; its address."""
+    endpoint = stack.enter_context(_SERVERS[server()](folder))
+    settings = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": s3_servers.ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": s3_servers.SECRET_KEY,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    stack.enter_context(mock.patch.dict(os.environ, settings))
+    plain = boto3.client("s3")
+    stack.callback(plain.close)
+    plain.create_bucket(Bucket=_BUCKET)
+    client = make_client()
+    stack.callback(client.close)
+    return plain, S3Store(client, _BUCKET), endpoint
+
+
+def _laid(folder: Path, files: int, size: int) -> list[FileRef]:
+    """Files of `size` bytes, no two pieces of them alike."""
+
+    def lay(number: int) -> FileRef:
+        path, piece = folder / f"file-{number}", os.urandom(1 << 20)
+        with path.open("wb") as file:
+            for index in range(size >> 20):
+                file.write(index.to_bytes(8, "big") + piece[8:])
+        return FileRef(name=path.name, sha256=sha256_file(path), size=size)
+
+    with ThreadPoolExecutor(files) as pool:
+        return list(pool.map(lay, range(files)))
+
+
+def _in_ranges(bare: Any, refs: Sequence[FileRef], target: Path) -> None:
+    """What a script of a few lines does: ranges of 8 MiB by 16 threads, written where they belong."""
+    wanted = []
+    for ref in refs:
+        number = os.open(target / ref.name, os.O_WRONLY | os.O_CREAT)
+        os.truncate(number, ref.size)
+        starts = range(0, ref.size, _RANGE)
+        wanted += [(ref.name, number, start, min(_RANGE, ref.size - start)) for start in starts]
+
+    def bring(part: tuple[str, int, int, int]) -> None:
+        name, number, start, length = part
+        os.pwrite(number, obstore.get_range(bare, name, start=start, length=length), start)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(bring, wanted))
+    for number in {part[1] for part in wanted}:
+        os.close(number)
+
+
 def _hash_rate(piece: bytes) -> float:
     """GB/s of sha256 on one core: a file has one stream."""
     start = time.perf_counter()
@@ -121,3 +234,21 @@ def _hash_rate(piece: bytes) -> float:
     for _ in range(200):
         digest.update(piece)
     return 200 * len(piece) / 1e9 / (time.perf_counter() - start)
+
+
+def main() -> None:
+    """Measure large files, print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--files", type=int, default=4)
+    parser.add_argument("--gib", type=float, default=2.0)
+    parser.add_argument("--times", type=int, default=TIMES)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
+        size = int(asked.gib * 1024) << 20
+        lines = list(large_lines(Path(scratch), asked.files, size, asked.times))
+    print(f"{table(lines)}\n\n{json.dumps([asdict(each) for each in lines])}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from tests.bench import check, curves, gpu, lines
+from fingpt.train.batching import Row
+from tests.bench import check, curves, gpu, lines, training
 from tests.bench.lines import TIMES, line
 from tests.bench.pipeline import Rates, headline, pipeline_lines
 from tests.bench.training import settings
@@ -62,25 +64,74 @@ def test_bench_check_takes_its_json(tmp_path, monkeypatch, capsys):
     assert "3 ratios" in capsys.readouterr().out
 
 
-def test_answers_of_vllm_are_read_from_what_it_printed(tmp_path):
-    printed = tmp_path / "vllm.txt"
-    printed.write_text(
-        "INFO loading\n"
-        '{"what": "vllm started", "seconds": 45.0}\n'
-        '{"what": "vllm answers tuned", "seconds": 31.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
-        '{"what": "vllm answers tuned", "seconds": 30.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
-        '{"what": "vllm answers base", "seconds": 25.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
-        '{"what": "vllm answers base", "seconds": 25.0, "rows": 300, "new_tokens": 115200, "start": 45.0}\n'
-    )
+VLLM = """INFO loading
+{"what": "vllm started", "seconds": 45.0, "all": 60.0}
+{"what": "vllm answers base", "seconds": 25.0, "rows": 300, "new_tokens": 115200}
+{"what": "vllm answers tuned", "seconds": 31.0, "rows": 300, "new_tokens": 115200}
+{"what": "vllm answers tuned", "seconds": 30.0, "rows": 300, "new_tokens": 115200}
+"""
+
+
+@pytest.fixture
+def printed(tmp_path):
+    path = tmp_path / "vllm.txt"
+    path.write_text(VLLM)
+    return path
+
+
+def test_answers_of_vllm_are_read_from_what_it_printed(printed):
     rates, start = gpu._by_vllm(printed)
     assert rates == [10.0] * TIMES
     assert start == 45.0
 
 
+def test_vllms_answers_complete_a_benchmark_that_has_been_kept(tmp_path, monkeypatch, printed):
+    monkeypatch.setattr(lines, "DOCS", tmp_path)
+    ours = {"training": OURS.training, "losses": OURS.losses, "answers": [0.5] * 3}
+    seed = {"training": SEED.training, "losses": SEED.losses, "answers": SEED.answers}
+    more = {"rates": {"ours": ours, "seed": seed, "start": 20.0}}
+    made = [
+        line("training", "tokens/s", (OURS.training, SEED.training)),
+        *gpu.whole_runs(more, None),
+    ]
+    assert more["answers"] == "transformers"
+    path = lines.write("gpu", {"name": "h200"}, made, [], more)
+
+    table = gpu.complete(path, printed)
+
+    kept = json.loads(path.read_text())
+    assert [each["name"] for each in kept["lines"]] == [each.name for each in table]
+    assert len(kept["lines"]) == len({each["name"] for each in kept["lines"]}) == 4
+    assert kept["answers"] == "vLLM, started in 45.0 s"
+    before, after = (
+        next(each.ours for each in some if "schedule" in each.name) for some in (made, table)
+    )
+    spent = Rates(OURS.training, 20.0 + 45.0, OURS.losses, [10.0] * 3).seconds(300)
+    assert 3600 / after == pytest.approx(sorted(spent)[1])
+    assert after > before
+
+
+def test_the_published_recipe_says_why_it_was_not_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training.importlib.util, "find_spec", lambda _: None)
+    assert (
+        training.published_rates("llama31", tmp_path, tmp_path, 4) == "DeepSpeed is not installed"
+    )
+    monkeypatch.setattr(training.importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(training.sys, "executable", "false")
+    assert training.published_rates("llama31", tmp_path, tmp_path, 4).startswith("ended with 1")
+    program = tmp_path / "python"
+    program.write_text(
+        '#!/bin/sh\necho noise\necho \'{"peer": "published", "rates": [1.0, 2.0]}\'\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(training.sys, "executable", str(program))
+    assert training.published_rates("llama31", tmp_path, tmp_path, 4) == [1.0, 2.0]
+
+
 def test_an_unknown_part_and_a_machine_without_a_gpu_are_refused_in_words(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["gpu", "--only", "matrices"])
     assert gpu.main() == 64
-    assert "tokens, training, losses, answers, pipeline" in capsys.readouterr().err
+    assert "training, losses, answers, pipeline, published, tokens" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", ["gpu"])
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert gpu.main() == 78
@@ -112,9 +163,67 @@ def test_a_benchmark_that_is_cut_off_names_what_it_has_not_measured(tmp_path, mo
 
     monkeypatch.setattr(gpu.Benchmark, "_measure", two_parts)
     with pytest.raises(KeyboardInterrupt):
-        gpu.Benchmark(tmp_path, tmp_path, ("tokens", "training")).run(None)
+        gpu.Benchmark(tmp_path, ("tokens", "training")).run(tmp_path, None)
     (path,) = (tmp_path / "benchmarks").iterdir()
     kept = json.loads(path.read_text())
     assert [each["name"] for each in kept["lines"]] == ["rows to tokens"]
     assert kept["left_out"][-1] == "training: cut off before it"
     assert "losses: not asked for" in kept["left_out"]
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    """Every part of the benchmark of a GPU, with figures in place of a card."""
+    records = [
+        SimpleNamespace(tokens=900, seconds=0.05, eval_seconds=4.0 if step % 8 == 7 else None)
+        for step in range(8 * TIMES)
+    ]
+    ours = SimpleNamespace(records=records, first_step=20.0)
+    rates = {gpu.SEED: [3_000.0] * 3, gpu.PLAIN: [9_000.0] * 3}
+    row = Row("one", (1,) * 1500, (2,) * 400)
+    fakes = {
+        "_driver": lambda: "580",
+        "matrix_rate": lambda: 7.9e14,
+        "flops_a_token": lambda base, passes=4.0: passes * 7e9,
+        "prepared": lambda *_: SimpleNamespace(data=tmp_path, adapter=tmp_path),
+        "trained": lambda task: ours,
+        "described": lambda training: {"tokens_per_second": 18_000},
+        "peer_rates": lambda peer, *_: rates[peer],
+        "published_rates": lambda *_: [4_000.0] * 3,
+        "tokenise": lambda *_: SimpleNamespace(evaluation=(row, row)),
+        "token_lines": lambda *_: iter([line("rows to tokens", "rows/s", ([9.0] * 3, [3.0] * 3))]),
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(gpu, name, fake)
+    slow = {"loaded": lambda *_: None, "seed_losses": lambda *_: [5.0] * 3}
+    answers = {"seed_answers": lambda *_: [0.03] * 3, "our_answers": lambda *_: [0.3] * 3}
+    for name, fake in {**slow, **answers}.items():
+        monkeypatch.setattr(gpu.gpu_answers, name, fake)
+    monkeypatch.setattr(lines, "DOCS", tmp_path)
+    return tmp_path
+
+
+def test_every_part_has_its_lines_and_none_is_left_out(measured):
+    path = gpu.Benchmark(measured, gpu.PARTS).run(measured, None)
+    kept = json.loads(path.read_text())
+    assert kept["left_out"] == []
+    assert [(each["ours"], each["peer"]) for each in kept["lines"][:4]] == [
+        (18_000.0, 3_000.0),
+        (18_000.0, 9_000.0),
+        (25.0, 5.0),
+        (0.3, 0.03),
+    ]
+    assert "whole run" in kept["lines"][4]["name"]
+    assert kept["lines"][-2]["peer"] == 4_000.0
+    assert kept["lines"][-1]["name"] == "rows to tokens"
+    assert kept["headline"]["rows_per_second"] == pytest.approx(18_000 / 1892, abs=0.01)
+    assert kept["rates"]["seed"]["answers"] == [0.03] * 3
+
+
+def test_a_recipe_that_could_not_be_measured_is_left_out_in_words(measured, monkeypatch):
+    monkeypatch.setattr(gpu, "published_rates", lambda *_: "DeepSpeed is not installed")
+    path = gpu.Benchmark(measured, ("published",)).run(measured, None)
+    kept = json.loads(path.read_text())
+    assert kept["lines"] == []
+    assert kept["left_out"][-1] == "published: DeepSpeed is not installed"
+    assert "training: not asked for" in kept["left_out"]

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -185,6 +187,11 @@ def test_a_signal_that_comes_as_the_trainer_s_end_was_just_collected_is_a_plain_
     assert len(lost) == 1
 
 
+def test_a_trainer_s_tokenizer_uses_all_cores_whatever_this_process_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    assert environment(task(tmp_path))["TOKENIZERS_PARALLELISM"] == "true"
+
+
 def test_compiled_code_goes_to_the_scratch_folder_unless_the_site_names_another(
     tmp_path, monkeypatch
 ):
@@ -291,20 +298,69 @@ def test_a_trainer_imports_while_it_waits_and_reads_the_task_when_it_is_whole(
     tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "deepspeed", None)
-    made, imported = task(tmp_path), []
-    monkeypatch.setattr(worker.importlib, "import_module", imported.append)
+    made, imported, collecting = task(tmp_path), [], []
+
+    def taken(name):
+        imported.append(name)
+        collecting.append(gc.isenabled())
+
+    monkeypatch.setattr(worker.importlib, "import_module", taken)
     monkeypatch.setattr(worker._Ahead, "weights", lambda _, read: imported.append(read))
     ahead = worker._Ahead(made.path)
-    waiting = threading.Thread(target=ahead.import_and_wait)
+    waiting = threading.Thread(target=ahead.import_and_wait, daemon=True)
     waiting.start()
     made.path.with_suffix(".part").write_bytes(b"{")
     waiting.join(0.2)
     assert waiting.is_alive()
     assert imported[:3] == ["torch", "fingpt.train.read_ahead", "fingpt.train.session"]
     assert made not in imported
+    assert not any(collecting)
     write_task(made)
     waiting.join(10)
     assert imported[-1] == made
+    assert gc.isenabled()
+
+
+def test_compilers_are_imported_and_named_ahead_where_there_is_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    made, imported, named = task(tmp_path), [], threading.Event()
+    monkeypatch.setattr(worker, "_gpu", lambda: True)
+    monkeypatch.setattr(worker, "_name_compilers", named.set)
+    monkeypatch.setattr(worker.importlib, "import_module", imported.append)
+    monkeypatch.setattr(worker._Ahead, "weights", lambda *_: None)
+    write_task(made)
+    worker._Ahead(made.path).import_and_wait()
+    assert imported[-3:] == ["torch._inductor.compile_fx", "triton", "cudnn"]
+    assert named.wait(10)
+
+
+def test_the_compilers_names_are_reckoned_ahead_and_a_fault_is_left_for_later(monkeypatch):
+    from torch._inductor import codecache
+
+    assert codecache.torch_key() is codecache.torch_key()  # made once
+    system, asked = codecache.CacheBase.get_system, []
+    monkeypatch.setattr(codecache, "torch_key", lambda: asked.append("torch"))
+    monkeypatch.setattr(codecache.CacheBase, "get_system", lambda: asked.append("system"))
+    worker._name_compilers()
+    assert asked == ["torch", "system"]
+    assert system() is system()
+    monkeypatch.delattr(codecache, "torch_key")
+    worker._name_compilers()
+
+
+def test_the_collector_leaves_what_was_imported_alone_and_comes_back_after_a_fault():
+    before = gc.get_freeze_count()
+    try:
+        usual = sys.getswitchinterval()
+        with suppress(ImportError), worker._for_imports():
+            assert not gc.isenabled()
+            assert sys.getswitchinterval() < usual / 5
+            raise ImportError
+        assert gc.isenabled()
+        assert sys.getswitchinterval() == usual
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
 
 
 def test_a_stop_during_the_imports_ends_the_trainer_at_once(tmp_path, monkeypatch):
