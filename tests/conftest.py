@@ -47,6 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ.update({name: str(Path(folder, part)) for name, part in _CACHES.items()})
     os.environ.update(_SETTINGS)
+    # What a test writes need not outlast the machine's power, and hundreds of tests wait for the disk otherwise. That
+    # objects are synced, and when, tests see that put their own function here.
+    os.fsync = lambda _: None
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
