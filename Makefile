@@ -140,7 +140,7 @@ bench-build: setup ## build, lint and prepare 1,000, 7,800 and 31,000 rows: seco
 chart: setup ## lint the chart and test what it renders; needs helm, 3 or 4
 	@for values in minimal full; do \
 	  helm lint --strict --quiet helm/fingpt-jobs -f helm/fingpt-jobs/ci/$$values-values.yaml; done
-	@$(PY) -m pytest tests/helm
+	@$(PY) -m pytest -m "not slow" tests/helm
 
 scan: setup $(SCAN)/ready ## check the Dockerfiles, the Jobs of a GPU site and what the chart renders; needs helm
 	@$(SCAN)/bin/hadolint --failure-threshold style images/*/*Dockerfile

@@ -105,6 +105,11 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree(path)))
+
+
 def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -118,9 +123,14 @@ def area(dotted: str) -> str:
     return package if package == "jobs" else rest.partition(".")[0]
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Dotted names of every module that `path` imports, anywhere in it."""
-    for node in ast.walk(tree(path)):
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -181,7 +191,7 @@ def test_no_module_is_longer_than_400_lines() -> None:
 def test_no_function_is_longer_than_60_lines_or_takes_more_than_6_parameters() -> None:
     faults = []
     for path in MODULES:
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
@@ -222,7 +232,7 @@ def test_a_module_imports_lower_rooms_only(path: Path) -> None:
 
 
 def test_chat_templates_are_applied_where_models_are_fed_only() -> None:
-    users = {own_area(path) for path in MODULES if "fingpt.prompts.chat" in set(imports(path))}
+    users = {own_area(path) for path in MODULES if "fingpt.prompts.chat" in imports(path)}
     assert users - {"prompts"} <= CHAT_USERS
 
 
@@ -285,7 +295,7 @@ def test_the_environment_is_read_in_one_place() -> None:
     readers = {
         relative(path)
         for path in MODULES
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "putenv"}
     }
     assert readers - allowed == set()
@@ -295,7 +305,7 @@ def test_only_the_stage_frame_catches_everything() -> None:
     catchers = {
         relative(path)
         for path in MODULES
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.ExceptHandler)
         and (
             node.type is None
@@ -311,6 +321,8 @@ def literal_exit_codes(node: ast.AST) -> list[ast.expr]:
     codes = [
         each for each in children if isinstance(each, ast.Constant) and each.value in EXIT_CODES
     ]
+    if not codes:
+        return []
     if isinstance(node, ast.Return | ast.Dict):
         return [*codes]
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
@@ -325,7 +337,7 @@ def test_an_exit_code_is_written_as_a_number_in_the_error_tree_alone() -> None:
         f"{relative(path)}:{each.lineno}: {ast.unparse(each)}"
         for path in MODULES
         if path != ROOT / "fingpt/errors.py"
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         for each in literal_exit_codes(node)
     ]
     assert bare == []

@@ -274,7 +274,7 @@ def test_no_line_of_a_pod_is_written_once_the_following_has_ended(api, cluster, 
     def log_that_goes_on(handler):
         lines("2030-01-01T00:00:01Z one", broken=True)(handler)
         over.wait(10)
-        handler.wfile.write(b"1e\r\n2030-01-01T00:00:02Z and two\n\r\n0\r\n\r\n")
+        handler.wfile.write(b"1d\r\n2030-01-01T00:00:02Z and two\n\r\n0\r\n\r\n")
 
     api.say("list jobs", listed(job(active=1)), listed(job(active=1)), listed())
     api.say("list pods", listed(RUNNING))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,12 +19,24 @@ from tests.runs.test_recent import Counted
 NOW = datetime(2030, 1, 2, tzinfo=UTC)
 
 
-@pytest.fixture
-def many(tmp_path):
-    """A store of 200 runs, of which seven in ten have trained."""
-    root = tmp_path / "store"
+@pytest.fixture(scope="module")
+def laid_down(tmp_path_factory):
+    """A folder of 200 runs, of which seven in ten have trained."""
+    root = tmp_path_factory.mktemp("many")
     invented.lay_down(root, 200)
-    return Counted(root)
+    return root
+
+
+@pytest.fixture
+def many(laid_down):
+    """A store of those runs, for tests that write nothing there."""
+    return Counted(laid_down)
+
+
+@pytest.fixture
+def own(laid_down, tmp_path):
+    """The same in a tree of this test's own, whose files are the others' by hard links: names may be added."""
+    return Counted(shutil.copytree(laid_down, tmp_path / "store", copy_function=os.link))
 
 
 def test_the_newest_are_shown_and_what_is_not_shown_is_not_read(many):
@@ -35,11 +49,11 @@ def test_the_newest_are_shown_and_what_is_not_shown_is_not_read(many):
     assert many.requests < 7 * (SHOWN + 20)
 
 
-def test_a_trial_says_of_which_sweep_it_is_and_a_torn_note_only_that_it_is_one(many):
+def test_a_trial_says_of_which_sweep_it_is_and_a_torn_note_only_that_it_is_one(own):
     first, torn = invented.run_of(0).id, invented.run_of(1).id
-    many.create(trial_key(first), canonical_json({"sweep": "grid-1", "model": "m", "number": 7}))
-    many.create(trial_key(torn), b"{")
-    rows, _ = shown(list_runs(many, NOW, Chosen(runs=[Listed(first), Listed(torn)])), None)
+    own.create(trial_key(first), canonical_json({"sweep": "grid-1", "model": "m", "number": 7}))
+    own.create(trial_key(torn), b"{")
+    rows, _ = shown(list_runs(own, NOW, Chosen(runs=[Listed(first), Listed(torn)])), None)
     assert [(row.sweep, str(row.status.current.why.state)) for row in rows] == [
         ("grid-1/7", "complete"),
         ("", "complete"),
@@ -106,10 +120,10 @@ def test_what_differs_and_the_data_set_are_columns_and_empty_columns_are_left_ou
     assert {"sweep", "origin"} & {*names} == set()
 
 
-def test_a_run_of_which_only_the_record_of_its_freezing_is_left_is_no_row(many):
-    many.create(frozen_key("tiny-llama31-00000000", NOW + timedelta(days=1)), b"{}")
-    many.create("runs/tiny-llama31-00000000/train/metrics.jsonl", b"{}")
-    runs, _ = shown(list_runs(many, NOW), 1)
+def test_a_run_of_which_only_the_record_of_its_freezing_is_left_is_no_row(own):
+    own.create(frozen_key("tiny-llama31-00000000", NOW + timedelta(days=1)), b"{}")
+    own.create("runs/tiny-llama31-00000000/train/metrics.jsonl", b"{}")
+    runs, _ = shown(list_runs(own, NOW), 1)
     assert runs[0].status.run == invented.run_of(199).id
 
 

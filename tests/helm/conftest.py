@@ -1,10 +1,16 @@
-"""Every test of the chart runs with each helm there is."""
+"""Every test of the chart runs with each helm there is; `make chart` runs those that render, `make test` the others."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.helm.charts import HELMS
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "helm" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.chart)
 
 
 @pytest.fixture(params=HELMS)

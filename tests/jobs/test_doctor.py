@@ -18,7 +18,7 @@ from fingpt.runs.manifest import encode
 from fingpt.runs.raw import HubRows, hub_key, store_raw
 from fingpt.storage import LocalStore
 from tests.eval.test_foreign import SETTINGS, tensors
-from tests.jobs.commands import ROOT, command
+from tests.jobs.commands import ROOT, command, inside
 from tests.made_run import MadeRun
 
 
@@ -26,8 +26,9 @@ def checks(done) -> dict[str, dict]:
     return {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
 
 
-def test_on_a_plain_machine_only_the_tiny_base_is_a_warning(tmp_path):
-    done = command(tmp_path, "doctor", "--json")
+@pytest.mark.parametrize("way", [inside, pytest.param(command, marks=pytest.mark.slow)])
+def test_on_a_plain_machine_only_the_tiny_base_is_a_warning(tmp_path, way):
+    done = way(tmp_path, "doctor", "--json")
     assert done.returncode == 0, done.stderr + done.stdout
     grades = {name: check["grade"] for name, check in checks(done).items()}
     assert grades["store"] == grades["rows"] == "ok"
@@ -37,17 +38,17 @@ def test_on_a_plain_machine_only_the_tiny_base_is_a_warning(tmp_path):
 def test_a_base_that_is_there_is_counted_and_one_with_a_hole_fails(store, tmp_path):
     made = MadeRun(store, tmp_path / "scratch")
     made.base()
-    said = checks(command(tmp_path, "doctor", "--json"))["base weights of tiny-llama31"]
+    said = checks(inside(tmp_path, "doctor", "--json"))["base weights of tiny-llama31"]
     assert (said["grade"], said["message"][:7]) == ("ok", "3 files")
     (key,) = [key for key in store.keys("models/") if key.endswith("config.json")]
     (tmp_path / "store" / key).unlink()
-    done = command(tmp_path, "doctor", "--json")
+    done = inside(tmp_path, "doctor", "--json")
     assert done.returncode == 66
     assert "config.json" in checks(done)["base weights of tiny-llama31"]["message"]
 
 
 def test_rows_that_are_not_there_fail_with_66(tmp_path):
-    done = command(tmp_path, "doctor", "--data", str(tmp_path / "nowhere"))
+    done = inside(tmp_path, "doctor", "--data", str(tmp_path / "nowhere"))
     assert done.returncode == 66
     assert "does not exist" in done.stdout
 
@@ -127,7 +128,7 @@ def test_an_adapter_that_submit_would_refuse_fails_with_the_same_code(
 
 def test_doctor_takes_an_adapter_and_a_limit_as_submit_does(tmp_path):
     adapter = {"FINGPT_ARG_ADAPTER": str(tmp_path / "none")}
-    done = command(tmp_path, "doctor", "--json", **adapter)
+    done = inside(tmp_path, "doctor", "--json", **adapter)
     assert done.returncode == 66
     assert "no folder" in checks(done)["adapter"]["message"]
     done = command(tmp_path, "doctor", "--limit", "many")

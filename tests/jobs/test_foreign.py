@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from safetensors.numpy import save
 
 from fingpt.eval.foreign import CONFIG, WEIGHTS
@@ -19,6 +20,7 @@ from tests.hub_server import TOKEN, HubServer, serving
 ROOT = Path(__file__).parent.parent.parent
 
 
+@pytest.mark.slow  # submit, and prep as its process
 def test_an_adapter_on_the_hub_is_frozen_and_its_rows_are_prepared_by_one_command(tmp_path):
     files = {CONFIG: json.dumps(SETTINGS).encode(), WEIGHTS: save(tensors()), "optimizer.bin": b"x"}
     with serving(HubServer("owner/name", "a" * 40, files, gated=True)) as server:

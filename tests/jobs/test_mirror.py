@@ -180,6 +180,7 @@ def make(environment, *words):
     )
 
 
+@pytest.mark.slow  # make three times
 def test_the_command_that_a_run_without_its_rows_names_brings_rows_and_weights(
     environment, server, tmp_path
 ):

@@ -36,6 +36,7 @@ def job(folder: Path, name: str, *words: str, **arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow  # three processes each
 @pytest.mark.parametrize("name", ["Bob's week%20one #1", "~/my results"])
 def test_rows_and_results_lie_where_they_are_said_to_lie(tmp_path, name):
     place = tmp_path / (f"home/{name[2:]}" if name.startswith("~/") else name)

@@ -119,6 +119,7 @@ def test_base_weights_that_are_in_a_folder_s_store_are_neither_made_nor_fetched_
     assert "already in the store" in json.loads(done.stderr.splitlines()[-1])["event"]
 
 
+@pytest.mark.slow  # three stages as processes
 def test_seeds_are_runs_of_their_own_on_one_data_set_that_is_prepared_once(tmp_path):
     words = ["prep", "--model", "tiny-llama31", "--set", "seed=7 prep.limit=5"]
     done = submit(tmp_path, *words, FINGPT_ARG_SEEDS="2")

@@ -284,6 +284,7 @@ def test_the_same_rows_in_another_order_are_judged_by_their_own(prepare, row, wr
         prepare(write_parquet(sorted_rows, "sorted.parquet"), **cut)
 
 
+@pytest.mark.slow  # the linter and the page of 505 long rows
 def test_published_rows_make_a_data_set(prepare, real_data, store):
     stage, manifest = prepare(real_data, allow_leaks=KNOWN)
     assert {found.rule for found in manifest.findings if found.severity == "error"} == set(KNOWN)

@@ -54,6 +54,12 @@ def rendered(report: Report) -> dict[str, bytes]:
     return render(report)
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts stay undrawn, for tests of what pages say: drawing is most of the time that a page takes."""
+    monkeypatch.setattr("vl_convert.vegalite_to_svg", lambda _: "<svg></svg>")
+
+
 @pytest.fixture(scope="session")
 def examples() -> list[Example]:
     """300 made-up rows of 10 weeks."""

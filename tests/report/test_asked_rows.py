@@ -125,6 +125,7 @@ def test_charts_and_the_page_of_rows_tell_who_was_not_asked_from_who_said_nothin
     assert "0 not read" in chart.alt
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_says_over_how_many_rows_its_figures_are(report):
     page = render(report)["report.html"].decode()
     assert "on 300 test rows of 10 weeks" in page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fingpt.record import sha256_bytes
 from fingpt.report.chosen import newest_runs
 from fingpt.report.compare import compare
@@ -26,6 +28,7 @@ def test_a_report_lands_in_the_store_and_in_a_folder_and_repeating_changes_nothi
         assert (tmp_path / "out" / file.name).stat().st_size == file.size
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_folder_is_by_default_named_after_the_report(world, plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = compare(world.store, [world.add("llama31", plan())])

@@ -47,6 +47,7 @@ def origins(world_of, plan, model, **more):
     return world.store, ids
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_origins_are_pooled_and_told_one_by_one(make_world, plan):
     store, ids = origins(make_world, plan, "llama31")
     reading = read_runs(store, ids)

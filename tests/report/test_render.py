@@ -155,6 +155,7 @@ def test_leaked_rows_are_compared_in_nothing_that_the_leak_touches(tmp_path, wor
     assert report.table[0].comparisons[0].phrase.endswith(": leak (random split)")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_single_run_of_three_weeks_says_what_it_cannot_say(make_world, plan):
     report = report_of(make_world(weeks=3, symbols=4), plan(base=False), models=("tiny-llama31",))
     text = render(report)["report.html"].decode()
@@ -180,6 +181,7 @@ def test_rows_that_were_invented_are_told_to_be_so(pair, store, source):
     assert not warned("raw/0123456789abcdef")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_three_models_are_compared_pair_by_pair(world, plan):
     report = report_of(world, plan(), plan(seed=2), plan(seed=3, right=0.9))
     assert {len(line.comparisons) for line in report.table} == {3}
@@ -237,6 +239,7 @@ def test_what_neither_model_has_is_undefined_for_both(world, plan):
     )
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_nothing_was_read_still_makes_a_report(world, plan):
     report = report_of(world, plan(unread=1.0, base=False), plan(unread=1.0, base=False))
     found = {line.key: line.comparisons[0] for line in report.table}
@@ -296,6 +299,7 @@ def test_embedding_and_cells_escape_what_would_be_obeyed():
     assert cell("a|b\n<i>") == "a\\|b \\<i\\>"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_group_of_lines_that_differ_says_of_each_line_which_way_is_better(report):
     loss, *rest = report.table
     turned = loss.model_copy(
@@ -311,6 +315,7 @@ def test_a_group_of_lines_that_differ_says_of_each_line_which_way_is_better(repo
     assert any("loss on test answers" in name and "(lower is better)" in name for name in named)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_seed_has_its_own_line_among_the_loss_curves(world, plan):
     ids = [world.add("llama31", plan(run_seed=seed, seed=seed)) for seed in (1, 2, 3)]
     reading = read_runs(world.store, ids)

@@ -70,6 +70,7 @@ def test_base_weights_are_made_or_mirrored_by_the_model_s_kind(store, started):
     assert started == ["tiny", "mirror"]
 
 
+@pytest.mark.slow  # a process that imports torch
 def test_a_process_works_on_the_backend_s_store_whatever_the_environment_names(
     store, monkeypatch, capfd
 ):

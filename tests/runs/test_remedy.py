@@ -88,6 +88,7 @@ def shell(tmp_path: Path, command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow  # make, submit, and prep as its process
 def test_make_itself_and_a_shell_follow_the_command_to_that_run(tmp_path):
     name = "it's my $tore #1"
     store = open_store((tmp_path / name).as_uri())

@@ -133,9 +133,10 @@ def test_a_sweep_that_is_complete_is_left_alone(store, sweep):
     assert workers.started == []
 
 
+@pytest.mark.parametrize("places", [3, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("after", [False, True])
 def test_wherever_the_controller_is_killed_the_same_command_ends_with_the_same_results(
-    store, sweep, tmp_path, monkeypatch, after
+    store, sweep, tmp_path, monkeypatch, after, places
 ):
     """At every so many requests to the store, before or after one is served, and again in what follows."""
     monkeypatch.setattr(Claim, "is_gone", lambda _: True)  # as it is where the process was killed
@@ -143,7 +144,7 @@ def test_wherever_the_controller_is_killed_the_same_command_ends_with_the_same_r
     reference, _ = carried_out(counting, sweep)
     transient = "/(claims|attempts|heartbeats)/|^index/frozen/"  # some of these names are times
     keys = {key for key in store.keys("") if not re.search(transient, key)}
-    points = range(1, counting.requests, counting.requests // 10)
+    points = range(1, counting.requests, counting.requests // places)
     for at in points:
         place = open_store((tmp_path / f"killed-{at}").as_uri())
         create_sweep(place, frozen(place, tmp_path))

@@ -146,15 +146,16 @@ def test_tells_that_there_was_no_time_to_read_are_counted_and_said_to_be_unread(
     assert "the best of 1 tells that were read, of 10" in shown(found)
 
 
+@pytest.mark.parametrize("trials", [400, pytest.param(3000, marks=pytest.mark.slow)])
 def test_the_requests_of_a_status_do_not_grow_with_the_trials_but_for_pages_of_names(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, trials
 ):
     monkeypatch.setattr(module, "READ_SECONDS", -1.0)
     store = Counted(tmp_path / "store")
-    for key, data in invented.sweep_objects(SWEEP, 3000, 3000, 3000):
+    for key, data in invented.sweep_objects(SWEEP, trials, trials, trials):
         invented.write(tmp_path / "store" / key, data)
     sweep_status(store, SWEEP, NOW)
-    names = 2 * 2 * 3000
+    names = 2 * 2 * trials
     assert store.requests <= names / 1000 + 2 * 20 + 5
 
 

@@ -60,12 +60,16 @@ def lasting(objects):
     return {key: data for key, data in objects.items() if not key.startswith("index/frozen/")}
 
 
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("pruning", "crowded"),
     [(None, False), (PRUNING, False), (PRUNING, True)],
     ids=["whole", "pruned", "crowded-ids"],
 )
-def test_a_kill_at_any_call_of_store_or_workers_changes_no_record(pruning, crowded, monkeypatch):
+def test_a_kill_at_any_call_of_store_or_workers_changes_no_record(
+    pruning, crowded, step, monkeypatch
+):
+    """At each call, and at every seventh: odd ones and even ones end differently for what is at work."""
     memory = {}
 
     def remembered(definition, past):  # Optuna would take most of the time
@@ -81,7 +85,7 @@ def test_a_kill_at_any_call_of_store_or_workers_changes_no_record(pruning, crowd
     wanted, whole, _ = study(sweep, verdicts=verdicts, objects=bucket(sweep))
     asked = len(memory)
     assert pruning or "failed" in {tell.state for tell in wanted}
-    for fatal in count():
+    for fatal in count(step=step):
         objects, calls = bucket(sweep), Calls(fatal)
         machine = Machine(objects, verdicts=verdicts)
         try:

@@ -217,6 +217,7 @@ def test_the_scores_of_known_leaks_are_those_of_the_leak_alone(published):
     assert scores["fundamentals-unknowable", "test"] is None
 
 
+@pytest.mark.slow
 def test_a_random_split_of_published_rows_leaks_test_labels_into_training(real):
     from fingpt.config import PrepConfig
 

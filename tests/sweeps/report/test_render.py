@@ -13,6 +13,11 @@ from fingpt.sweeps.report.document import SweepReport
 from fingpt.sweeps.report.render import drawn, render, report_id, sweep_charts
 
 
+@pytest.fixture(scope="module")
+def charts(report):
+    return sweep_charts(report)
+
+
 def test_the_answer_stands_first_and_in_all_forms(pages, report):
     assert f"<h1>{report.title}</h1>" in pages["sweep.html"]
     assert pages["sweep.md"].startswith(f"# {cell(report.title)}")
@@ -37,18 +42,18 @@ def test_the_page_needs_no_network_and_no_script_and_escapes_what_it_shows(pages
 @pytest.mark.parametrize(
     "key", ["lead", "importance", "value", "coordinates", "time", "progress", "spent"]
 )
-def test_every_chart_is_there_with_its_data(pages, report, key):
-    charts = [chart for chart in sweep_charts(report) if chart.key.startswith(key)]
-    assert len(charts) == (2 if key in ("value", "coordinates", "time") else 1)
-    for chart in charts:
+def test_every_chart_is_there_with_its_data(pages, charts, key):
+    found = [chart for chart in charts if chart.key.startswith(key)]
+    assert len(found) == (2 if key in ("value", "coordinates", "time") else 1)
+    for chart in found:
         assert f'id="chart-{chart.key}"' in pages["sweep.html"]
         assert chart.rows
         assert all(len(row) == len(chart.header) for row in chart.rows)
         assert "NaN" not in str(chart.svg)
 
 
-def test_every_trial_is_a_line_of_the_time_chart(report):
-    chart = next(c for c in sweep_charts(report) if c.key.startswith("time-llama31"))
+def test_every_trial_is_a_line_of_the_time_chart(charts):
+    chart = next(c for c in charts if c.key.startswith("time-llama31"))
     assert [row[0] for row in chart.rows] == [str(n) for n in range(40)]
     assert {row[3] for row in chart.rows} == {"complete", "pruned", "failed"}
 
