@@ -90,7 +90,9 @@ def test_compiled_functions_agree_with_plain_ones(dropout):
         products.Through(half(ROWS, rank), half(rank, INPUTS + 32)[:, :INPUTS], dropped)
         for rank in (WIDTH, 4 * WIDTH)
     ]
-    targets = torch.randint(0, INPUTS, (ROWS,), device="cuda")
+    # More columns than a kernel reads at once, and no multiple of them.
+    logits = 4 * half(ROWS, 9000)
+    targets = torch.randint(0, 9000, (ROWS,), device="cuda")
     found = []
     for each in (elementwise.compiled(), elementwise.Elementwise()):
         normed, active = torch.zeros_like(a), torch.zeros(ROWS, 2048 + WIDTH).to(a)[:, :2048]
@@ -98,14 +100,14 @@ def test_compiled_functions_agree_with_plain_ones(dropout):
             [
                 each.norm(a, weight, 1e-5, normed),
                 normed,
-                *(each.norm_gradient(a.clone(), t, (c, inverse, weight), b) for t in through),
+                *(each.norm_gradient(a.clone(), t, (a, inverse, weight.abs()), b) for t in through),
                 *(each.add_through(a.clone(), t) for t in through),
                 each.add_norm(a, b, weight, 1e-5, normed)[0],
                 each.rotate(heads.clone(), *turn, 40),
                 each.rotate_gradient((heads[:, :32], heads[:, 32:40]), (heads[:, 40:],), *turn),
                 each.swiglu(a, active) or active,
                 *each.swiglu_gradient(torch.cat([a, b], 1), c.clone(), through[0]),
-                *each.loss_gradient(a, targets),
+                *each.loss_gradient(logits.clone(), targets),
             ]
         )
     for got, wanted in zip(*found, strict=True):
