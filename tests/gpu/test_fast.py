@@ -77,12 +77,8 @@ def test_kernels_agree_with_their_twins_and_repeat_to_the_bit(dropout, bounds, r
 def test_compiled_functions_agree_with_plain_ones(dropout):
     torch.manual_seed(0)
     dropped = mask(dropout)
-    a, b, c, inverse = (
-        half(ROWS, INPUTS),
-        half(ROWS, INPUTS),
-        half(ROWS, INPUTS),
-        torch.rand(ROWS, device="cuda"),
-    )
+    a, b, c = (half(ROWS, INPUTS) for _ in range(3))
+    inverse = 1 + torch.rand(ROWS, device="cuda")
     halves = [half(ROWS, 64) for _ in range(2)]
     weight, turn = half(1, INPUTS), tuple(torch.cat([part, part], 1) for part in halves)
     heads = half(ROWS, 48, 128)
@@ -90,7 +86,9 @@ def test_compiled_functions_agree_with_plain_ones(dropout):
         products.Through(half(ROWS, rank), half(rank, INPUTS + 32)[:, :INPUTS], dropped)
         for rank in (WIDTH, 4 * WIDTH)
     ]
-    targets = torch.randint(0, INPUTS, (ROWS,), device="cuda")
+    # More columns than a kernel reads at once, and no multiple of them.
+    logits = 4 * half(ROWS, 9000) - 30
+    targets = torch.randint(0, 9000, (ROWS,), device="cuda")
     found = []
     for each in (elementwise.compiled(), elementwise.Elementwise()):
         normed, active = torch.zeros_like(a), torch.zeros(ROWS, 2048 + WIDTH).to(a)[:, :2048]
@@ -98,14 +96,14 @@ def test_compiled_functions_agree_with_plain_ones(dropout):
             [
                 each.norm(a, weight, 1e-5, normed),
                 normed,
-                *(each.norm_gradient(a.clone(), t, (c, inverse, weight), b) for t in through),
+                *(each.norm_gradient(a.clone(), t, (a, inverse, weight.abs()), b) for t in through),
                 *(each.add_through(a.clone(), t) for t in through),
                 each.add_norm(a, b, weight, 1e-5, normed)[0],
                 each.rotate(heads.clone(), *turn, 40),
                 each.rotate_gradient((heads[:, :32], heads[:, 32:40]), (heads[:, 40:],), *turn),
                 each.swiglu(a, active) or active,
                 *each.swiglu_gradient(torch.cat([a, b], 1), c.clone(), through[0]),
-                *each.loss_gradient(a, targets),
+                *each.loss_gradient(logits.clone(), targets),
             ]
         )
     for got, wanted in zip(*found, strict=True):
