@@ -220,33 +220,33 @@ def _run(pack: Pack, turn: tuple[torch.Tensor, torch.Tensor], place: torch.devic
 
 def _spans(pack: Pack, asking: Sequence[int] | None, place: torch.device) -> Spans:
     """Spans of a pack where the last `asking` rows of each document ask, None for all rows, and all nodes."""
-    lengths = pack.lengths
-    whole = _borders(lengths[pack.stems :], place)
-    stems = sum(lengths[: pack.stems])  # keys before those of documents
-    sizes: Sequence[int] = pack.sizes if asking is None else asking
-    first = 0 if asking is None else stems
-    if first == stems:
-        lengths, borders = lengths[pack.stems :], whole
+    lengths, own = pack.lengths, pack.lengths[pack.stems :]
+    whole = _borders(own, place)
+    if asking is not None:
+        asks = Spans(_borders(asking, place), whole, max(asking), max(own))
+    elif pack.stems:
+        sizes = pack.sizes
+        borders = _borders(sizes, place), _borders(lengths, place)
+        asks = Spans(*borders, max(sizes), max(lengths))
     else:
-        borders = _borders(lengths, place)
-    queries = borders if asking is None and not pack.stems else _borders(sizes, place)
-    documents = Spans(queries, borders, max(sizes), max(lengths))
+        asks = Spans(whole, whole, max(own), max(own))
     if not pack.stems and not pack.nodes:
-        return documents
+        return asks
     reach = None
     if pack.nodes:
-        nodes = _borders([pack.nodes] * len(pack.seen), place)
+        nodes = _borders([pack.nodes] * len(own), place)
         seen = torch.tensor(pack.seen, dtype=torch.int32, device=place)
-        reach = Reach(nodes, whole, pack.nodes, max(pack.lengths), seen)
+        reach = Reach(nodes, whole, pack.nodes, max(own), seen)
+    stems = sum(lengths[: pack.stems])  # keys before those of documents
     return Grown(
-        *(queries, borders, max(sizes), max(lengths)),
+        *(asks.queries, asks.keys, asks.most_queries, asks.most_keys),
         rows=pack.keys().to(place) if pack.stems else None,
-        skip=first,
+        skip=0 if asking is None else stems,
         stems=stems,
-        documents=documents,
+        documents=asks,
         across=reach,
         sees=pack.sees.to(place),
-        split=(sum(sizes), pack.paths[-1][-1][1]),
+        split=(sum(pack.sizes if asking is None else asking), pack.paths[-1][-1][1]),
     )
 
 

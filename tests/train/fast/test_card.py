@@ -31,7 +31,10 @@ def test_without_a_gpu_nothing_else_is_asked(monkeypatch):
 
 
 def test_a_fault_is_one_line_of_what_it_says_or_its_kind():
-    assert card.short(RuntimeError("CUDA error:\n  no kernel\timage ")) == "CUDA error: no kernel image"
+    assert (
+        card.short(RuntimeError("CUDA error:\n  no kernel\timage "))
+        == "CUDA error: no kernel image"
+    )
     assert card.short(OSError("x" * 300)) == "x" * 200
     assert card.short(ImportError()) == "ImportError"
     assert isinstance(torch.OutOfMemoryError(), card.FAULTS)
