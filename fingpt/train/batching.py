@@ -9,6 +9,7 @@ batch per optimizer step, of all packs of a rank; under DeepSpeed, which counts 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -227,6 +228,23 @@ class EpochLoader(DataLoader[Row]):
             generator=torch.Generator(),
         )
         self._epochs = sampler
+        self._source: Iterator[Batch] = iter(())
+        self._ahead: deque[Batch | None] = deque()
+
+    def __iter__(self) -> Any:
+        """Batches of the epoch, each made when it is asked for or, by `look_ahead`, before."""
+        self._source, self._ahead = super().__iter__(), deque()
+        while (batch := self._next()) is not None:
+            yield batch
+
+    def look_ahead(self) -> None:
+        """Make the next batch now: a GPU has been given the work of this one and need not wait for it later."""
+        if not self._ahead:
+            self._ahead.append(next(self._source, None))
+
+    def _next(self) -> Batch | None:
+        self.look_ahead()
+        return self._ahead.popleft()
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Trainer at the beginning of every epoch."""

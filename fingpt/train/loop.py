@@ -134,9 +134,10 @@ class AnswerTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[Row]:
         """Batches of this rank; not prepared by accelerate, which would shard and repeat rows its own way."""
         sampler = EpochSampler(self._data.batching, self.args.process_index)
-        return EpochLoader(
+        self._loader = EpochLoader(
             self._data.rows, sampler, self._data.pad_id, pin=self.args.dataloader_pin_memory
         )
+        return self._loader
 
     def floating_point_ops(self, inputs: Batch) -> int:  # noqa: ARG002 - Trainer's signature
         """Not counted: Trainer's estimate walks all parameters in every micro-step and knows no LoRA."""
@@ -151,7 +152,10 @@ class AnswerTrainer(Trainer):
         """The step's loss, this rank's part, after the backward pass of all its packs."""
         if "packs" not in inputs:
             return super().training_step(model, inputs, num_items_in_batch)
-        model.train()
+        inner: Any = self.model
+        # Thousands of modules would be told, while the GPU waits.
+        if not (model.training and inner.training):
+            model.train()
         total = torch.zeros((), device=self.args.device)
         packs = inputs["packs"]
         for number, pack in enumerate(packs, start=1):
@@ -162,6 +166,7 @@ class AnswerTrainer(Trainer):
                     loss = self.compute_loss(model, given, num_items_in_batch=num_items_in_batch)
                 self.accelerator.backward(loss)
             total += loss.detach()
+        self._loader.look_ahead()
         return total
 
     def _seed(self, number: int) -> int:

@@ -8,6 +8,7 @@ import torch
 from fingpt.train.batching import Row, collate_step
 from fingpt.train.fast import eight_bits
 from fingpt.train.fast.eight_bits import PLAIN_EIGHT_BITS, Narrow, Rows, Unscaled
+from fingpt.train.fast.products import Through
 
 # The products are those of Hopper's matrix units. Plain twins run anywhere: tests/train/fast looks after them.
 pytestmark = [
@@ -134,12 +135,31 @@ def test_swiglu_s_gradient_tells_the_largest_entry_of_each_row(own):
     from fingpt.train.fast import between
 
     both, base = half(ROWS, 28672), half(ROWS, 14336)
-    d, down = half(ROWS, 16), half(16, 14400)[:, :14336]
+    through = Through(half(ROWS, 16), half(16, 14400)[:, :14336], None)
     most = torch.zeros(ROWS, device="cuda")
-    silent = between.swiglu_gradient(both.clone(), base.clone(), d, down, None)
-    found = between.swiglu_gradient(both.clone(), base.clone(), d, down, None, most)
+    silent = between.swiglu_gradient(both.clone(), base.clone(), through)
+    found = between.swiglu_gradient(both.clone(), base.clone(), through, most)
     assert all(torch.equal(one, two) for one, two in zip(found, silent, strict=True))
     assert torch.equal(most, found[0].float().abs().amax(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8])
+def test_a_norm_s_gradient_comes_in_8_bits_as_rows_would_be_made_of_it(own, dtype):
+    from fingpt.train.fast.norms import norm_gradient
+
+    base, other = half(ROWS, 4096), half(ROWS, 4096)
+    normed = (half(ROWS, 4096), torch.rand(ROWS, device="cuda"), half(1, 4096))
+    through = Through(half(ROWS, 64), half(64, 4160)[:, :4096], None)
+    results = []
+    for _ in range(25):
+        rows = Rows(torch.zeros_like(base, dtype=dtype), torch.zeros(ROWS, device="cuda"))
+        results.append(norm_gradient(base.clone(), through, normed, other, rows))
+        found = results[0]
+        assert torch.equal(results[-1], found)
+        alike(rows, own.int8_rows(found, False) if dtype == torch.int8 else own.fp8_rows(found), 0)
+    # Sums along a row are in another order where 8 bits are written too.
+    silent = norm_gradient(base.clone(), through, normed, other).float()
+    assert (found.float() - silent).abs().max() <= 0.01 * silent.abs().max()
 
 
 def test_no_rows_make_no_rows(own):

@@ -77,7 +77,6 @@ def test_kernels_agree_with_their_twins_and_repeat_to_the_bit(dropout, bounds, r
 def test_compiled_functions_agree_with_plain_ones(dropout):
     torch.manual_seed(0)
     dropped = mask(dropout)
-    keys = elementwise.keys(dropped)
     a, b, c, inverse = (
         half(ROWS, INPUTS),
         half(ROWS, INPUTS),
@@ -86,27 +85,53 @@ def test_compiled_functions_agree_with_plain_ones(dropout):
     )
     halves = [half(ROWS, 64) for _ in range(2)]
     weight, turn = half(1, INPUTS), tuple(torch.cat([part, part], 1) for part in halves)
-    heads, d, down = half(ROWS, 48, 128), half(ROWS, WIDTH), half(WIDTH, INPUTS + 32)[:, :INPUTS]
+    heads = half(ROWS, 48, 128)
+    through = [
+        products.Through(half(ROWS, rank), half(rank, INPUTS + 32)[:, :INPUTS], dropped)
+        for rank in (WIDTH, 4 * WIDTH)
+    ]
     targets = torch.randint(0, INPUTS, (ROWS,), device="cuda")
     found = []
     for each in (elementwise.compiled(), elementwise.Elementwise()):
-        normed, active = torch.zeros_like(a), torch.zeros_like(a[:, :2048])
+        normed, active = torch.zeros_like(a), torch.zeros(ROWS, 2048 + WIDTH).to(a)[:, :2048]
         found.append(
             [
                 each.norm(a, weight, 1e-5, normed),
                 normed,
-                each.norm_gradient((a, b, keys), c, inverse, weight, b),
-                each.add_kept(a, b, keys),
+                *(each.norm_gradient(a.clone(), t, (c, inverse, weight), b) for t in through),
+                *(each.add_through(a.clone(), t) for t in through),
                 each.add_norm(a, b, weight, 1e-5, normed)[0],
                 each.rotate(heads.clone(), *turn, 40),
                 each.rotate_gradient((heads[:, :32], heads[:, 32:40]), (heads[:, 40:],), *turn),
                 each.swiglu(a, active) or active,
-                *each.swiglu_gradient(torch.cat([a, b], 1), c.clone(), d, down, dropped),
+                *each.swiglu_gradient(torch.cat([a, b], 1), c.clone(), through[0]),
                 *each.loss_gradient(a, targets),
             ]
         )
     for got, wanted in zip(*found, strict=True):
         close(got, wanted)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.05])
+def test_gradients_through_two_ways_repeat_to_the_bit(dropout):
+    torch.manual_seed(0)
+    each, dropped = elementwise.compiled(), mask(dropout)
+    base, other, inverse = half(ROWS, INPUTS), half(ROWS, INPUTS), torch.rand(ROWS, device="cuda")
+    through = products.Through(half(ROWS, 64), half(64, INPUTS + 32)[:, :INPUTS], dropped)
+    narrow = products.Through(half(ROWS, WIDTH), half(WIDTH, INPUTS), dropped)
+    both, weight, results = half(ROWS, 2 * INPUTS), half(1, INPUTS), []
+    for _ in range(25):
+        active = torch.zeros_like(base)
+        results.append(
+            [
+                each.norm_gradient(base.clone(), through, (other, inverse, weight), other),
+                each.add_through(base.clone(), through),
+                each.swiglu(both, active) or active,
+                *each.swiglu_gradient(both.clone(), base.clone(), narrow),
+            ]
+        )
+    for again in results[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(results[0], again, strict=True))
 
 
 @pytest.mark.parametrize("sizes", [(5, 9), (700, 3, 1200, 257), (64,) * 9])

@@ -125,6 +125,36 @@ def test_the_loader_follows_the_epoch_and_touches_no_random_state():
     assert seen[0] != seen[1]
 
 
+def test_batches_that_are_made_ahead_are_the_same_and_made_once(monkeypatch):
+    rows = [Row(str(n), (1,) * LENGTHS[n], (2,)) for n in range(len(LENGTHS))]
+    plan = batching(processes=1)
+    loader = EpochLoader(rows, EpochSampler(plan, 0), 0, pin=False)
+    made, seen = [], []
+    collated = loader.collate_fn
+    loader.collate_fn = lambda batch: made.append(len(seen)) or collated(batch)
+    loader.look_ahead()  # nothing has begun
+    for epoch in (0, 1):
+        loader.set_epoch(epoch)
+        for batch in loader:
+            seen.append(batch["examples"])
+            loader.look_ahead()
+            loader.look_ahead()
+    wanted = [tuple(str(i) for i in b) for e in (0, 1) for b in plan.rank_batches(e, 0)]
+    assert seen == wanted
+    # The first of each epoch is made when it is asked for, all others while the one before is computed.
+    assert made == list(range(len(wanted)))
+
+
+def test_a_loader_that_was_left_begins_again():
+    rows = [Row(str(n), (1,) * LENGTHS[n], (2,)) for n in range(len(LENGTHS))]
+    loader = EpochLoader(rows, EpochSampler(batching(processes=1), 0), 0, pin=False)
+    for _ in loader:
+        loader.look_ahead()
+        break
+    first, *_ = batching(processes=1).rank_batches(0, 0)
+    assert next(iter(loader))["examples"] == tuple(str(i) for i in first)
+
+
 def test_evaluation_batches_hold_all_rows_within_the_budget():
     batches = evaluation_batches(LENGTHS, 100)
     assert sorted(index for batch in batches for index in batch) == list(range(len(LENGTHS)))

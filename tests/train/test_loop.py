@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from fingpt.train.batching import Row, collate
-from fingpt.train.loop import answer_loss
+from fingpt.train.loop import AnswerTrainer, answer_loss
 
 
 @pytest.fixture
@@ -71,3 +74,30 @@ def test_a_filler_weighs_nothing_and_has_a_gradient(model):
     assert all(
         not parameter.grad.any() for parameter in model.parameters() if parameter.grad is not None
     )
+
+
+@pytest.mark.parametrize("evaluated", [False, True])
+def test_a_step_trains_also_where_its_wrapper_was_not_told_of_an_evaluation(model, evaluated):
+    wrapped, seen = torch.nn.Sequential(model).train(), []
+    if evaluated:
+        model.eval()
+
+    def loss(given: torch.nn.Module, *_: object, **__: object) -> torch.Tensor:
+        seen.append((given.training, *(each.training for each in model.modules())))
+        return torch.zeros((), requires_grad=True)
+
+    trainer = SimpleNamespace(
+        model=model,
+        args=SimpleNamespace(device="cpu", world_size=1),
+        accelerator=SimpleNamespace(backward=lambda found: found.backward()),
+        compute_loss_context_manager=nullcontext,
+        compute_loss=loss,
+        _prepare_inputs=lambda pack: pack,
+        _seed=lambda number: number,
+        _loader=SimpleNamespace(look_ahead=lambda: seen.append("ahead")),
+    )
+    AnswerTrainer.training_step(trainer, wrapped, {"packs": [{}, {}]}, 1)
+    *packs, ahead = seen
+    assert len(packs) == 2
+    assert all(map(all, packs))
+    assert ahead == "ahead"

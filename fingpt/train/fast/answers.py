@@ -17,7 +17,10 @@ Gradient = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tens
 
 
 def loss_gradient(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross entropy of `logits` (n × vocabulary) for `targets` (n), summed in fp32, and its gradient."""
+    """Cross entropy of `logits` (n × vocabulary) for `targets` (n), summed in fp32, and its gradient.
+
+    That may be written over `logits`.
+    """
     wide = logits.float()
     wide = wide - wide.amax(1, keepdim=True)
     shares = wide.exp()

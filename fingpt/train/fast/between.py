@@ -1,4 +1,4 @@
-"""Triton kernels for what is between products and takes torch.compile more passes: elementwise.py has their twins."""
+"""Triton kernels for SwiGLU, its gradient and rotary positions: elementwise.py has their twins."""
 
 # Parameters of kernels have no types.
 # mypy: disable-error-code="no-untyped-def"
@@ -9,8 +9,8 @@ import torch
 import triton
 import triton.language as tl
 
-from fingpt.train.fast.dropout import Mask
-from fingpt.train.fast.kernels import kept
+from fingpt.train.fast.kernels import in_order, kept, keys, limit
+from fingpt.train.fast.products import Through
 
 
 # fmt: off
@@ -37,6 +37,25 @@ def _turn(FROM, TO, COSINE, SINE, T, ST, STO, SC, HALF: tl.constexpr, BM: tl.con
     tl.store(TO + at * STO + HALF + i, second, mask=there)
 
 
+@triton.jit
+def _sigmoid(x):
+    """By the card's own approximations, which are exact to one or two of fp32's last bits."""
+    return tl.inline_asm_elementwise(
+        "{ .reg .f32 t; mul.f32 t, $1, 0fBFB8AA3B; ex2.approx.ftz.f32 t, t; add.f32 t, t, 0f3F800000; "
+        "rcp.approx.ftz.f32 $0, t; }", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit(do_not_specialize=["T"])
+def _swiglu(BOTH, OUT, T, F: tl.constexpr, SO: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):
+    """A tile."""
+    c = tl.program_id(0) * BN + tl.arange(0, BN)[None, :]
+    rows = tl.program_id(1) * BM + tl.arange(0, BM)[:, None]
+    there, at = rows < T, rows.to(tl.int64)
+    gate = tl.load(BOTH + at * (2 * F) + c, mask=there, other=0.0).to(tl.float32)
+    up = tl.load(BOTH + at * (2 * F) + F + c, mask=there, other=0.0).to(tl.float32)
+    tl.store(OUT + at * SO + c, (gate * _sigmoid(gate) * up).to(OUT.dtype.element_ty), mask=there)
+
+
 @triton.jit(do_not_specialize=["T"])
 def _swiglu_gradient(BOTH, BASE, D, DOWN, KR, KC, MOST, T, F: tl.constexpr, SD: tl.constexpr, R: tl.constexpr,
                      BM: tl.constexpr, BN: tl.constexpr, DROP: tl.constexpr, LIMIT: tl.constexpr, KEEP: tl.constexpr):
@@ -51,12 +70,12 @@ def _swiglu_gradient(BOTH, BASE, D, DOWN, KR, KC, MOST, T, F: tl.constexpr, SD: 
     up = tl.load(gates + F, mask=there, other=0.0).to(tl.float32)
     outer = tl.load(bases, mask=there, other=0.0).to(tl.float32)
     d = tl.load(D + at * R + r[None, :], mask=there, other=0.0)
-    adapter = tl.dot(d, tl.load(DOWN + r[:, None] * SD + c[None, :]))
+    adapter = in_order(tl.dot(d, tl.load(DOWN + r[:, None] * SD + c[None, :])), BM, BN)
     if DROP:
         keep = kept(tl.load(KR + rows, mask=rows < T, other=0), tl.load(KC + c), LIMIT)
         adapter = tl.where(keep, adapter, 0.0)
     outer += adapter
-    share = tl.sigmoid(gate)
+    share = _sigmoid(gate)
     active = gate * share
     kind = BOTH.dtype.element_ty
     of_gate, of_up = (outer * up * share * (1.0 + gate - active)).to(kind), (outer * active).to(kind)
@@ -113,21 +132,25 @@ def rotate_gradient(
     return out.flatten(1)
 
 
+def swiglu(both: torch.Tensor, out: torch.Tensor) -> None:
+    """As elementwise.swiglu."""
+    rows, inner = out.shape
+    if rows:
+        _swiglu[(inner // 128, triton.cdiv(rows, 16))](
+            both, out, rows, inner, out.stride(0), 16, 128, num_warps=4
+        )
+
+
 def swiglu_gradient(
-    both: torch.Tensor,
-    base: torch.Tensor,
-    d: torch.Tensor,
-    down: torch.Tensor,
-    mask: Mask | None,
-    most: torch.Tensor | None = None,
+    both: torch.Tensor, base: torch.Tensor, through: Through, most: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As elementwise.swiglu_gradient, written over `both` and `base`."""
+    d, down, mask = through
     rows, inner = base.shape
-    keys = (d, d) if mask is None else (mask.rows, mask.columns)
-    limit = 0 if mask is None else mask.threshold
     if rows:
-        _swiglu_gradient[(inner // 128, triton.cdiv(rows, 16))](
-            both, base, d, down, *keys, d if most is None else most.view(torch.int32), rows, inner, down.stride(0),
-            d.shape[1], 16, 128, mask is not None, limit, most is not None, num_warps=4,
+        block = 256 if inner % 256 == 0 and d.shape[1] <= 64 else 128
+        _swiglu_gradient[(inner // block, triton.cdiv(rows, 16))](
+            both, base, d, down, *keys(mask, d), d if most is None else most.view(torch.int32), rows, inner,
+            down.stride(0), d.shape[1], 16, block, mask is not None, limit(mask), most is not None, num_warps=8,
         )  # fmt: skip
     return both, base

@@ -93,7 +93,7 @@ def take_over(
     return (
         layers,
         which,
-        "fast: joined products, own LoRA kernels, the rest compiled by torch.compile",
+        "fast: joined products, own kernels for all between them",
     )
 
 

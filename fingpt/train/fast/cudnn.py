@@ -18,6 +18,7 @@ from fingpt.train.fast.documents import Spans
 # Sizes that graphs are made for are rounded up, so that a run needs few.
 _DOCUMENTS, _LONGEST, _TOTAL = 8, 1024, 8192
 _SMALLEST_WORKSPACE = 16
+_FREE = 64  # columns behind each row of the output, for adapters up to that rank
 
 
 class CudnnAttention:
@@ -35,14 +36,15 @@ class CudnnAttention:
         # What outlives the interpreter, the frontend reports as leaked.
         atexit.register(self._graphs.clear)
         # Of the last two: those of all layers, and those of the last.
-        self._offsets_of: list[tuple[Spans, tuple[int, int], dict[str, torch.Tensor]]] = []
+        self._offsets_of: list[tuple[Spans, tuple[int, int, int], dict[str, torch.Tensor]]] = []
 
     def forward(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: Spans
     ) -> tuple[torch.Tensor, Any]:
         """As Attention."""
-        graph, offsets = self._graph(False, q, k, spans), self._offsets(q, k, spans)
-        out = q.new_empty(q.shape)
+        rows, heads, width = q.shape
+        out = q.new_empty(rows, heads * width + _FREE)[:, :-_FREE].view(rows, heads, width)
+        graph, offsets = self._graph(False, q, k, out, spans), self._offsets(q, k, out, spans)
         sums = q.new_empty(q.shape[:2], dtype=torch.float32)
         self._execute(graph, {"q": q, "k": k, "v": v, "o": out, "stats": sums}, offsets)
         return out, sums
@@ -52,7 +54,7 @@ class CudnnAttention:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """As Attention."""
         q, k, v, out = made
-        graph, offsets = self._graph(True, q, k, spans), self._offsets(q, k, spans)
+        graph, offsets = self._graph(True, q, k, out, spans), self._offsets(q, k, out, spans)
         dq, dk, dv = (part.new_empty(part.shape) for part in (q, k, v))
         tensors = {"q": q, "k": k, "v": v, "o": out, "do": gradient.contiguous(), "stats": kept}
         self._execute(graph, {**tensors, "dq": dq, "dk": dk, "dv": dv}, offsets)
@@ -66,9 +68,11 @@ class CudnnAttention:
         space = torch.empty(graph.workspace, dtype=torch.uint8, device=tensors["q"].device)
         graph.execute(pointers, space.data_ptr(), handle=self._handle)
 
-    def _offsets(self, q: torch.Tensor, k: torch.Tensor, spans: Spans) -> dict[str, torch.Tensor]:
+    def _offsets(
+        self, q: torch.Tensor, k: torch.Tensor, out: torch.Tensor, spans: Spans
+    ) -> dict[str, torch.Tensor]:
         """Where each document begins in each tensor, counted in elements, and the documents' lengths."""
-        rows = (q.stride(0), k.stride(0))
+        rows = (q.stride(0), k.stride(0), out.stride(0))
         for known, strides, offsets in self._offsets_of:
             if known is spans and strides == rows:
                 return offsets
@@ -77,7 +81,8 @@ class CudnnAttention:
         made = {
             "at_q": queries * rows[0],
             "at_k": keys * rows[1],
-            "at_o": queries * (heads * width),
+            "at_o": queries * rows[2],
+            "at_dq": queries * (heads * width),
             "at_stats": queries * heads,
             "at_dk": keys * (fewer * width),
             "many_q": queries.diff(),
@@ -86,7 +91,9 @@ class CudnnAttention:
         self._offsets_of = [*self._offsets_of[-1:], (spans, rows, made)]
         return made
 
-    def _graph(self, backward: bool, q: torch.Tensor, k: torch.Tensor, spans: Spans) -> Any:
+    def _graph(
+        self, backward: bool, q: torch.Tensor, k: torch.Tensor, out: torch.Tensor, spans: Spans
+    ) -> Any:
         shape = SimpleNamespace(
             documents=_up(spans.queries.numel() - 1, _DOCUMENTS),
             most_q=_up(spans.most_queries, _LONGEST),
@@ -98,6 +105,7 @@ class CudnnAttention:
             width=q.shape[2],
             row_q=q.stride(0),
             row_k=k.stride(0),
+            row_o=out.stride(0),
             trimmed=spans.trimmed,
         )
         key = (backward, *vars(shape).values())
@@ -129,20 +137,20 @@ class CudnnAttention:
         v = places.rows("v", s.fewer, s.most_k, s.row_k, "at_k")
         flat_q, flat_k = s.heads * s.width, s.fewer * s.width
         if backward:
-            o = places.rows("o", s.heads, s.most_q, flat_q, "at_o")
-            do = places.rows("do", s.heads, s.most_q, flat_q, "at_o")
+            o = places.rows("o", s.heads, s.most_q, s.row_o, "at_o")
+            do = places.rows("do", s.heads, s.most_q, flat_q, "at_dq")
             found = graph.sdpa_backward(
                 q=q, k=k, v=v, o=o, dO=do, stats=places.sums("stats"),
                 max_total_seq_len_q=s.total_q, max_total_seq_len_kv=s.total_k,
                 use_deterministic_algorithm=True, **options,
             )  # fmt: skip
             dq, dk, dv = found
-            places.result("dq", dq, s.heads, s.most_q, flat_q, "at_o")
+            places.result("dq", dq, s.heads, s.most_q, flat_q, "at_dq")
             places.result("dk", dk, s.fewer, s.most_k, flat_k, "at_dk")
             places.result("dv", dv, s.fewer, s.most_k, flat_k, "at_dk")
         else:
             out, sums = graph.sdpa(q=q, k=k, v=v, generate_stats=True, **options)
-            places.result("o", out, s.heads, s.most_q, flat_q, "at_o")
+            places.result("o", out, s.heads, s.most_q, s.row_o, "at_o")
             places.result_sums("stats", sums)
         try:
             graph.validate()

@@ -33,7 +33,7 @@ class Attention(Protocol):
     def forward(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: Spans
     ) -> tuple[torch.Tensor, Any]:
-        """→ queries × heads × width, contiguous, and what `backward` needs of it."""
+        """→ queries × heads × width, rows perhaps with free memory between them, and what `backward` needs of it."""
         ...
 
     def backward(

@@ -13,8 +13,10 @@ from functools import cache
 
 import torch
 
-FIRST, SECOND, SHIFT = -1640531527, 739982445, 15
-"""Odd multipliers and the shift by which keys of row and column are mixed; the kernels use the same."""
+FACTOR = -1640531527
+"""Odd multiplier by which keys of row and column are mixed; the kernels use the same."""
+
+_COUNT = 739982445  # odd, for keys of what is counted
 
 _MIX = ((16, -2048144789), (13, -1028477387))  # of MurmurHash3, as signed numbers
 _ALIGNED = 32  # rows of keys begin where kernels may read several at once
@@ -41,9 +43,7 @@ def threshold(dropout: float) -> int:
 
 def kept(rows: torch.Tensor, columns: torch.Tensor, limit: int) -> torch.Tensor:
     """Bool (n × m): the hash of keys `rows` (int32, n) and `columns` (int32, 1 × m) is `limit` or more."""
-    mixed = (rows[:, None] ^ columns) * FIRST
-    mixed = (mixed ^ _shifted(mixed, SHIFT)) * SECOND
-    return mixed >= limit
+    return (rows[:, None] ^ columns) * FACTOR >= limit
 
 
 def seed_of(*parts: int) -> int:
@@ -55,8 +55,8 @@ def seed_of(*parts: int) -> int:
 def row_keys(seed: int, sites: int, rows: int, device: torch.device) -> torch.Tensor:
     """Keys (int32, sites × at least `rows`) of the rows that are dropped from, apart for every place in the model."""
     wide = -(-rows // _ALIGNED) * _ALIGNED
-    places = torch.arange(1, sites + 1, dtype=torch.int32, device=device) * FIRST + seed
-    counted = torch.arange(wide, dtype=torch.int32, device=device) * SECOND
+    places = torch.arange(1, sites + 1, dtype=torch.int32, device=device) * FACTOR + seed
+    counted = torch.arange(wide, dtype=torch.int32, device=device) * _COUNT
     return _mix(_mix(places)[:, None] + counted)
 
 
@@ -64,7 +64,7 @@ def row_keys(seed: int, sites: int, rows: int, device: torch.device) -> torch.Te
 def column_keys(columns: int, device: torch.device) -> torch.Tensor:
     """Keys (int32, 1 × columns) of the columns; the same everywhere."""
     counted = torch.arange(1, columns + 1, dtype=torch.int32, device=device)
-    return _mix(counted * SECOND)[None]
+    return _mix(counted * _COUNT)[None]
 
 
 def _mix(values: torch.Tensor) -> torch.Tensor:

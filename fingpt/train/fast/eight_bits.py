@@ -87,6 +87,11 @@ def int8_rows(x: torch.Tensor, turn: bool) -> Rows:
     return _rows(wide, _most(wide), torch.int8)
 
 
+def most_of(dtype: torch.dtype) -> float:
+    """What the largest entry of a row becomes in `dtype`."""
+    return INT8_MOST if dtype == torch.int8 else FP8_MOST
+
+
 def fill(matrix: Unscaled) -> None:
     """Bring a matrix to 8 bits."""
     made = _rows(matrix.values.float(), matrix.most, matrix.rows.values.dtype)

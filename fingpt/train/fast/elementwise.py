@@ -1,7 +1,7 @@
 """What happens between the products of a decoder layer, and its gradients: norms, rotary positions, SwiGLU, dropout.
 
-Plain functions of PyTorch over rows (tokens). On GPUs torch.compile makes one kernel of each, for any number of rows;
-on CPUs they are computed as they stand. Sums are fp32, results have the dtype of their inputs.
+Plain functions of PyTorch over rows (tokens), the twins of kernels in between.py, norms.py and losses.py. Sums are
+fp32, results have the dtype of their inputs.
 """
 
 from __future__ import annotations
@@ -13,15 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own abbreviation
 
 from fingpt.train.fast.answers import loss_gradient
-from fingpt.train.fast.dropout import Mask, kept
-
-Keys = tuple[torch.Tensor, torch.Tensor, int] | None
-"""A Mask as compilers take it: keys of rows and columns, and the threshold; None where nothing is dropped."""
-
-
-def keys(mask: Mask | None) -> Keys:
-    """The parts of `mask`."""
-    return None if mask is None else (mask.rows, mask.columns, mask.threshold)
+from fingpt.train.fast.eight_bits import Rows, Unscaled, fill
+from fingpt.train.fast.products import Normed, Through
 
 
 def norm(
@@ -47,23 +40,28 @@ def add_norm(
 
 
 def norm_gradient(
-    products: tuple[torch.Tensor, torch.Tensor, Keys],
-    hidden: torch.Tensor,
-    inverse: torch.Tensor,
-    weight: torch.Tensor,
+    base: torch.Tensor,
+    through: Through,
+    normed: Normed,
     beside: torch.Tensor,
+    rows: Rows | None = None,
 ) -> torch.Tensor:
-    """Gradient of `hidden`: through its norm, whose own is the sum of `products` (see `add_kept`), and `beside` it."""
-    outer = _sum(*products) * weight.float()
-    wide = hidden.float()
-    scale = inverse[:, None]
+    """Gradient of a norm's input: through the norm, whose own is `base` and what comes `through` the adapter, and
+    `beside` it. May be written over `base`; `rows` gets it in 8 bits.
+    """
+    hidden, inverse, weight = normed
+    outer = (base.float() + through.gradient) * weight.float()
+    wide, scale = hidden.float(), inverse[:, None]
     along = (outer * wide).mean(1, keepdim=True)
-    return (outer * scale - wide * (scale**3 * along) + beside.float()).to(hidden.dtype)
+    found = (outer * scale - wide * (scale**3 * along) + beside.float()).to(hidden.dtype)
+    if rows is not None:
+        fill(Unscaled(found, found.float().abs().amax(1), rows))
+    return found
 
 
-def add_kept(base: torch.Tensor, adapter: torch.Tensor, mask: Keys) -> torch.Tensor:
-    """Gradient through a base product plus that through its adapter, where dropout kept the input."""
-    return _sum(base, adapter, mask).to(base.dtype)
+def add_through(base: torch.Tensor, through: Through) -> torch.Tensor:
+    """Gradient through a base product plus what comes `through` its adapter. May be written over `base`."""
+    return (base.float() + through.gradient).to(base.dtype)
 
 
 def rotate(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, of: int) -> torch.Tensor:
@@ -91,20 +89,15 @@ def swiglu(both: torch.Tensor, out: torch.Tensor) -> None:
 
 
 def swiglu_gradient(
-    both: torch.Tensor,
-    base: torch.Tensor,
-    d: torch.Tensor,
-    down: torch.Tensor,
-    mask: Mask | None,
-    most: torch.Tensor | None = None,
+    both: torch.Tensor, base: torch.Tensor, through: Through, most: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """→ gradient of `both`, and `swiglu`'s result again. May write them over `both` and `base`.
 
-    The gradient of `swiglu`'s result is `base` through the frozen weights and `d` `down` through the adapter. The
-    largest entry of each row of the first goes to `most` (fp32, n, zeros before).
+    The gradient of `swiglu`'s result is `base`, and what comes `through` the adapter. The largest entry of each row of
+    the first goes to `most` (fp32, n, zeros before).
     """
     gate, up = both.float().chunk(2, 1)
-    outer = _sum(base, d @ down, keys(mask))
+    outer = base.float() + through.gradient
     share = torch.sigmoid(gate)
     active = gate * share
     of_gate = outer * up * share * (1 + gate - active)
@@ -112,11 +105,6 @@ def swiglu_gradient(
     if most is not None:
         most.copy_(gradient.float().abs().amax(1))
     return gradient, (active * up).to(both.dtype)
-
-
-def _sum(base: torch.Tensor, adapter: torch.Tensor, mask: Keys) -> torch.Tensor:
-    wide = adapter.float()
-    return base.float() + (wide if mask is None else torch.where(kept(*mask), wide, 0.0))
 
 
 def _turn(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
@@ -134,7 +122,7 @@ class Elementwise(NamedTuple):
     add_norm: Callable[..., Any] = add_norm
     norm_gradient: Callable[..., Any] = norm_gradient
     loss_gradient: Callable[..., Any] = loss_gradient
-    add_kept: Callable[..., Any] = add_kept
+    add_through: Callable[..., Any] = add_through
     rotate: Callable[..., Any] = rotate
     rotate_gradient: Callable[..., Any] = rotate_gradient
     swiglu: Callable[..., Any] = swiglu
@@ -144,35 +132,18 @@ class Elementwise(NamedTuple):
 PLAIN_ELEMENTWISE = Elementwise()
 
 
-def _for_any_rows(function: Callable[..., Any]) -> Callable[..., Any]:
-    fast = torch.compile(function, dynamic=False, fullgraph=True)
-
-    def call(*arguments: Any) -> Any:
-        _mark(arguments)
-        return fast(*arguments)
-
-    return call
-
-
-def _mark(arguments: Any) -> None:
-    """Say that the first size of each tensor varies; what has a first size of 1 (weights, keys of columns) does not."""
-    for each in arguments:
-        if isinstance(each, tuple):
-            _mark(each)
-        elif isinstance(each, torch.Tensor) and each.shape[0] > 1:
-            torch._dynamo.maybe_mark_dynamic(each, 0)
-
-
 def compiled() -> Elementwise:
-    """Compiled once each for any number of rows, all else about their arguments being fixed.
+    """As Triton compiles them, once each for any number of rows."""
+    from fingpt.train.fast import between, losses, norms
 
-    What torch.compile needs more passes over memory for is a kernel of between.py.
-    """
-    from fingpt.train.fast import between
-
-    made = Elementwise(*(_for_any_rows(function) for function in PLAIN_ELEMENTWISE))
-    return made._replace(
+    return Elementwise(
+        norm=norms.norm,
+        add_norm=norms.add_norm,
+        norm_gradient=norms.norm_gradient,
+        loss_gradient=losses.loss_gradient,
+        add_through=norms.add_through,
         rotate=between.rotate,
         rotate_gradient=between.rotate_gradient,
+        swiglu=between.swiglu,
         swiglu_gradient=between.swiglu_gradient,
     )

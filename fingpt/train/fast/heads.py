@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from fingpt.train.fast.documents import Spans
-from fingpt.train.fast.elementwise import keys
 from fingpt.train.fast.joined import Joined
+from fingpt.train.fast.products import Through
 from fingpt.train.fast.run import SITES, Means, Pair, Run, Tail
 
 
@@ -91,12 +91,12 @@ def _forward(
     made = SimpleNamespace(
         hidden=hidden, inverse=inverse, p_qkv=p_qkv, parts=(q, k, v, o), sums=sums
     )
-    flat, residual = o.flatten(1), hidden
+    x, residual = out.widened(o.flatten(1)), hidden
     if tail is not None:
-        flat, residual = flat[tail.wanted], hidden[tail.places]
-    mask = run.mask(heads.site + 1, flat.shape[0], out.inputs)
-    made.flat, made.p_out = flat, products.project(flat, out.down, run.scale(out), mask)
-    return made, residual, out.forward(flat, made.p_out)
+        x, residual = x[tail.wanted], hidden[tail.places]
+    mask = run.mask(heads.site + 1, x.shape[0], out.inputs)
+    made.flat, made.p_out = x, products.project(x, out.down, run.scale(out), mask)
+    return made, residual, out.forward(x, made.p_out)
 
 
 def _turned(
@@ -132,8 +132,9 @@ def _backward(gradients: tuple[torch.Tensor, ...], heads: Heads, run: Run, made:
     d, of_up = products.output_gradients(
         gradient, out.up, made.p_out, out.bounds, run.scale(out), out.rank
     )
-    masters = out.gradients(products.down_gradient(d, made.flat, mask), of_up)
-    of_flat = each.add_kept(out.backward(gradient), d @ out.down, keys(mask))
+    masters = out.gradients(products.down_gradient(d, made.flat[:, : out.inputs], mask), of_up)
+    base = out.backward(run.handed.take(gradient))
+    of_flat = each.add_through(base, Through(d, out.down, mask))
     of_o = of_flat.view(rows, heads.heads, heads.width)
     if tail is not None:
         of_o = torch.zeros_like(made.parts[3]).index_copy_(0, tail.wanted, of_o)
@@ -190,8 +191,13 @@ def _input_gradient(heads: Heads, run: Run, made: Any, parts: Any) -> torch.Tens
         base = qkv.backward(of_rest, qkv.bounds[0])
         base[tail.rows] += qkv.backward(of_q, 0, qkv.bounds[0])
         beside = torch.zeros_like(made.hidden).index_copy_(0, tail.places, beside)
-    summands = (base, parts.d @ qkv.down, keys(parts.mask))
-    result: torch.Tensor = heads.means.elementwise.norm_gradient(
-        summands, made.hidden, made.inverse, heads.weight, beside
+    through, normed = (
+        Through(parts.d, qkv.down, parts.mask),
+        (made.hidden, made.inverse, heads.weight),
     )
-    return result
+    rows8 = qkv.place(base)
+    found: torch.Tensor = heads.means.elementwise.norm_gradient(
+        base, through, normed, beside, rows8
+    )
+    run.handed.give(found, rows8)
+    return found

@@ -22,6 +22,7 @@ import torch
 
 from fingpt.train.fast.eight_bits import EightBits, Narrow, Rows, Unscaled
 
+_LINE = 64  # bf16 numbers of 128 bytes: products are slower where rows begin within one
 _LEAST_RANK = 16  # columns that matrix units multiply at once
 
 
@@ -53,7 +54,7 @@ class Joined:
     def _join(self, weights: Sequence[torch.Tensor]) -> None:
         """Make the matrix of `weights`, one for each module, and let the modules' own be views of it."""
         rows, columns = self.outputs + self.padded * self.width, self.inputs + self.beside
-        matrix = self.up.new_zeros(rows, columns)
+        matrix = self.up.new_zeros(rows, _lines(columns))[:, :columns]
         self._both = matrix[: self.outputs]
         self.weight, self.down = self._both[:, : self.inputs], matrix[self.outputs :, : self.inputs]
         for base, weight, (start, stop) in zip(self._bases, weights, self._edges, strict=True):
@@ -78,7 +79,7 @@ class Joined:
             return
         self._forward8 = eight.int8_rows(self.weight, True)
         self._parked = self.weight.cpu() if park else None
-        place = self.up.new_empty(self.down.shape[0], self.inputs + self.beside)
+        place = self.up.new_empty(self.down.shape[0], _lines(self.inputs))
         self.down = place[:, : self.inputs].copy_(self.down)
         self._both = self.weight = self.up.new_empty(0, self.inputs)
         for each in self._bases:
@@ -119,15 +120,25 @@ class Joined:
         return self._copies
 
     def room(self, rows: int, like: torch.Tensor) -> torch.Tensor:
-        """An input of `rows` rows with place for the adapters' part behind it."""
-        return like.new_empty(rows, self.inputs + self.beside)
+        """An input of `rows` rows with place for the adapters' part behind it; rows lie apart."""
+        columns = self.inputs + self.beside
+        return like.new_empty(rows, _lines(columns))[:, :columns]
+
+    def widened(self, x: torch.Tensor) -> torch.Tensor:
+        """An input with place for the adapters' part: free memory between its rows where they lie apart; or a copy."""
+        columns = self.inputs + self.beside
+        if x.stride(0) >= columns:
+            return x.as_strided((x.shape[0], columns), x.stride(), x.storage_offset())
+        room = self.room(x.shape[0], x)
+        room[:, : self.inputs] = x
+        return room
 
     def forward(
         self, x: torch.Tensor, p: torch.Tensor, start: int = 0, stop: int | None = None
     ) -> torch.Tensor:
         """Outputs `start` to `stop` of all, ends of groups, with what adapters add to them.
 
-        `x`: an input, of one group alone or with the adapters' part behind it; `p`: that part, of all groups.
+        `x`: an input with the adapters' part behind it; `p`: that part, of all groups.
         """
         if self._eight is not None and self._forward8 is not None:
             rows = self._eight.int8_rows(x[:, : self.inputs], True)
@@ -139,9 +150,7 @@ class Joined:
             narrow = Narrow(p[:, first:], self.up[start:stop], bounds)
             found: torch.Tensor = self._eight.int8_product(rows, weight, x.dtype, narrow)
             return found
-        if x.shape[1] > self.inputs:
-            return torch.mm(x, self._both[start:stop].t())
-        return torch.mm(x, self.weight.t()).addmm_(p, self.up.t())
+        return torch.mm(x, self._both[start:stop].t())
 
     def maxima(self, like: torch.Tensor) -> torch.Tensor | None:
         """Zeros, to find the largest entry of each row of an output's gradient; None where `backward` needs none."""
@@ -151,10 +160,15 @@ class Joined:
 
     def unscaled(self, dy: torch.Tensor, most: torch.Tensor | None) -> torch.Tensor | Unscaled:
         """An output's gradient with its rows' largest entries, and place for what `backward` needs of it."""
-        if most is None or self._backward8 is None:
-            return dy
-        values = torch.empty_like(dy, dtype=self._backward8.values.dtype)
-        return Unscaled(dy, most, Rows(values, torch.empty_like(most)))
+        rows = self.place(dy)
+        return dy if most is None or rows is None else Unscaled(dy, most, rows)
+
+    def place(self, gradient: torch.Tensor) -> Rows | None:
+        """Place for a gradient in the 8 bits that `backward` takes; None where it takes it as it is."""
+        if self._backward8 is None:
+            return None
+        values = torch.empty_like(gradient, dtype=self._backward8.values.dtype)
+        return Rows(values, gradient.new_empty(gradient.shape[0], dtype=torch.float32))
 
     def backward(
         self, dy: torch.Tensor | Unscaled, start: int = 0, stop: int | None = None
@@ -181,3 +195,8 @@ class Joined:
         """Those of `masters`, from that of all A (padded · width × k) and all B (n × rank)."""
         downs = [of_down[g * self.width :][: self.rank] for g in range(self.groups)]
         return [*downs, *(of_up[start:stop] for start, stop in self._edges)]
+
+
+def _lines(columns: int) -> int:
+    """As many columns as whole lines of memory have."""
+    return -(-columns // _LINE) * _LINE

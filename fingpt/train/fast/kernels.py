@@ -10,7 +10,9 @@ a fixed order: no atomic additions, so that equal inputs give equal bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from math import gcd
+from typing import Any
 
 import torch
 import triton
@@ -21,12 +23,10 @@ from fingpt.train.fast.dropout import Mask
 from fingpt.train.fast.eight_bits import Unscaled
 from fingpt.train.fast.products import Normed, Products, padded
 
-_FIRST, _SECOND, _SHIFT = (
-    tl.constexpr(dropout.FIRST),
-    tl.constexpr(dropout.SECOND),
-    tl.constexpr(dropout.SHIFT),
-)
+_FACTOR = tl.constexpr(dropout.FACTOR)
 _LEAST = tl.constexpr(eight_bits.LEAST)
+_SHARED = 227 * 1024  # bytes, of a block
+_BROAD = 8192  # outputs from which on larger blocks keep a card busy
 _PROGRAMS = 528  # four for each multiprocessor of a Hopper card
 
 
@@ -34,10 +34,21 @@ _PROGRAMS = 528  # four for each multiprocessor of a Hopper card
 @triton.jit
 def kept(rows, columns, LIMIT: tl.constexpr):
     """`dropout.kept` for a tile of keys of rows and columns."""
-    mixed = (rows[:, None] ^ columns[None, :]) * _FIRST
-    unsigned = mixed.to(tl.uint32, bitcast=True)
-    mixed = (mixed ^ (unsigned >> _SHIFT).to(tl.int32, bitcast=True)) * _SECOND
-    return mixed >= LIMIT
+    return kept_of(rows[:, None], columns[None, :], LIMIT)
+
+
+@triton.jit
+def kept_of(rows, columns, LIMIT: tl.constexpr):
+    """The same where both have one shape, or one that fits."""
+    return (rows ^ columns) * _FACTOR >= LIMIT
+
+
+@triton.jit
+def in_order(x, BM: tl.constexpr, BN: tl.constexpr):
+    """`x` as it is, spread over threads as loads are. The compiler would let all that is computed with a product follow
+    the order of matrix units, and bring every load and store there and back.
+    """
+    return tl.gather(x, tl.zeros((BM, BN), tl.int32) + tl.arange(0, BN)[None, :], 1)
 
 
 @triton.jit(do_not_specialize=["T"])
@@ -148,18 +159,26 @@ def _down_gradient(D, X, PART, INVERSE, WEIGHT, KR, KC, T, SLICE, K: tl.constexp
 # fmt: on
 
 
+def keys(mask: Mask | None, unused: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Those of `mask`'s rows and columns, or anything that is a tensor."""
+    return (unused, unused) if mask is None else (mask.rows, mask.columns)
+
+
+def limit(mask: Mask | None) -> int:
+    """What hashes of entries that are kept reach."""
+    return 0 if mask is None else mask.threshold
+
+
 def project(x: torch.Tensor, down: torch.Tensor, scale: float, mask: Mask | None) -> torch.Tensor:
     """As products.project."""
     (rows, columns), (rank, inputs) = x.shape, down.shape
     p = x.new_empty(rows, rank)
     if rows == 0:
         return p
-    keys = (p, p) if mask is None else (mask.rows, mask.columns)
-    limit = 0 if mask is None else mask.threshold
     block = min(128 if rank <= 64 else 64, inputs)
     _project[(triton.cdiv(rows, 64),)](
-        x, down, p, *keys, rows, scale, inputs, x.stride(0), down.stride(0), rank, columns - inputs,
-        64, block, mask is not None, limit, num_warps=4, num_stages=3,
+        x, down, p, *keys(mask, p), rows, scale, inputs, x.stride(0), down.stride(0), rank, columns - inputs,
+        64, block, mask is not None, limit(mask), num_warps=4, num_stages=3,
     )  # fmt: skip
     return p
 
@@ -179,7 +198,8 @@ def output_gradients(
         dy = dy.values
     (rows, outputs), width, groups = dy.shape, up.shape[1], padded(len(bounds))
     chunk = _chunk(bounds)
-    blocks, chunks = triton.cdiv(rows, 128), outputs // chunk
+    tall = 256 if width <= 32 and outputs > _BROAD and _roomy(dy.device) else 128
+    blocks, chunks = triton.cdiv(rows, tall), outputs // chunk
     d = dy.new_empty(rows, groups * width)
     if rows == 0:
         return d, up.new_zeros(outputs, rank, dtype=torch.float32)
@@ -188,8 +208,9 @@ def output_gradients(
     ends = [*bounds, *[outputs] * (3 - len(bounds))]
     _output_gradients[(chunks, blocks)](
         dy, up, p, of_d, of_up, *(eight or (of_d, of_d, of_d)), rows, outputs, dy.stride(0), ends[0], ends[1],
-        p.stride(0), rank, width, chunk, 128, min(64, chunk), eight is not None, _top(eight),
-        num_warps=4, num_stages=4 if width <= 32 else 2,
+        p.stride(0), rank, width, chunk, tall, min(64, chunk), eight is not None,
+        0.0 if eight is None else eight_bits.most_of(eight[1].dtype), num_warps=tall // 32,
+        num_stages=4 if width <= 32 else 2,
     )  # fmt: skip
     _add_chunks[(triton.cdiv(rows, 64),)](
         of_d, d, rows, scale, *(end // chunk for end in ends), width, groups, 64, num_warps=4
@@ -206,25 +227,25 @@ def down_gradient(d: torch.Tensor, x: torch.Tensor | Normed, mask: Mask | None) 
     size = triton.cdiv(triton.cdiv(rows, slices), 64) * 64
     slices = max(1, triton.cdiv(rows, size)) if rows else 0
     part = d.new_empty(slices, rank, inputs, dtype=torch.float32)
-    keys = (d, d) if mask is None else (mask.rows, mask.columns)
-    limit = 0 if mask is None else mask.threshold
     if slices:
         _down_gradient[(inputs // block, slices)](
-            d, hidden, part, inverse, weight, *keys, rows, size, inputs, hidden.stride(0), rank, 64, block,
-            isinstance(x, tuple), mask is not None, limit, num_warps=8, num_stages=3,
+            d, hidden, part, inverse, weight, *keys(mask, d), rows, size, inputs, hidden.stride(0), rank, 64, block,
+            isinstance(x, tuple), mask is not None, limit(mask), num_warps=8, num_stages=3,
         )  # fmt: skip
     return part.sum(0)
 
 
-def _top(eight: list[torch.Tensor] | None) -> float:
-    whole = eight is not None and eight[1].dtype == torch.int8
-    return eight_bits.INT8_MOST if whole else eight_bits.FP8_MOST
+@cache
+def _roomy(device: torch.device) -> bool:
+    """Whether a block may have as much shared memory as the large cards from Hopper on give it."""
+    properties: Any = torch.cuda.get_device_properties(device)
+    return int(properties.shared_memory_per_block_optin) >= _SHARED
 
 
 def _chunk(bounds: Sequence[int]) -> int:
     """Columns of a chunk: a power of two that divides every group's, so that a chunk is of one group."""
     common = gcd(*bounds)
-    most = 1024 if bounds[-1] <= 8192 else 2048
+    most = 1024 if bounds[-1] <= _BROAD else 2048
     return min(common & -common, most)
 
 

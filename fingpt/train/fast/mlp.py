@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from fingpt.train.fast.elementwise import keys
 from fingpt.train.fast.joined import Joined
+from fingpt.train.fast.products import Through
 from fingpt.train.fast.run import SITES, Means, Pair, Run
 
 
@@ -85,10 +85,9 @@ def _backward(
         gradient, down.up, made.p_down, down.bounds, run.scale(down), down.rank
     )
     most = wide.maxima(made.both)
-    of_both, active = each.swiglu_gradient(
-        made.both, down.backward(gradient), d, down.down, mask, most
-    )
-    del made.both
+    base = down.backward(run.handed.take(gradient))
+    of_both, active = each.swiglu_gradient(made.both, base, Through(d, down.down, mask), most)
+    del made.both, base
     masters = down.gradients(products.down_gradient(d, active, mask), of_up)
     del active
     mask = run.mask(mlp.site, rows, wide.inputs)
@@ -99,6 +98,9 @@ def _backward(
     normed = (made.hidden, made.inverse, mlp.weight)
     masters = [*wide.gradients(products.down_gradient(d, normed, mask), of_up), *masters]
     del of_both
-    summands = (wide.backward(dy), d @ wide.down, keys(mask))
+    base = wide.backward(dy)
     del dy
-    return each.norm_gradient(summands, *normed, beside), masters
+    rows8 = wide.place(base)
+    found = each.norm_gradient(base, Through(d, wide.down, mask), normed, beside, rows8)
+    run.handed.give(found, rows8)
+    return found, masters

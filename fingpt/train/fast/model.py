@@ -71,8 +71,15 @@ class FastLayers:
             layer.forward = self._forward_of(index)
         self._joined = [one for parts in self._parts for part in parts for one in part.joined]
         self._gather()
-        # A fused optimizer changes parameters and not their versions.
-        self._watch = register_optimizer_step_post_hook(lambda *_: self._versions.clear())
+        self._watch = register_optimizer_step_post_hook(lambda *_: self._follow())
+
+    def _follow(self) -> None:
+        """Copy the masters at once, while the GPU still computes: the next step waits for the loss of this one.
+
+        A fused optimizer changes parameters and not their versions.
+        """
+        self._versions.clear()
+        self._refresh()
 
     def _gather(self) -> None:
         """Find copies and masters, which are not alike yet."""

@@ -76,6 +76,20 @@ def padded(groups: int) -> int:
     return 1 << (groups - 1).bit_length()
 
 
+class Through(NamedTuple):
+    """What reaches an input through its adapter: `d` `down`, where dropout kept the input (d: n × r, down: r × k)."""
+
+    d: torch.Tensor
+    down: torch.Tensor
+    mask: Mask | None
+
+    @property
+    def gradient(self) -> torch.Tensor:
+        """It, in fp32 (n × k)."""
+        wide = (self.d @ self.down).float()
+        return wide if self.mask is None else torch.where(self.mask.keep, wide, 0.0)
+
+
 class Products(NamedTuple):
     """The functions above as a machine computes them."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from fingpt.train.fast.documents import Attention, Spans
 from fingpt.train.fast.dropout import Mask, column_keys
+from fingpt.train.fast.eight_bits import Rows, Unscaled
 from fingpt.train.fast.elementwise import PLAIN_ELEMENTWISE, Elementwise
 from fingpt.train.fast.joined import Joined
 from fingpt.train.fast.products import PLAIN_PRODUCTS, Products
@@ -42,13 +43,31 @@ class Tail:
     spans: Spans
 
 
+class Handed:
+    """The newest gradient of hidden states in 8 bits, made with it, for the half layer that gets it next."""
+
+    def __init__(self) -> None:
+        self._newest: tuple[torch.Tensor, Rows] | None = None
+
+    def give(self, gradient: torch.Tensor, rows: Rows | None) -> None:
+        """Hand on `rows`, if there are any, beside `gradient`, which autograd hands on."""
+        self._newest = None if rows is None else (gradient, rows)
+
+    def take(self, gradient: torch.Tensor) -> torch.Tensor | Unscaled:
+        """`gradient` with its 8 bits, if these are of it."""
+        newest, self._newest = self._newest, None
+        if newest is None or newest[0].data_ptr() != gradient.data_ptr():
+            return gradient
+        return Unscaled(gradient, newest[1].scales, newest[1])
+
+
 @dataclass(frozen=True)
 class Run:
     """One forward pass over a pack and its backward.
 
     `spans`: the documents; `turn`: cosines and sines of the rows' positions; `tail`: what the last layer computes, None
     for everything; `row_keys`: dropout's, None where nothing is dropped; `dropout`: its share and threshold; `keep`: a
-    backward follows.
+    backward follows; `handed`: what goes from one half layer's backward to the next beside autograd's gradients.
     """
 
     spans: Spans
@@ -57,6 +76,7 @@ class Run:
     row_keys: torch.Tensor | None
     dropout: tuple[float, int]
     keep: bool
+    handed: Handed = field(default_factory=Handed)
 
     def mask(self, site: int, rows: int, inputs: int) -> Mask | None:
         """The mask at place number `site` of the model over rows × inputs."""

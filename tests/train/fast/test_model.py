@@ -24,10 +24,10 @@ def fast(model) -> FastLayers:
     return FastLayers(model, Means(PlainAttention(WIDTH**-0.5)))
 
 
-def assert_equal(got, wanted) -> None:
+def assert_equal(got, wanted, tolerance: float = 1e-6) -> None:
     assert got.keys() == wanted.keys()
     for name, gradient in got.items():
-        torch.testing.assert_close(gradient, wanted[name], rtol=0, atol=1e-6)
+        torch.testing.assert_close(gradient, wanted[name], rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("rank", [1, 4, 16])
@@ -82,7 +82,8 @@ def test_gradients_are_those_of_plain_peft_where_the_same_inputs_are_dropped(inv
     wanted = pack_loss(plain, pack_all)
     got = layers.loss(model, {**pack_all, "seed": seed})
     torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-6)
-    assert_equal(gradients(model, got / 30), gradients(plain, wanted / 30))
+    # What is kept is scaled up, and with it what fp32 leaves over: 2.4e-6 at most over ten seeds.
+    assert_equal(gradients(model, got / 30), gradients(plain, wanted / 30), tolerance=4e-6)
 
 
 def test_equal_seeds_drop_the_same_and_others_do_not(invent):
@@ -94,6 +95,20 @@ def test_equal_seeds_drop_the_same_and_others_do_not(invent):
     )
     assert first == again
     assert len({first.item(), other.item(), none.item()}) == 3
+
+
+def test_copies_follow_before_the_next_pass_so_that_no_gpu_waits_for_them(invent):
+    model = tuned()
+    layers = fast(model)
+    (pack,) = collate_step([invent.rows(4)])["packs"]
+    layers.loss(model, pack).backward()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    optimizer.step()
+    for copy, master in zip(layers._copies, layers._masters, strict=True):
+        assert torch.equal(copy, master)
+    copied = [copy._version for copy in layers._copies]
+    layers.loss(model, pack)
+    assert [copy._version for copy in layers._copies] == copied
 
 
 @pytest.mark.parametrize("fused", [False, True])

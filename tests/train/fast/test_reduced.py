@@ -9,9 +9,9 @@ import torch
 from fingpt.train.adapter import save_adapter
 from fingpt.train.batching import collate_step
 from fingpt.train.fast.documents import PlainAttention
-from fingpt.train.fast.eight_bits import PLAIN_EIGHT_BITS
+from fingpt.train.fast.eight_bits import PLAIN_EIGHT_BITS, Rows
 from fingpt.train.fast.model import FastLayers
-from fingpt.train.fast.run import Means
+from fingpt.train.fast.run import Handed, Means
 from fingpt.train.loop import pack_loss
 from tests.train.small_llama import gradients, tuned_llama
 
@@ -139,3 +139,37 @@ def test_rows_without_an_answer_have_no_gradient_in_8_bits(pack):
         loss, gradient = step(model, layers, {**filler, "seed": 3})
         assert loss == 0
         assert not gradient.any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_that_are_handed_on_in_8_bits_are_those_that_would_be_made(
+    pack, kind, monkeypatch
+):
+    taken, found = [], []
+    take = Handed.take
+
+    def watched(self, gradient):
+        made = take(self, gradient)
+        taken.append(made is not gradient)
+        return made
+
+    for each in (watched, lambda self, gradient: gradient):
+        monkeypatch.setattr(Handed, "take", each)
+        model, layers = fast()
+        layers.reduce(PLAIN_EIGHT_BITS, **kind)
+        found.append(step(model, layers, pack)[1])
+    # Of three layers two halves each, all but the last, whose gradient comes from the output layer.
+    assert taken == [False, *[True] * 5]
+    assert torch.equal(*found)
+
+
+def test_8_bits_go_to_the_gradient_that_they_are_of_alone():
+    handed, one, other = Handed(), torch.ones(2, 3), torch.ones(2, 3)
+    rows = Rows(torch.ones(2, 3, dtype=torch.int8), torch.ones(2))
+    handed.give(one, rows)
+    assert handed.take(other) is other
+    assert handed.take(one) is one
+    handed.give(one, rows)
+    assert handed.take(one.view(2, 3)).rows is rows
+    handed.give(one, None)
+    assert handed.take(one) is one
