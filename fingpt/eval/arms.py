@@ -28,8 +28,8 @@ from fingpt.storage import ObjectStore
 
 Arm = Literal["test", "validation", "prior", "anonymous", "recall"]
 
-Scorer = Callable[[Sequence[Prompt], LabelTree], tuple[list[LabelScores], float]]
-"""From prompts to a record for each, and the seconds that scoring them took."""
+Scorer = Callable[[Sequence[Prompt], LabelTree, bool], tuple[list[LabelScores], float]]
+"""From prompts to a record for each, and the seconds that scoring them took; True: losses of answers are wanted too."""
 
 CHUNK_ROWS = LABEL_ROWS
 _NO_CONTENT = "N/A"  # the first of the three content-free inputs of Zhao et al. 2021
@@ -39,9 +39,10 @@ _NO_CONTENT = "N/A"  # the first of the three content-free inputs of Zhao et al.
 class Labels:
     """Label scores of one variant: log-likelihoods by arm and example id, and what the store holds of them.
 
-    `seconds`: by arm.
+    `nll`: losses of answers that were measured with them, by example id. `seconds`: by arm.
     """
 
+    nll: Mapping[str, float]
     logp: Mapping[Arm, Mapping[str, tuple[float, ...]]]
     seconds: Mapping[Arm, float]
     files: tuple[FileRef, ...]
@@ -106,10 +107,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Arms:
-    """The prompts of each arm, and the labels as a tree of tokens."""
+    """The prompts of each arm, the labels as a tree of tokens, and the arm whose answers' losses are wanted too."""
 
     tree: LabelTree
     prompts: Mapping[Arm, Sequence[Prompt]]
+    answered: Arm
 
     @property
     def count(self) -> int:
@@ -119,6 +121,7 @@ class Arms:
     def score(self, measure: Scorer, place: Place, done: Callable[[int], None]) -> Labels:
         """The label scores of every arm, measured now or read from an earlier attempt."""
         logp: dict[Arm, dict[str, tuple[float, ...]]] = {}
+        nll: dict[str, float] = {}
         seconds: dict[Arm, float] = {}
         files: list[FileRef] = []
         for arm, prompts in self.prompts.items():
@@ -126,10 +129,11 @@ class Arms:
             for number, batch in enumerate(batches(prompts, CHUNK_ROWS, _length)):
                 one = self._chunk(measure, place, (arm, number), batch)
                 logp[arm] |= {record.example: record.logp for record in one.records}
+                nll |= {each.example: each.nll for each in one.records if each.nll is not None}
                 seconds[arm] += one.seconds
                 files += one.files
                 done(len(batch))
-        return Labels(logp, seconds, tuple(files))
+        return Labels(nll, logp, seconds, tuple(files))
 
     def _chunk(
         self, measure: Scorer, place: Place, name: tuple[Arm, int], batch: Sequence[Prompt]
@@ -141,7 +145,7 @@ class Arms:
             labels_key(place.run, place.variant, arm, number),
             context_of(["labels", arm, *place.identity], batch),
             batch,
-            lambda prompts: measure(prompts, self.tree),
+            lambda prompts: measure(prompts, self.tree, arm == self.answered),
         )
 
 

@@ -1,6 +1,6 @@
-"""Attention of a pack that shares a beginning or has label trees: a node sees its document and its own ancestors.
+"""Attention of a pack that has stems or label trees: a node sees its prompt and its own ancestors.
 
-Nodes look at their document by one kernel and at each other by small products; the two results are added with the
+Nodes look at their prompt by one kernel and at each other by small products; the two results are added with the
 weights that the sums of their exponentials give (as FlashAttention adds blocks).
 """
 
@@ -15,23 +15,30 @@ import torch
 from fingpt.train.fast.documents import Attention, Spans
 
 Across = Callable[..., tuple[torch.Tensor, torch.Tensor]]
-"""(q, k, v, spans, scale) → the output and the logarithms of its sums (queries × heads), nothing hidden."""
+"""(q, k, v, spans: Reach, scale) → the output and the logarithms of its sums (queries × heads), not causal."""
+
+
+@dataclass(frozen=True)
+class Reach(Spans):
+    """Spans of nodes as queries of their documents, of which they see the first `seen` keys each (int32)."""
+
+    seen: torch.Tensor
 
 
 @dataclass(frozen=True)
 class Grown(Spans):
-    """Spans of all documents' and all nodes' rows.
+    """Spans of all that asks: stems, documents and nodes, or the scored rows of documents, and nodes.
 
-    `rows`: see `Pack.keys`; None where documents share nothing. `skip`: how many of these the documents that ask begin
-    after, `shared`: how many the whole ones do. `documents`: the documents alone. `across`: nodes as queries of their
-    documents, None without trees. `sees`: (nodes × nodes). `split`: where nodes begin among queries and among keys.
+    `rows`: see `Pack.keys`, None without stems. `skip`: how many of these the ones that ask begin after, `stems`: how
+    many the documents do. `documents`: what asks but the nodes. `across`: nodes as queries of their prompts, None
+    without trees. `sees`: (nodes × nodes). `split`: where nodes begin among queries and among keys.
     """
 
     rows: torch.Tensor | None
     skip: int
-    shared: int
+    stems: int
     documents: Spans
-    across: Spans | None
+    across: Reach | None
     sees: torch.Tensor
     split: tuple[int, int]
 
@@ -56,7 +63,7 @@ class BranchAttention:
         out, kept = self._inner.forward(q[:first], keys[spans.skip :], values[spans.skip :], asked)
         if spans.across is None:
             return out, kept
-        keys, values = keys[spans.shared :], values[spans.shared :]
+        keys, values = keys[spans.stems :], values[spans.stems :]
         above = self._across(q[first:], keys, values, spans.across, self._scale)
         beside = among(q[first:], k[last:], v[last:], spans.sees, self._scale)
         return torch.cat([out, added(above, beside)]), None
@@ -93,7 +100,7 @@ def added(
 
 
 def plain_across(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: Spans, scale: float
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: Reach, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`Across` by plain products, document by document."""
     groups = q.shape[1] // k.shape[1]
@@ -102,21 +109,22 @@ def plain_across(
         for part, borders in ((q, spans.queries), (k, spans.keys), (v, spans.keys))
     )
     out, sums = [], []
-    for asking, keys, values in zip(*parts, strict=True):
-        scores = asking @ keys.repeat_interleave(groups, 0).transpose(1, 2) * scale
+    for asking, *pair, seen in zip(*parts, spans.seen.tolist(), strict=True):
+        keys, values = (part[:, :seen].repeat_interleave(groups, 0) for part in pair)
+        scores = asking @ keys.transpose(1, 2) * scale
         total = torch.logsumexp(scores, dim=-1)
         shares = torch.exp(scores - total[..., None])
-        out.append((shares @ values.repeat_interleave(groups, 0)).transpose(0, 1).to(q.dtype))
+        out.append((shares @ values).transpose(0, 1).to(q.dtype))
         sums.append(total.transpose(0, 1))
     return torch.cat(out), torch.cat(sums)
 
 
 def flash_across(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: Spans, scale: float
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: Reach, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`Across` by PyTorch's FlashAttention over all documents at once."""
     lengths = (spans.queries, spans.keys, spans.most_queries, spans.most_keys)
     out, sums, *_ = torch.ops.aten._flash_attention_forward(
-        q, k, v, *lengths, 0.0, False, False, scale=scale
+        q, k, v, *lengths, 0.0, False, False, scale=scale, seqused_k=spans.seen
     )
     return out, sums.transpose(0, 1)

@@ -19,10 +19,14 @@ from fingpt.record import Frozen
 
 
 class LabelScores(Frozen):
-    """Log-likelihoods in nats of the labels for one example, in the order of `fingpt.prompts.examples.LABELS`."""
+    """Log-likelihoods in nats of the labels for one example, in the order of `fingpt.prompts.examples.LABELS`.
+
+    `nll`: the sum of its answer tokens' negative log-likelihoods, where the same pass measured it.
+    """
 
     example: str
     logp: tuple[float, ...]
+    nll: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,16 @@ class LabelTree:
         )
         tokens = tuple(path[-1] for path in nodes if path)
         return cls(tuple(header), tokens, tuple(parents), steps)
+
+    def planted(self) -> LabelTree:
+        """The same with the header as its first nodes: it hangs on a prompt, whose end is node 0."""
+        more = len(self.header)
+        return LabelTree(
+            header=(),
+            tokens=self.header + self.tokens,
+            parents=(*range(more), *(parent + more for parent in self.parents)),
+            steps=tuple(tuple((node + more, token) for node, token in line) for line in self.steps),
+        )
 
     def depths(self) -> list[int]:
         """Tokens between the header and each node but node 0: its place in the text."""
@@ -92,14 +106,14 @@ def label_logp(
     return found
 
 
-def label_scores(prompt: Prompt, logp: Sequence[float]) -> LabelScores:
+def label_scores(prompt: Prompt, logp: Sequence[float], nll: float | None = None) -> LabelScores:
     """The record of one example's log-likelihoods; DivergedError names the example when they are not finite."""
     if not all(abs(value) < float("inf") for value in logp):
         raise DivergedError(
             f"The label probabilities of {prompt.example.symbol} {prompt.example.period} are not finite; the "
             "adapter's weights have diverged: train again with a lower train.lr."
         )
-    return LabelScores(example=prompt.example.id, logp=tuple(logp))
+    return LabelScores(example=prompt.example.id, logp=tuple(logp), nll=nll)
 
 
 @torch.inference_mode()

@@ -20,9 +20,7 @@ from fingpt.eval.loss import answer_nll
 from fingpt.eval.model import Variant, active
 from fingpt.eval.packed import PACK_TOKENS
 from fingpt.eval.prompts import Prompt
-
-_AMPERE = (8, 0)
-_FAULTS = (RuntimeError, OSError, ImportError)
+from fingpt.train.fast.card import AMPERE, FAULTS, lack, short
 
 Done = Callable[[int], None]
 ScoredBy = Literal["transformers", "fast"]
@@ -35,9 +33,15 @@ class Scoring(Protocol):
         """As `fingpt.eval.loss.answer_nll`."""
 
     def labels(
-        self, variant: Variant, prompts: Sequence[Prompt], tree: LabelTree, done: Done
+        self,
+        variant: Variant,
+        prompts: Sequence[Prompt],
+        tree: LabelTree,
+        done: Done,
+        *,
+        answers: bool = False,
     ) -> list[LabelScores]:
-        """As `fingpt.eval.labels.label_logp`."""
+        """As `fingpt.eval.labels.label_logp`; with `answers`, their losses too where one pass gives both."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,15 @@ class TransformersScoring:
             return answer_nll(model, prompts, self.batch_size, done)
 
     def labels(
-        self, variant: Variant, prompts: Sequence[Prompt], tree: LabelTree, done: Done
+        self,
+        variant: Variant,
+        prompts: Sequence[Prompt],
+        tree: LabelTree,
+        done: Done,
+        *,
+        answers: bool = False,  # noqa: ARG002 - a pass for each is what padded batches have
     ) -> list[LabelScores]:
-        """As Scoring."""
+        """As Scoring; labels alone."""
         with active(self.model, variant) as model:
             return label_logp(model, prompts, tree, self.batch_size, done)
 
@@ -64,7 +74,7 @@ def fast_scoring(model: Any, precision: ResolvedPrecision) -> tuple[Scoring | No
     """The fast layers over a loaded PEFT model, after a trial, and their attention; None and why there are none."""
     from fingpt.train.fast.model import misfit
 
-    reason = _lack(precision) or misfit(model)
+    reason = lack(AMPERE, precision) or misfit(model)
     if reason:
         return None, reason
     try:
@@ -81,23 +91,12 @@ def fast_scoring(model: Any, precision: ResolvedPrecision) -> tuple[Scoring | No
         found = FastScoring(model, Means(attention, compiled(), kernels()))
         found.rehearse()
         return found, "PyTorch's FlashAttention over rows of different lengths"
-    except _FAULTS as fault:
-        said = " ".join(str(fault).split())[:200] or type(fault).__name__
+    except FAULTS as fault:
+        said = short(fault)
         if isinstance(fault, torch.OutOfMemoryError):
             said = f"too little memory for {PACK_TOKENS} tokens at once"
         log.warning("fast layers do not work here, losses and labels are slower", reason=said)
         return None, said
-
-
-def _lack(precision: ResolvedPrecision) -> str:
-    """What speaks against the fast layers on this machine, in a few words; empty where nothing does."""
-    if not torch.cuda.is_available():
-        return "there is no GPU"
-    if torch.cuda.get_device_capability() < _AMPERE:
-        return f"{torch.cuda.get_device_name()} is older than Ampere"
-    if precision != "bf16":
-        return f"they are for bf16, and eval.precision is {precision}"
-    return ""
 
 
 def score_by(

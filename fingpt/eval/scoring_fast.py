@@ -14,12 +14,12 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 
 from fingpt.eval import packed
-from fingpt.eval.branches import Grown
+from fingpt.eval.branches import Grown, Reach
 from fingpt.eval.labels import LabelScores, LabelTree, label_scores, label_sums
 from fingpt.eval.loss import finite
 from fingpt.eval.model import Variant
-from fingpt.eval.packed import Document, Pack, answered, filled, headed, make_pack
-from fingpt.eval.prompts import Prompt, batches
+from fingpt.eval.packed import Document, Pack, answered, both, filled, headed, make_pack
+from fingpt.eval.prompts import Prompt
 from fingpt.train.fast.documents import Spans
 from fingpt.train.fast.heads import Heads
 from fingpt.train.fast.mlp import Mlp
@@ -67,16 +67,10 @@ class FastScoring:
         done: Callable[[int], None] = lambda _: None,
     ) -> dict[str, float]:
         """As `fingpt.eval.loss.answer_nll`."""
-        ordered = _ordered(prompts, lambda p: len(p.prompt_ids) + len(p.answer_ids))
+        ordered = _ordered(prompts)
         found: dict[str, float] = {}
 
-        def sums(some: Sequence[Prompt], states: torch.Tensor) -> torch.Tensor:
-            targets = torch.tensor([token for prompt in some for token in prompt.answer_ids])
-            nll = self._answer_nll(states, targets.to(states.device))
-            parts = torch.split(nll.double(), [len(prompt.answer_ids) for prompt in some])
-            return torch.stack([part.sum() for part in parts])
-
-        for some, values in self._passes(variant, ordered, answered, None, sums):
+        for some, values in self._passes(variant, ordered, answered, None, self._answer_sums):
             found |= {
                 prompt.example.id: finite(prompt, nll)
                 for prompt, nll in zip(some, values, strict=True)
@@ -90,21 +84,49 @@ class FastScoring:
         prompts: Sequence[Prompt],
         tree: LabelTree,
         done: Callable[[int], None] = lambda _: None,
+        *,
+        answers: bool = False,
     ) -> list[LabelScores]:
-        """As `fingpt.eval.labels.label_logp`."""
-        ordered = _ordered(prompts, lambda prompt: len(prompt.prompt_ids))
+        """As `fingpt.eval.labels.label_logp`; with `answers`, their losses out of the same passes."""
+        if answers:
+            return self._both(variant, prompts, tree, done)
+        ordered = _ordered(prompts)
         found: list[LabelScores] = []
 
         def sums(some: Sequence[Prompt], states: torch.Tensor) -> torch.Tensor:
-            ends, nodes = states[: len(some)], states[len(some) :]
-            rows = torch.cat([ends[:, None], nodes.view(len(some), -1, states.shape[1])], 1)
-            logits = linear(rows, self._base.get_output_embeddings().weight)
-            return label_sums(torch.log_softmax(logits.float(), dim=-1), tree)
+            return self._label_sums(states[: len(some)], states[len(some) :], tree)
 
         for some, values in self._passes(
             variant, ordered, lambda prompt: headed(prompt, tree), tree, sums
         ):
             found += [label_scores(prompt, row) for prompt, row in zip(some, values, strict=True)]
+            done(len(some))
+        return found
+
+    def _both(
+        self,
+        variant: Variant,
+        prompts: Sequence[Prompt],
+        tree: LabelTree,
+        done: Callable[[int], None],
+    ) -> list[LabelScores]:
+        """Labels and losses of prompts that are read once: trees hang on their ends, answers follow them."""
+        ordered = _ordered(prompts)
+        found: list[LabelScores] = []
+
+        def sums(some: Sequence[Prompt], states: torch.Tensor) -> torch.Tensor:
+            sizes = [len(prompt.answer_ids) for prompt in some]
+            *firsts, end = accumulate(sizes, initial=0)
+            losses = self._answer_sums(some, states[:end])
+            labels = self._label_sums(states[firsts], states[end:], tree)
+            return torch.cat([labels, losses[:, None]], 1)
+
+        planted = tree.planted()
+        for some, values in self._passes(variant, ordered, both, planted, sums):
+            found += [
+                label_scores(prompt, row[:-1], finite(prompt, row[-1]))
+                for prompt, row in zip(some, values, strict=True)
+            ]
             done(len(some))
         return found
 
@@ -143,6 +165,23 @@ class FastScoring:
         found: torch.Tensor = inner.norm(pair[0] + pair[1])
         return found
 
+    def _answer_sums(self, some: Sequence[Prompt], states: torch.Tensor) -> torch.Tensor:
+        """Losses (fp64) of answers, from the states that predict their tokens, answer by answer."""
+        targets = torch.tensor([token for prompt in some for token in prompt.answer_ids])
+        nll = self._answer_nll(states, targets.to(states.device))
+        parts = torch.split(nll.double(), [len(prompt.answer_ids) for prompt in some])
+        return torch.stack([part.sum() for part in parts])
+
+    def _label_sums(self, ends: torch.Tensor, nodes: torch.Tensor, tree: LabelTree) -> torch.Tensor:
+        """Log-likelihoods (rows × labels, fp64) of `tree`, from the states of prompts' ends and of all nodes.
+
+        The first nodes may be those of a planted tree's header, whose last one then stands for node 0.
+        """
+        rows = torch.cat([ends[:, None], nodes.view(len(ends), -1, ends.shape[1])], 1)
+        rows = rows[:, -1 - len(tree.tokens) :]
+        logits = linear(rows, self._base.get_output_embeddings().weight)
+        return label_sums(torch.log_softmax(logits.float(), dim=-1), tree)
+
     def _answer_nll(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         head = self._base.get_output_embeddings().weight
         parts = zip(
@@ -156,9 +195,9 @@ class FastScoring:
         )
 
 
-def _ordered(prompts: Sequence[Prompt], length: Callable[[Prompt], int]) -> list[Prompt]:
-    """Longest first, in the order of `batches`."""
-    return [prompt for batch in batches(prompts, max(len(prompts), 1), length) for prompt in batch]
+def _ordered(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Those that begin alike beside each other; an order that depends on the prompts alone."""
+    return sorted(prompts, key=lambda prompt: (prompt.prompt_ids, prompt.example.id))
 
 
 def _run(pack: Pack, turn: tuple[torch.Tensor, torch.Tensor], place: torch.device) -> Run:
@@ -180,27 +219,34 @@ def _run(pack: Pack, turn: tuple[torch.Tensor, torch.Tensor], place: torch.devic
 
 
 def _spans(pack: Pack, asking: Sequence[int] | None, place: torch.device) -> Spans:
-    """Spans of a pack where the last `asking` rows of each document ask, None for all, and all nodes."""
-    whole, shared = _borders(pack.lengths, place), pack.shared
-    sizes, borders, first = asking, whole, shared
-    if sizes is None:
-        sizes, first = [length - shared for length in pack.lengths], 0
-        if shared:
-            sizes, borders = [shared, *sizes], _borders([shared, *pack.lengths], place)
-    queries = borders if asking is None and not shared else _borders(sizes, place)
-    documents = Spans(queries, borders, max(sizes), max(pack.lengths))
-    if not shared and not pack.nodes:
-        return documents
-    nodes = _borders([pack.nodes] * len(pack.lengths), place)
+    """Spans of a pack where the last `asking` rows of each document ask, None for all rows, and all nodes."""
+    lengths, own = pack.lengths, pack.lengths[pack.stems :]
+    whole = _borders(own, place)
+    if asking is not None:
+        asks = Spans(_borders(asking, place), whole, max(asking), max(own))
+    elif pack.stems:
+        sizes = pack.sizes
+        borders = _borders(sizes, place), _borders(lengths, place)
+        asks = Spans(*borders, max(sizes), max(lengths))
+    else:
+        asks = Spans(whole, whole, max(own), max(own))
+    if not pack.stems and not pack.nodes:
+        return asks
+    reach = None
+    if pack.nodes:
+        nodes = _borders([pack.nodes] * len(own), place)
+        seen = torch.tensor(pack.seen, dtype=torch.int32, device=place)
+        reach = Reach(nodes, whole, pack.nodes, max(own), seen)
+    stems = sum(lengths[: pack.stems])  # keys before those of documents
     return Grown(
-        *(queries, borders, max(sizes), max(pack.lengths)),
-        rows=pack.keys().to(place) if shared else None,
-        skip=first,
-        shared=shared,
-        documents=documents,
-        across=Spans(nodes, whole, pack.nodes, max(pack.lengths)) if pack.nodes else None,
+        *(asks.queries, asks.keys, asks.most_queries, asks.most_keys),
+        rows=pack.keys().to(place) if pack.stems else None,
+        skip=0 if asking is None else stems,
+        stems=stems,
+        documents=asks,
+        across=reach,
         sees=pack.sees.to(place),
-        split=(sum(sizes), pack.own()[-1][1]),
+        split=(sum(pack.sizes if asking is None else asking), pack.paths[-1][-1][1]),
     )
 
 

@@ -12,7 +12,7 @@ from importlib import metadata
 
 from fingpt import log
 from fingpt.errors import DataError
-from fingpt.eval.arms import Arms, Place, label_tree, week_of, without_content
+from fingpt.eval.arms import Arms, Labels, Place, label_tree, week_of, without_content
 from fingpt.eval.chunks import Chunk, chunk, context_of
 from fingpt.eval.inputs import Inputs, read_split, read_validation
 from fingpt.eval.labels import LabelScores, LabelTree
@@ -59,6 +59,7 @@ class Validation(Loaded):
                 "validation": self.rows,
                 "prior": [without_content(inputs.spec, self.tokenizer, rows[0].system)],
             },
+            answered="validation",
         )
         self.settle(
             lambda: EngineChoice(
@@ -74,9 +75,11 @@ class Validation(Loaded):
     def scores(self, load_seconds: float) -> tuple[ValidationScores, tuple[FileRef, ...]]:
         """The scores, and the stored files they rest on; `load_seconds` is copied into their seconds by phase."""
 
-        def score(prompts: Sequence[Prompt], tree: LabelTree) -> tuple[list[LabelScores], float]:
+        def score(
+            prompts: Sequence[Prompt], tree: LabelTree, answers: bool
+        ) -> tuple[list[LabelScores], float]:
             start = time.perf_counter()
-            found = self.scoring.labels("tuned", prompts, tree, lambda _: None)
+            found = self.scoring.labels("tuned", prompts, tree, lambda _: None, answers=answers)
             return found, time.perf_counter() - start
 
         with translate_out_of_memory(self.settings.batch_size):
@@ -84,7 +87,7 @@ class Validation(Loaded):
             place = Place(self.ctx.store, self.ctx.run.id, "tuned", identity)
             with log.progress("labels of validation rows", self.arms.count) as meter:
                 labels = self.arms.score(score, place, meter.advance)
-            loss = self._losses(identity)
+            loss = self._losses(identity, labels)
         examples = [prompt.example for prompt in self.rows]
         label_log_loss = labels.cross_fitted(examples, self.shares)
         assert label_log_loss is not None  # there are weeks enough
@@ -103,13 +106,14 @@ class Validation(Loaded):
         log.event("scored validation rows", label_log_loss=found.label_log_loss, loss=found.loss)
         return found, (self.choice_file, *labels.files, *loss.files)
 
-    def _losses(self, identity: Sequence[str]) -> Chunk[RowLoss]:
-        """Losses of all validation rows, measured now or read from an earlier attempt."""
+    def _losses(self, identity: Sequence[str], labels: Labels) -> Chunk[RowLoss]:
+        """Losses of all validation rows, measured now or with `labels`, or read from an earlier attempt."""
 
         def measure(prompts: Sequence[Prompt]) -> tuple[list[RowLoss], float]:
             start = time.perf_counter()
-            with log.progress("loss of validation rows", len(prompts)) as meter:
-                found = self.scoring.losses("tuned", prompts, meter.advance)
+            left = [prompt for prompt in prompts if prompt.example.id not in labels.nll]
+            with log.progress("loss of validation rows", len(left)) as meter:
+                found = {**labels.nll, **self.scoring.losses("tuned", left, meter.advance)}
             rows = [RowLoss(example=example, nll=nll) for example, nll in sorted(found.items())]
             return rows, time.perf_counter() - start
 

@@ -96,6 +96,7 @@ class Evaluation(Loaded):
                 "prior": [without_content(inputs.spec, self.tokenizer, system)],
                 **by_heart(inputs.spec, self.tokenizer, self.test, ctx.run.config.train.max_tokens),
             },
+            answered="test",
         )
         self.decoding = Decoding(
             stop_ids=stop_ids(inputs.spec, self.tokenizer),
@@ -137,8 +138,8 @@ class Evaluation(Loaded):
             self.load_seconds += time.perf_counter() - start
             with translate_out_of_memory(self.settings.batch_size):
                 for variant in variants:
-                    self._labels(variant)
-                    self._losses(variant)  # last: where it is stored, all before it is
+                    # The loss last: where it is stored, all before it is.
+                    self._losses(variant, self._labels(variant))
         if self.model is not None:
             self.release_model()
 
@@ -163,7 +164,7 @@ class Evaluation(Loaded):
         """Loss, answers and scores of one variant."""
         with translate_out_of_memory(self.settings.batch_size):
             labels = self._labels(variant)
-            loss = self._losses(variant)
+            loss = self._losses(variant, labels)
             chunks = self._answers(variant)
         start = time.perf_counter()
         rows, strict, robust = self._score(variant, Made(labels, loss, chunks))
@@ -209,9 +210,11 @@ class Evaluation(Loaded):
         """Label scores of every arm, measured now or read from an earlier attempt."""
         place = Place(self.ctx.store, self.ctx.run.id, variant, tuple(self.identity(variant)))
 
-        def score(prompts: Sequence[Prompt], tree: LabelTree) -> tuple[list[LabelScores], float]:
+        def score(
+            prompts: Sequence[Prompt], tree: LabelTree, answers: bool
+        ) -> tuple[list[LabelScores], float]:
             start = time.perf_counter()
-            found = self.scoring.labels(variant, prompts, tree, lambda _: None)
+            found = self.scoring.labels(variant, prompts, tree, lambda _: None, answers=answers)
             return found, time.perf_counter() - start
 
         with log.progress(f"labels {variant}", self.arms.count) as meter:
@@ -220,13 +223,13 @@ class Evaluation(Loaded):
     def _loss_key(self, variant: Variant) -> str:
         return f"{stage_prefix(self.ctx.run.id, Stage.EVAL)}/losses/{variant}.json"
 
-    def _losses(self, variant: Variant) -> Losses:
-        """Losses on test and train rows, measured now or read from an earlier attempt."""
+    def _losses(self, variant: Variant, labels: Labels) -> Losses:
+        """Losses on test and train rows, measured now or with `labels`, or read from an earlier attempt."""
 
         def measure() -> tuple[dict[str, float], dict[str, float]]:
-            rows = len(self.test) + len(self.train)
-            with log.progress(f"loss {variant}", rows) as meter:
-                test = self.scoring.losses(variant, self.test, meter.advance)
+            left = [prompt for prompt in self.test if prompt.example.id not in labels.nll]
+            with log.progress(f"loss {variant}", len(left) + len(self.train)) as meter:
+                test = {**labels.nll, **self.scoring.losses(variant, left, meter.advance)}
                 return test, self.scoring.losses(variant, self.train, meter.advance)
 
         return losses(

@@ -112,6 +112,17 @@ def test_a_tree_shares_beginnings_and_keeps_every_step():
     assert tree.sees().tolist() == [[True, False], [True, True]]
 
 
+def test_a_header_that_is_planted_with_its_labels_scores_them_alike(small_model, tokenizer):
+    prompts = prompts_of(MODEL, tokenizer, 3)
+    tree = LabelTree.of(*label_ids(MODEL, tokenizer))
+    planted = tree.planted()
+    assert (planted.header, planted.planted()) == ((), planted)
+    assert planted.tokens == tree.header + tree.tokens
+    found, wanted = (label_logp(small_model, prompts, one, 2) for one in (planted, tree))
+    for one, same in zip(found, wanted, strict=True):
+        assert one.logp == pytest.approx(same.logp, abs=1e-4)
+
+
 def test_labels_of_one_token_each_need_no_tree(small_model, tokenizer):
     prompts = prompts_of(MODEL, tokenizer, 2)
     tree = LabelTree.of((72,), [(1,), (2,), (3,)])

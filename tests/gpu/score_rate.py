@@ -2,7 +2,8 @@
 
     python -m tests.gpu.score_rate [--rows 300] [--layers 32] [--profile] [--cudnn]
 
-Lengths are those of published rows. One line for each measurement; the last one compares with fp32.
+Lengths, and what rows begin with, are those of published rows. One line for each measurement; the last ones compare
+with fp32.
 """
 
 from __future__ import annotations
@@ -56,20 +57,36 @@ def model(layers: int) -> Any:
 
 
 def timed(what: str, scoring: Scoring, rows: list[Prompt], variant: Any) -> Any:
-    """Labels and losses in the order of `rows`, as one matrix each."""
+    """Labels and losses in the order of `rows`, as one matrix each: out of one pass where there is one for both."""
     torch.cuda.synchronize()
     start = time.perf_counter()
-    labels = {one.example: one.logp for one in scoring.labels(variant, rows, TREE, lambda _: None)}
+    alone = scoring.labels(variant, rows, TREE, lambda _: None)
     between = time.perf_counter()
     losses = scoring.losses(variant, rows, lambda _: None)
     end = time.perf_counter()
+    one_pass = not isinstance(scoring, TransformersScoring)
+    both = scoring.labels(variant, rows, TREE, lambda _: None, answers=True) if one_pass else []
     tokens = sum(len(row.prompt_ids) for row in rows)
     say(what, variant=variant, rows=len(rows), labels_seconds=round(between - start, 2),
-        loss_seconds=round(end - between, 2), prompt_tokens_per_second=round(tokens / (between - start)),
+        loss_seconds=round(end - between, 2), one_pass_for_both_seconds=round(time.perf_counter() - end, 2),
+        prompt_tokens_per_second=round(tokens / (between - start)),
         loss_tokens_per_second=round((tokens + ANSWER * len(rows)) / (end - between)),
         peak_gib=round(torch.cuda.max_memory_allocated() / 2**30, 1))  # fmt: skip
     names = [row.example.id for row in rows]
-    return torch.tensor([labels[n] for n in names]), torch.tensor([losses[n] for n in names])
+    labels = {one.example: one.logp for one in alone}
+    found = torch.tensor([labels[n] for n in names]), torch.tensor([losses[n] for n in names])
+    if both:
+        labels = {one.example: one.logp for one in both}
+        losses = {one.example: one.nll or 0.0 for one in both}
+        twice = torch.tensor([labels[n] for n in names]), torch.tensor([losses[n] for n in names])
+        say(
+            f"{what}: one pass against two",
+            label_nats=largest(twice[0] - found[0]),
+            label_mean=float((twice[0] - found[0]).abs().mean()),
+            loss_share=largest((twice[1] - found[1]) / found[1]),
+        )
+        return twice
+    return found
 
 
 def largest(gap: torch.Tensor) -> float:
@@ -94,7 +111,7 @@ def profile(what: str, scoring: Scoring, rows: list[Prompt]) -> None:
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
-        scoring.labels("tuned", rows, TREE, lambda _: None)
+        scoring.labels("tuned", rows, TREE, lambda _: None, answers=True)
         torch.cuda.synchronize()
     print(what)
     print(

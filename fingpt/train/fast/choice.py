@@ -11,15 +11,13 @@ import torch
 from fingpt import log
 from fingpt.errors import SetupError
 from fingpt.train.compiled import obstacle
+from fingpt.train.fast.card import FAULTS, HOPPER, lack, short
 from fingpt.train.fast.cudnn import CudnnAttention
 from fingpt.train.fast.documents import Attention, FlashAttention, PlainAttention, Spans
 from fingpt.train.fast.eight_bits import PLAIN_EIGHT_BITS, EightBits
 from fingpt.train.fast.elementwise import compiled
 from fingpt.train.fast.model import FastLayers, misfit
 from fingpt.train.fast.run import Means
-
-_HOPPER = (9, 0)
-_FAULTS = (RuntimeError, OSError, ImportError)
 
 FLASH = "PyTorch's FlashAttention over rows of different lengths"
 SIMULATED = "plain PyTorch: no GPU, products in 8 bits are simulated"
@@ -32,7 +30,7 @@ def choose(width: int, heads: tuple[int, int] = (4, 2)) -> tuple[Attention, str]
     `heads` of queries and of keys, for which it is tried.
     """
     scale = width**-0.5
-    if torch.cuda.get_device_capability() < _HOPPER:
+    if torch.cuda.get_device_capability() < HOPPER:
         return FlashAttention(scale), f"{FLASH}: the card is older than Hopper"
     try:
         attention = CudnnAttention(scale)
@@ -40,8 +38,8 @@ def choose(width: int, heads: tuple[int, int] = (4, 2)) -> tuple[Attention, str]
         return attention, CUDNN
     except torch.OutOfMemoryError:
         raise
-    except _FAULTS as fault:
-        return FlashAttention(scale), f"{FLASH}: without cuDNN's, {_short(fault)}"
+    except FAULTS as fault:
+        return FlashAttention(scale), f"{FLASH}: without cuDNN's, {short(fault)}"
 
 
 def _try(attention: Attention, width: int, heads: int, fewer: int) -> None:
@@ -84,11 +82,11 @@ def take_over(
         attempt(layers)
     except torch.OutOfMemoryError:
         raise
-    except _FAULTS as fault:
+    except FAULTS as fault:
         if layers is not None:
             layers.leave()
-        log.warning("fast layers do not work here, training is slower", reason=_short(fault))
-        return None, "", _short(fault)
+        log.warning("fast layers do not work here, training is slower", reason=short(fault))
+        return None, "", short(fault)
     log.event("fast layers work", seconds=round(time.monotonic() - started, 1))
     return (
         layers,
@@ -101,11 +99,7 @@ def refusal(precision: str) -> str:
     """Why this machine cannot multiply in 8 bits, in words; empty where it can, or simulates it on a CPU."""
     if not torch.cuda.is_available():
         return ""
-    if torch.cuda.get_device_capability() < _HOPPER:
-        return f"{torch.cuda.get_device_name()} is older than Hopper"
-    if precision != "bf16":
-        return f"the precision is {precision}, not bf16"
-    return obstacle().removeprefix("not compiled: ")
+    return lack(HOPPER, precision) or obstacle().removeprefix("not compiled: ")
 
 
 def eight_bits() -> EightBits:
@@ -124,7 +118,3 @@ def simulate(model: Any, asked: str) -> FastLayers:
         raise SetupError(f"{asked} cannot be computed with this base: {reason}; leave it out.")
     width = int(model.get_base_model().model.layers[0].self_attn.head_dim)
     return FastLayers(model, Means(PlainAttention(width**-0.5)))
-
-
-def _short(fault: BaseException) -> str:
-    return " ".join(str(fault).split())[:200] or type(fault).__name__
