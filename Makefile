@@ -124,7 +124,7 @@ types: setup ## check types
 	@$(PY) -m mypy
 bench: setup ## time storage, data, training and answers against what else there is, on this CPU (five minutes)
 	@$(PY) -m tests.bench.cpu
-bench-gpu: setup ## the same of training and answers on one GPU (eight minutes)
+bench-gpu: setup ## the same of training and answers on one GPU (six minutes)
 	@$(PY) -m tests.bench.gpu
 bench-scale: setup ## ten thousand trials: on simulated nodes of the cluster that KUBECONFIG names, and at an S3 server
 	@$(PY) -m tests.bench.scale

@@ -22,8 +22,10 @@ from fingpt.storage.protocol import ObjectStore, TransferProgress
 
 T = TypeVar("T")
 
-# Latency is what one file waits for on its way; to verify one that is there, a core.
-_WORKERS = max(8, min(32, os.cpu_count() or 1))
+# Latency is what one file waits for on its way, and each that goes up takes memory for its parts; to verify one that is
+# there, a core.
+_UPLOADS = 8
+_DOWNLOADS = max(8, min(32, os.cpu_count() or 1))
 
 
 def upload_tree(
@@ -46,7 +48,7 @@ def upload_tree(
         ref = store.upload(folder / name, _key(prefix, name))
         return ref.model_copy(update={"name": name})
 
-    refs = _in_parallel(store_one, names, progress)
+    refs = _in_parallel(store_one, names, progress, _UPLOADS)
     return tuple(sorted(refs, key=lambda ref: ref.name))
 
 
@@ -77,7 +79,7 @@ def download_tree(
         store.download(_key(prefix, ref.name), path, ref.sha256)
         return ref
 
-    _in_parallel(download_one, files, progress)
+    _in_parallel(download_one, files, progress, _DOWNLOADS)
 
 
 def _key(prefix: str, name: str) -> str:
@@ -85,11 +87,14 @@ def _key(prefix: str, name: str) -> str:
 
 
 def _in_parallel(
-    act: Callable[[T], FileRef], items: Sequence[T], progress: TransferProgress | None
+    act: Callable[[T], FileRef],
+    items: Sequence[T],
+    progress: TransferProgress | None,
+    workers: int,
 ) -> list[FileRef]:
     done = []
     stopped = threading.Event()
-    pool = ThreadPoolExecutor(_WORKERS, "transfer", cancellation.cancel_on, (stopped,))
+    pool = ThreadPoolExecutor(workers, "transfer", cancellation.cancel_on, (stopped,))
     try:
         for future in as_completed([pool.submit(act, item) for item in items]):
             done.append(future.result())

@@ -37,10 +37,9 @@ if TYPE_CHECKING:
 
 _WATCH_SECONDS = 0.5
 _POLL_SECONDS = 0.02
-_PATIENCE_SECONDS = 0.0005  # Python's own are ten times as many
 _FOR_WEIGHTS = ("torch", "fingpt.train.read_ahead")
 _NEEDED = ("fingpt.train.session", "peft", "transformers.models.llama.modeling_llama")
-_COMPILERS = ("torch._inductor.compile_fx", "triton")
+_ON_GPUS = ("triton", "cudnn")  # not what torch.compile needs, which fast layers do without
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
 _BUG = 1
 
@@ -102,17 +101,12 @@ class _Ahead:
         reader = threading.Thread(target=self._await_task, daemon=True)
         reader.start()
         # What a failing import says is met again, and told, when the task is there.
-        with suppress(Exception), _for_imports():
+        with suppress(Exception), _without_collector():
             for name in _FOR_WEIGHTS:
                 importlib.import_module(name)
             self._ready.set()
-            for name in _NEEDED:
+            for name in (*_NEEDED, *(_ON_GPUS if _gpu() else ())):
                 importlib.import_module(name)
-            if _gpu():
-                for name in _COMPILERS:
-                    importlib.import_module(name)
-                threading.Thread(target=_name_compilers, daemon=True).start()
-                importlib.import_module("cudnn")
         self._ready.set()
         self._imported.set()
         reader.join()
@@ -144,31 +138,18 @@ class _Ahead:
         return self._weights
 
 
-def _name_compilers() -> None:
-    """Let torch hash its compilers' sources, by which it names compiled code; else the first layer waits for that."""
-    with suppress(Exception):  # then they are hashed where they are needed
-        from torch._inductor import codecache
-
-        codecache.torch_key()
-        codecache.CacheBase.get_system()
-
-
 @contextmanager
-def _for_imports() -> Iterator[None]:
-    """No garbage collector, and other threads need not wait for the interpreter's lock.
+def _without_collector() -> Iterator[None]:
+    """No garbage collector: imports make a million objects that stay, and it would look through them again and again.
 
-    Imports make a million objects that stay; to look through them again and again takes a quarter of their time. The
-    collector leaves them alone afterwards. Threads that read weights ask for the lock several times a tensor.
+    That takes a quarter of the imports' time. Afterwards it leaves them alone.
     """
-    patience = sys.getswitchinterval()
-    sys.setswitchinterval(_PATIENCE_SECONDS)
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
         gc.enable()
-        sys.setswitchinterval(patience)
 
 
 def _run(task: TrainTask, rank: int, terminated: threading.Event, ahead: _Ahead) -> Outcome:

@@ -176,14 +176,17 @@ def _scored(ours: Training) -> list[float]:
 
 
 def _by_vllm(printed: Path) -> tuple[list[float], float]:
-    """Rows a second, the same for all three, and seconds of a start, from the lines of tests.gpu.answer_rate."""
+    """Rows a second, the same for all three, and seconds of a start and of bringing in the adapter, from the lines of
+    tests.gpu.answer_rate.
+    """
     lines = [
         json.loads(each) for each in printed.read_text("utf-8").splitlines() if each[:1] == "{"
     ]
     starts = [each["seconds"] for each in lines if each.get("what") == "vllm started"]
     found = [each for each in lines if each.get("what") == "vllm answers tuned"]
     rates = sorted(each["new_tokens"] / each["seconds"] / ANSWER for each in found)
-    return [rates[len(rates) // 2]] * TIMES, float(starts[-1])
+    merged = max(each["weights_seconds"] for each in found)
+    return [rates[len(rates) // 2]] * TIMES, float(starts[-1] + merged)
 
 
 def main() -> int:

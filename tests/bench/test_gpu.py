@@ -65,10 +65,10 @@ def test_bench_check_takes_its_json(tmp_path, monkeypatch, capsys):
 
 
 VLLM = """INFO loading
-{"what": "vllm started", "seconds": 45.0, "all": 60.0}
+{"what": "vllm started", "seconds": 40.5, "all": 60.0}
 {"what": "vllm answers base", "seconds": 25.0, "rows": 300, "new_tokens": 115200}
-{"what": "vllm answers tuned", "seconds": 31.0, "rows": 300, "new_tokens": 115200}
-{"what": "vllm answers tuned", "seconds": 30.0, "rows": 300, "new_tokens": 115200}
+{"what": "vllm answers tuned", "seconds": 31.0, "rows": 300, "new_tokens": 115200, "weights_seconds": 4.5}
+{"what": "vllm answers tuned", "seconds": 30.0, "rows": 300, "new_tokens": 115200, "weights_seconds": 0.0}
 """
 
 

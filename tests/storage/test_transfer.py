@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 
 from fingpt.errors import DataError, MissingInputError, StorageError
 from fingpt.record import FileRef, sha256_bytes
-from fingpt.storage import LocalStore, download_tree, upload_tree
+from fingpt.storage import LocalStore, download_tree, transfer, upload_tree
 
 
 @pytest.fixture
@@ -72,6 +73,30 @@ def test_the_first_failure_stops_what_has_not_started(local, tmp_path, monkeypat
     with pytest.raises(StorageError, match="is corrupt"):
         download_tree(local, "p", [ref(str(n)) for n in range(500)], tmp_path / "in")
     assert len(started) < 500
+
+
+def test_as_many_files_come_at_once_as_cores_can_verify_and_eight_go(local, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "_DOWNLOADS", 12)
+    together = threading.Barrier(12)  # passed by twelve at a time alone
+    monkeypatch.setattr(local, "download", lambda *_: together.wait(10))
+    download_tree(local, "p", [ref(str(n)) for n in range(24)], tmp_path / "in")
+
+    (tmp_path / "out").mkdir()
+    for number in range(16):
+        (tmp_path / "out" / str(number)).write_bytes(b"x")
+    together, under_way, most = threading.Barrier(8), [], []
+
+    def store(path, key):
+        under_way.append(key)
+        together.wait(10)
+        most.append(len(under_way))
+        together.wait(10)
+        under_way.remove(key)
+        return ref(path.name)
+
+    monkeypatch.setattr(local, "upload", store)
+    upload_tree(local, tmp_path / "out", "p")
+    assert max(most) == 8
 
 
 def test_links_to_files_are_stored_as_files(local, tmp_path):
