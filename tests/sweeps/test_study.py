@@ -72,7 +72,7 @@ def lasting(objects):
 def test_a_kill_at_any_call_of_store_or_workers_changes_no_record(
     pruning, crowded, step, monkeypatch
 ):
-    """At each call; where ids are crowded, at every fifth: odd ones and even ones end differently for what is at work."""
+    """At each call; where ids are crowded, at every fifth: after odd ones and even ones other work is left."""
     memory = {}
 
     def remembered(definition, past):  # Optuna would take most of the time
