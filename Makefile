@@ -105,7 +105,7 @@ $(VENV)/ready: requirements/dev.txt requirements/cuda.txt requirements/torch-cpu
 .PHONY: test fuzz test-slow test-vllm lint types chart scan e2e merges lock
 .PHONY: bench bench-gpu bench-scale bench-check bench-stats bench-lint bench-build
 test: setup ## run the unit tests on two cores
-	@$(PY) -m pytest -n 2
+	@$(PY) -m pytest -n 2 --dist worksteal
 fuzz: setup ## read 10,000 mutated inputs with every reader
 	@FINGPT_FUZZ=10000 $(PY) -m pytest -n 2 tests/test_fuzz.py tests/ledger/test_fuzz_ledger.py
 test-slow: setup ## run the slow tests: whole runs, kill tests, several processes (PART=1 to 5: a fifth of the longest)

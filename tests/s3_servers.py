@@ -14,7 +14,9 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore.retries.standard import ExponentialBackoff
 
+from fingpt.storage import s3_retry
 from fingpt.storage.s3_client import make_client
 
 ACCESS_KEY, SECRET_KEY = "lab-access-key", "lab-secret-key"
@@ -122,6 +124,13 @@ def forget_aws_settings(patch: pytest.MonkeyPatch) -> None:
     patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     patch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
     patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
+
+
+def repeat_at_once(patch: pytest.MonkeyPatch) -> None:
+    """No waiting between repeated calls, neither ours nor the client's."""
+    patch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
+    patch.setattr(s3_retry, "_LONGEST_PAUSE_SECONDS", 0.01)
+    patch.setattr(s3_retry.random, "uniform", lambda low, high: 0.0)
 
 
 def use(patch: pytest.MonkeyPatch, endpoint: str) -> None:

@@ -206,6 +206,7 @@ def test_the_command_that_a_run_without_its_rows_names_brings_rows_and_weights(
     assert not server.asked("GET", ROWS)
 
 
+@pytest.mark.slow  # make three times
 def test_rows_alone_are_mirrored_without_any_model(environment, server):
     done = make(environment, "mirror", f"DATA=hub:{ROWS}")
     assert done.returncode == 0, done.stderr

@@ -102,7 +102,11 @@ def test_a_store_that_is_no_uri_is_a_usage_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["tiny", "--model", "tiny-llama31"], ["mirror", "--model", "llama31"]]
+    "words",
+    [
+        pytest.param(["tiny", "--model", "tiny-llama31"], marks=pytest.mark.slow),  # imports torch
+        ["mirror", "--model", "llama31"],
+    ],
 )
 def test_base_weights_that_are_in_a_folder_s_store_are_neither_made_nor_fetched_again(
     tmp_path, words

@@ -23,7 +23,7 @@ from fingpt.storage import s3, s3_retry
 from fingpt.storage.s3_client import make_client
 from tests.fault_proxy import Answer, FaultProxy, busy, drop_answer, fault_proxy
 from tests.ledger.invented import CHAIN, RUN, TableMarket, forecast, keep
-from tests.s3_servers import forget_aws_settings, moto, use
+from tests.s3_servers import forget_aws_settings, moto, repeat_at_once, use
 
 DENIED = b"<Error><Code>AccessDenied</Code><Message>said the proxy</Message></Error>"
 
@@ -96,8 +96,11 @@ def test_a_bucket_that_refuses_ends_with_its_reason_and_leaves_nothing(bucket):
 
 
 @pytest.mark.parametrize("fault", [busy, drop_answer])
-def test_an_endpoint_that_is_busy_or_falls_silent_for_a_while_writes_one_entry(bucket, fault):
+def test_an_endpoint_that_is_busy_or_falls_silent_for_a_while_writes_one_entry(
+    bucket, fault, monkeypatch
+):
     """A dropped answer makes the client ask again, and the store say 412 to what it has stored already."""
+    repeat_at_once(monkeypatch)
     store, proxy = bucket
     now = this_week(store)
     proxy.plan = puts(fault, 2)
@@ -151,7 +154,8 @@ def test_the_bucket_s_own_time_is_what_an_entry_is_judged_by(bucket):
     assert stored_times(store, "test")[entry_key("test", CHAIN, 1)] == stored
 
 
-def test_scores_survive_a_busy_endpoint(bucket):
+def test_scores_survive_a_busy_endpoint(bucket, monkeypatch):
+    repeat_at_once(monkeypatch)
     store, proxy = bucket
     now = this_week(store)
     write(store, "test", [RUN], now)

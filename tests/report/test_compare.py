@@ -10,6 +10,7 @@ from fingpt.report.compare import compare
 from fingpt.runs.manifest import ReportManifest, decode
 
 
+@pytest.mark.slow  # two whole reports
 def test_a_report_lands_in_the_store_and_in_a_folder_and_repeating_changes_nothing(
     world, plan, tmp_path
 ):

@@ -11,9 +11,8 @@ from uuid import uuid4
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.retries.standard import ExponentialBackoff
 
-from fingpt.storage import LocalStore, ObjectStore, s3_retry
+from fingpt.storage import LocalStore, ObjectStore
 from fingpt.storage.s3 import S3Store
 from fingpt.storage.s3_client import make_client
 from tests import s3_servers
@@ -222,6 +221,4 @@ def proxied(s3_lab, aws_settings) -> Iterator[tuple[S3Store, FaultProxy]]:
 @pytest.fixture
 def at_once(monkeypatch) -> None:
     """No waiting between repeated calls, neither ours nor the client's."""
-    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
-    monkeypatch.setattr(s3_retry, "_LONGEST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(s3_retry.random, "uniform", lambda low, high: 0.0)
+    s3_servers.repeat_at_once(monkeypatch)

@@ -122,15 +122,15 @@ def after(seconds: float) -> threading.Timer:
 
 
 def seconds_to_exit(store, body) -> float:
-    """How long a stage with this body takes from the SIGTERM that it gets after half a second; it must end with 143."""
+    """How long a stage with this body takes from the SIGTERM that it gets after 0.2 seconds; it must end with 143."""
     run = Run.of(RunConfig(model="tiny-llama31"), {})
     store.create(run_key(run.id), run.encode())
     start = time.monotonic()
 
     def signalled(ctx):
         nonlocal start
-        start = time.monotonic() + 0.5
-        timer = after(0.5)
+        start = time.monotonic() + 0.2
+        timer = after(0.2)
         try:
             return body(ctx)
         finally:

@@ -133,7 +133,7 @@ def test_a_sweep_that_is_complete_is_left_alone(store, sweep):
     assert workers.started == []
 
 
-@pytest.mark.parametrize("places", [3, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("places", [5, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("after", [False, True])
 def test_wherever_the_controller_is_killed_the_same_command_ends_with_the_same_results(
     store, sweep, tmp_path, monkeypatch, after, places

@@ -212,7 +212,7 @@ def test_wherever_writing_ends_the_sweep_ends_with_77_and_later_as_any_other(
 
     reference = carried_out(whole)
     writes = (1 << 20) - whole.left
-    for most in range(0, writes, 37):
+    for most in range(0, writes, 23):
         place = open_store((tmp_path / f"closing-{most}").as_uri())
         create_sweep(place, frozen(place, tmp_path))
         with pytest.raises(FingptError) as fault:

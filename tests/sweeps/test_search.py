@@ -51,6 +51,7 @@ def best_of(wanted) -> float:
     return min(each.value for each in past)
 
 
+@pytest.mark.slow  # searches of twenty seeds
 def test_the_sampler_beats_chance_in_the_median_of_twenty_seeds():
     found = [best_of(definition(seed=seed, trials=25)) for seed in range(20)]
     dice = random.Random(1)

@@ -60,16 +60,19 @@ def lasting(objects):
     return {key: data for key, data in objects.items() if not key.startswith("index/frozen/")}
 
 
-@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    ("pruning", "crowded"),
-    [(None, False), (PRUNING, False), (PRUNING, True)],
-    ids=["whole", "pruned", "crowded-ids"],
+    ("pruning", "crowded", "step"),
+    [
+        pytest.param(None, False, 1, id="whole"),
+        pytest.param(PRUNING, False, 1, id="pruned"),
+        pytest.param(PRUNING, True, 5, id="crowded-ids"),
+        pytest.param(PRUNING, True, 1, id="crowded-ids-each", marks=pytest.mark.slow),
+    ],
 )
 def test_a_kill_at_any_call_of_store_or_workers_changes_no_record(
     pruning, crowded, step, monkeypatch
 ):
-    """At each call, and at every seventh: odd ones and even ones end differently for what is at work."""
+    """At each call; where ids are crowded, at every fifth: after odd ones and even ones other work is left."""
     memory = {}
 
     def remembered(definition, past):  # Optuna would take most of the time

@@ -36,6 +36,7 @@ def beside(name):
 
 
 LEAKS = beside("leaks").LEAKS
+BY_EFFECT = {rule for rule, _, _ in LEAKS if "-tell" in rule} | {"target-in-news"}
 world = beside("conftest")
 
 
@@ -81,11 +82,19 @@ def in_order(cases):
 
 
 @pytest.mark.parametrize(
+    "whole", [False, pytest.param(True, marks=[pytest.mark.slow, pytest.mark.part5])]
+)
+@pytest.mark.parametrize(
     ("rule", "plant"),
     [(rule, plant) for rule, _, plant in LEAKS],
     ids=[name for _, name, _ in LEAKS],
 )
-def test_a_planted_leak_is_an_error_of_its_rule(honest, rule, plant):
+def test_a_planted_leak_is_an_error_of_its_rule(honest, rule, plant, whole, monkeypatch):
+    """By the whole linter, and by that half of it alone which reads texts, or looks for effects."""
+    if not whole and rule in BY_EFFECT:
+        monkeypatch.setattr("fingpt.prep.lint.RULES", ())
+    elif not whole:
+        monkeypatch.setattr("fingpt.prep.lint.by_effect", lambda *_: ())
     rows = honest()
     plant(rows)
     found = [each for each in errors(world.findings(rows)) if each.rule == rule]
@@ -189,6 +198,7 @@ def test_the_shipped_sample_has_no_error_and_its_news_are_said_to_tell():
     )
 
 
+@pytest.mark.slow  # 505 long rows
 def test_the_published_market_cap_is_found_by_its_effect_alone(real):
     cases = cases_of(real.rows)
     found = {each.rule: each for each in by_effect(cases, in_order(cases), known_cap=False)}
