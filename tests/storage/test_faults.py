@@ -182,7 +182,7 @@ def test_a_signal_in_an_outage_ends_the_stage_within_every_grace_period(proxied)
 
 @pytest.mark.parametrize("size", [5 << 20, (10 << 20) + 7], ids=["whole", "parts"])
 def test_a_signal_halts_downloads_that_are_under_way(proxied, small_parts, tmp_path, size):
-    """Three files that take five seconds to arrive: without a halt each would still come to its end."""
+    """Three files that take twenty seconds to arrive: without a halt each would still come to its end."""
     store, proxy = proxied
     folder = tmp_path / "out"
     folder.mkdir()
@@ -196,5 +196,5 @@ def test_a_signal_halts_downloads_that_are_under_way(proxied, small_parts, tmp_p
         )
         download_tree(ctx.store, "models/x", files, tmp_path / "in")
 
-    assert seconds_to_exit(store, body) < 3
+    assert seconds_to_exit(store, body) < 10
     assert not list((tmp_path / "in").iterdir())

@@ -231,7 +231,7 @@ def test_an_event_halts_parts_on_their_way(behind_proxy, monkeypatch, tmp_path, 
 
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
-    thread.join(3)  # the part takes five seconds
+    thread.join(10)  # the part takes twenty seconds
     assert ended
     assert not list(tmp_path.iterdir())
 
