@@ -126,8 +126,9 @@ def test_of_equal_trials_the_one_with_the_lowest_number_is_chosen(store, sweep):
     assert carried_out(store, sweep)[0].choices[MODEL].trial == 0
 
 
-def test_a_sweep_that_is_complete_is_left_alone(store, sweep):
+def test_a_sweep_that_is_complete_is_left_alone(store, sweep, monkeypatch):
     first, _ = carried_out(store, sweep)
+    monkeypatch.setattr(InstantPlace, "prepare", lambda *_: pytest.fail("it was begun again"))
     again, workers = carried_out(store, sweep)
     assert again == first
     assert workers.started == []
