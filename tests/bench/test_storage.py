@@ -8,6 +8,7 @@ import pytest
 
 from tests.bench import storage
 
+# An S3 server is a program that pip does not bring. CI names one; what needs none is tested everywhere.
 needs_a_server = pytest.mark.skipif(
     not os.environ.get("FINGPT_VERSITYGW"), reason="FINGPT_VERSITYGW names no program"
 )
