@@ -81,14 +81,14 @@ def fast_scoring(model: Any, precision: ResolvedPrecision) -> tuple[Scoring | No
         from fingpt.eval.branches import BranchAttention, flash_across
         from fingpt.eval.scoring_fast import FastScoring
         from fingpt.train.fast.documents import FlashAttention
-        from fingpt.train.fast.elementwise import compiled
+        from fingpt.train.fast.elementwise import fused
         from fingpt.train.fast.kernels import kernels
         from fingpt.train.fast.run import Means
 
         width = int(model.get_base_model().model.layers[0].self_attn.head_dim)
         scale = width**-0.5
         attention = BranchAttention(FlashAttention(scale), flash_across, scale)
-        found = FastScoring(model, Means(attention, compiled(), kernels()))
+        found = FastScoring(model, Means(attention, fused(), kernels()))
         found.rehearse()
         return found, "PyTorch's FlashAttention over rows of different lengths"
     except FAULTS as fault:

@@ -295,7 +295,7 @@ def as_on_a_gpu(monkeypatch):
     kernels = ModuleType("kernels")
     kernels.kernels = lambda: PLAIN_PRODUCTS
     monkeypatch.setitem(sys.modules, "fingpt.train.fast.kernels", kernels)
-    monkeypatch.setattr(elementwise, "compiled", lambda: elementwise.PLAIN_ELEMENTWISE)
+    monkeypatch.setattr(elementwise, "fused", lambda: elementwise.PLAIN_ELEMENTWISE)
     monkeypatch.setattr(scoring, "lack", lambda *_: "")
     monkeypatch.setattr(fast_model, "misfit", lambda _: "")
 

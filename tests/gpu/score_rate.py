@@ -98,13 +98,13 @@ def with_cudnn(tuned: Any) -> Scoring:
     from fingpt.eval.branches import BranchAttention, flash_across
     from fingpt.eval.scoring_fast import FastScoring
     from fingpt.train.fast.cudnn import CudnnAttention
-    from fingpt.train.fast.elementwise import compiled
+    from fingpt.train.fast.elementwise import fused
     from fingpt.train.fast.kernels import kernels
     from fingpt.train.fast.run import Means
 
     scale = 128**-0.5
     attention = BranchAttention(CudnnAttention(scale), flash_across, scale)
-    return FastScoring(tuned, Means(attention, compiled(), kernels()))
+    return FastScoring(tuned, Means(attention, fused(), kernels()))
 
 
 def profile(what: str, scoring: Scoring, rows: list[Prompt]) -> None:

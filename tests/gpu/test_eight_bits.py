@@ -200,7 +200,7 @@ def llama():
 
 def test_layers_in_8_bits_are_near_exact_ones_and_their_twins_and_are_restored(own):
     from fingpt.train.fast.choice import choose
-    from fingpt.train.fast.elementwise import compiled
+    from fingpt.train.fast.elementwise import fused
     from fingpt.train.fast.kernels import kernels
     from fingpt.train.fast.model import FastLayers
     from fingpt.train.fast.run import Means
@@ -210,7 +210,7 @@ def test_layers_in_8_bits_are_near_exact_ones_and_their_twins_and_are_restored(o
     rows = [Row(f"{n}", tuple(one[: 60 + n]), tuple(one[100:])) for n, one in enumerate(ids)]
     (pack,) = collate_step([rows])["packs"]
     pack = {k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in pack.items()}
-    layers = FastLayers(model, Means(choose(128)[0], compiled(), kernels()))
+    layers = FastLayers(model, Means(choose(128)[0], fused(), kernels()))
 
     def step() -> tuple[torch.Tensor, torch.Tensor]:
         loss = layers.loss(model, {**pack, "seed": 7})

@@ -90,7 +90,7 @@ def test_compiled_functions_agree_with_plain_ones(dropout):
     logits = 4 * half(ROWS, 9000) - 30
     targets = torch.randint(0, 9000, (ROWS,), device="cuda")
     found = []
-    for each in (elementwise.compiled(), elementwise.Elementwise()):
+    for each in (elementwise.fused(), elementwise.Elementwise()):
         normed, active = torch.zeros_like(a), torch.zeros(ROWS, 2048 + WIDTH).to(a)[:, :2048]
         found.append(
             [
@@ -113,7 +113,7 @@ def test_compiled_functions_agree_with_plain_ones(dropout):
 @pytest.mark.parametrize("dropout", [0.0, 0.05])
 def test_gradients_through_two_ways_repeat_to_the_bit(dropout):
     torch.manual_seed(0)
-    each, dropped = elementwise.compiled(), mask(dropout)
+    each, dropped = elementwise.fused(), mask(dropout)
     base, other, inverse = half(ROWS, INPUTS), half(ROWS, INPUTS), torch.rand(ROWS, device="cuda")
     through = products.Through(half(ROWS, 64), half(64, INPUTS + 32)[:, :INPUTS], dropped)
     narrow = products.Through(half(ROWS, WIDTH), half(WIDTH, INPUTS), dropped)

@@ -15,7 +15,7 @@ from fingpt.train.fast.card import FAULTS, HOPPER, lack, short
 from fingpt.train.fast.cudnn import CudnnAttention
 from fingpt.train.fast.documents import Attention, FlashAttention, PlainAttention, Spans
 from fingpt.train.fast.eight_bits import PLAIN_EIGHT_BITS, EightBits
-from fingpt.train.fast.elementwise import compiled
+from fingpt.train.fast.elementwise import fused
 from fingpt.train.fast.model import FastLayers, misfit
 from fingpt.train.fast.run import Means
 
@@ -78,7 +78,7 @@ def take_over(
         base = model.get_base_model()
         heads = (base.config.num_attention_heads, base.config.num_key_value_heads)
         attention, which = choose(int(base.model.layers[0].self_attn.head_dim), heads)
-        layers = FastLayers(model, Means(attention, compiled(), kernels()))
+        layers = FastLayers(model, Means(attention, fused(), kernels()))
         attempt(layers)
     except torch.OutOfMemoryError:
         raise

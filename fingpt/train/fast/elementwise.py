@@ -132,7 +132,7 @@ class Elementwise(NamedTuple):
 PLAIN_ELEMENTWISE = Elementwise()
 
 
-def compiled() -> Elementwise:
+def fused() -> Elementwise:
     """As Triton compiles them, once each for any number of rows."""
     from fingpt.train.fast import between, losses, norms
 

@@ -32,7 +32,7 @@ def able(monkeypatch):
     kernels = ModuleType("kernels")
     kernels.kernels = lambda: PLAIN_PRODUCTS
     monkeypatch.setitem(sys.modules, "fingpt.train.fast.kernels", kernels)
-    monkeypatch.setattr(choice, "compiled", lambda: PLAIN_ELEMENTWISE)
+    monkeypatch.setattr(choice, "fused", lambda: PLAIN_ELEMENTWISE)
     monkeypatch.setattr(
         choice, "choose", lambda width, heads: (PlainAttention(width**-0.5), "plain")
     )
