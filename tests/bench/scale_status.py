@@ -17,6 +17,7 @@ from rich.console import Console
 
 import jobs.status  # noqa: F401  what the command imports takes time too
 from fingpt.cluster.api.cluster import Cluster
+from fingpt.cluster.api.transport import Kind
 from fingpt.storage import LocalStore
 from fingpt.sweeps.status import render, sweep_status
 from fingpt.sweeps.view import require_sweep
@@ -45,9 +46,9 @@ def counted(cluster: Cluster) -> Counter[str]:
         found[f"{call.verb} {call.resource}"] += 1
         return send(call, *rest, **options)
 
-    def counting_lines(verb: str, resource: str, *rest: Any, **options: Any) -> Any:
-        found[f"{verb} {resource}"] += 1
-        return lines(verb, resource, *rest, **options)
+    def counting_lines(verb: str, kind: Kind, *rest: Any, **options: Any) -> Any:
+        found[f"{verb} {kind.plural}"] += 1
+        return lines(verb, kind, *rest, **options)
 
     transport._send, transport.lines = counting_send, counting_lines  # type: ignore[method-assign]
     return found

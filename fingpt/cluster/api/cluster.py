@@ -23,7 +23,7 @@ from fingpt.cluster.api.objects import (
     PodState,
     Quota,
 )
-from fingpt.cluster.api.transport import Method, Transport
+from fingpt.cluster.api.transport import Kind, Transport
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
 from fingpt.cluster.job import identity, job_name, search_selector, selector
 from fingpt.cluster.jobset import GROUP, PLURAL, VERSION, child_job, is_jobset
@@ -38,7 +38,14 @@ from fingpt.errors import (
 
 T = TypeVar("T")
 
-_JOBSETS = {"group": GROUP, "version": VERSION, "plural": PLURAL}
+_JOBS = Kind("batch/v1", "jobs")
+_JOBSETS = Kind(f"{GROUP}/{VERSION}", PLURAL)
+_PODS, _LOGS, _EVENTS = Kind("v1", "pods"), Kind("v1", "pods/log"), Kind("v1", "events")
+_CONFIG_MAPS, _SECRETS = Kind("v1", "configmaps"), Kind("v1", "secrets")
+_QUOTAS, _NAMESPACES, _NODES = (
+    Kind("v1", each) for each in ("resourcequotas", "namespaces", "nodes")
+)
+_REVIEWS = Kind("authorization.k8s.io/v1", "selfsubjectaccessreviews")
 _NO_JOBSETS = (MissingInputError, PermissionDeniedError)
 """Without the CRD, or without rights to it, there are none of ours."""
 SAMPLE = 20
@@ -77,15 +84,12 @@ class Cluster:
 
     def version(self) -> str:
         """The API server's version, such as v1.35.4."""
-        return str(
-            self._api.request_cluster("get", "/version", self._api.version.get_code)["gitVersion"]
-        )
+        return str(self._api.request_cluster("get", "/version", "/version")["gitVersion"])
 
     def site(self) -> Site:
         """The settings that the chart installed; SetupError with the command when it did not."""
-        method = self._api.core.read_namespaced_config_map
         try:
-            found = self._api.request("get", "configmaps", method, CONFIG_MAP)
+            found = self._api.request("get", _CONFIG_MAPS, CONFIG_MAP)
         except MissingInputError:
             raise faults.no_chart(self.namespace) from None
         where = f"ConfigMap {CONFIG_MAP} of namespace '{self.namespace}'"
@@ -98,7 +102,7 @@ class Cluster:
             if is_jobset(job):
                 self._create_jobset(job)
             else:
-                self._api.request("create", "jobs", self._api.batch.create_namespaced_job, body=job)
+                self._api.request("create", _JOBS, body=job)
             return True
         except RunConflictError:
             found = self.job(name)
@@ -109,16 +113,14 @@ class Cluster:
 
     def delete_job(self, name: str) -> bool:
         """Delete a Job or JobSet and its pods, which get their SIGTERM and grace; False when there is none."""
-        method: Method = self._api.batch.delete_namespaced_job
-        options = {"propagation_policy": "Background"}
+        options = {"propagationPolicy": "Background"}
         try:
-            self._api.request("delete", "jobs", method, name, **options)
+            self._api.request("delete", _JOBS, name, **options)
             return True
         except MissingInputError:
             pass
-        method = self._api.custom.delete_namespaced_custom_object
         try:
-            self._api.request("delete", PLURAL, method, **_JOBSETS, name=name, **options)
+            self._api.request("delete", _JOBSETS, name, **options)
         except _NO_JOBSETS:
             return False
         return True
@@ -129,21 +131,14 @@ class Cluster:
 
     def jobs(self, run_id: str = "", sweep: str = "") -> tuple[JobState, ...]:
         """All of our Jobs and JobSets in the namespace, those of one run, or those that a sweep has made."""
-        method = self._api.batch.list_namespaced_job
-        only = {"label_selector": selector(run_id, sweep=sweep)}
-        return self._items(JobState.of, "jobs", method, **only) + tuple(
+        only = {"labelSelector": selector(run_id, sweep=sweep)}
+        return self._items(JobState.of, _JOBS, **only) + tuple(
             map(JobState.of_jobset, self._list_jobsets(**only)["items"])
         )
 
     def search_jobs(self, sweep: str) -> tuple[JobState, ...]:
         """A sweep's controller's Job and the Indexed Job of each model's trials, from the API server's cache."""
-        method = self._api.batch.list_namespaced_job
-        only = {"label_selector": search_selector(sweep)}
-        # A list without a version waits until the cache has caught up with all that is written, which takes a busy
-        # API server a second. That a Job is not there is believed only then: it may have been made just now.
-        return self._items(
-            JobState.of, "jobs", method, **only, resource_version="0"
-        ) or self._items(JobState.of, "jobs", method, **only)
+        return self._cached(JobState.of, _JOBS, labelSelector=search_selector(sweep))
 
     def pods(
         self, run_id: str = "", stage: str = "", *, index: int | None = None, phase: str = ""
@@ -162,18 +157,16 @@ class Cluster:
     ) -> tuple[PodState, ...]:
         """In pages, since ten thousand pods are a hundred megabytes; `most`: any so many of them."""
         only = [selector(run_id, stage)] + ([] if index is None else [f"{POD_INDEX}={index}"])
-        options = {"label_selector": ",".join(filter(None, only))}
+        options = {"labelSelector": ",".join(filter(None, only))}
         if phase:
-            options["field_selector"] = f"status.phase={phase}"
-        method = self._api.core.list_namespaced_pod
-        pages = self._api.pages("list", "pods", method, min(most or _PAGE, _PAGE), **options)
+            options["fieldSelector"] = f"status.phase={phase}"
+        pages = self._api.pages(_PODS, min(most or _PAGE, _PAGE), **options)
         pods = islice((PodState.of(pod) for page in pages for pod in page["items"]), most)
         return tuple(sorted(pods, key=lambda pod: (pod.created, pod.name)))
 
     def events(self, name: str) -> tuple[Event, ...]:
         """The events of about the last hour that concern objects of that name, oldest first."""
-        method, about = self._api.core.list_namespaced_event, f"involvedObject.name={name}"
-        events = self._items(Event.of, "events", method, field_selector=about)
+        events = self._items(Event.of, _EVENTS, fieldSelector=f"involvedObject.name={name}")
         return tuple(sorted(events, key=lambda event: event.last))
 
     def watch_job(self, name: str) -> Iterator[JobState]:
@@ -189,9 +182,8 @@ class Cluster:
 
         One request, which the server answers from its cache; it ends early when the connection does.
         """
-        method, only = self._api.core.list_namespaced_pod, selector(run_id, stage)
-        options = {"label_selector": only, "timeout_seconds": seconds}
-        for change, found in self._api.watch("pods", method, "0", **options):
+        options = {"labelSelector": selector(run_id, stage), "timeoutSeconds": seconds}
+        for change, found in self._api.watch(_PODS, "0", **options):
             yield None if change == "DELETED" else PodState.of(found)
 
     def logs(self, pod: str, follow: bool = False) -> Iterator[str]:
@@ -199,9 +191,8 @@ class Cluster:
         new = stream.NewLines()
         if not follow:
             return self._log_lines(pod, new, follow=False)
-        method = self._api.core.read_namespaced_pod
         return stream.lines(
-            lambda: PodState.of(self._api.request("get", "pods", method, pod)),
+            lambda: PodState.of(self._api.request("get", _PODS, pod)),
             lambda state: self._log_lines(pod, new, follow=not state.ended),
             what=f"log of pod {pod}",
         )
@@ -216,41 +207,41 @@ class Cluster:
 
     def job_snapshot(self, name: str, job: JobState | None = None) -> JobSnapshot:
         """The same of a Job by its name, whatever its labels are; `job` is the Job where it is known already."""
-        method, only = self._api.core.list_namespaced_pod, f"batch.kubernetes.io/job-name={name}"
+        only = f"batch.kubernetes.io/job-name={name}"
+        if job is not None and job.is_well() and not job.indexes:
+            return JobSnapshot(job=job, pods=self._cached(PodState.of, _PODS, labelSelector=only))
 
         def pods(most: int | None) -> tuple[PodState, ...]:
-            return self._items(PodState.of, "pods", method, label_selector=only, limit=most)
+            return self._items(PodState.of, _PODS, labelSelector=only, limit=most)
 
         return self._snapshot(name, pods, None, job)
 
     def can_i(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
         """Whether this user may, by the API server's own judgement."""
-        method = self._api.access.create_self_subject_access_review
         body = objects.access_review(self.namespace, verb, resource, group, subresource)
-        found = self._api.request_cluster("create", "selfsubjectaccessreviews", method, body=body)
+        found = self._api.request_cluster("create", _REVIEWS.plural, _REVIEWS.path(), body)
         return bool(found["status"]["allowed"])
 
     def nodes(self) -> tuple[NodeState, ...]:
         """All nodes; PermissionDeniedError for users of the chart's Role, who may see their namespace only."""
-        found = self._api.request_cluster("list", "nodes", self._api.core.list_node)
+        found = self._api.request_cluster("list", _NODES.plural, _NODES.path())
         return tuple(map(NodeState.of, found["items"]))
 
     def pod_security(self) -> str:
         """The Pod Security level that the namespace's label enforces; empty without one."""
-        method = self._api.core.read_namespace
-        found = self._api.request_cluster("get", "namespaces", method, name=self.namespace)
+        path = _NAMESPACES.path(name=self.namespace)
+        found = self._api.request_cluster("get", _NAMESPACES.plural, path)
         labels = found["metadata"].get("labels") or {}
         return str(labels.get(objects.POD_SECURITY, ""))
 
     def quotas(self) -> tuple[Quota, ...]:
         """The namespace's quotas."""
-        method = self._api.core.list_namespaced_resource_quota
-        return self._items(Quota.of, "resourcequotas", method)
+        return self._items(Quota.of, _QUOTAS)
 
     def has_secret(self, name: str) -> bool:
         """Whether a Secret is there. What it holds comes along and is thrown away at once."""
         try:
-            self._api.request("get", "secrets", self._api.core.read_namespaced_secret, name)
+            self._api.request("get", _SECRETS, name)
         except MissingInputError:
             return False
         return True
@@ -302,23 +293,18 @@ class Cluster:
             raise faults.no_job(name, self.namespace)
         yield state
         only, read = f"metadata.name={name}", JobState.of
-        watch = partial(self._api.watch, "jobs", self._api.batch.list_namespaced_job)
+        kind = _JOBS
         if state.nodes > 1:
-            method = self._api.custom.list_namespaced_custom_object
-            watch = partial(self._api.watch, PLURAL, method, **_JOBSETS)
-            read = JobState.of_jobset
-        for change, found in watch(version, field_selector=only):
+            kind, read = _JOBSETS, JobState.of_jobset
+        for change, found in self._api.watch(kind, version, fieldSelector=only):
             if change == "DELETED":
                 return  # the list that follows says what is there now
             yield read(found)
 
     def _list_job(self, name: str) -> tuple[JobState | None, str]:
         """The Job, else the JobSet, and the version of the list, from which a watch misses nothing."""
-        method, only = (
-            self._api.batch.list_namespaced_job,
-            {"field_selector": f"metadata.name={name}"},
-        )
-        found = self._api.request("list", "jobs", method, **only)
+        only = {"fieldSelector": f"metadata.name={name}"}
+        found = self._api.request("list", _JOBS, **only)
         if found["items"]:
             return JobState.of(found["items"][0]), found["metadata"]["resourceVersion"]
         sets = self._list_jobsets(**only)
@@ -327,40 +313,42 @@ class Cluster:
 
     def _list_jobsets(self, **options: Any) -> Json:
         """The list of JobSets, an empty one where the cluster has no such kind or this user no rights to it."""
-        method = self._api.custom.list_namespaced_custom_object
         try:
-            found: Json = self._api.request("list", PLURAL, method, **_JOBSETS, **options)
+            found: Json = self._api.request("list", _JOBSETS, **options)
         except _NO_JOBSETS:
             return {"items": (), "metadata": {"resourceVersion": ""}}
         return found
 
     def _create_jobset(self, jobset: dict[str, Any]) -> None:
-        method = self._api.custom.create_namespaced_custom_object
         try:
-            self._api.request("create", PLURAL, method, **_JOBSETS, body=jobset)
+            self._api.request("create", _JOBSETS, body=jobset)
         except MissingInputError:
             raise faults.no_jobset_kind(self.where) from None
 
     def serves_jobsets(self) -> bool:
         """Whether the cluster knows JobSets of the version that we write."""
-        method = self._api.custom.get_api_resources
         try:
-            found = self._api.request_cluster(
-                "list", "apiresources", method, group=GROUP, version=VERSION
-            )
+            found = self._api.request_cluster("list", "apiresources", f"/apis/{_JOBSETS.api}")
         except MissingInputError:
             return False
         return any(each.get("name") == PLURAL for each in found["resources"])
 
     def _log_lines(self, pod: str, new: stream.NewLines, *, follow: bool) -> Iterator[str]:
-        options = {"follow": follow, "timestamps": True, "since_seconds": new.since_seconds()}
-        method = self._api.core.read_namespaced_pod_log
-        for stamped in self._api.lines("get", "pods/log", method, name=pod, **options):
+        options = {"follow": follow, "timestamps": True, "sinceSeconds": new.since_seconds()}
+        for stamped in self._api.lines("get", _LOGS, pod, **options):
             line = new.take(stamped)
             if line is not None:
                 yield line
 
-    def _items(
-        self, read: Callable[[Json], T], resource: str, method: Method, **options: Any
-    ) -> tuple[T, ...]:
-        return tuple(map(read, self._api.request("list", resource, method, **options)["items"]))
+    def _items(self, read: Callable[[Json], T], kind: Kind, **query: Any) -> tuple[T, ...]:
+        return tuple(map(read, self._api.request("list", kind, **query)["items"]))
+
+    def _cached(self, read: Callable[[Json], T], kind: Kind, **query: Any) -> tuple[T, ...]:
+        """The same from the API server's cache as it is; all of it, since such a list knows no limit.
+
+        Without a version a list waits until the cache has caught up with all that is written, which takes a busy API
+        server a second. That there is nothing is believed only then: it may have been made just now.
+        """
+        return self._items(read, kind, **query, resourceVersion="0") or self._items(
+            read, kind, **query
+        )

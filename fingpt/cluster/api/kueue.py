@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from fingpt.cluster.api.objects import Admission, Condition, JobState, Json
-from fingpt.cluster.api.transport import Method, Transport
+from fingpt.cluster.api.transport import Kind, Transport
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, SetupError
 
 _GROUP = "kueue.x-k8s.io"
@@ -20,9 +20,8 @@ _VERSIONS = ("v1beta1", "v1beta2")
 
 def has_queue(api: Transport, name: str) -> bool | None:
     """Whether the LocalQueue is there; None where the cluster has no Kueue."""
-    method = api.custom.get_namespaced_custom_object
     try:
-        _ask(api, "get", "localqueues", method, name=name)
+        _ask(api, "get", "localqueues", name)
     except MissingInputError as fault:
         return False if _names(fault, name) else None
     return True
@@ -30,9 +29,9 @@ def has_queue(api: Transport, name: str) -> bool | None:
 
 def admission(api: Transport, job: JobState) -> Admission:
     """What Kueue says of a Job that it holds back; empty when there is nothing, or this user may not ask."""
-    method, only = api.custom.list_namespaced_custom_object, f"kueue.x-k8s.io/job-uid={job.uid}"
+    only = f"kueue.x-k8s.io/job-uid={job.uid}"
     try:
-        found = _ask(api, "list", "workloads", method, label_selector=only)
+        found = _ask(api, "list", "workloads", labelSelector=only)
     except (MissingInputError, PermissionDeniedError, SetupError):
         return Admission()
     for workload in found["items"]:
@@ -47,9 +46,9 @@ def admission(api: Transport, job: JobState) -> Admission:
 def _place(api: Transport, queue: str, workload: str) -> tuple[int | None, int | None]:
     """How many Workloads wait before this one in its LocalQueue, and in its ClusterQueue; None for what is not told."""
     for version in _VERSIONS:
-        kind = {"group": f"visibility.{_GROUP}", "version": version, "plural": "localqueues"}
+        kind = Kind(f"visibility.{_GROUP}/{version}", _PENDING)
         with suppress(FingptError):
-            found: Json = api.request_once(_PENDING, **kind, name=f"{queue}/pendingworkloads")
+            found: Json = api.request_once(kind, queue)
             for each in found.get("items") or ():
                 if (each.get("metadata") or {}).get("name") == workload:
                     return each.get("positionInLocalQueue", 0), each.get("positionInClusterQueue")
@@ -57,17 +56,15 @@ def _place(api: Transport, queue: str, workload: str) -> tuple[int | None, int |
     return None, None
 
 
-def _ask(api: Transport, verb: str, plural: str, method: Method, **options: Any) -> Json:
+def _ask(api: Transport, verb: str, plural: str, name: str = "", **query: Any) -> Json:
     """The answer of the first version that the cluster serves; MissingInputError where it serves none."""
     for version in _VERSIONS:
         try:
-            found: Json = api.request(
-                verb, plural, method, group=_GROUP, version=version, plural=plural, **options
-            )
+            found: Json = api.request(verb, Kind(f"{_GROUP}/{version}", plural), name, **query)
             return found
         except MissingInputError as fault:
             missing = fault
-            if _names(fault, options.get("name", "")):  # a version that is served has answered
+            if _names(fault, name):  # a version that is served has answered
                 break
     raise missing
 

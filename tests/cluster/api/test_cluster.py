@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -466,6 +467,22 @@ def test_that_nothing_carries_a_sweep_out_is_believed_of_a_fresh_list_alone(api,
     assert [each.name for each in cluster.search_jobs("grid-1")] == ["run-prep"]
     versions = [query.get("resourceVersion") for _, query, _ in lists(api)]
     assert versions == ["0", None]
+
+
+def test_pods_of_a_job_that_is_well_come_from_the_cache_and_none_of_it_are_asked_for_again(
+    api, cluster
+):
+    """A cache that is behind may not have them; a list that waits for it takes a busy API server a second."""
+    well = replace(JobState.of(PREP), ready=1, active=1)
+    assert well.is_well()
+    api.say("list pods", listed(), listed(pod_json("Running")))
+    found = cluster.job_snapshot(well.name, well)
+    assert [each.phase for each in found.pods] == ["Running"]
+    asked = [query for call, query, _ in lists(api) if call == "list pods"]
+    assert [each.get("resourceVersion") for each in asked] == ["0", None]
+    assert {each["labelSelector"] for each in asked} == {
+        f"batch.kubernetes.io/job-name={well.name}"
+    }
 
 
 NO_LINE = refusal(404, 'localqueues.kueue.x-k8s.io "line" not found')
