@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -56,15 +57,15 @@ def main(
             require_sweep(store, sweep.strip())
         else:
             record = read_run(store, run.strip() or newest_run(store))
-        cluster, where = (None, "") if bucket_only else reach(store, environment)
+        reached = partial(reach, store, environment, bucket_only=bucket_only)
         if sweep.strip():
-            searched = sweep_status(store, sweep.strip(), now, cluster, where)
+            searched = sweep_status(store, sweep.strip(), now, reached)
             if as_json:
                 typer.echo(log.to_json(searched.as_json(), indent=1))
             else:
                 console.print(render_sweep(searched))
             return
-        found = status(record, store.uri, now, cluster, where)
+        found = status(record, store.uri, now, *reached())
         if as_json:
             typer.echo(log.to_json(found.as_json(), indent=1))
             return
@@ -83,9 +84,11 @@ def _relatives(store: ObjectStore, run: Run, now: datetime) -> list[listing.List
     return list(listing.list_runs(store, now, chosen))
 
 
-def reach(store: ObjectStore, environment: Environment) -> tuple[ClusterApi | None, str]:
+def reach(
+    store: ObjectStore, environment: Environment, *, bucket_only: bool = False
+) -> tuple[ClusterApi | None, str]:
     """The cluster and where it is; none for a folder store, and none with a warning where nobody answers."""
-    if store.uri.startswith("file:"):
+    if bucket_only or store.uri.startswith("file:"):
         return None, ""
     from fingpt.cluster.api.cluster import Cluster
 

@@ -7,7 +7,7 @@ and only so many tells are read as a second allows. Reads only; the cluster may 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -29,6 +29,9 @@ from fingpt.sweeps.records import Tell, complete_key
 from fingpt.sweeps.submitted import command_of
 from fingpt.sweeps.sweep import Sweep
 from fingpt.sweeps.view import Study, SweepView, read_sweep, read_tells, require_sweep
+
+Reached = tuple[ClusterApi | None, str]
+"""A cluster and where it is; None and an empty text for the bucket alone."""
 
 READ_SECONDS = 0.3
 """How long tells are read for one screen; those that were not are counted and said to be unread."""
@@ -79,26 +82,29 @@ class SweepStatus:
         return asdict(self)
 
 
+def _bucket_only() -> Reached:
+    return None, ""
+
+
 def sweep_status(
     store: ObjectStore,
     sweep: str,
     now: datetime,
-    cluster: ClusterApi | None = None,
-    where: str = "",
+    reach: Callable[[], Reached] = _bucket_only,
 ) -> SweepStatus:
     """Join the sweep's records with its Jobs: one listing of them, and one look at each that does not go on.
 
-    Bucket and cluster are asked side by side, since either may be busy with ten thousand trials; of a complete sweep a
-    cluster has nothing to tell. Errors as `read_sweep`.
+    Bucket and cluster, which `reach` connects to, are asked side by side, since either may be busy with ten thousand
+    trials; of a complete sweep a cluster has nothing to tell. Errors as `read_sweep`.
     """
     require_sweep(store, sweep)
-    if cluster is not None and store.exists(complete_key(sweep)):
-        cluster = None
+    if store.exists(complete_key(sweep)):
+        reach = _bucket_only
     with ThreadPoolExecutor(1) as threads:
-        asked = threads.submit(_of_cluster, cluster, sweep)
+        asked = threads.submit(_of_cluster, reach, sweep)
         view = read_sweep(store, sweep)
         tells = _tells(store, view)
-        jobs, why = asked.result()
+        (cluster, where), jobs, why = asked.result()
     if view.complete:  # it ended meanwhile
         jobs, why = (), None
     studies = tuple(
@@ -122,16 +128,18 @@ def sweep_status(
 
 
 def _of_cluster(
-    cluster: ClusterApi | None, sweep: str
-) -> tuple[tuple[JobState, ...], Explanation | None]:
+    reach: Callable[[], Reached], sweep: str
+) -> tuple[Reached, tuple[JobState, ...], Explanation | None]:
     """The Jobs that carry a sweep out, and how its controller's is; nothing without a cluster."""
+    reached = reach()
+    cluster, _ = reached
     if cluster is None:
-        return (), None
+        return reached, (), None
     jobs, name = cluster.search_jobs(sweep), sweep_name(sweep)
     controller = next((each for each in jobs if each.name == name), None)
     if controller is None:
-        return jobs, Explanation(State.ABSENT, "the cluster has no controller for it")
-    return jobs, explain(cluster.job_snapshot(name, controller))
+        return reached, jobs, Explanation(State.ABSENT, "the cluster has no controller for it")
+    return reached, jobs, explain(cluster.job_snapshot(name, controller))
 
 
 def _tells(store: ObjectStore, view: SweepView) -> dict[str, Mapping[int, Tell | None]]:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 import jobs.status  # noqa: F401  what the command imports takes time too
 from fingpt.cluster.api.cluster import Cluster
+from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.api.transport import Kind
 from fingpt.storage import LocalStore
 from fingpt.sweeps.status import render, sweep_status
@@ -27,13 +28,18 @@ def main(folder: str, namespace: str, sweep: str) -> None:
     """Print the screen, then the requests."""
     store = LocalStore(Path(folder))
     require_sweep(store, sweep)
-    cluster = Cluster.connect(namespace)
-    requests = counted(cluster)
-    found = sweep_status(store, sweep, datetime.now(UTC), cluster, cluster.where)
+    asked: list[Counter[str]] = []
+
+    def reach() -> tuple[ClusterApi, str]:
+        cluster = Cluster.connect(namespace)
+        asked.append(counted(cluster))
+        return cluster, cluster.where
+
+    found = sweep_status(store, sweep, datetime.now(UTC), reach)
     assert found.studies, found
     assert found.controller.startswith("running"), found
     Console(width=160).print(render(found))
-    print(json.dumps(requests))
+    print(json.dumps(asked[0]))
 
 
 def counted(cluster: Cluster) -> Counter[str]:

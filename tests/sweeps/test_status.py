@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -26,7 +27,7 @@ from fingpt.sweeps import status as module
 from fingpt.sweeps import waiting
 from fingpt.sweeps.claim import controlling
 from fingpt.sweeps.records import complete_key
-from fingpt.sweeps.status import render, sweep_status
+from fingpt.sweeps.status import Reached, render, sweep_status
 from fingpt.sweeps.view import read_sweep
 from fingpt.sweeps.waiting import wait_for_sweep
 from tests.bench import invented
@@ -42,6 +43,30 @@ def sweep(store) -> str:
     """Both models: 20 trials planned, 12 asked for, 10 of them told."""
     invented.put_sweep(store, SWEEP, trials=20, asked=12, told=10)
     return SWEEP
+
+
+def there(cluster: FakeCluster | None) -> Callable[[], Reached]:
+    """How a command gets to a cluster, or to none."""
+    return lambda: (cluster, "there" if cluster else "")
+
+
+def test_a_cluster_is_connected_to_while_the_bucket_is_read(store, sweep, monkeypatch):
+    """Each may be busy for a second; neither goes on here before the other has begun."""
+    both = threading.Barrier(2, timeout=10)
+    read = module.read_sweep
+
+    def reach() -> Reached:
+        both.wait()
+        return FakeCluster(), "there"
+
+    def read_beside(*given):
+        both.wait()
+        return read(*given)
+
+    monkeypatch.setattr(module, "read_sweep", read_beside)
+    found = sweep_status(store, sweep, NOW, reach)
+    assert found.cluster == "there"
+    assert found.controller == "absent: the cluster has no controller for it"
 
 
 def indexed(model: str, **status: int | str) -> dict:
@@ -91,7 +116,7 @@ def test_the_bucket_alone_tells_states_the_best_rate_and_time_left(store, sweep)
     assert "controller: nobody works on it; the command that made it goes on with it" in text
     with controlling(store, sweep):
         for cluster in (None, FakeCluster()):
-            again = sweep_status(store, sweep, datetime.now(UTC), cluster)
+            again = sweep_status(store, sweep, datetime.now(UTC), there(cluster))
             assert again.state == "searching"
             assert again.controller == f"process {os.getpid()} on {platform.node()} works on it"
             assert again.action == ""
@@ -119,7 +144,7 @@ def test_an_indexed_job_counts_its_own_trials_and_pods_are_not_listed(store, swe
     cluster.there["trials"] = job
     cluster.there[f"sweep-{SWEEP}"] = job_state(f"sweep-{SWEEP}")
     cluster.pods = lambda *_: pytest.fail("all pods of a sweep were listed")
-    study = sweep_status(store, sweep, NOW, cluster, "there").studies[1]
+    study = sweep_status(store, sweep, NOW, there(cluster)).studies[1]
     assert study.model == "tiny-llama31"
     assert (study.running, study.ended) == (3, {"complete": 12, "failed": 3})
     assert study.rate == pytest.approx(15 / 3600)
@@ -131,7 +156,7 @@ def test_a_job_that_a_queue_holds_back_says_why(store, sweep, monkeypatch):
     for model in invented.MODELS:
         cluster.there[model] = JobState.of(indexed(model, suspend=True))
     cluster.pods = cluster.job_snapshot = lambda *_: pytest.fail("all pods were listed")
-    found = sweep_status(store, sweep, NOW, cluster, "there")
+    found = sweep_status(store, sweep, NOW, there(cluster))
     assert found.state == "waiting"
     assert "absent: the cluster has no controller" in shown(found)
     assert found.studies[0].why.startswith("waiting: suspended, as Kueue does")
@@ -174,7 +199,7 @@ def test_bucket_and_cluster_are_asked_side_by_side(store, sweep, monkeypatch):
     cluster.there[f"sweep-{SWEEP}"] = job_state(f"sweep-{SWEEP}")
     monkeypatch.setattr(cluster, "search_jobs", meeting(cluster.search_jobs))
     monkeypatch.setattr(module, "read_sweep", meeting(module.read_sweep))
-    found = sweep_status(store, sweep, NOW, cluster, "there")
+    found = sweep_status(store, sweep, NOW, there(cluster))
     assert found.state == "searching"
     assert found.controller.startswith("waiting")
 
@@ -183,7 +208,7 @@ def test_a_cluster_that_does_not_answer_is_the_fault_that_is_told(store, sweep, 
     cluster = FakeCluster()
     monkeypatch.setattr(cluster, "search_jobs", lambda _: fail(TransientError("it is away")))
     with pytest.raises(TransientError, match="it is away"):
-        sweep_status(store, sweep, NOW, cluster, "there")
+        sweep_status(store, sweep, NOW, there(cluster))
 
 
 def test_a_sweep_that_ends_while_it_is_asked_for_is_complete(store, sweep, monkeypatch):
@@ -194,7 +219,7 @@ def test_a_sweep_that_ends_while_it_is_asked_for_is_complete(store, sweep, monke
         return read(*given)
 
     monkeypatch.setattr(module, "read_sweep", end_then_read)
-    found = sweep_status(store, sweep, NOW, FakeCluster(), "there")
+    found = sweep_status(store, sweep, NOW, there(FakeCluster()))
     assert (found.state, found.controller, found.action) == ("complete", "", "")
 
 
@@ -205,9 +230,7 @@ def finish(store) -> None:
 
 def test_a_complete_sweep_asks_no_cluster_and_is_not_waited_for(store, sweep):
     finish(store)
-    cluster = FakeCluster()
-    cluster.search_jobs = lambda _: pytest.fail("the cluster was asked")
-    found = sweep_status(store, sweep, NOW, cluster, "there")
+    found = sweep_status(store, sweep, NOW, lambda: pytest.fail("the cluster was asked"))
     study = found.studies[0]
     assert (found.state, study.told, study.read, study.ended) == (
         "complete",
