@@ -16,8 +16,7 @@ from rich.console import Console
 
 from fingpt import log
 from fingpt.cluster import listing
-from fingpt.cluster.api.protocol import ClusterApi
-from fingpt.cluster.status import render, status
+from fingpt.cluster.status import bucket_alone, render, status
 from fingpt.config import Environment, read_environment
 from fingpt.errors import ConfigError, FingptError
 from fingpt.runs.family import family
@@ -26,8 +25,8 @@ from fingpt.runs.run import Run
 from fingpt.runs.stage import guarded
 from fingpt.runs.state import RECENT, newest_run, read_run
 from fingpt.storage import ObjectStore, open_store
+from fingpt.sweeps.status import Reached, sweep_status
 from fingpt.sweeps.status import render as render_sweep
-from fingpt.sweeps.status import sweep_status
 from fingpt.sweeps.view import require_sweep
 
 _WIDE = 160
@@ -57,15 +56,16 @@ def main(
             require_sweep(store, sweep.strip())
         else:
             record = read_run(store, run.strip() or newest_run(store))
-        reached = partial(reach, store, environment, bucket_only=bucket_only)
         if sweep.strip():
-            searched = sweep_status(store, sweep.strip(), now, reached)
+            there = partial(connect, store, environment, bucket_only=bucket_only)
+            searched = sweep_status(store, sweep.strip(), now, there)
             if as_json:
                 typer.echo(log.to_json(searched.as_json(), indent=1))
             else:
                 console.print(render_sweep(searched))
             return
-        found = status(record, store.uri, now, *reached())
+        cluster, where = (None, "") if bucket_only else reach(store, environment)
+        found = status(record, store.uri, now, cluster, where)
         if as_json:
             typer.echo(log.to_json(found.as_json(), indent=1))
             return
@@ -84,19 +84,22 @@ def _relatives(store: ObjectStore, run: Run, now: datetime) -> list[listing.List
     return list(listing.list_runs(store, now, chosen))
 
 
-def reach(
-    store: ObjectStore, environment: Environment, *, bucket_only: bool = False
-) -> tuple[ClusterApi | None, str]:
+def reach(store: ObjectStore, environment: Environment) -> Reached:
     """The cluster and where it is; none for a folder store, and none with a warning where nobody answers."""
+    try:
+        return connect(store, environment)
+    except FingptError as fault:
+        bucket_alone(fault)
+        return None, ""
+
+
+def connect(store: ObjectStore, environment: Environment, *, bucket_only: bool = False) -> Reached:
+    """The same, with errors as `Cluster.connect`."""
     if bucket_only or store.uri.startswith("file:"):
         return None, ""
     from fingpt.cluster.api.cluster import Cluster
 
-    try:
-        cluster = Cluster.connect(environment.namespace)
-    except FingptError as fault:
-        log.warning(f"The bucket alone is shown: {fault}")
-        return None, ""
+    cluster = Cluster.connect(environment.namespace)
     return cluster, f"namespace {cluster.namespace} of {cluster.where}"
 
 

@@ -32,6 +32,9 @@ def main(
             )
         store = open_store(environment.store)
         cluster, _ = reach(store, environment)
+        if cluster is not None and not cluster.can_i("list", "jobs", "batch"):
+            log.warning("The bucket alone is followed, since you may not list Jobs there.")
+            cluster = None
         with interrupt_on_signals():
             if run.strip():
                 wait_for_run(store, run.strip(), cluster)

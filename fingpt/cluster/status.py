@@ -14,11 +14,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fingpt import log
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.diagnosis.exits import exit_of
 from fingpt.cluster.diagnosis.explain import exit_state, explain, pod_end
 from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.cluster.job import DRIVE, MIRROR
+from fingpt.errors import FingptError
 from fingpt.log import cell
 from fingpt.runs.progress import Progress
 from fingpt.runs.state import AttemptRecord, RunRecord, StageRecord, seconds_since
@@ -61,11 +63,18 @@ class Status:
 def status(
     record: RunRecord, store: str, now: datetime, cluster: ClusterApi | None = None, where: str = ""
 ) -> Status:
-    """Join a run's record with the cluster's view; of the cluster only the current stage and drive are asked for."""
+    """Join a run's record with the cluster's view; of the cluster only the current stage and drive are asked for.
+
+    Where it does not tell (this user may not ask, it is away) the bucket alone is shown, with a warning.
+    """
     snapshot = driver = None
     if cluster and not record.complete:
-        snapshot = cluster.stage_snapshot(record.run.id, record.current.stage, complete=False)
-        driver = cluster.stage_snapshot(record.run.id, DRIVE, complete=None)
+        try:
+            snapshot = cluster.stage_snapshot(record.run.id, record.current.stage, complete=False)
+            driver = cluster.stage_snapshot(record.run.id, DRIVE, complete=None)
+        except FingptError as fault:
+            bucket_alone(fault)
+            cluster, where, snapshot = None, "", None
     stages = [
         _stage(each, snapshot if each is record.current else None, now) for each in record.stages
     ]
@@ -77,6 +86,11 @@ def status(
             stages[current] = _driven(stages[current], drive.why, base)
         stages.append(drive)
     return Status(record.run.id, record.run.config.model, store, where, tuple(stages))
+
+
+def bucket_alone(fault: FingptError) -> None:
+    """Say why a screen does without the cluster."""
+    log.warning(f"The bucket alone is shown: {fault}")
 
 
 def from_bucket(stage: StageRecord, now: datetime) -> Explanation:

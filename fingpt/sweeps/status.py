@@ -16,11 +16,14 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from fingpt.cluster.api.faults import NoClusterError
 from fingpt.cluster.api.objects import JobState, numbers_in
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.diagnosis.explain import explain
 from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
+from fingpt.cluster.status import bucket_alone
 from fingpt.cluster.sweep_job import sweep_name
+from fingpt.errors import FingptError
 from fingpt.log import cell
 from fingpt.runs.state import seconds_since
 from fingpt.storage import ObjectStore
@@ -29,6 +32,8 @@ from fingpt.sweeps.records import Tell, complete_key
 from fingpt.sweeps.submitted import command_of
 from fingpt.sweeps.sweep import Sweep
 from fingpt.sweeps.view import Study, SweepView, read_sweep, read_tells, require_sweep
+
+UNREADABLE = "unreadable"
 
 Reached = tuple[ClusterApi | None, str]
 """A cluster and where it is; None and an empty text for the bucket alone."""
@@ -104,7 +109,9 @@ def sweep_status(
         asked = threads.submit(_of_cluster, reach, sweep)
         view = read_sweep(store, sweep)
         tells = _tells(store, view)
-        (cluster, where), jobs, why = asked.result()
+        (cluster, where), jobs, why, fault = asked.result()
+    if fault is not None:
+        bucket_alone(fault)
     if view.complete:  # it ended meanwhile
         jobs, why = (), None
     studies = tuple(
@@ -116,9 +123,11 @@ def sweep_status(
         # A sweep of a bucket may be at work on some machine, whatever the cluster has.
         works, who = who_works(store, sweep, now)
         said = who if works or why is None else said
+        if not works and fault is not None and not isinstance(fault, NoClusterError):
+            works, said = True, f"unknown, since the cluster does not tell; in the bucket {who}"
     return SweepStatus(
         sweep=sweep,
-        state=_word(view, jobs, studies, works=works),
+        state=_word(view, jobs, studies, why, works=works),
         store=store.uri,
         cluster=where,
         controller=said,
@@ -129,17 +138,22 @@ def sweep_status(
 
 def _of_cluster(
     reach: Callable[[], Reached], sweep: str
-) -> tuple[Reached, tuple[JobState, ...], Explanation | None]:
-    """The Jobs that carry a sweep out, and how its controller's is; nothing without a cluster."""
-    reached = reach()
-    cluster, _ = reached
-    if cluster is None:
-        return reached, (), None
-    jobs, name = cluster.search_jobs(sweep), sweep_name(sweep)
-    controller = next((each for each in jobs if each.name == name), None)
-    if controller is None:
-        return reached, jobs, Explanation(State.ABSENT, "the cluster has no controller for it")
-    return reached, jobs, explain(cluster.job_snapshot(name, controller))
+) -> tuple[Reached, tuple[JobState, ...], Explanation | None, FingptError | None]:
+    """The Jobs that carry a sweep out, how its controller is, and, where a cluster does not tell, why."""
+    try:
+        reached = reach()
+        cluster, _ = reached
+        if cluster is None:
+            return reached, (), None, None
+        jobs, name = cluster.search_jobs(sweep), sweep_name(sweep)
+        controller = next((each for each in jobs if each.name == name), None)
+        if controller is None:
+            why = Explanation(State.ABSENT, "the cluster has no controller for it")
+        else:
+            why = explain(cluster.job_snapshot(name, controller))
+        return reached, jobs, why, None
+    except FingptError as fault:
+        return _bucket_only(), (), None, fault
 
 
 def _tells(store: ObjectStore, view: SweepView) -> dict[str, Mapping[int, Tell | None]]:
@@ -191,7 +205,7 @@ def _ended(study: Study, tells: Mapping[int, Tell | None], job: JobState | None)
     """Trials that ended, by state: as the Indexed Job counts them, or the tells; `told` are those not read."""
     if job is not None and job.succeeded + len(numbers_in(job.failed_indexes)) >= len(study.tells):
         return {"complete": job.succeeded, "failed": len(numbers_in(job.failed_indexes))}
-    found = Counter(tell.state if tell else "unreadable" for tell in tells.values())
+    found = Counter(tell.state if tell else UNREADABLE for tell in tells.values())
     unread = len(study.tells) - len(tells)
     return {**dict(sorted(found.items())), **({"told, not read": unread} if unread else {})}
 
@@ -238,18 +252,21 @@ def _word(
     view: SweepView,
     jobs: tuple[JobState, ...],
     studies: tuple[StudyStatus, ...],
+    why: Explanation | None,
     *,
     works: bool,
 ) -> str:
     if view.complete:
         return "complete"
-    if view.studies and len(view.chosen) == len(view.studies):
-        return "finals"
+    if why is not None and why.state is State.BLOCKED:
+        return "blocked"
     waiting = [each for each in jobs if each.indexes and not each.is_final()]
     if waiting and all(each.suspended for each in waiting):
         return "waiting"
     if not works and not any(each.running for each in studies) and any(s.asked for s in studies):
         return "stopped"
+    if view.studies and len(view.chosen) == len(view.studies):
+        return "finals"
     return "searching" if any(each.asked or each.running for each in studies) else "waiting"
 
 
@@ -275,6 +292,11 @@ def render(found: SweepStatus) -> RenderableType:
         f"{each.model}: the best of {each.read} tells that were read, of {each.told}"
         for each in found.studies
         if each.read < each.told
+    ]
+    lines += [
+        f"{each.model}: a tell cannot be read; which one: make verify SWEEP={found.sweep}"
+        for each in found.studies
+        if each.ended.get(UNREADABLE)
     ]
     lines += [f"controller: {found.controller}"] if found.controller else []
     lines += [f"  what to do: {found.action}"] if found.action else []

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -94,12 +95,13 @@ def job_json(
 class ApiServer:
     """Answers each route (`list jobs`, `watch jobs`, `create jobs`, …) with the next of its answers, the last forever.
 
-    `requests` are the routes that were asked, in order, with their query and body.
+    `requests` are the routes that were asked, in order, with their query and body; `headers` what came with each.
     """
 
     url: str = ""
     script: dict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
     requests: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
+    headers: list[Message] = field(default_factory=list)
 
     def say(self, route: str, *answers: Answer) -> None:
         self.script[route] = list(answers)
@@ -126,6 +128,7 @@ class ApiServer:
         )
         route = f"{verb} {resource}"
         self.requests.append((route, query, body))
+        self.headers.append(handler.headers)
         queue = self.script[route] or [refusal(404, f"no answer is written for {route}")]
         (queue.pop(0) if len(queue) > 1 else queue[0])(handler)
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from fingpt.cluster.api.objects import JobState, PodState
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot, State
 from fingpt.cluster.status import render, status
+from fingpt.errors import PermissionDeniedError
 from fingpt.runs.run import Stage
 from fingpt.runs.state import read_run
 from tests.cluster.fake_cluster import FakeCluster
@@ -250,3 +251,18 @@ def test_a_stage_that_is_complete_is_not_paused_whatever_its_last_attempt_says(m
     made.attempt(Stage.TRAIN, 2, code=0, message=PAUSED, at=NOW)
     train = read_run(made.store, made.id).stages[1]
     assert (train.last.message, train.paused) == (PAUSED, "")
+
+
+class Silent(Showing):
+    """A cluster whose user may ask for nothing."""
+
+    def stage_snapshot(self, *_, **__):
+        raise PermissionDeniedError("You may not list jobs")
+
+
+def test_of_a_cluster_that_does_not_tell_the_bucket_is_shown_and_why(made, caplog):
+    made.prep()
+    made.attempt(Stage.TRAIN, 1, code=143)
+    found = seen(made, Silent(), "namespace x")
+    assert (found.cluster, found.current.why.state) == ("", State.RETRYABLE)
+    assert "The bucket alone is shown: You may not list jobs" in caplog.text

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from fingpt.cluster.api.faults import NoClusterError
 from fingpt.cluster.api.objects import Condition, JobState, numbers_in
+from fingpt.cluster.diagnosis.snapshot import Explanation, State
 from fingpt.errors import (
     Interrupted,
     MissingInputError,
+    PermissionDeniedError,
     StageFailedError,
     StorageError,
     TransientError,
@@ -204,11 +209,57 @@ def test_bucket_and_cluster_are_asked_side_by_side(store, sweep, monkeypatch):
     assert found.controller.startswith("waiting")
 
 
-def test_a_cluster_that_does_not_answer_is_the_fault_that_is_told(store, sweep, monkeypatch):
+@pytest.mark.parametrize(
+    ("fault", "controller", "state"),
+    [
+        (
+            TransientError("it is away"),
+            "unknown, since the cluster does not tell; in the",
+            "searching",
+        ),
+        (PermissionDeniedError("it is away"), "unknown, since", "searching"),
+        (NoClusterError("it is away"), "nobody works on it", "stopped"),
+    ],
+)
+@pytest.mark.parametrize("at", ["connect", "search_jobs"])
+def test_of_a_cluster_that_does_not_tell_the_bucket_is_shown_and_why(
+    store, sweep, monkeypatch, caplog, at, fault, controller, state
+):
+    """What works on a sweep is not known then, but where no cluster is named at all."""
     cluster = FakeCluster()
-    monkeypatch.setattr(cluster, "search_jobs", lambda _: fail(TransientError("it is away")))
-    with pytest.raises(TransientError, match="it is away"):
-        sweep_status(store, sweep, NOW, there(cluster))
+    monkeypatch.setattr(cluster, "search_jobs", lambda _: fail(fault))
+    reach = there(cluster) if at == "search_jobs" else lambda: fail(fault)
+    found = sweep_status(store, sweep, NOW, reach)
+    assert (found.state, found.cluster, found.studies[0].told) == (state, "", 10)
+    assert found.controller.startswith(controller)
+    assert "The bucket alone is shown: it is away" in caplog.text
+
+
+def test_a_controller_that_cannot_start_blocks_its_sweep(store, sweep, monkeypatch):
+    cluster = FakeCluster()
+    cluster.there[f"sweep-{SWEEP}"] = job_state(f"sweep-{SWEEP}")
+    why = Explanation(State.BLOCKED, "its image cannot be pulled", action="name another image")
+    monkeypatch.setattr(module, "explain", lambda _: why)
+    found = sweep_status(store, sweep, NOW, there(cluster))
+    assert (found.state, found.action) == ("blocked", "name another image")
+
+
+def test_finals_that_nobody_works_on_are_stopped(store):
+    invented.put_sweep(store, SWEEP, trials=2, asked=2, told=2)
+    assert sweep_status(store, SWEEP, NOW).state == "stopped"
+
+
+def test_a_tell_that_cannot_be_read_is_counted_and_how_to_find_it_is_said(store, sweep):
+    key = next(each for each in store.keys(f"sweeps/{SWEEP}/") if "/tells/" in each)
+    path = Path(store.uri.removeprefix("file://")) / key
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data[:60])
+    found = sweep_status(store, sweep, NOW)
+    assert sum(each.ended.get("unreadable", 0) for each in found.studies) == 1
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(render(found))
+    assert f"a tell cannot be read; which one: make verify SWEEP={SWEEP}" in console.export_text()
 
 
 def test_a_sweep_that_ends_while_it_is_asked_for_is_complete(store, sweep, monkeypatch):

@@ -6,12 +6,14 @@ transport.py's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any, Self, TypeVar
 
 from fingpt.cluster.api import faults, kueue, objects, stream
+from fingpt.cluster.api.faults import Call
 from fingpt.cluster.api.kubeconfig import load_connection
 from fingpt.cluster.api.objects import (
     POD_INDEX,
@@ -53,6 +55,8 @@ SAMPLE = 20
 
 _PAGE = 500
 
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
 
 class Cluster:
     """`protocol.ClusterApi` over an API server."""
@@ -68,10 +72,13 @@ class Cluster:
     ) -> Self:
         """The cluster of the current (or named) kube context, or the one that this pod runs in.
 
-        The namespace is the context's, or this pod's, unless named. Raises SetupError when there is no usable
+        The namespace is the context's, or this pod's, unless named. Raises ConfigError for a name that no namespace can
+        have, SetupError when there is no usable
         kubeconfig or nobody answers, PermissionDeniedError when the credentials are not accepted. In a pod an API
         server that does not answer is a TransientError: it comes back, and the pod's retry finds it.
         """
+        if namespace and not _NAMESPACE.fullmatch(namespace):
+            raise faults.bad_namespace(namespace)
         connection = load_connection(context, kubeconfig)
         cluster = cls(Transport(connection, namespace or connection.namespace))
         try:
@@ -84,7 +91,10 @@ class Cluster:
 
     def version(self) -> str:
         """The API server's version, such as v1.35.4."""
-        return str(self._api.request_cluster("get", "/version", "/version")["gitVersion"])
+        found = self._api.request_cluster("get", "/version", "/version")
+        if not found.get("gitVersion"):
+            raise faults.no_server(Call("get", "/version", "", self.where))
+        return str(found["gitVersion"])
 
     def site(self) -> Site:
         """The settings that the chart installed; SetupError with the command when it did not."""

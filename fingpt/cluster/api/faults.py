@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from urllib3.exceptions import (
@@ -16,9 +17,10 @@ from urllib3.exceptions import (
     NameResolutionError,
     NewConnectionError,
     ProxyError,
+    ResponseError,
     SSLError,
 )
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from fingpt.cluster.jobset import GROUP, INSTALL, VERSION
 from fingpt.errors import (
@@ -37,6 +39,10 @@ GONE = 410
 
 # What the client library raises for broken kubeconfigs, beside its own ConfigException.
 BROKEN_KUBECONFIG = (YAMLError, OSError, ValueError, TypeError, LookupError, AttributeError)
+
+
+class NoClusterError(SetupError):
+    """No cluster is named: this machine has no kubeconfig, and this process is in no pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +73,12 @@ def _of_server(call: Call, status: int, body: str) -> FingptError:
             f"The API server of {call.cluster} does not accept your credentials; log in again, "
             "then try `kubectl auth whoami`."
         )
-    if status == 403 and "exceeded quota" in message:
-        return TransientError(f"The namespace's quota leaves no room to {call}: {message}.")
     if status == 403:
-        return PermissionDeniedError(
-            f"You may not {call}: {message or 'forbidden'}; ask its administrator for the Role 'fingpt-user' that the "
-            "chart installs."
-        )
+        return _forbidden(call, message)
     if status == 400 and "waiting to start" in message:
         return TransientError(f"There is no log yet: {message}.")
+    if status == 400 and "HTTP request to an HTTPS server" in body:
+        return no_scheme(call.cluster)
     if status == 404:
         return MissingInputError(f"Cannot {call}: {message or 'not found'}.")
     if status == 409:
@@ -87,6 +90,20 @@ def _of_server(call: Call, status: int, body: str) -> FingptError:
             f"Cannot {call} for now (HTTP {status}{f': {message}' if message else ''}); the same command resumes."
         )
     return SetupError(f"Cannot {call}: HTTP {status}{f', {message}' if message else ''}.")
+
+
+def _forbidden(call: Call, message: str) -> FingptError:
+    if "exceeded quota" in message:
+        return TransientError(f"The namespace's quota leaves no room to {call}: {message}.")
+    if "system:anonymous" in message:
+        return PermissionDeniedError(
+            f"The API server of {call.cluster} takes you for nobody: the kubeconfig's user has no credentials that it "
+            "knows; log in again, then try `kubectl auth whoami`."
+        )
+    return PermissionDeniedError(
+        f"You may not {call}: {message or 'forbidden'}; ask its administrator for the Role 'fingpt-user' that the "
+        "chart installs."
+    )
 
 
 def is_restart(error: Exception, *, granted: bool) -> bool:
@@ -115,7 +132,8 @@ def of_transport(call: Call, error: HTTPError | ValueError) -> FingptError:
         if refused:
             return refused
         return SetupError(
-            f"The proxy in front of the API server of {call.cluster} cannot be reached; check HTTPS_PROXY and NO_PROXY."
+            f"The proxy in front of the API server of {call.cluster} cannot be reached; check HTTPS_PROXY, NO_PROXY, "
+            "and `proxy-url` in your kubeconfig."
         )
     if isinstance(cause, SSLError):
         return _of_tls(call, str(cause))
@@ -132,6 +150,11 @@ def of_transport(call: Call, error: HTTPError | ValueError) -> FingptError:
         return TransientError(
             f"The API server of {call.cluster} does not answer; check that it is up and that a VPN it may need is on."
         )
+    if isinstance(cause, ResponseError) and "redirect" in str(cause):
+        return SetupError(
+            f"The server of {call.cluster} answers by naming another address, as a proxy that asks for a login does; "
+            "log in there, or check the server in your kubeconfig, HTTPS_PROXY and NO_PROXY."
+        )
     return TransientError(
         f"The connection to the API server of {call.cluster} broke while asking to {call.verb} {call.resource} "
         f"({type(cause).__name__}); the same command resumes."
@@ -142,6 +165,13 @@ def no_json(call: Call) -> TransientError:
     """The answer is not an API server's, or is cut short."""
     return TransientError(
         f"The answer to {call} is not JSON; perhaps a proxy sent it: check HTTPS_PROXY, or try again."
+    )
+
+
+def no_server(call: Call) -> SetupError:
+    """The answer is JSON, and none that an API server gives."""
+    return SetupError(
+        f"The answer to {call} is not an API server's; check the server in your kubeconfig, and HTTPS_PROXY."
     )
 
 
@@ -186,9 +216,17 @@ def no_jobset_kind(where: str) -> SetupError:
     )
 
 
-def no_kubeconfig() -> SetupError:
+def bad_namespace(name: str) -> ConfigError:
+    """No namespace can be called so."""
+    return ConfigError(
+        f"NAMESPACE={name} is no name of a namespace, which has up to 63 small letters, digits and inner hyphens: "
+        "`kubectl get namespaces` lists yours."
+    )
+
+
+def no_kubeconfig() -> NoClusterError:
     """Neither a kubeconfig nor a pod's own account."""
-    return SetupError(
+    return NoClusterError(
         "There is no kubeconfig: neither KUBECONFIG nor ~/.kube/config is a file; get one from your cluster's "
         "administrator, or work on this machine with LOCAL=1."
     )
@@ -210,9 +248,39 @@ def bad_token() -> PermissionDeniedError:
     )
 
 
+def bad_name() -> SetupError:
+    """Whom the kubeconfig acts as can be sent to no server."""
+    return SetupError(
+        "The kubeconfig acts as somebody (`as`, `as-groups`) whose name holds a line break or another character that "
+        "no header can hold; correct it there."
+    )
+
+
+def no_credentials(user: str, said: Sequence[str]) -> PermissionDeniedError:
+    """What the kubeconfig names to log a user in, a command most times, has failed; `said` is why."""
+    why = " ".join(" ".join(said).split()).rstrip(".")[:300]
+    return PermissionDeniedError(
+        f"The kubeconfig's user '{user}' gets no credentials: {why}; log in again, or mend what kubectl calls for it "
+        "(`kubectl config view` shows it under `exec` or `auth-provider`)."
+    )
+
+
+def no_scheme(server: str) -> SetupError:
+    """The server's address does not begin as the server speaks."""
+    return SetupError(
+        f"The API server of {server} is not addressed by https://; correct `server` in your kubeconfig: "
+        "https://host:port."
+    )
+
+
 def bad_kubeconfig(error: Exception) -> SetupError:
     """The kubeconfig is broken; the message says where."""
     first = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        first = f"{mark.name}, line {mark.line + 1}: {error.problem}"
+    elif isinstance(error, TypeError | LookupError | AttributeError):
+        first = "its `clusters`, `contexts` and `users` are no lists of entries with `name` and what belongs to it"
     return SetupError(
         f"The kubeconfig cannot be used: {first}; compare with what `kubectl config view` says."
     )

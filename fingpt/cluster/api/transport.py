@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from urllib.parse import quote
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.exceptions import ApiException
 from kubernetes.watch import watch
+from urllib3 import HTTPHeaderDict
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
@@ -64,10 +65,10 @@ class Transport:
         connection.settings.retries = stream.retry()
         # The error reports a failure once; the library would log every try.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-        self._api = ApiClient(connection.settings)
+        self._client = _Client(connection)
         once = copy(connection.settings)
         once.retries = Retry(1, status=0)  # a connection that was kept may be dead by now
-        self._once = ApiClient(once)
+        self._once = _Client(replace(connection, settings=once))
         self._granted: set[Call] = set()
 
     def request(self, verb: str, kind: Kind, name: str = "", body: Any = None, **query: Any) -> Any:
@@ -91,7 +92,7 @@ class Transport:
         call = Call("get", kind.plural, self.namespace, self.where)
         with self._named_errors(call):
             path = kind.path(self.namespace, name)
-            return json.loads(_answer(self._once, "GET", path, timeout=_AT_ONCE).data)
+            return json.loads(self._once.answer("GET", path, timeout=_AT_ONCE).data)
 
     def request_cluster(
         self, verb: str, resource: str, path: str, body: Any = None, **query: Any
@@ -130,7 +131,15 @@ class Transport:
 
     def _send(self, call: Call, path: str, body: Any, **query: Any) -> Any:
         with self._named_errors(call):
-            return json.loads(self._open(call, path, body, TIMEOUT, **query).data)
+            found = json.loads(self._open(call, path, body, TIMEOUT, **query).data)
+        if not isinstance(found, dict) or (
+            call.verb == "list" and not {"items", "resources"} & found.keys()
+        ):
+            raise faults.no_server(call)
+        if call.verb == "list":  # an empty one may be null
+            found["items"] = found.get("items") or ()
+            found["metadata"] = {"resourceVersion": "", **(found.get("metadata") or {})}
+        return found
 
     def _open(
         self, call: Call, path: str, body: Any, timeout: tuple[float, float], **query: Any
@@ -138,7 +147,7 @@ class Transport:
         """The answer, not yet read; a restart of the API server is waited out."""
         http = _HTTP.get(call.verb, "GET")
         answer = stream.wait_out(
-            lambda: _answer(self._api, http, path, query, body, timeout),
+            lambda: self._client.answer(http, path, query, body, timeout),
             (ApiException, HTTPError),
             lambda error: faults.is_restart(error, granted=call in self._granted),
         )
@@ -155,25 +164,37 @@ class Transport:
             raise faults.of_transport(call, error) from None
 
 
-def _answer(
-    api: ApiClient,
-    http: str,
-    path: str,
-    query: Mapping[str, Any] = MappingProxyType({}),
-    body: Any = None,
-    timeout: tuple[float, float] = TIMEOUT,
-) -> Any:
-    """urllib3's answer, not yet read; ApiException where its status is not a 2xx."""
-    request = api.param_serialize(
-        http,
-        path,
-        query_params=[(name, value) for name, value in query.items() if value is not None],
-        header_params={"Accept": "application/json"},
-        body=body,
-        auth_settings=["BearerToken"],
-    )
-    answer: Any = api.call_api(*request, _request_timeout=timeout)
-    if not 200 <= answer.status <= 299:
-        answer.read()
-        raise ApiException.from_response(http_resp=answer, body=None, data=None)
-    return answer.response
+class _Client:
+    """The library's client, which knows servers, certificates and credentials, with the headers that it knows not."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._api = ApiClient(connection.settings)
+        self._headers = connection.headers
+
+    def answer(
+        self,
+        http: str,
+        path: str,
+        query: Mapping[str, Any] = MappingProxyType({}),
+        body: Any = None,
+        timeout: tuple[float, float] = TIMEOUT,
+    ) -> Any:
+        """urllib3's answer, not yet read; ApiException where its status is not a 2xx."""
+        method, url, written, content, form = self._api.param_serialize(
+            http,
+            path,
+            query_params=[(name, value) for name, value in query.items() if value is not None],
+            header_params={"Accept": "application/json"},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        headers = HTTPHeaderDict(written)
+        for name, value in self._headers:  # some names come several times
+            headers.add(name, value)
+        answer: Any = self._api.call_api(
+            method, url, headers, content, form, _request_timeout=timeout
+        )
+        if not 200 <= answer.status <= 299:
+            answer.read()
+            raise ApiException.from_response(http_resp=answer, body=None, data=None)
+        return answer.response

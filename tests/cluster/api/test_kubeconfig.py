@@ -9,9 +9,10 @@ import pytest
 from fingpt.cluster.api import stream
 from fingpt.cluster.api.cluster import Cluster
 from fingpt.cluster.api.kubeconfig import load_connection
-from fingpt.errors import PermissionDeniedError, SetupError
+from fingpt.errors import ConfigError, PermissionDeniedError, SetupError
 from tests.cluster.api_server import (
     NAMESPACE,
+    answer,
     refusal,
     serving_tls,
     write_kubeconfig,
@@ -122,3 +123,179 @@ def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(tmp_path):
     with pytest.raises(PermissionDeniedError, match="token in the kubeconfig") as caught:
         load_connection(path=path)
     assert "PW" not in str(caught.value)
+
+
+def test_paths_in_a_kubeconfig_are_relative_to_it(tmp_path, monkeypatch):
+    for name, text in (("ca.pem", "CA"), ("c.pem", "C"), ("k.pem", "K"), ("token", "t0ken")):
+        (tmp_path / name).write_text(text)
+    path = write_kubeconfig(
+        tmp_path / "config",
+        "https://127.0.0.1:9",
+        clusters=[
+            {
+                "name": "cluster",
+                "cluster": {"server": "https://127.0.0.1:9", "certificate-authority": "ca.pem"},
+            }
+        ],
+        users=[
+            {
+                "name": "user",
+                "user": {
+                    "client-certificate": "c.pem",
+                    "client-key": "k.pem",
+                    "tokenFile": "token",
+                    "token": "the file counts, which is renewed",
+                },
+            }
+        ],
+    )
+    monkeypatch.chdir("/")
+    settings = load_connection(path=path).settings
+    assert settings.ssl_ca_cert == str(tmp_path / "ca.pem")
+    assert (settings.cert_file, settings.key_file) == (
+        str(tmp_path / "c.pem"),
+        str(tmp_path / "k.pem"),
+    )
+    assert settings.api_key == {"BearerToken": "Bearer t0ken"}
+
+
+def plugin(folder, script: str) -> str:
+    """A kubeconfig whose user logs in by a program beside it."""
+    program = folder / "login.sh"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    run = {"apiVersion": "client.authentication.k8s.io/v1", "command": "./login.sh"}
+    return write_kubeconfig(
+        folder / "config", "http://127.0.0.1:9", users=[{"name": "user", "user": {"exec": run}}]
+    )
+
+
+CREDENTIAL = (
+    'echo \'{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", '
+    '"status": {"token": "fresh"}}\''
+)
+
+
+def test_a_program_that_logs_in_is_found_beside_its_kubeconfig(tmp_path, monkeypatch):
+    path = plugin(tmp_path, CREDENTIAL)
+    monkeypatch.chdir("/")
+    assert load_connection(path=path).settings.api_key == {"BearerToken": "Bearer fresh"}
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo ExpiredToken: log in >&2; exit 255", "process returned 255. ExpiredToken: log in"),
+        ("echo '<html>'", "failed to decode process output"),
+        ("echo '{}'", "missing key 'apiVersion'"),
+        (
+            'echo \'{"apiVersion": "client.authentication.k8s.io/v1", "kind": "x", "status": {}}\'',
+            "missing token",
+        ),
+    ],
+)
+def test_a_login_that_fails_is_told_and_nobody_goes_on_as_anonymous(tmp_path, capfd, script, words):
+    with pytest.raises(PermissionDeniedError) as caught:
+        load_connection(path=plugin(tmp_path, script))
+    assert words in str(caught.value)
+    assert "user 'user' gets no credentials" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_login_program_that_is_not_there_is_named(tmp_path):
+    path = plugin(tmp_path, "")
+    (tmp_path / "login.sh").unlink()
+    with pytest.raises(PermissionDeniedError, match=r"gets no credentials.*login\.sh"):
+        load_connection(path=path)
+
+
+def test_who_acts_as_another_says_so_with_every_request(tmp_path, api):
+    acting = {
+        "token": "t0ken",
+        "as": "system:serviceaccount:ann:poor",
+        "as-uid": "u1",
+        "as-groups": ["one", "two"],
+        "as-user-extra": {"example.com/reason": ["audit"]},
+    }
+    path = write_kubeconfig(tmp_path / "config", api.url, users=[{"name": "user", "user": acting}])
+    Cluster.connect(kubeconfig=path)
+    sent = api.headers[-1]
+    assert sent.get_all("Impersonate-Group") == ["one", "two"]
+    assert sent["Impersonate-User"] == "system:serviceaccount:ann:poor"
+    assert sent["Impersonate-Uid"] == "u1"
+    assert sent["Impersonate-Extra-example.com%2Freason"] == "audit"
+
+
+def test_nobody_acts_as_a_name_that_no_header_can_hold(tmp_path):
+    acting = [{"name": "user", "user": {"token": "t", "as": "a\r\nX: y"}}]
+    path = write_kubeconfig(tmp_path / "config", "http://127.0.0.1:9", users=acting)
+    with pytest.raises(SetupError, match="no header can hold"):
+        load_connection(path=path)
+
+
+def test_a_user_without_credentials_is_told_to_log_in(kubeconfig, api):
+    api.say("list version", refusal(403, 'User "system:anonymous" cannot get path "/version"'))
+    with pytest.raises(PermissionDeniedError, match=r"takes you for nobody.*log in again"):
+        Cluster.connect(kubeconfig=kubeconfig)
+
+
+def test_of_several_kubeconfigs_the_first_current_context_counts_and_empty_ones_do_not(
+    tmp_path, api
+):
+    """As kubectl: the last one, which the library takes, may be another cluster."""
+    (tmp_path / "empty").write_text("\n")
+    first = write_kubeconfig(tmp_path / "first", api.url)
+    none = write_kubeconfig(tmp_path / "none", api.url, **{"current-context": ""})
+    other = write_kubeconfig(
+        tmp_path / "other",
+        "http://127.0.0.1:9",
+        contexts=[{"name": "else", "context": {"cluster": "cluster", "user": "user"}}],
+        **{"current-context": "else"},
+    )
+    given = ":".join([str(tmp_path / "empty"), str(tmp_path / "absent"), none, first, other])
+    assert load_connection(path=given).where == f"context 'there' ({api.url})"
+
+
+def test_a_server_without_a_scheme_is_named(tmp_path):
+    path = write_kubeconfig(tmp_path / "config", "127.0.0.1:6443")
+    with pytest.raises(SetupError, match=r"127\.0\.0\.1:6443 is not addressed by https://"):
+        Cluster.connect(kubeconfig=path)
+
+
+def test_plain_http_to_a_server_that_speaks_tls_is_named(kubeconfig, api):
+    api.say("list version", answer("Client sent an HTTP request to an HTTPS server.\n", status=400))
+    with pytest.raises(SetupError, match="not addressed by https://"):
+        Cluster.connect(kubeconfig=kubeconfig)
+
+
+def test_a_kubeconfig_that_trusts_any_certificate_is_warned_of_by_no_request(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "BACKOFF_SECONDS", 0.001)
+    with serving_tls(tmp_path) as url:
+        any_one = {"server": url, "insecure-skip-tls-verify": True}
+        path = write_kubeconfig(
+            tmp_path / "config", url, clusters=[{"name": "cluster", "cluster": any_one}]
+        )
+        with pytest.raises(SetupError, match="HTTP 501"):  # the server knows no requests
+            Cluster.connect(kubeconfig=path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- list\n", "no lists of entries"),
+        ("a: b\nclusters: [\n", "config, line 3: "),
+    ],
+)
+def test_what_is_broken_in_a_kubeconfig_is_said(tmp_path, text, words):
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(SetupError) as caught:
+        load_connection(path=str(tmp_path / "config"))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a/../b", "Bad_Name", "a?x=y", "-a", "a" * 64])
+def test_a_name_that_no_namespace_has_is_asked_for_nowhere(kubeconfig, api, name):
+    with pytest.raises(ConfigError, match="is no name of a namespace"):
+        Cluster.connect(name, kubeconfig=kubeconfig)
+    assert api.requests == []

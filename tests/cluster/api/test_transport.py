@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -160,6 +161,30 @@ def test_a_proxy_that_answers_in_the_server_s_place_is_named(cluster, api, statu
     with pytest.raises(kind, match=words) as caught:
         cluster.job(JOB)
     assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("said", [{}, [], None, "text", 7])
+def test_json_that_no_api_server_gives_is_no_answer(cluster, api, kubeconfig, said):
+    api.say("list jobs", answer(json.dumps(said)))
+    api.say("list pods", answer(json.dumps(said)))
+    api.say("list version", answer(json.dumps(said)))
+    for ask in (lambda: cluster.job(JOB), cluster.pods, cluster.jobs, cluster.version):
+        with pytest.raises(SetupError, match="is not an API server's"):
+            ask()
+
+
+def test_an_empty_list_may_be_null(cluster, api):
+    nothing = answer({"kind": "PodList", "metadata": {}, "items": None})
+    api.say("list pods", nothing)
+    api.say("list jobs", nothing)
+    api.say("list jobsets", nothing)
+    assert (cluster.pods(), cluster.jobs(), cluster.job(JOB)) == ((), (), None)
+
+
+def test_a_page_elsewhere_is_a_login(cluster, api):
+    api.say("list jobs", answer("", 302, Location="https://login.example/"))
+    with pytest.raises(SetupError, match="by naming another address"):
+        cluster.job(JOB)
 
 
 def test_an_answer_in_no_known_encoding_is_a_proxy_s(cluster, api):
