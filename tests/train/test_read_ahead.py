@@ -55,7 +55,7 @@ def test_a_base_that_lacks_a_weight_is_refused_and_not_invented(tmp_path):
     weights = load_file(folder / "model.safetensors")
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(DataError, match="no weights for model.layers.1.mlp.up_proj.weight"):
+    with pytest.raises(DataError, match=r"no weights for model\.layers\.1\.mlp\.up_proj\.weight"):
         load_base(folder, "fp32", ahead=ReadAhead(folder, CPU))
 
 
