@@ -55,7 +55,7 @@ def _assembled(folder: Path, dtype: torch.dtype, attention: str, ahead: ReadAhea
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(
+        model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
             config, dtype=dtype, attn_implementation=attention, trust_remote_code=False
         )
     tensors = {name: tensor.to(dtype) for name, tensor in ahead.tensors().items()}
