@@ -97,6 +97,7 @@ class Session:
         """
         hardware.quiet_libraries()
         self._machine.check()
+        self._machine.spare_processor()
         self._raise_if_stopping()
         with self._phase("tokenise"):
             rows = tokenise(self._spec, self._task.base, self._task.data, self._train.max_tokens)
