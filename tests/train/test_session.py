@@ -101,7 +101,7 @@ def test_a_processor_beside_a_gpu_uses_one_thread(monkeypatch, gpu):
 
 def test_threads_are_spared_before_the_model_is_made(attempt, monkeypatch):
     done = []
-    monkeypatch.setattr(Machine, "spare_processor", lambda: done.append("spared"))
+    monkeypatch.setattr(Machine, "spare_processor", lambda _: done.append("spared"))
     monkeypatch.setattr(Machine, "load", lambda *_: done.append("load") or pytest.fail("enough"))
     with pytest.raises(pytest.fail.Exception, match="enough"):
         attempt()
