@@ -56,6 +56,16 @@ class Machine:
                 f"{self._reduced} cannot be computed here: {reason}; leave it out, or take another GPU."
             )
 
+    @staticmethod
+    def spare_processor() -> None:
+        """Leave this process one thread where a GPU computes: dozens are woken for each of a thousand small copies.
+
+        That takes seconds at a start and at a save, where the processor has other work. Tokenizers have threads of
+        their own.
+        """
+        if torch.cuda.is_available():
+            torch.set_num_threads(1)
+
     @cached_property
     def precision(self) -> ResolvedPrecision:
         """Precision of base and products; the adapter's weights are fp32."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fingpt import hardware
 from fingpt.config import LoraConfig, ResolvedPrecision
 from fingpt.errors import DataError
@@ -25,22 +27,14 @@ def load_base(
 ) -> Any:
     """The frozen base model from a local folder of safetensors; `attention` is a name that transformers knows.
 
-    With `ahead` it is on that one's device already. DataError when the folder holds no causal language model that
-    transformers can read.
+    With `ahead` it is made of that one's tensors, on their device. DataError when the folder holds no causal language
+    model that transformers can read.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM
 
     with Loading(f"The base in {folder.name}", "bring the base weights again"):
         if ahead is not None:
-            found: Any = LlamaForCausalLM.from_pretrained(
-                None,
-                config=AutoConfig.from_pretrained(folder, local_files_only=True),
-                state_dict=ahead.tensors(),
-                dtype=hardware.dtype(precision),
-                attn_implementation=attention,
-                device_map={"": ahead.device},
-            )
-            return found
+            return _assembled(folder, hardware.dtype(precision), attention, ahead)
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=hardware.dtype(precision),
@@ -50,6 +44,30 @@ def load_base(
             trust_remote_code=False,
         )
     return model
+
+
+def _assembled(folder: Path, dtype: torch.dtype, attention: str, ahead: ReadAhead) -> Any:
+    """A Llama of tensors that are read already: no memory is taken but theirs, and nothing is initialised.
+
+    ValueError naming the first weight that there is no tensor for.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            config, dtype=dtype, attn_implementation=attention, trust_remote_code=False
+        )
+    tensors = {name: tensor.to(dtype) for name, tensor in ahead.tensors().items()}
+    model.load_state_dict(tensors, strict=False, assign=True)
+    model.tie_weights()
+    missing = [name for name, parameter in model.named_parameters() if parameter.is_meta]
+    if missing:
+        raise ValueError(f"no weights for {missing[0]}")
+    # Its frequencies are in no file. They are computed on the CPU, as transformers does it.
+    rotary = type(model.model.rotary_emb)(config=model.config)
+    model.model.rotary_emb = rotary.to(ahead.device)
+    return model.eval()
 
 
 def attach_adapter(base: Any, lora: LoraConfig, spec: ModelSpec) -> Any:

@@ -77,6 +77,7 @@ class Session:
         self._spec = spec(task.run.config.model)
         self._machine = Machine(self._train, tiny=self._spec.tiny)
         self._seconds: dict[str, float] = {}
+        self._parts: dict[str, float] = {}
         self._trainer: AnswerTrainer | None = None
         self._gate: PrecisionGate | None = None
         self._ranks = Ranks(task, rank, stopping)
@@ -96,6 +97,7 @@ class Session:
         """
         hardware.quiet_libraries()
         self._machine.check()
+        self._machine.spare_processor()
         self._raise_if_stopping()
         with self._phase("tokenise"):
             rows = tokenise(self._spec, self._task.base, self._task.data, self._train.max_tokens)
@@ -151,13 +153,16 @@ class Session:
     def _model(self) -> tuple[Any, dict[str, torch.Tensor]]:
         """The base with a fresh, seeded adapter, and the adapter's weights before training."""
         self._machine.seed(self._task.run.config.seed)
-        base = self._machine.load(self._task.base, self._ahead)
-        self._ahead = None
-        model = attach_adapter(base, self._train.lora, self._spec)
-        if self._train.gradient_checkpointing:
-            checkpoint_activations(model)
-        start = adapter.adapter_tensors(model)
-        self._machine.prepare(model)
+        with self._phase("base", self._parts):
+            base = self._machine.load(self._task.base, self._ahead)
+            self._ahead = None
+        with self._phase("adapter", self._parts):
+            model = attach_adapter(base, self._train.lora, self._spec)
+            if self._train.gradient_checkpointing:
+                checkpoint_activations(model)
+            start = adapter.adapter_tensors(model)
+        with self._phase("layers", self._parts):
+            self._machine.prepare(model)
         return model, start
 
     @cached_property
@@ -332,6 +337,7 @@ class Session:
             layers=self._machine.facts()["layers"],
             evaluation_rows=len(rows.evaluation),
             eval_split=rows.eval_split,
+            seconds={n: round(each, 2) for n, each in (self._seconds | self._parts).items()},
         )
         if self._train.zero_stage is not None:
             log.warning(
@@ -339,10 +345,11 @@ class Session:
             )
 
     @contextmanager
-    def _phase(self, name: str) -> Iterator[None]:
+    def _phase(self, name: str, among: dict[str, float] | None = None) -> Iterator[None]:
+        """Time a block `among` others, those of the manifest if none are named."""
         started = time.monotonic()
         yield
-        self._seconds[name] = time.monotonic() - started
+        (self._seconds if among is None else among)[name] = time.monotonic() - started
 
     def _meter(self, plan: Plan) -> Any:
         if self._rank:

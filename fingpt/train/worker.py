@@ -6,40 +6,24 @@ but checkpoints and never reports success before the last step is committed.
 
 from __future__ import annotations
 
-import gc
-import importlib
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from fingpt import log
-from fingpt.config import child_environment
-from fingpt.errors import DivergedError, FingptError, Interrupted, TransientError
+from fingpt.errors import DivergedError, FingptError, TransientError
 from fingpt.storage.files import translate_os_errors
-from fingpt.train.handoff import (
-    STOPPED_BEFORE,
-    LostPeersError,
-    Outcome,
-    TrainTask,
-    write_outcome,
-)
+from fingpt.train.ahead import Ahead, leave_out, local_rank
+from fingpt.train.handoff import LostPeersError, Outcome, TrainTask, write_outcome
 from fingpt.train.limits import Reached
 
-if TYPE_CHECKING:
-    from fingpt.train.read_ahead import ReadAhead
-
 _WATCH_SECONDS = 0.5
-_POLL_SECONDS = 0.02
-_FOR_WEIGHTS = ("torch", "fingpt.train.read_ahead")
-_NEEDED = ("fingpt.train.session", "peft", "transformers.models.llama.modeling_llama")
-_ON_GPUS = ("triton", "cudnn")  # not what torch.compile needs, which fast layers do without
 _Hook = Callable[[type[BaseException], BaseException, TracebackType | None], None]
 _BUG = 1
 
@@ -52,12 +36,12 @@ def main(path: str, supervisor: str = "") -> int:
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ahead = _Ahead(Path(path))
+    ahead = Ahead(Path(path))
     if supervisor:
         threading.Thread(target=_watch, args=(int(supervisor),), daemon=True).start()
         ahead.import_and_wait()
     task = TrainTask.model_validate_json(Path(path).read_bytes())
-    local = _local_rank()
+    local = local_rank()
     rank = task.own_ranks[local]
     if task.node.count > 1:
         _tell_libraries(task, rank, local)
@@ -65,6 +49,8 @@ def main(path: str, supervisor: str = "") -> int:
     if task.node.count > 1:
         which = {"node": str(task.node.rank), "rank": str(rank)}
     log.setup(stage="train", run=task.run.id, **which)
+    if supervisor:
+        log.event("libraries imported", seconds=ahead.seconds)
     if not supervisor:
         threading.Thread(target=_watch, args=(task.supervisor,), daemon=True).start()
     sys.excepthook = _record_bug(task, rank)
@@ -73,89 +59,9 @@ def main(path: str, supervisor: str = "") -> int:
     return outcome.code
 
 
-def _local_rank() -> int:
-    """Set by torchrun, which starts the ranks of one node and knows of no other."""
-    return int(child_environment().get("LOCAL_RANK", "0"))
-
-
-def _gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
-class _Ahead:
-    """What a trainer does while it is not yet needed: imports, and the base's weights on their way to the GPU."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._started = path, False
-        self._ready, self._imported = threading.Event(), threading.Event()
-        self._weights: ReadAhead | None = None
-
-    def import_and_wait(self) -> None:
-        """Import what a training without DeepSpeed needs, until the task is written; weights start as soon as it is.
-
-        A stop meanwhile ends the process at once: there is nothing to save, and an import cannot be interrupted.
-        """
-        sys.modules["deepspeed"] = None  # type: ignore[assignment]
-        reader = threading.Thread(target=self._await_task, daemon=True)
-        reader.start()
-        # What a failing import says is met again, and told, when the task is there.
-        with suppress(Exception), _without_collector():
-            for name in _FOR_WEIGHTS:
-                importlib.import_module(name)
-            self._ready.set()
-            for name in (*_NEEDED, *(_ON_GPUS if _gpu() else ())):
-                importlib.import_module(name)
-        self._ready.set()
-        self._imported.set()
-        reader.join()
-
-    def _await_task(self) -> None:
-        while not self._path.is_file():
-            time.sleep(_POLL_SECONDS)
-        task = TrainTask.model_validate_json(self._path.read_bytes())
-        self._ready.wait()  # two threads that import can wait for each other
-        with suppress(Exception):  # likewise
-            self.weights(task)
-        while not self._imported.wait(_POLL_SECONDS):
-            if task.stop.exists():
-                told = Outcome(code=Interrupted.exit_code, message=STOPPED_BEFORE)
-                write_outcome(task, task.own_ranks[_local_rank()], told)
-                os._exit(told.code)
-
-    def weights(self, task: TrainTask) -> ReadAhead | None:
-        """Those of the task's base, from now on if not already; None where no GPU takes them."""
-        import torch
-
-        if self._started or not _gpu():
-            return self._weights
-        if task.run.config.train.zero_stage is None:
-            from fingpt.train.read_ahead import ReadAhead
-
-            self._weights = ReadAhead(task.base, torch.device("cuda", _local_rank()))
-        self._started = True
-        return self._weights
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """No garbage collector: imports make a million objects that stay, and it would look through them again and again.
-
-    That takes a quarter of the imports' time. Afterwards it leaves them alone.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-def _run(task: TrainTask, rank: int, terminated: threading.Event, ahead: _Ahead) -> Outcome:
+def _run(task: TrainTask, rank: int, terminated: threading.Event, ahead: Ahead) -> Outcome:
     if task.run.config.train.zero_stage is None:
-        # accelerate imports DeepSpeed wherever it is installed, which takes seconds and runs a linker.
-        sys.modules["deepspeed"] = None  # type: ignore[assignment]
+        leave_out()
     import torch
 
     if task.run.config.train.zero_stage is not None:

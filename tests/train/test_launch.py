@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
-import threading
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,8 +14,8 @@ from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.nodes import Node
 from fingpt.runs.run import Run
 from fingpt.storage.s3_retry import RETRY_SECONDS_WHEN_SIGNALLED
-from fingpt.train import launch, worker
-from fingpt.train.handoff import Outcome, TrainTask, write_outcome, write_task
+from fingpt.train import launch
+from fingpt.train.handoff import Outcome, TrainTask, write_outcome
 from fingpt.train.launch import command, environment, run_trainer, trainer_result
 
 SUMMARY = TrainSummary(
@@ -292,94 +289,3 @@ def test_deepspeed_and_several_nodes_start_with_their_task(tmp_path):
     for made in (task(tmp_path, zero_stage=2), on_nodes(tmp_path, "localhost")):
         with launch.EarlyTrainer(made) as early:
             assert early.take() is None
-
-
-def test_a_trainer_imports_while_it_waits_and_reads_the_task_when_it_is_whole(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setitem(sys.modules, "deepspeed", None)
-    made, imported, collecting = task(tmp_path), [], []
-
-    def taken(name):
-        imported.append(name)
-        collecting.append(gc.isenabled())
-
-    monkeypatch.setattr(worker.importlib, "import_module", taken)
-    monkeypatch.setattr(worker._Ahead, "weights", lambda _, read: imported.append(read))
-    ahead = worker._Ahead(made.path)
-    waiting = threading.Thread(target=ahead.import_and_wait, daemon=True)
-    waiting.start()
-    made.path.with_suffix(".part").write_bytes(b"{")
-    waiting.join(0.2)
-    assert waiting.is_alive()
-    assert imported[:3] == ["torch", "fingpt.train.read_ahead", "fingpt.train.session"]
-    assert made not in imported
-    assert not any(collecting)
-    write_task(made)
-    waiting.join(10)
-    assert imported[-1] == made
-    assert gc.isenabled()
-
-
-def test_what_fast_layers_need_is_imported_where_there_is_a_gpu(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "deepspeed", None)
-    made, imported = task(tmp_path), []
-    monkeypatch.setattr(worker, "_gpu", lambda: True)
-    monkeypatch.setattr(worker.importlib, "import_module", imported.append)
-    monkeypatch.setattr(worker._Ahead, "weights", lambda *_: None)
-    write_task(made)
-    worker._Ahead(made.path).import_and_wait()
-    assert imported[-2:] == ["triton", "cudnn"]
-
-
-def test_the_collector_leaves_what_was_imported_alone_and_comes_back_after_a_fault():
-    before = gc.get_freeze_count()
-    try:
-        with suppress(ImportError), worker._without_collector():
-            assert not gc.isenabled()
-            raise ImportError
-        assert gc.isenabled()
-        assert gc.get_freeze_count() > before
-    finally:
-        gc.unfreeze()
-
-
-def test_a_stop_during_the_imports_ends_the_trainer_at_once(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "deepspeed", None)
-    monkeypatch.setattr(worker._Ahead, "weights", lambda *_: None)
-    made, ended, over = task(tmp_path), [], threading.Event()
-    monkeypatch.setattr(worker.importlib, "import_module", lambda _: over.wait(10))
-
-    def leave(code):
-        ended.append(code)
-        over.set()
-
-    monkeypatch.setattr(worker.os, "_exit", leave)
-    write_task(made)
-    made.stop.touch()
-    worker._Ahead(made.path).import_and_wait()
-    assert set(ended) == {Interrupted.exit_code}
-    with pytest.raises(Interrupted, match="before the first step"):
-        trainer_result(made, ended[0])
-
-
-def test_weights_are_read_once_their_libraries_are_imported_and_before_the_others(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setitem(sys.modules, "deepspeed", None)
-    done, started = [], threading.Event()
-    names = {"torch": 0.2, "fingpt.train.session": None}
-
-    def imported(name):
-        if name in names:
-            started.wait(names[name] or 10)
-        done.append(name)
-
-    monkeypatch.setattr(worker.importlib, "import_module", imported)
-    monkeypatch.setattr(
-        worker._Ahead, "weights", lambda *_: done.append("weights") or started.set()
-    )
-    made = task(tmp_path)
-    write_task(made)
-    worker._Ahead(made.path).import_and_wait()
-    assert done[:4] == ["torch", "fingpt.train.read_ahead", "weights", "fingpt.train.session"]

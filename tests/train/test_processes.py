@@ -78,6 +78,11 @@ def test_the_stage_leaves_a_manifest_that_names_everything(world):
     assert made.base == f"{world.model.base}@{world.model.revision}"
     assert {"torch", "transformers", "peft", "accelerate"} <= made.versions.keys()
     assert {"fetch", "tokenise", "load", "train", "save", "upload"} <= made.seconds.keys()
+    said = {line["event"]: line for line in map(json.loads, text.splitlines())}
+    assert said["libraries imported"]["seconds"] > 0
+    parts = said["training"]["seconds"]
+    assert parts.keys() == {"tokenise", "load", "base", "adapter", "layers", "packs"}
+    assert parts["base"] <= parts["load"] < made.seconds["total"]
     prefix = stage_prefix(run.id, Stage.TRAIN)
     names = {file.name for file in made.files}
     assert names == {

@@ -21,6 +21,7 @@ from fingpt.prompts.examples import decode_jsonl
 from fingpt.runs.manifest import Commit, TrainSummary, decode
 from fingpt.runs.run import Stage, claim_key, commit_key
 from fingpt.train.handoff import TrainTask, read_records
+from fingpt.train.machine import Machine
 from fingpt.train.read_ahead import ReadAhead
 from fingpt.train.session import Session
 from fingpt.train.stage import prepare
@@ -84,6 +85,27 @@ def test_a_base_that_was_read_ahead_changes_no_byte(attempt, tmp_path, invent, b
     Session(twin.task, 0, lambda: False, ahead).run()
     assert ahead.tensors() == {}, "its tensors were not taken"
     assert attempt.adapter() == twin.adapter()
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_processor_beside_a_gpu_uses_one_thread(monkeypatch, gpu):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+        Machine.spare_processor()
+        assert torch.get_num_threads() == (1 if gpu else 2)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_are_spared_before_the_model_is_made(attempt, monkeypatch):
+    done = []
+    monkeypatch.setattr(Machine, "spare_processor", lambda _: done.append("spared"))
+    monkeypatch.setattr(Machine, "load", lambda *_: done.append("load") or pytest.fail("enough"))
+    with pytest.raises(pytest.fail.Exception, match="enough"):
+        attempt()
+    assert done == ["spared", "load"]
 
 
 def test_what_evaluations_take_is_told_by_step_and_together(attempt):
