@@ -42,6 +42,7 @@ _LISTS = ("values", "choices", "choice", "categorical", "grid_search", "_value",
 _STEPS = ("step", "q", "stepsize")
 _MOST_STEPS = 20
 _CALL = re.compile(r"(?:[a-z_]+\.)*(?P<name>[a-z_]+)\((?P<rest>.*)\)", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"tag\((?P<tags>[^()]*),\s*(?P<inner>\w+\(.*\))\s*\)", re.DOTALL)  # Hydra's
 _SPAN = re.compile(
     r"(?P<low>[-+.0-9e]+)\s*(?:\.\.+|:|,| to )\s*(?P<high>[-+.0-9e]+)", re.IGNORECASE
 )
@@ -97,6 +98,9 @@ def _stepped(low: object, high: object, step: object) -> str:
 
 
 def _from_text(text: str) -> str:
+    tag = _TAG.fullmatch(text.strip())
+    if tag:
+        text = f"{'log' if 'log' in tag['tags'].split(',') else ''}{tag['inner']}"
     call = _CALL.fullmatch(text.strip())
     if call:
         parts = [part.strip().strip("[]'\" ") for part in call["rest"].split(",")]

@@ -69,6 +69,8 @@ LINES_OF_OTHER_TOOLS = {
     "{min: 1e-5, max: 1e-3}": "{low: 1e-05, high: 0.001}",
     "{values: [1e-4, 2e-4]}": "[1e-4, 2e-4]",
     "'tune.loguniform(1e-4, 1e-1)'": "{low: 0.0001, high: 0.1, log: true}",
+    "'tag(log, interval(1e-5, 1e-3))'": "{low: 1e-05, high: 0.001, log: true}",
+    "'tag(t1, interval(1e-5, 1e-3))'": "{low: 1e-05, high: 0.001}",
     "'trial.suggest_float(\"lr\", 1e-5, 1e-3, log=True)'": "{low: 1e-05, high: 0.001, log: true}",
     "{suggest_float: [lr, 1e-5, 1e-3]}": "{low: 1e-05, high: 0.001}",
     "{grid_search: [0.001, 0.01]}": "[0.001, 0.01]",

@@ -27,7 +27,7 @@ def find(table: Sequence[Pattern], message: str) -> tuple[str, str] | None:
         return None
     row, match = found[0]
     actions = dict.fromkeys(row.action.format(**match.groupdict()) for row, match in found[:2])
-    return row.summary.format(**match.groupdict()), " Or: ".join(actions)
+    return row.summary.format(**match.groupdict()), "; or: ".join(actions)
 
 
 def _row(pattern: str, summary: str, action: str) -> Pattern:

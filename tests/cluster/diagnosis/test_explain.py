@@ -99,7 +99,7 @@ NOT_SCHEDULED = [
             "0/2 nodes are available: 1 node(s) had untolerated taint {nvidia.com/gpu: present}, 1 Insufficient "
             "nvidia.com/gpu."
         ),
-        ["taint", "nvidia.com/gpu: present", "tolerations", "Or: wait"],
+        ["taint", "nvidia.com/gpu: present", "tolerations", "; or: wait"],
     ),
     ("0/1 nodes are available: 1 node(s) had untolerated taint(s).", ["taint", "tolerations"]),
     (
