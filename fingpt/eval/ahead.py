@@ -31,7 +31,7 @@ class Result:
         if found.is_cuda:
             self._values = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
             self._values.copy_(found, non_blocking=True)
-            self._copied = torch.cuda.Event()
+            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._copied.record()
 
     def wait(self) -> list[float] | list[list[float]]:

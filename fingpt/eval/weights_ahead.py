@@ -53,7 +53,7 @@ class _Carry:
         if place.type == "cuda":
             for _ in range(_READERS):
                 buffer = torch.empty(_PIECE, dtype=torch.uint8, pin_memory=True)
-                self._buffers.put((buffer, torch.cuda.Event()))
+                self._buffers.put((buffer, torch.cuda.Event()))  # type: ignore[no-untyped-call]
 
     def read(self, path: Path, name: str) -> Named:
         """The tensor `name` of the file `path`, where it has to go."""
