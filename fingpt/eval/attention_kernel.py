@@ -29,12 +29,12 @@ _BESIDE = 64  # columns behind each row of the result
 def _step(q, state, K, V, k0, column, start, nk, last, scale, BN: tl.constexpr, EDGE: tl.constexpr):
     """`state` (output, sums, maxima) after keys `start` and following; at an EDGE rows see keys up to `last` alone."""
     out, total, most = state
-    scores = tl.dot(q, K.load([k0 + start, column]).T) * scale
+    scores = tl.dot(q, K.load([k0 + start, column]).T)
     if EDGE:
         n = start + tl.arange(0, BN)
         scores = tl.where((n[None, :] <= last[:, None]) & (n < nk)[None, :], scores, -1.0e30)
-    higher = tl.maximum(most, tl.max(scores, 1))
-    shares = tl.exp2(scores - higher[:, None])
+    higher = tl.maximum(most, tl.max(scores, 1) * scale)
+    shares = tl.exp2(scores * scale - higher[:, None])
     less = tl.exp2(most - higher)
     out = tl.dot(shares.to(q.dtype), V.load([k0 + start, column]), out * less[:, None])
     return out, total * less + tl.sum(shares, 1), higher
