@@ -85,7 +85,7 @@ class KernelAttention(FlashAttention):
             self._scale * math.log2(math.e), blocks, heads // fewer, width, _QUERIES, _KEYS,
             num_warps=_WARPS, num_stages=_STAGES,
         )  # fmt: skip
-        return out.unflatten(1, (heads, width)), None
+        return out.view(rows, heads, width), None
 
 
 def tried(scale: float, heads: tuple[int, int], width: int) -> KernelAttention:

@@ -339,7 +339,7 @@ def test_a_card_too_small_for_a_pack_scores_by_transformers(model, as_on_a_gpu, 
     monkeypatch.setattr(FastScoring, "rehearse", rehearse)
     assert scoring.fast_scoring(model, "bf16") == (
         None,
-        "too little memory for 16384 tokens at once",
+        f"too little memory for {packed.PACK_TOKENS} tokens at once",
     )
 
 
