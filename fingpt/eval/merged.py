@@ -25,7 +25,7 @@ def merged_weights(
     base: Path, adapter: Path, lora: LoraConfig, place: torch.device
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """`weights_ahead` with the adapter of folder `adapter` added; DataError at once when the two do not fit."""
-    saved = load_file(adapter / WEIGHTS)
+    saved = load_file(adapter / WEIGHTS, device=str(place))
     check_weights(saved, _shapes(base, lora), base.name)
     scale = lora.alpha / lora.r
 
@@ -35,7 +35,7 @@ def merged_weights(
             if down is None or up is None:
                 yield name, weight
                 continue
-            more = up.to(place).float() @ down.to(place).float()
+            more = up.float() @ down.float()
             yield name, (weight.float() + more * scale).to(weight.dtype)
 
     return found()

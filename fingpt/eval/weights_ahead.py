@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 
+import numpy as np
 import torch
 from safetensors import safe_open
 
@@ -71,7 +72,8 @@ class _Carry:
         buffer, free = self._buffers.get()
         try:
             free.synchronize()
-            buffer[: of.numel()].copy_(of)
+            # Torch would wake a thread on every core for each copy, which takes longer where they have other work.
+            np.copyto(buffer[: of.numel()].numpy(), of.numpy())
             to.copy_(buffer[: of.numel()], non_blocking=True)
             free.record()
         finally:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from fingpt.errors import DataError
+from fingpt.eval import model
 from fingpt.eval.merged import merged_weights
 from fingpt.eval.model import load
 from fingpt.eval.weights_ahead import weights_ahead
@@ -76,3 +77,11 @@ def test_an_adapter_that_does_not_fit_is_refused_before_a_weight_is_read(
     save_file(saved, tmp_path / WEIGHTS)
     with pytest.raises(DataError, match=says):
         merged_weights(base, tmp_path, lora, CPU)
+
+
+@pytest.mark.parametrize(("place", "threads"), [("cuda", [1]), ("cpu", [])])
+def test_a_process_whose_gpu_computes_keeps_one_thread(place, threads, monkeypatch):
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    model._spare_processor(torch.device(place))
+    assert asked == threads
