@@ -26,9 +26,10 @@ from fingpt.config import LoraConfig, ResolvedPrecision
 from fingpt.errors import ConfigError, DivergedError, SetupError
 from fingpt.eval.caches import tell_compilers
 from fingpt.eval.generate import Answer, Decoding, answers_of
-from fingpt.eval.merged import base_weights, merged_weights
+from fingpt.eval.merged import merged_weights
 from fingpt.eval.model import Variant, adapter_config
 from fingpt.eval.prompts import Prompt
+from fingpt.eval.weights_ahead import weights_ahead
 
 ANSWER_ROWS = 320
 """Rows of a stored chunk of answers, all in flight at once: seconds of an 8B model, which an interruption costs."""
@@ -105,7 +106,7 @@ class VllmEngine:
             start = time.perf_counter()
             place = hardware.device()
             weights = (
-                base_weights(one.base, place)
+                weights_ahead(one.base, place)
                 if variant == "base"
                 else merged_weights(one.base, one.adapter, one.lora, place)
             )

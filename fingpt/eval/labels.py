@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from fingpt.errors import DivergedError
+from fingpt.eval.ahead import numbers
 from fingpt.eval.prompts import Prompt, batches, passes
 from fingpt.record import Frozen
 
@@ -161,7 +162,7 @@ def _pass_logp(model: Any, batch: Sequence[tuple[int, ...]], tree: LabelTree) ->
 
 def label_sums(logp: torch.Tensor, tree: LabelTree) -> torch.Tensor:
     """Sums over each continuation's steps (… × labels); `logp` is (… × nodes × vocabulary), node 0 first."""
-    nodes = torch.tensor([node for line in tree.steps for node, _ in line], device=logp.device)
-    tokens = torch.tensor([token for line in tree.steps for _, token in line], device=logp.device)
+    nodes = numbers([node for line in tree.steps for node, _ in line], logp.device, torch.int64)
+    tokens = numbers([token for line in tree.steps for _, token in line], logp.device, torch.int64)
     lines = torch.split(logp[..., nodes, tokens].double(), [len(line) for line in tree.steps], -1)
     return torch.stack([line.sum(-1) for line in lines], -1)

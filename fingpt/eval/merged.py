@@ -15,34 +15,27 @@ from safetensors.torch import load_file
 
 from fingpt.config import LoraConfig
 from fingpt.eval.model import check_weights
+from fingpt.eval.weights_ahead import weights_ahead
 from fingpt.weights.adapter import WEIGHTS
 
 _PREFIX = "base_model.model."
 
 
-def base_weights(base: Path, place: torch.device) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor of the safetensors files in folder `base`, on `place`."""
-    for path in sorted(base.glob("*.safetensors")):
-        with safe_open(path, framework="pt", device=str(place)) as held:
-            for name in held.keys():  # noqa: SIM118 - it is no dict
-                yield name, held.get_tensor(name)
-
-
 def merged_weights(
     base: Path, adapter: Path, lora: LoraConfig, place: torch.device
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """The same with the adapter of folder `adapter` added; DataError at once when the two do not fit."""
-    saved = load_file(adapter / WEIGHTS)
+    """`weights_ahead` with the adapter of folder `adapter` added; DataError at once when the two do not fit."""
+    saved = load_file(adapter / WEIGHTS, device=str(place))
     check_weights(saved, _shapes(base, lora), base.name)
     scale = lora.alpha / lora.r
 
     def found() -> Iterator[tuple[str, torch.Tensor]]:
-        for name, weight in base_weights(base, place):
+        for name, weight in weights_ahead(base, place):
             down, up = (saved.get(key) for key in _pair(name))
             if down is None or up is None:
                 yield name, weight
                 continue
-            more = up.to(place).float() @ down.to(place).float()
+            more = up.float() @ down.float()
             yield name, (weight.float() + more * scale).to(weight.dtype)
 
     return found()

@@ -39,6 +39,7 @@ def load(
     `lora` is the run's own; the adapter's configuration file has to agree with it, and is not obeyed.
     """
     hardware.quiet_libraries()
+    _spare_processor(place)
     config = adapter_config(adapter, lora)
     with Loading(f"The base in {base.name}", "bring the base weights again"):
         model: Any = AutoModelForCausalLM.from_pretrained(
@@ -54,6 +55,15 @@ def load(
         _set_weights(tuned, load_file(adapter / WEIGHTS), base.name)
     tuned.eval()
     return tuned
+
+
+def _spare_processor(place: torch.device) -> None:
+    """Leave this process one thread where a GPU computes: dozens are woken for each of a thousand small copies.
+
+    Where the processor has other work, a model with its adapter takes seconds longer for that.
+    """
+    if place.type == "cuda":
+        torch.set_num_threads(1)
 
 
 def adapter_config(adapter: Path, lora: LoraConfig | None = None) -> peft.LoraConfig:

@@ -20,7 +20,11 @@ from fingpt.eval.loss import answer_nll
 from fingpt.eval.model import Variant, active
 from fingpt.eval.packed import PACK_TOKENS
 from fingpt.eval.prompts import Prompt
-from fingpt.train.fast.card import AMPERE, FAULTS, lack, short
+from fingpt.train.fast.card import AMPERE, FAULTS, HOPPER, lack, short
+from fingpt.train.fast.documents import Attention, FlashAttention
+
+FLASH = "PyTorch's FlashAttention over rows of different lengths"
+KERNEL = "an own kernel over rows of different lengths"
 
 Done = Callable[[int], None]
 ScoredBy = Literal["transformers", "fast"]
@@ -80,23 +84,39 @@ def fast_scoring(model: Any, precision: ResolvedPrecision) -> tuple[Scoring | No
     try:
         from fingpt.eval.branches import BranchAttention, flash_across
         from fingpt.eval.scoring_fast import FastScoring
-        from fingpt.train.fast.documents import FlashAttention
         from fingpt.train.fast.elementwise import fused
         from fingpt.train.fast.kernels import kernels
         from fingpt.train.fast.run import Means
 
-        width = int(model.get_base_model().model.layers[0].self_attn.head_dim)
-        scale = width**-0.5
-        attention = BranchAttention(FlashAttention(scale), flash_across, scale)
+        base = model.get_base_model()
+        width = int(base.model.layers[0].self_attn.head_dim)
+        heads = (base.config.num_attention_heads, base.config.num_key_value_heads)
+        inner, which = _attention(width, heads)
+        attention = BranchAttention(inner, flash_across, width**-0.5)
         found = FastScoring(model, Means(attention, fused(), kernels()))
         found.rehearse()
-        return found, "PyTorch's FlashAttention over rows of different lengths"
+        return found, which
     except FAULTS as fault:
         said = short(fault)
         if isinstance(fault, torch.OutOfMemoryError):
             said = f"too little memory for {PACK_TOKENS} tokens at once"
         log.warning("fast layers do not work here, losses and labels are slower", reason=said)
         return None, said
+
+
+def _attention(width: int, heads: tuple[int, int]) -> tuple[Attention, str]:
+    """The attention within documents on this card, for `heads` of queries and keys, and what it is, in words."""
+    scale = width**-0.5
+    if torch.cuda.get_device_capability() < HOPPER:
+        return FlashAttention(scale), f"{FLASH}: the card is older than Hopper"
+    try:
+        from fingpt.eval.attention_kernel import tried
+
+        return tried(scale, heads, width), KERNEL
+    except torch.OutOfMemoryError:
+        raise
+    except FAULTS as fault:
+        return FlashAttention(scale), f"{FLASH}: the own kernel does not work, {short(fault)}"
 
 
 def score_by(

@@ -11,9 +11,10 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import linear
 
 from fingpt.eval import packed
+from fingpt.eval.ahead import Result, numbers, there
 from fingpt.eval.branches import Grown, Reach
 from fingpt.eval.labels import LabelScores, LabelTree, label_scores, label_sums
 from fingpt.eval.loss import finite
@@ -118,7 +119,8 @@ class FastScoring:
             sizes = [len(prompt.answer_ids) for prompt in some]
             *firsts, end = accumulate(sizes, initial=0)
             losses = self._answer_sums(some, states[:end])
-            labels = self._label_sums(states[firsts], states[end:], tree)
+            ends = states[numbers(firsts, states.device, torch.int64)]
+            labels = self._label_sums(ends, states[end:], tree)
             return torch.cat([labels, losses[:, None]], 1)
 
         planted = tree.planted()
@@ -140,24 +142,24 @@ class FastScoring:
     ) -> Iterator[tuple[Sequence[Prompt], Any]]:
         """Prompts and what `score` made of their states, as numbers, pack by pack; one pack ahead of the reader."""
         documents = [document(prompt) for prompt in prompts]
-        before: tuple[Sequence[Prompt], torch.Tensor] | None = None
+        before: tuple[Sequence[Prompt], Result] | None = None
         for part in filled(documents, len(tree.tokens) if tree else 0):
             with torch.no_grad():
                 states = self._states(make_pack(documents[part], tree), variant)
-                now = (prompts[part], score(prompts[part], states))
+                now = (prompts[part], Result(score(prompts[part], states)))
             if before:
-                yield before[0], before[1].tolist()
+                yield before[0], before[1].wait()
             before = now
         if before:
-            yield before[0], before[1].tolist()
+            yield before[0], before[1].wait()
 
     def _states(self, pack: Pack, variant: Variant) -> torch.Tensor:
         """States after the last norm at the pack's `wanted` places."""
         for joined, scale in zip(self._joined, self._scales, strict=True):
             joined.scale = scale if variant == "tuned" else 0.0
         inner, place = self._base.model, self._base.device
-        hidden = inner.embed_tokens(pack.ids.to(place))
-        turn = inner.rotary_emb(hidden, pack.positions.to(place)[None])
+        hidden = inner.embed_tokens(there(pack.ids, place))
+        turn = inner.rotary_emb(hidden, there(pack.positions, place)[None])
         run = _run(pack, (turn[0][0], turn[1][0]), place)
         pair: Any = (hidden, None)
         for heads, mlp in self._parts:
@@ -167,8 +169,8 @@ class FastScoring:
 
     def _answer_sums(self, some: Sequence[Prompt], states: torch.Tensor) -> torch.Tensor:
         """Losses (fp64) of answers, from the states that predict their tokens, answer by answer."""
-        targets = torch.tensor([token for prompt in some for token in prompt.answer_ids])
-        nll = self._answer_nll(states, targets.to(states.device))
+        tokens = [token for prompt in some for token in prompt.answer_ids]
+        nll = self._answer_nll(states, numbers(tokens, states.device, torch.int64))
         parts = torch.split(nll.double(), [len(prompt.answer_ids) for prompt in some])
         return torch.stack([part.sum() for part in parts])
 
@@ -180,19 +182,20 @@ class FastScoring:
         rows = torch.cat([ends[:, None], nodes.view(len(ends), -1, ends.shape[1])], 1)
         rows = rows[:, -1 - len(tree.tokens) :]
         logits = linear(rows, self._base.get_output_embeddings().weight)
-        return label_sums(torch.log_softmax(logits.float(), dim=-1), tree)
+        return label_sums(torch.log_softmax(logits, dim=-1, dtype=torch.float32), tree)
 
     def _answer_nll(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         head = self._base.get_output_embeddings().weight
         parts = zip(
             torch.split(states, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
         )
-        return torch.cat(
-            [
-                cross_entropy(linear(some, head).float(), ids, reduction="none")
-                for some, ids in parts
-            ]
-        )
+        return torch.cat([_nll(linear(some, head), ids) for some, ids in parts])
+
+
+def _nll(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Of each row's token, in fp32; the logits themselves stay as they are, which saves their passes through memory."""
+    logp = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+    return -logp.gather(1, ids[:, None])[:, 0]
 
 
 def _ordered(prompts: Sequence[Prompt]) -> list[Prompt]:
@@ -202,7 +205,7 @@ def _ordered(prompts: Sequence[Prompt]) -> list[Prompt]:
 
 def _run(pack: Pack, turn: tuple[torch.Tensor, torch.Tensor], place: torch.device) -> Run:
     """The pass over `pack`, forward alone; its last layer computes what is wanted."""
-    wanted = pack.wanted().to(place)
+    wanted = there(pack.wanted(), place)
     return Run(
         spans=_spans(pack, None, place),
         turn=turn,
@@ -235,20 +238,20 @@ def _spans(pack: Pack, asking: Sequence[int] | None, place: torch.device) -> Spa
     reach = None
     if pack.nodes:
         nodes = _borders([pack.nodes] * len(own), place)
-        seen = torch.tensor(pack.seen, dtype=torch.int32, device=place)
+        seen = numbers(list(pack.seen), place, torch.int32)
         reach = Reach(nodes, whole, pack.nodes, max(own), seen)
     stems = sum(lengths[: pack.stems])  # keys before those of documents
     return Grown(
         *(asks.queries, asks.keys, asks.most_queries, asks.most_keys),
-        rows=pack.keys().to(place) if pack.stems else None,
+        rows=there(pack.keys(), place) if pack.stems else None,
         skip=0 if asking is None else stems,
         stems=stems,
         documents=asks,
         across=reach,
-        sees=pack.sees.to(place),
+        sees=there(pack.sees, place),
         split=(sum(pack.sizes if asking is None else asking), pack.paths[-1][-1][1]),
     )
 
 
 def _borders(sizes: Sequence[int], place: torch.device) -> torch.Tensor:
-    return torch.tensor([0, *accumulate(sizes)], dtype=torch.int32, device=place)
+    return numbers([0, *accumulate(sizes)], place, torch.int32)

@@ -9,8 +9,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from fingpt.errors import DataError
-from fingpt.eval.merged import base_weights, merged_weights
+from fingpt.eval import model
+from fingpt.eval.merged import merged_weights
 from fingpt.eval.model import load
+from fingpt.eval.weights_ahead import weights_ahead
 from fingpt.weights.adapter import WEIGHTS, peft_arguments
 from tests.eval.conftest import LORA
 
@@ -40,7 +42,7 @@ def test_merged_weights_are_those_that_peft_merges_in_fp32_rounded_once(half):
     base, adapter, lora = half
     assert len(list(base.glob("*.safetensors"))) > 1
     exact = load(base, adapter, CPU, torch.float32, lora).merge_and_unload().state_dict()
-    plain = dict(base_weights(base, CPU))
+    plain = dict(weights_ahead(base, CPU))
     found = dict(merged_weights(base, adapter, lora, CPU))
     assert found.keys() == plain.keys()
     changed = {name for name in found if not torch.equal(found[name], plain[name])}
@@ -51,7 +53,7 @@ def test_merged_weights_are_those_that_peft_merges_in_fp32_rounded_once(half):
 
 
 def test_layers_that_have_no_adapter_keep_their_bytes(base_folder, adapter_folder):
-    plain = dict(base_weights(base_folder, CPU))
+    plain = dict(weights_ahead(base_folder, CPU))
     found = dict(merged_weights(base_folder, adapter_folder, LORA, CPU))
     for name, weight in found.items():
         adapted = name.endswith(tuple(f"{target}.weight" for target in LORA.targets))
@@ -75,3 +77,11 @@ def test_an_adapter_that_does_not_fit_is_refused_before_a_weight_is_read(
     save_file(saved, tmp_path / WEIGHTS)
     with pytest.raises(DataError, match=says):
         merged_weights(base, tmp_path, lora, CPU)
+
+
+@pytest.mark.parametrize(("place", "threads"), [("cuda", [1]), ("cpu", [])])
+def test_a_process_whose_gpu_computes_keeps_one_thread(place, threads, monkeypatch):
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    model._spare_processor(torch.device(place))
+    assert asked == threads

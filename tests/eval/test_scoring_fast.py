@@ -19,7 +19,7 @@ from fingpt.eval.scoring_fast import FastScoring
 from fingpt.prompts.chat import label_ids, render_all
 from fingpt.train.fast import elementwise
 from fingpt.train.fast import model as fast_model
-from fingpt.train.fast.documents import PlainAttention
+from fingpt.train.fast.documents import FlashAttention, PlainAttention
 from fingpt.train.fast.products import PLAIN_PRODUCTS
 from fingpt.train.fast.run import Means
 from tests.eval.invented import MODEL, example
@@ -298,6 +298,7 @@ def as_on_a_gpu(monkeypatch):
     monkeypatch.setattr(elementwise, "fused", lambda: elementwise.PLAIN_ELEMENTWISE)
     monkeypatch.setattr(scoring, "lack", lambda *_: "")
     monkeypatch.setattr(fast_model, "misfit", lambda _: "")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
 
 
 def test_a_trial_that_fails_leaves_transformers_and_the_reason(model, prompts, as_on_a_gpu):
@@ -308,6 +309,29 @@ def test_a_trial_that_fails_leaves_transformers_and_the_reason(model, prompts, a
     assert TransformersScoring(model, 3).losses("tuned", prompts, done) == pytest.approx(before)
 
 
+@pytest.mark.parametrize(
+    ("card", "fault", "kind", "says"),
+    [
+        ((8, 0), None, FlashAttention, f"{scoring.FLASH}: the card is older than Hopper"),
+        ((9, 0), None, PlainAttention, scoring.KERNEL),
+        ((9, 0), "ptxas fell", FlashAttention, f"{scoring.FLASH}: the own kernel does not work, ptxas fell"),
+    ],
+)  # fmt: skip
+def test_attention_is_the_own_kernel_where_it_works_on_hopper(card, fault, kind, says, monkeypatch):
+    def tried(scale, heads, width):
+        assert (scale, heads, width) == (8**-0.5, (4, 2), 8)
+        if fault:
+            raise RuntimeError(fault)
+        return PlainAttention(scale)
+
+    module = ModuleType("attention_kernel")
+    module.tried = tried
+    monkeypatch.setitem(sys.modules, "fingpt.eval.attention_kernel", module)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: card)
+    found, which = scoring._attention(8, (4, 2))
+    assert (type(found), which) == (kind, says)
+
+
 def test_a_card_too_small_for_a_pack_scores_by_transformers(model, as_on_a_gpu, monkeypatch):
     def rehearse(_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
@@ -315,7 +339,7 @@ def test_a_card_too_small_for_a_pack_scores_by_transformers(model, as_on_a_gpu, 
     monkeypatch.setattr(FastScoring, "rehearse", rehearse)
     assert scoring.fast_scoring(model, "bf16") == (
         None,
-        "too little memory for 16384 tokens at once",
+        f"too little memory for {packed.PACK_TOKENS} tokens at once",
     )
 
 
