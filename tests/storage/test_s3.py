@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from boto3.s3.transfer import TransferConfig
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
@@ -19,7 +18,7 @@ from fingpt.errors import (
     TransientError,
 )
 from fingpt.record import sha256_bytes
-from fingpt.storage import probe, s3, s3_ranges
+from fingpt.storage import probe, s3, s3_parts, s3_ranges
 
 
 def times(number: int, act: Callable) -> Callable:
@@ -126,7 +125,7 @@ def small_parts(monkeypatch) -> int:
     """Files above 6 MiB go in parts, and an upload is read again up to 7 MiB."""
     size = 5 << 20
     monkeypatch.setattr(s3, "_MULTIPART_BYTES", size)
-    monkeypatch.setattr(s3, "_MULTIPART", TransferConfig(size, 4, size))
+    monkeypatch.setattr(s3_parts, "_PART_BYTES", size)
     monkeypatch.setattr(s3_ranges, "_PART_BYTES", 1 << 20)
     return size
 
