@@ -82,26 +82,42 @@ def test_only_a_few_parts_are_read_ahead():
     def parts():
         for part in PARTS:
             read.append(part)
+            time.sleep(0.01)
             yield part
 
-    with Workers(("-c", DOUBLING), 1) as shared:
-        for place, _ in enumerate(shared.map(lambda part: time.sleep(0.02), parts(), list)):
+    code = DOUBLING.replace("    socket.send(", "    time.sleep(0.3)\n    socket.send(")
+    with Workers(("-c", code.replace("import os", "import time, os")), 1) as shared:
+        for place, _ in enumerate(shared.map(list, parts(), list)):
             assert len(read) <= place + 2 + workers._AHEAD
 
 
-def test_a_failure_is_raised_in_its_turn():
+@pytest.mark.parametrize("first", [30, 31])
+def test_a_failure_is_raised_in_its_turn(first):
+    """Parts are taken by turns, so one of the cases has a worker that is slow to fail at the first."""
+    wrong = (first, first + 1)
+
     def alone(part):
         time.sleep(0.02)
-        if part[0] in (30, 31):
+        if part[0] in wrong:
             raise DataError(f"{part[0]} is wrong.")
         return part
 
-    code = DOUBLING.replace("13 in numbers", "numbers[0] in (30, 31)")
-    with Workers(("-c", code), 1) as shared:
+    code = DOUBLING.replace(
+        "if 13 in numbers:", f"if numbers[0] in {wrong}:\n        time.sleep(0.3)"
+    )
+    with Workers(("-c", code.replace("import os", "import time, os")), 1) as shared:
         found = shared.map(alone, PARTS, lambda part: part)
-        assert len(list(islice(found, 30))) == 30
-        with pytest.raises(DataError, match="30 is wrong"):
+        assert len(list(islice(found, first))) == first
+        with pytest.raises(DataError, match=f"{first} is wrong"):
             next(found)
+
+
+def test_workers_that_do_not_end_are_ended():
+    start = time.monotonic()
+    with Workers(("-c", "import time; time.sleep(60)"), 2) as shared:
+        pass
+    assert time.monotonic() - start < 20
+    assert shared._server.returncode == -signal.SIGKILL
 
 
 def test_workers_end_when_who_asked_is_killed(tmp_path):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import threading
 
 import pytest
+from botocore.exceptions import ClientError
 
-from fingpt.errors import Interrupted, StorageError
-from fingpt.storage import cancellation, s3, s3_parts
-from tests.fault_proxy import drop_answer
+from fingpt.errors import FingptError, Interrupted, StorageError
+from fingpt.storage import cancellation, s3, s3_parts, upload_tree
 
 MIB = 1 << 20
 
@@ -20,12 +21,14 @@ def large_file(tmp_path, monkeypatch):
     """Files above 5 MiB go in parts of 5 MiB; this one has five."""
     monkeypatch.setattr(s3, "_MULTIPART_BYTES", 5 * MIB)
     monkeypatch.setattr(s3_parts, "_PART_BYTES", 5 * MIB)
-    path = tmp_path / "large.bin"
+    path = tmp_path / "out" / "large.bin"
+    path.parent.mkdir()
     path.write_bytes(hashlib.shake_256(b"seed").digest(4 * 5 * MIB + 7))
     return path
 
 
 def test_no_more_parts_are_in_memory_than_may_be(moto_lab, large_file, monkeypatch):
+    shutil.copy(large_file, large_file.with_name("other.bin"))
     monkeypatch.setattr(s3_parts, "_PARTS", 2)
     store = s3.S3Store(moto_lab.client, moto_lab.bucket)
     put, now, most, lock = store._parts._put, 0, [0], threading.Lock()
@@ -42,8 +45,7 @@ def test_no_more_parts_are_in_memory_than_may_be(moto_lab, large_file, monkeypat
                 now -= 1
 
     monkeypatch.setattr(store._parts, "_put", counting)
-    ref = store.upload(large_file, "models/x/large.bin")
-    assert ref.size == large_file.stat().st_size
+    assert len(upload_tree(store, large_file.parent, "models/x")) == 2
     assert most == [2]
 
 
@@ -71,23 +73,31 @@ def test_a_file_that_gets_shorter_is_refused_and_nothing_is_left(moto_lab, large
     assert "Uploads" not in moto_lab.client.list_multipart_uploads(Bucket=moto_lab.bucket)
 
 
+GONE = ClientError({"Error": {"Code": "NoSuchUpload"}}, "CompleteMultipartUpload")
+
+
 def test_an_upload_whose_last_answer_is_lost_is_known_as_done(
-    proxied, at_once, large_file, tmp_path
+    moto_lab, large_file, tmp_path, monkeypatch
 ):
-    store, proxy = proxied
-    lost = []
+    complete = moto_lab.client.complete_multipart_upload
 
-    def plan(exchange):
-        if exchange.method == "POST" and "uploadId" in exchange.path and not lost:
-            lost.append(exchange.path)
-            return drop_answer
-        return None
+    def repeated(**given):
+        complete(**given)
+        raise GONE
 
-    proxy.plan = plan
-    ref = store.upload(large_file, "models/x/large.bin")
-    assert lost
-    store.download("models/x/large.bin", tmp_path / "back", ref.sha256)
+    monkeypatch.setattr(moto_lab.client, "complete_multipart_upload", repeated)
+    ref = moto_lab.store.upload(large_file, "models/x/large.bin")
+    moto_lab.store.download("models/x/large.bin", tmp_path / "back", ref.sha256)
     assert (tmp_path / "back").read_bytes() == large_file.read_bytes()
+
+
+def test_an_upload_that_is_gone_is_no_success(moto_lab, large_file, at_once, monkeypatch):
+    def gone(**_):
+        raise GONE
+
+    monkeypatch.setattr(moto_lab.client, "complete_multipart_upload", gone)
+    with pytest.raises(FingptError, match=r"large\.bin"):
+        moto_lab.store.upload(large_file, "models/x/large.bin")
 
 
 def test_a_cancelled_upload_ends_and_nothing_is_left(moto_lab, large_file, monkeypatch):
