@@ -51,21 +51,24 @@ def rates(
         assert made.setdefault(count, rendered) == rendered, "other ids with other cores"
         return taken
 
-    for number in cores:
-        os.sched_setaffinity(0, sorted(all_cores)[:number])
-        first, whole = (
-            statistics.median(seconds(count) for _ in range(times)) for count in (half, len(rows))
-        )
-        line = {
-            "cores": number,
-            "processes": 1 + worker_count(half),
-            "rows": half,
-            "rows_per_second": round(half / first),
-            "without_start": round((len(rows) - half) / max(whole - first, 1e-9)),
-        }
-        print(json.dumps(line), flush=True)
-        found.append(line)
-    os.sched_setaffinity(0, all_cores)
+    try:
+        for number in cores:
+            os.sched_setaffinity(0, sorted(all_cores)[:number])
+            first, whole = (
+                statistics.median(seconds(count) for _ in range(times))
+                for count in (half, len(rows))
+            )
+            line = {
+                "cores": number,
+                "processes": 1 + worker_count(half),
+                "rows": half,
+                "rows_per_second": round(half / first),
+                "without_start": round((len(rows) - half) / max(whole - first, 1e-9)),
+            }
+            print(json.dumps(line), flush=True)
+            found.append(line)
+    finally:
+        os.sched_setaffinity(0, all_cores)
     return found
 
 
