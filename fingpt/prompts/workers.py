@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from fingpt.config import child_environment
 from fingpt.cores import usable_cores
 from fingpt.errors import FingptError
 
@@ -42,7 +43,7 @@ def worker_count(rows: int) -> int:
     """How many workers are worth their start for so many rows; the trainer processes of a machine share its cores."""
     if rows < _FEWEST_ROWS:
         return 0
-    beside = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    beside = max(1, int(child_environment().get("LOCAL_WORLD_SIZE", "1")))
     return max(0, min(_MOST, usable_cores() // beside - 1))
 
 
@@ -133,7 +134,7 @@ class Workers:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
+                env=child_environment(TOKENIZERS_PARALLELISM="false"),
                 pass_fds=ends,
                 start_new_session=True,  # a terminal's Ctrl-C is for who asks
             )

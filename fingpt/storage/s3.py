@@ -155,8 +155,8 @@ class S3Store:
             if self._put_new(key, data, ref.sha256):
                 return ref
         elif self._head(key) is None:
-            metadata = {"sha256": ref.sha256, "nonce": uuid4().hex}
-            self._parts.send(path, ref.size, self._at(key)["Key"], metadata, f"{self.uri}/{key}")
+            where, again = f"{self.uri}/{key}", ref.size <= _REREAD_BYTES
+            self._parts.send(path, ref, self._at(key)["Key"], uuid4().hex, where, read_again=again)
         got = self._stored_sha256(key)
         if got != ref.sha256:
             raise conflict(f"{self.uri}/{key}", ref.sha256, got)

@@ -23,6 +23,7 @@ from obstore.store import HTTPStore
 
 from fingpt.cores import usable_cores
 from fingpt.errors import StorageError
+from fingpt.record import FileRef
 from fingpt.storage import cancellation
 from fingpt.storage.files import translate_os_errors
 from fingpt.storage.s3_errors import FAILURES, code_of
@@ -54,29 +55,36 @@ class Parts:
         self._secure = client.meta.endpoint_url.startswith("https:")
         self._failures = 0
 
-    def send(self, path: Path, size: int, key: str, metadata: dict[str, str], where: str) -> None:
-        """Store `size` bytes of a file; `where` names the object in errors. What was sent is dropped on a failure.
+    def send(
+        self, path: Path, ref: FileRef, key: str, nonce: str, where: str, *, read_again: bool
+    ) -> None:
+        """Store a file that was hashed; `where` names the object in errors. What was sent is dropped on a failure.
+
+        `read_again`: whether the caller verifies the object afterwards, so that its parts need no comparison here.
 
         Raises StorageError when the file got shorter, Interrupted, and the project's error once retries have ended.
         """
 
         def begin() -> str:
             begun = self._client.create_multipart_upload(
-                Bucket=self._bucket, Key=key, Metadata=metadata
+                Bucket=self._bucket, Key=key, Metadata={"sha256": ref.sha256, "nonce": nonce}
             )
             return begun["UploadId"]
 
-        upload = self._retry.call(begin, "write", where)
+        upload, whole = self._retry.call(begin, "write", where), False
         try:
-            parts = self._send_all(path, size, key, upload, where)
+            parts = self._send_all(path, ref.size, key, upload, where, compared=not read_again)
             self._retry.call(lambda: self._complete(key, upload, parts), "write", where)
-        except BaseException:
-            with suppress(*FAILURES):
-                self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
-            raise
+            whole = True
+        finally:
+            if not whole:
+                with suppress(*FAILURES):
+                    self._client.abort_multipart_upload(
+                        Bucket=self._bucket, Key=key, UploadId=upload
+                    )
 
     def _send_all(
-        self, path: Path, size: int, key: str, upload: str, where: str
+        self, path: Path, size: int, key: str, upload: str, where: str, *, compared: bool
     ) -> list[CompletedPartTypeDef]:
         length = max(_PART_BYTES, -(-size // _MOST_PARTS))
         parts = -(-size // length)
@@ -100,7 +108,7 @@ class Parts:
                         "UploadId": upload,
                         "PartNumber": number,
                     }
-                    tag = self._send_fast(address, data, where)
+                    tag = self._send_fast(address, data, where, compared)
                     if tag:
                         return {"PartNumber": number, "ETag": tag}
                     return self._retry.call(lambda: self._put(address, data), "write", where)
@@ -108,14 +116,14 @@ class Parts:
             try:
                 sent = [pool.submit(send, number) for number in range(1, parts + 1)]
                 _await(sent)
-            except BaseException:
-                stopped.set()
-                raise
             finally:
+                stopped.set()
                 pool.shutdown(cancel_futures=True)
         return [each.result() for each in sent]
 
-    def _send_fast(self, address: dict[str, Any], data: bytes, where: str) -> str | None:
+    def _send_fast(
+        self, address: dict[str, Any], data: bytes, where: str, compared: bool
+    ) -> str | None:
         """The ETag of a part that obstore sent, None where boto3 has to. It tries once."""
         if self._options is None or self._failures >= _FAILURES:
             return None
@@ -127,7 +135,7 @@ class Parts:
             tag = obstore.put(store, "", data, use_multipart=False)["e_tag"]
             # A signed address says nothing of the bytes. TLS protects them; without it they are what the server says
             # that it got, or go by boto3, whose signature covers them.
-            if tag and (self._secure or tag.strip('"') == _md5(data)):
+            if tag and (self._secure or not compared or tag.strip('"') == _md5(data)):
                 self._failures = 0
                 return tag
         self._failures += 1

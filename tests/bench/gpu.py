@@ -96,7 +96,7 @@ class Benchmark:
         if asked != {"tokens"}:
             yield from self._on_the_gpu(folder, matrix, answers, asked)
         if "tokens" in asked:
-            yield "tokens", list(token_lines(self._base, spec(_MODEL), _TOKEN_ROWS, 200))
+            yield "tokens", list(token_lines(self._base, spec(_MODEL), _TOKEN_ROWS, 100))
 
     def _on_the_gpu(
         self, folder: Path, matrix: float, answers: Path | None, asked: set[str]
