@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import threading
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,11 +168,11 @@ class Parts:
 
 
 def _await(sent: list[Future[CompletedPartTypeDef]]) -> None:
-    """Return once all are sent; raise what the first failure was, or Interrupted."""
+    """Return once all are sent; raise the first failure, or Interrupted."""
     left = set(sent)
     while left:
         cancellation.check()
-        done, left = wait(left, _LOOK_SECONDS, FIRST_EXCEPTION)
+        done, left = wait(left, _LOOK_SECONDS, FIRST_COMPLETED)
         for each in done:
             each.result()
 
