@@ -30,7 +30,7 @@ LAYERS_OF_LLAMA = "train.fast"
 # A room may import what stands in a line above its own, nothing beside it.
 LAYERS = (
     {"errors", "streams"},
-    {"record", "log", "reading"},
+    {"record", "log", "reading", "cores"},
     {"models", "leaks", "overrides"},
     {"conflicts"},
     {"train_config"},

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from fingpt.errors import DataError, MissingInputError
@@ -23,7 +23,8 @@ from fingpt.prompts.examples import LABELS, PREDICTION_HEADER, Example
 from fingpt.prompts.families import TEMPLATES
 from fingpt.prompts.news import count_news, drop_oldest_news
 from fingpt.prompts.template import Piece, SpecialToken
-from fingpt.prompts.words import Words
+from fingpt.prompts.words import Numbers, Words, count, is_first_alone, pack, plain, unpack
+from fingpt.prompts.workers import Workers, worker_count
 from fingpt.reading import Loading
 
 if TYPE_CHECKING:
@@ -33,11 +34,27 @@ if TYPE_CHECKING:
 IGNORED = -100
 """Label of a position that the loss leaves out."""
 
-Ids = Mapping[str, Sequence[int]]
-_NOTHING_KNOWN: Ids = {}
-_ADDED: WeakKeyDictionary[PreTrainedTokenizerFast, dict[str, int]] = WeakKeyDictionary()
+Known = Mapping[str, bytes]
+"""Packed ids of texts that were encoded before."""
+_NOTHING_KNOWN: Known = {}
+
+
+class Vocabulary(Protocol):
+    """What is needed of a fast tokenizer; a process that only encodes has no more of it than that."""
+
+    @property
+    def backend_tokenizer(self) -> Tokenizer:
+        """The tokenizer of the library below."""
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """Ids of the added tokens by their text."""
+
+
+_ADDED: WeakKeyDictionary[Vocabulary, dict[str, int]] = WeakKeyDictionary()
 """Added tokens of each tokenizer: to list them takes a millisecond, which is as long as all else of a row."""
-_AT_ONCE = 256  # rows whose texts are encoded together: the tokenizer's own record of them is large
+_FILES: WeakKeyDictionary[Vocabulary, Path] = WeakKeyDictionary()
+"""Where tokenizers were loaded from, for processes that load them too."""
+_AT_ONCE = 32  # rows whose texts are encoded together, by one process
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +71,22 @@ class Rendered:
         return self.prompt_ids + self.answer_ids
 
 
-def _added_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int | None:
+class Packed(NamedTuple):
+    """The same with ids as 32-bit numbers of this machine, which is how they travel between processes."""
+
+    prompt_ids: bytes
+    answer_ids: bytes
+    dropped_news: int
+
+
+def _added_id(tokenizer: Vocabulary, token: str) -> int | None:
     added = _ADDED.get(tokenizer)
     if added is None:
         added = _ADDED[tokenizer] = tokenizer.get_added_vocab()
     return added.get(token)
 
 
-def _special_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+def _special_id(spec: ModelSpec, tokenizer: Vocabulary, token: str) -> int:
     found = _added_id(tokenizer, token)
     if found is None:
         raise DataError(
@@ -71,100 +96,102 @@ def _special_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, token: str)
     return found
 
 
-def _plain(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
-    """The same BPE without any added token.
-
-    Guarding special tokens alone (`split_special_tokens`) is not enough: the DeepSeek tokenizer lists <｜Assistant｜>
-    and <think> as added tokens that are not special.
-    """
-    from tokenizers import Tokenizer
-
-    backend = tokenizer.backend_tokenizer
-    plain = Tokenizer(backend.model)
-    plain.pre_tokenizer = backend.pre_tokenizer
-    if backend.normalizer is not None:
-        plain.normalizer = backend.normalizer
-    return plain
-
-
 def _encode(
     spec: ModelSpec,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: Vocabulary,
     pieces: tuple[Piece, ...],
-    known: Ids = _NOTHING_KNOWN,
-) -> tuple[int, ...]:
-    ids: list[int] = []
-    for piece in pieces:
+    known: Known = _NOTHING_KNOWN,
+) -> bytes:
+    def ids(piece: Piece) -> bytes:
         if isinstance(piece, SpecialToken):
-            ids.append(_special_id(spec, tokenizer, piece.token))
-        elif piece in known:
-            ids.extend(known[piece])
-        else:
-            ids.extend(_plain(tokenizer).encode(piece, add_special_tokens=False).ids)
-    return tuple(ids)
+            return pack((_special_id(spec, tokenizer, piece.token),))
+        if piece in known:
+            return known[piece]
+        return pack(plain(tokenizer.backend_tokenizer).encode(piece, add_special_tokens=False).ids)
+
+    return b"".join(map(ids, pieces))
 
 
 def render_prompt(
-    spec: ModelSpec,
-    tokenizer: PreTrainedTokenizerFast,
-    example: Example,
-    max_tokens: int,
-    known: Ids = _NOTHING_KNOWN,
+    spec: ModelSpec, tokenizer: Vocabulary, example: Example, max_tokens: int
 ) -> tuple[tuple[int, ...], int]:
     """Prompt ids of at most `max_tokens`, and how many of the oldest news items were dropped for that.
 
-    `known`: ids of texts that were encoded before. DataError when the prompt does not fit even without any news, or
-    does not hold exactly one BOS.
+    DataError when the prompt does not fit even without any news, or does not hold exactly one BOS.
     """
+    prompt, dropped = _prompt(spec, tokenizer, example, max_tokens, _NOTHING_KNOWN)
+    return unpack(prompt), dropped
+
+
+def _prompt(
+    spec: ModelSpec, tokenizer: Vocabulary, example: Example, max_tokens: int, known: Known
+) -> tuple[bytes, int]:
     build = TEMPLATES[spec.family]
 
-    def ids(dropped: int) -> tuple[int, ...]:
+    def ids(dropped: int) -> bytes:
         user = drop_oldest_news(example.user, dropped) if dropped else example.user
         return _encode(spec, tokenizer, build(example.system, user), known)
 
     prompt, dropped = ids(0), 0
-    if len(prompt) > max_tokens:
+    if count(prompt) > max_tokens:
         items = count_news(example.user)
         dropped = 1 + bisect_left(
-            range(1, items + 1), True, key=lambda count: len(ids(count)) <= max_tokens
+            range(1, items + 1), True, key=lambda left_out: count(ids(left_out)) <= max_tokens
         )
         prompt = ids(min(dropped, items))
-        if len(prompt) > max_tokens:
+        if count(prompt) > max_tokens:
             raise DataError(
-                f"Example {example.symbol} {example.period} ({example.id[:12]}) has a prompt of {len(prompt)} tokens "
+                f"Example {example.symbol} {example.period} ({example.id[:12]}) has a prompt of {count(prompt)} tokens "
                 f"with all {items} news items dropped, but only {max(0, max_tokens)} fit beside the answer; "
                 "raise train.max_tokens."
             )
     bos = _special_id(spec, tokenizer, _bos(spec))
-    if prompt.count(bos) != 1 or prompt[0] != bos:
+    if not is_first_alone(bos, prompt):
         raise DataError(
-            f"The prompt of {example.symbol} {example.period} holds {prompt.count(bos)} BOS ids instead of one in "
-            f"front; the tokenizer of '{spec.key}' does not fit the {spec.family} template."
+            f"The prompt of {example.symbol} {example.period} holds {unpack(prompt).count(bos)} BOS ids instead of "
+            f"one in front; the tokenizer of '{spec.key}' does not fit the {spec.family} template."
         )
     return prompt, dropped
 
 
-def render(
-    spec: ModelSpec,
-    tokenizer: PreTrainedTokenizerFast,
-    example: Example,
-    max_tokens: int,
-    known: Ids = _NOTHING_KNOWN,
-) -> Rendered:
+def render(spec: ModelSpec, tokenizer: Vocabulary, example: Example, max_tokens: int) -> Rendered:
     """Ids of prompt and answer, together at most `max_tokens`.
 
     The answer is trimmed and ends with the stop id. DataError names the example when its answer is empty or when
     prompt and answer do not fit even without any news.
     """
+    packed = _render(spec, tokenizer, example, max_tokens, _NOTHING_KNOWN)
+    return Rendered(unpack(packed.prompt_ids), unpack(packed.answer_ids), packed.dropped_news)
+
+
+def _render(
+    spec: ModelSpec, tokenizer: Vocabulary, example: Example, max_tokens: int, known: Known
+) -> Packed:
     answer = example.answer.strip()
     if not answer:
         raise DataError(
             f"Example {example.symbol} {example.period} ({example.id[:12]}) has an empty answer: nothing to learn."
         )
     answer_ids = _encode(spec, tokenizer, (answer, SpecialToken(spec.stop_tokens[0])), known)
-    room = max_tokens - len(answer_ids)
-    prompt_ids, dropped = render_prompt(spec, tokenizer, example, room, known)
-    return Rendered(prompt_ids, answer_ids, dropped)
+    prompt, dropped = _prompt(spec, tokenizer, example, max_tokens - count(answer_ids), known)
+    return Packed(prompt, answer_ids, dropped)
+
+
+def render_part(
+    spec: ModelSpec,
+    tokenizer: Vocabulary,
+    words: Words,
+    examples: Sequence[Example],
+    max_tokens: int,
+) -> list[Packed]:
+    """`render` of few examples, packed; `words` are those of `tokenizer`."""
+    build = TEMPLATES[spec.family]
+    pieces = (
+        piece for one in examples for piece in (*build(one.system, one.user), one.answer.strip())
+    )
+    texts = list(dict.fromkeys(piece for piece in pieces if isinstance(piece, str)))
+    known = dict(zip(texts, words.packed(texts), strict=True))
+    return [_render(spec, tokenizer, one, max_tokens, known) for one in examples]
 
 
 def render_all(
@@ -173,22 +200,31 @@ def render_all(
     examples: Sequence[Example],
     max_tokens: int,
 ) -> list[Rendered]:
-    """`render` of every example, in their order; a word that stands in many of them is encoded once."""
-    build, words = TEMPLATES[spec.family], Words(_plain(tokenizer))
-    found = []
-    for start in range(0, len(examples), _AT_ONCE):
-        part = examples[start : start + _AT_ONCE]
-        pieces = (
-            piece for one in part for piece in (*build(one.system, one.user), one.answer.strip())
-        )
-        texts = list(dict.fromkeys(piece for piece in pieces if isinstance(piece, str)))
-        known = dict(zip(texts, words.encode(texts), strict=True))
-        found += [render(spec, tokenizer, one, max_tokens, known) for one in part]
+    """`render` of every example, in their order; a word that stands in many of them is encoded once.
+
+    Many of them are shared with processes of their own (workers.py), which changes nothing of the result.
+    """
+    words, numbers, found = Words(plain(tokenizer.backend_tokenizer)), Numbers(), list[Rendered]()
+    parts = [examples[start : start + _AT_ONCE] for start in range(0, len(examples), _AT_ONCE)]
+
+    def alone(part: Sequence[Example]) -> list[Packed]:
+        return render_part(spec, tokenizer, words, part, max_tokens)
+
+    def sent(part: Sequence[Example]) -> list[tuple[str, str, str]]:
+        return [(one.system, one.user, one.answer) for one in part]
+
+    file = _FILES.get(tokenizer)
+    count = 0 if file is None else worker_count(len(examples))
+    words_of_it = ("-m", "fingpt.prompts.worker", spec.key, str(file), str(max_tokens))
+    with Workers(words_of_it, count) as workers:
+        for part in workers.map(alone, parts, sent):
+            for prompt, answer, dropped in part:
+                found.append(Rendered(numbers.of(prompt), numbers.of(answer), dropped))
     return found
 
 
 def label_ids(
-    spec: ModelSpec, tokenizer: PreTrainedTokenizerFast
+    spec: ModelSpec, tokenizer: Vocabulary
 ) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
     """Ids of PREDICTION_HEADER, and of the continuation that is each of LABELS, in their order.
 
@@ -196,10 +232,10 @@ def label_ids(
     with the label's words, and the ids are those that training saw. DataError when this tokenizer's header does not
     end where the label begins.
     """
-    header = _encode(spec, tokenizer, (PREDICTION_HEADER,))
+    header = unpack(_encode(spec, tokenizer, (PREDICTION_HEADER,)))
     continuations = []
     for label in LABELS:
-        line = _encode(spec, tokenizer, (f"{PREDICTION_HEADER} {label.capitalize()}\n",))
+        line = unpack(_encode(spec, tokenizer, (f"{PREDICTION_HEADER} {label.capitalize()}\n",)))
         if line[: len(header)] != header:
             raise DataError(
                 f"The tokenizer of '{spec.key}' joins the end of '{PREDICTION_HEADER[-11:]}' with the label after it, "
@@ -214,14 +250,14 @@ def labels(rendered: Rendered) -> tuple[int, ...]:
     return (IGNORED,) * len(rendered.prompt_ids) + rendered.answer_ids
 
 
-def stop_ids(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
+def stop_ids(spec: ModelSpec, tokenizer: Vocabulary) -> tuple[int, ...]:
     """Ids that end an answer in generation; the first is the one that is trained."""
     first = _special_id(spec, tokenizer, spec.stop_tokens[0])
     others = (_added_id(tokenizer, token) for token in spec.stop_tokens[1:])
     return (first, *(found for found in others if found is not None))
 
 
-def pad_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> int:
+def pad_id(spec: ModelSpec, tokenizer: Vocabulary) -> int:
     """Id that fills batches: the pad token of the table where the vocabulary has it, else the stop id.
 
     Sharing the stop id is harmless here, because labels and attention are masked by position and not by id.
@@ -252,4 +288,5 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     with Loading(f"{path.name} of {folder.name}", "bring the base weights again"):
         found: PreTrainedTokenizerFast = PreTrainedTokenizerFast(tokenizer_file=str(path))  # type: ignore[no-untyped-call]
         found.encode("A line of news.")  # a tokenizer that loads may still fail on its first word
+    _FILES[found] = path.absolute()
     return found

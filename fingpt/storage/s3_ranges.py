@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import obstore
 from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import BaseError
 
+from fingpt.cores import usable_cores
 from fingpt.storage import cancellation
 from fingpt.storage.files import COPY_BYTES
 from fingpt.storage.s3_errors import status_of
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _PART_BYTES = 4 << 20
 # For all files that a store has under way: at most 128 MiB, and one part more for each file. More parts than the cores
 # can take made downloads on two cores slower, not faster.
-_PARTS = min(32, 2 * (os.cpu_count() or 1))
+_PARTS = min(32, 2 * usable_cores())
 _PARTS_OF_A_FILE = 8
 _FAILURES = 3
 _CONNECTIONS = 4

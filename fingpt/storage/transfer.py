@@ -5,7 +5,6 @@ The files that `upload_tree` stores count once a manifest names them.
 
 from __future__ import annotations
 
-import os
 import threading
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TypeVar
 
+from fingpt.cores import usable_cores
 from fingpt.errors import DataError, MissingInputError
 from fingpt.record import FileRef, sha256_file
 from fingpt.storage import cancellation
@@ -25,7 +25,7 @@ T = TypeVar("T")
 # Latency is what one file waits for on its way, and each that goes up takes memory for its parts; to verify one that is
 # there, a core.
 _UPLOADS = 8
-_DOWNLOADS = max(8, min(32, os.cpu_count() or 1))
+_DOWNLOADS = max(8, min(32, usable_cores()))
 
 
 def upload_tree(

@@ -44,7 +44,7 @@ def main() -> int:
                 "storage: neither FINGPT_VERSITYGW nor FINGPT_MINIO names a server's program"
             )
         make_base(spec(_MODEL), folder / "base", Recipe(digests=1, prompts=1))
-        lines += token_lines(folder / "base", spec(_MODEL), 100)
+        lines += token_lines(folder / "base", spec(_MODEL), 100, 100)
         lines += training_lines(folder, folder / "base", 4, _MODEL)
         lines += answer_lines(folder / "base", spec(_MODEL), 16, 520)
     path = write("cpu", machine(), lines, left_out)

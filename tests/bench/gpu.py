@@ -50,6 +50,7 @@ from tests.gpu.train_rate import Training, described, prepared, trained
 PARTS = ("training", "losses", "answers", "pipeline", "published", "tokens")
 _MODEL = "llama31"
 _ROWS, _STEP_ROWS, _EVALUATED, _PEER_ROWS, _LOSS_ROWS = 128, 16, 100, 32, 16
+_TOKEN_ROWS = 8000  # as many as 30 symbols have in five years
 _LOSSES = "losses of answers, in training; peer: transformers, a row at a time"
 _ANSWERS = f"greedy answers of {ANSWER} tokens by transformers; peer: a row at a time"
 _BY_VLLM = f"greedy answers of {ANSWER} tokens by vLLM; peer: transformers, a row at a time"
@@ -95,7 +96,7 @@ class Benchmark:
         if asked != {"tokens"}:
             yield from self._on_the_gpu(folder, matrix, answers, asked)
         if "tokens" in asked:
-            yield "tokens", list(token_lines(self._base, spec(_MODEL), 200))
+            yield "tokens", list(token_lines(self._base, spec(_MODEL), _TOKEN_ROWS, 100))
 
     def _on_the_gpu(
         self, folder: Path, matrix: float, answers: Path | None, asked: set[str]

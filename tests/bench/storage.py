@@ -29,7 +29,7 @@ import obstore
 from obstore.store import S3Store as BareStore
 
 from fingpt.record import FileRef, sha256_file
-from fingpt.storage import download_tree
+from fingpt.storage import download_tree, upload_tree
 from fingpt.storage.s3 import S3Store
 from fingpt.storage.s3_client import make_client
 from tests import s3_servers
@@ -120,13 +120,14 @@ def storage_lines(folder: Path) -> Iterator[Line]:
 
 
 def large_lines(folder: Path, files: int, size: int, times: int) -> Iterator[Line]:
-    """GB/s of `files` files of `size` bytes at once into a folder, as the weights of a base come.
+    """GB/s of `files` files of `size` bytes at once into a folder, as the weights of a base come, and out of one.
 
-    Needs a server that shows a folder's files (versitygw): they are laid there, not uploaded.
+    Needs a server that shows a folder's files (versitygw): they are laid there, and looked at there.
     """
     with ExitStack() as stack:
         plain, store, endpoint = _clients(stack, folder)
-        refs = _laid(folder / "data" / _BUCKET, files, size)
+        there = folder / "data" / _BUCKET
+        refs = _laid(there, files, size)
         bare = BareStore(
             _BUCKET,
             endpoint=endpoint,
@@ -150,9 +151,7 @@ def large_lines(folder: Path, files: int, size: int, times: int) -> Iterator[Lin
 
         def checked() -> None:
             ranges()
-            with ThreadPoolExecutor(len(refs)) as pool:
-                found = list(pool.map(sha256_file, [target / ref.name for ref in refs]))
-            assert found == [ref.sha256 for ref in refs]
+            _sha256s(target, refs)
 
         ways: dict[str, Callable[[], None]] = {
             "ours": ours,
@@ -160,19 +159,71 @@ def large_lines(folder: Path, files: int, size: int, times: int) -> Iterator[Lin
             "obstore's bare ranges in 16 threads, unverified": ranges,
             "the same, then sha256 of each file": checked,
         }
-        rates: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(times):
-            for name, act in ways.items():
-                target.mkdir()
-                start = time.perf_counter()
-                act()
-                rates[name].append(files * size / 1e9 / (time.perf_counter() - start))
-                shutil.rmtree(target)
-        made = rates.pop("ours")
         limit = _hash_rate(os.urandom(1 << 20)) * min(files, len(os.sched_getaffinity(0)))
-        for name, other in rates.items():
-            title = f"download of {files} files of {size / 2**30:g} GiB, verified; peer: {name}"
-            yield line(title, "GB/s", (made, other), limit)
+        what = f"{files} files of {size / 2**30:g} GiB"
+        target.mkdir()
+        rates = _in_turn(ways, target, refs, times)
+        yield from _large(f"download of {what}, verified", rates, limit)
+        for ref in refs:
+            (there / ref.name).rename(target / ref.name)
+        rates = _in_turn(_uploads(plain, store, bare, target, refs), there, refs, times)
+        yield from _large(f"upload of {what}, hashed before", rates, limit)
+
+
+def _large(title: str, rates: dict[str, list[float]], limit: float) -> Iterator[Line]:
+    made = rates.pop("ours")
+    for name, other in rates.items():
+        yield line(f"{title}; peer: {name}", "GB/s", (made, other), limit)
+
+
+def _in_turn(
+    ways: dict[str, Callable[[], None]], target: Path, refs: Sequence[FileRef], times: int
+) -> dict[str, list[float]]:
+    """GB/s of each way to bring the files into the folder `target`, which is looked at and emptied after each."""
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(times):
+        for name, act in ways.items():
+            start = time.perf_counter()
+            act()
+            taken = time.perf_counter() - start
+            rates[name].append(sum(ref.size for ref in refs) / 1e9 / taken)
+            assert _sha256s(target, refs) == [ref.sha256 for ref in refs], f"{name}: other bytes"
+            for path in target.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return rates
+
+
+def _uploads(
+    plain: S3Client, store: S3Store, bare: BareStore, source: Path, refs: Sequence[FileRef]
+) -> dict[str, Callable[[], None]]:
+    """Ways to bring the files in `source` into the bucket, where each is looked at by whoever measures."""
+
+    def ours() -> None:
+        upload_tree(store, source, "")
+
+    def theirs() -> None:
+        for ref in refs:
+            plain.upload_file(str(source / ref.name), _BUCKET, ref.name)
+
+    def puts() -> None:
+        with ThreadPoolExecutor(len(refs)) as pool:
+            list(pool.map(lambda ref: obstore.put(bare, ref.name, source / ref.name), refs))
+
+    def checked() -> None:
+        _sha256s(source, refs)
+        puts()
+
+    return {
+        "ours": ours,
+        "boto3's upload_file in turn, not hashed": theirs,
+        "obstore's put of all at once, not hashed": puts,
+        "the same after sha256 of each file": checked,
+    }
+
+
+def _sha256s(folder: Path, refs: Sequence[FileRef]) -> list[str]:
+    with ThreadPoolExecutor(len(refs)) as pool:
+        return list(pool.map(sha256_file, [folder / ref.name for ref in refs]))
 
 
 def _clients(stack: ExitStack, folder: Path) -> tuple[S3Client, S3Store, str]:
