@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from fingpt.errors import DataError, MissingInputError
@@ -24,11 +24,9 @@ from fingpt.prompts.families import TEMPLATES
 from fingpt.prompts.news import count_news, drop_oldest_news
 from fingpt.prompts.template import Piece, SpecialToken
 from fingpt.prompts.words import Numbers, Words, count, is_first_alone, pack, plain, unpack
-from fingpt.prompts.workers import Workers, worker_count
 from fingpt.reading import Loading
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 IGNORED = -100
@@ -39,22 +37,9 @@ Known = Mapping[str, bytes]
 _NOTHING_KNOWN: Known = {}
 
 
-class Vocabulary(Protocol):
-    """What is needed of a fast tokenizer; a process that only encodes has no more of it than that."""
-
-    @property
-    def backend_tokenizer(self) -> Tokenizer:
-        """The tokenizer of the library below."""
-
-    def get_added_vocab(self) -> dict[str, int]:
-        """Ids of the added tokens by their text."""
-
-
-_ADDED: WeakKeyDictionary[Vocabulary, dict[str, int]] = WeakKeyDictionary()
+_ADDED: WeakKeyDictionary[PreTrainedTokenizerFast, dict[str, int]] = WeakKeyDictionary()
 """Added tokens of each tokenizer: to list them takes a millisecond, which is as long as all else of a row."""
-_FILES: WeakKeyDictionary[Vocabulary, Path] = WeakKeyDictionary()
-"""Where tokenizers were loaded from, for processes that load them too."""
-_AT_ONCE = 32  # rows whose texts are encoded together, by one process
+_AT_ONCE = 256  # rows whose texts are encoded together: the tokenizer's own record of them is large
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +64,14 @@ class Packed(NamedTuple):
     dropped_news: int
 
 
-def _added_id(tokenizer: Vocabulary, token: str) -> int | None:
+def _added_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int | None:
     added = _ADDED.get(tokenizer)
     if added is None:
         added = _ADDED[tokenizer] = tokenizer.get_added_vocab()
     return added.get(token)
 
 
-def _special_id(spec: ModelSpec, tokenizer: Vocabulary, token: str) -> int:
+def _special_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, token: str) -> int:
     found = _added_id(tokenizer, token)
     if found is None:
         raise DataError(
@@ -98,7 +83,7 @@ def _special_id(spec: ModelSpec, tokenizer: Vocabulary, token: str) -> int:
 
 def _encode(
     spec: ModelSpec,
-    tokenizer: Vocabulary,
+    tokenizer: PreTrainedTokenizerFast,
     pieces: tuple[Piece, ...],
     known: Known = _NOTHING_KNOWN,
 ) -> bytes:
@@ -113,7 +98,7 @@ def _encode(
 
 
 def render_prompt(
-    spec: ModelSpec, tokenizer: Vocabulary, example: Example, max_tokens: int
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, example: Example, max_tokens: int
 ) -> tuple[tuple[int, ...], int]:
     """Prompt ids of at most `max_tokens`, and how many of the oldest news items were dropped for that.
 
@@ -124,7 +109,11 @@ def render_prompt(
 
 
 def _prompt(
-    spec: ModelSpec, tokenizer: Vocabulary, example: Example, max_tokens: int, known: Known
+    spec: ModelSpec,
+    tokenizer: PreTrainedTokenizerFast,
+    example: Example,
+    max_tokens: int,
+    known: Known,
 ) -> tuple[bytes, int]:
     build = TEMPLATES[spec.family]
 
@@ -154,7 +143,9 @@ def _prompt(
     return prompt, dropped
 
 
-def render(spec: ModelSpec, tokenizer: Vocabulary, example: Example, max_tokens: int) -> Rendered:
+def render(
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, example: Example, max_tokens: int
+) -> Rendered:
     """Ids of prompt and answer, together at most `max_tokens`.
 
     The answer is trimmed and ends with the stop id. DataError names the example when its answer is empty or when
@@ -165,7 +156,11 @@ def render(spec: ModelSpec, tokenizer: Vocabulary, example: Example, max_tokens:
 
 
 def _render(
-    spec: ModelSpec, tokenizer: Vocabulary, example: Example, max_tokens: int, known: Known
+    spec: ModelSpec,
+    tokenizer: PreTrainedTokenizerFast,
+    example: Example,
+    max_tokens: int,
+    known: Known,
 ) -> Packed:
     answer = example.answer.strip()
     if not answer:
@@ -177,9 +172,9 @@ def _render(
     return Packed(prompt, answer_ids, dropped)
 
 
-def render_part(
+def _render_part(
     spec: ModelSpec,
-    tokenizer: Vocabulary,
+    tokenizer: PreTrainedTokenizerFast,
     words: Words,
     examples: Sequence[Example],
     max_tokens: int,
@@ -200,31 +195,17 @@ def render_all(
     examples: Sequence[Example],
     max_tokens: int,
 ) -> list[Rendered]:
-    """`render` of every example, in their order; a word that stands in many of them is encoded once.
-
-    Many of them are shared with processes of their own (workers.py), which changes nothing of the result.
-    """
+    """`render` of every example, in their order; a word that stands in many of them is encoded once."""
     words, numbers, found = Words(plain(tokenizer.backend_tokenizer)), Numbers(), list[Rendered]()
-    parts = [examples[start : start + _AT_ONCE] for start in range(0, len(examples), _AT_ONCE)]
-
-    def alone(part: Sequence[Example]) -> list[Packed]:
-        return render_part(spec, tokenizer, words, part, max_tokens)
-
-    def sent(part: Sequence[Example]) -> list[tuple[str, str, str]]:
-        return [(one.system, one.user, one.answer) for one in part]
-
-    file = _FILES.get(tokenizer)
-    count = 0 if file is None else worker_count(len(examples))
-    words_of_it = ("-m", "fingpt.prompts.worker", spec.key, str(file), str(max_tokens))
-    with Workers(words_of_it, count) as workers:
-        for part in workers.map(alone, parts, sent):
-            for prompt, answer, dropped in part:
-                found.append(Rendered(numbers.of(prompt), numbers.of(answer), dropped))
+    for start in range(0, len(examples), _AT_ONCE):
+        part = examples[start : start + _AT_ONCE]
+        for prompt, answer, dropped in _render_part(spec, tokenizer, words, part, max_tokens):
+            found.append(Rendered(numbers.of(prompt), numbers.of(answer), dropped))
     return found
 
 
 def label_ids(
-    spec: ModelSpec, tokenizer: Vocabulary
+    spec: ModelSpec, tokenizer: PreTrainedTokenizerFast
 ) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
     """Ids of PREDICTION_HEADER, and of the continuation that is each of LABELS, in their order.
 
@@ -250,14 +231,14 @@ def labels(rendered: Rendered) -> tuple[int, ...]:
     return (IGNORED,) * len(rendered.prompt_ids) + rendered.answer_ids
 
 
-def stop_ids(spec: ModelSpec, tokenizer: Vocabulary) -> tuple[int, ...]:
+def stop_ids(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
     """Ids that end an answer in generation; the first is the one that is trained."""
     first = _special_id(spec, tokenizer, spec.stop_tokens[0])
     others = (_added_id(tokenizer, token) for token in spec.stop_tokens[1:])
     return (first, *(found for found in others if found is not None))
 
 
-def pad_id(spec: ModelSpec, tokenizer: Vocabulary) -> int:
+def pad_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast) -> int:
     """Id that fills batches: the pad token of the table where the vocabulary has it, else the stop id.
 
     Sharing the stop id is harmless here, because labels and attention are masked by position and not by id.
@@ -288,5 +269,4 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     with Loading(f"{path.name} of {folder.name}", "bring the base weights again"):
         found: PreTrainedTokenizerFast = PreTrainedTokenizerFast(tokenizer_file=str(path))  # type: ignore[no-untyped-call]
         found.encode("A line of news.")  # a tokenizer that loads may still fail on its first word
-    _FILES[found] = path.absolute()
     return found

@@ -4,7 +4,8 @@ A byte-level BPE encodes what its pattern cuts piece by piece, so the ids of a t
 other. The library cuts, copies and looks up every word of every text anew, which is nine tenths of its time. Here a
 text is first cut where its pattern always cuts, which takes no pattern to do: before a blank that follows none, and
 after a line's end that none follows. What lies between is looked up, and only what was never seen is cut by the
-pattern. Only Llama's pattern is known here to cut so; other tokenizers encode whole texts.
+pattern. Only Llama's pattern is known here to cut so; other tokenizers encode whole texts, and so do machines of many
+cores, all of which the library uses.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import json
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
+
+from fingpt.cores import usable_cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +29,7 @@ LLAMA_PATTERN = (
 """How the tokenizers of Llama 3 cut a text into words."""
 
 _ID_BYTES = 4
+_FEW_CORES = 8  # whose threads of the library's make no more than one thread here
 _MOST_PIECES = 200_000  # in memory: several times what a large data set has
 _JOINED, _BARE = "\0", "\1"
 """A blank that is no cut, and the front of a piece that begins without a blank: all other pieces begin with one."""
@@ -53,13 +57,13 @@ def plain(tokenizer: Tokenizer) -> Tokenizer:
 
 
 class Words:
-    """The ids of texts by `tokenizer`, which has no added tokens and no normalizer."""
+    """The ids of texts by `tokenizer`, which has no added tokens and no normalizer; `cores` are those to be used."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, cores: int | None = None) -> None:
         self._tokenizer = tokenizer
         self._alike: dict[str, bool] = {}
         self._pieces: _Pieces | None = None
-        if cuts_as_llama(tokenizer):
+        if (cores or usable_cores()) <= _FEW_CORES and cuts_as_llama(tokenizer):
             import regex
 
             self._cut: Callable[[str], list[str]] = regex.compile(LLAMA_PATTERN).findall

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 from uuid import uuid4
 
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from fingpt.errors import TransientError
@@ -37,7 +38,6 @@ from fingpt.storage.files import (
 from fingpt.storage.keys import check_key, check_prefix
 from fingpt.storage.s3_client import make_client
 from fingpt.storage.s3_errors import code_of, status_of
-from fingpt.storage.s3_parts import Parts
 from fingpt.storage.s3_ranges import NotInRangesError, Ranges
 from fingpt.storage.s3_retry import RETRY_SECONDS, StoreRetry
 
@@ -66,6 +66,9 @@ _MIB = 1 << 20
 _MULTIPART_BYTES = 64 * _MIB
 # Above this an upload is judged by size and metadata; up to it, by reading all of it again.
 _REREAD_BYTES = 256 * _MIB
+_MULTIPART = TransferConfig(
+    multipart_threshold=_MULTIPART_BYTES, multipart_chunksize=_MULTIPART_BYTES, max_concurrency=4
+)
 _CONFLICT_TRIES = 10
 _CONFLICT, _PRECONDITION_FAILED = 409, 412
 
@@ -85,7 +88,6 @@ class S3Store:
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
         self._retry = StoreRetry(client.meta.endpoint_url, retry_seconds)
         self._ranges = Ranges(client, bucket, self._retry)
-        self._parts = Parts(client, bucket, self._retry)
 
     @classmethod
     def connect(cls, bucket: str, prefix: str = "") -> S3Store:
@@ -155,8 +157,7 @@ class S3Store:
             if self._put_new(key, data, ref.sha256):
                 return ref
         elif self._head(key) is None:
-            where, again = f"{self.uri}/{key}", ref.size <= _REREAD_BYTES
-            self._parts.send(path, ref, self._at(key)["Key"], uuid4().hex, where, read_again=again)
+            self._call("write", key, lambda: self._send_in_parts(path, key, ref.sha256))
         got = self._stored_sha256(key)
         if got != ref.sha256:
             raise conflict(f"{self.uri}/{key}", ref.sha256, got)
@@ -288,6 +289,14 @@ class S3Store:
             return digest.hexdigest()
 
         return self._call("read", key, hash_all)
+
+    def _send_in_parts(self, path: Path, key: str, sha256: str) -> None:
+        address = self._at(key)
+        metadata = {"Metadata": {"sha256": sha256, "nonce": uuid4().hex}}
+        with translate_os_errors(path):
+            self._client.upload_file(
+                str(path), address["Bucket"], address["Key"], ExtraArgs=metadata, Config=_MULTIPART
+            )
 
     def _receive(self, key: str, path: Path) -> str:
         """Write an object to `path`, a large one by ranges; hex sha256 of the bytes on their way."""

@@ -1,6 +1,6 @@
-"""obstore as a second way for large bytes beside a boto3 client: boto3 signs, obstore fetches and sends.
+"""obstore as a second way to the bytes that a boto3 client reads: boto3 signs, obstore fetches.
 
-A client in Python moves well under 1 GB/s however many threads it has; obstore's connections are Rust's. It gets a
+A client in Python brings well under 1 GB/s however many threads it has; obstore's connections are Rust's. It gets a
 signed URL and nothing else, so that address, region, style and credentials are known to boto3 alone.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from obstore.store import ClientConfig
 
-VALID_SECONDS = 900
+_VALID_SECONDS = 900
 # Long before the end, so that a part is asked for with credentials that are still good.
 _RENEWED_SECONDS = 300
 _SIGNATURE = "s3v4-query"
@@ -84,7 +84,7 @@ class SignedObject:
                 url = self._client.generate_presigned_url(
                     "get_object",
                     Params={"Bucket": self._bucket, "Key": self._key},
-                    ExpiresIn=VALID_SECONDS,
+                    ExpiresIn=_VALID_SECONDS,
                 )
                 self._store = HTTPStore(
                     url, client_options=self._options, retry_config={"max_retries": 0}
@@ -98,5 +98,4 @@ def sign_urls_as_requests(client: S3Client) -> None:
     def choose(signature_version: object, **_: object) -> str | None:
         return _SIGNATURE if signature_version in _NAMES_OF_IT else None
 
-    for operation in ("GetObject", "UploadPart"):
-        client.meta.events.register(f"choose-signer.s3.{operation}", choose)  # type: ignore[arg-type]
+    client.meta.events.register("choose-signer.s3.GetObject", choose)  # type: ignore[arg-type]

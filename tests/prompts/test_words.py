@@ -49,7 +49,7 @@ def tokenizer(
 
 
 LLAMA = tokenizer()
-WORDS = Words(LLAMA)
+WORDS = Words(LLAMA, cores=1)
 
 
 def ids(made: Tokenizer, texts: list[str]) -> list[bytes]:
@@ -122,7 +122,7 @@ def asked(words: Words, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_word_of_many_texts_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = Words(LLAMA)
+    words = Words(LLAMA, cores=1)
     said = asked(words, monkeypatch)
     texts = [f"{LINES[0]} and {number}" for number in range(50)]
     assert words.packed(texts) == ids(LLAMA, texts)
@@ -132,7 +132,7 @@ def test_a_word_of_many_texts_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_few_pieces_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = Words(LLAMA)
+    words = Words(LLAMA, cores=1)
     monkeypatch.setattr(module, "_MOST_PIECES", 3)
     for start in range(0, 50, 5):
         texts = [f"{LINES[0]} and {number}" for number in range(start, start + 5)]
@@ -145,7 +145,7 @@ def test_a_character_that_the_two_libraries_see_otherwise_goes_to_the_tokenizer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As if a newer Unicode had made a letter of it."""
-    words = Words(LLAMA)
+    words = Words(LLAMA, cores=1)
     said = asked(words, monkeypatch)
     words._alike["é"] = False
     texts = ["un café noir", "a plain text"]
@@ -165,9 +165,16 @@ def test_a_character_that_the_two_libraries_see_otherwise_goes_to_the_tokenizer(
     ids=["a blank in front", "another pattern", "pieces joined", "no pattern"],
 )
 def test_another_tokenizer_encodes_whole_texts(other: Tokenizer) -> None:
-    words = Words(other)
+    words = Words(other, cores=1)
     assert words._pieces is None
     assert words.packed(list(LINES)) == ids(other, list(LINES))
+
+
+def test_many_cores_encode_whole_texts() -> None:
+    assert Words(LLAMA, cores=8)._pieces is not None
+    many = Words(LLAMA, cores=16)
+    assert many._pieces is None
+    assert many.packed(["A line of news."]) == Words(LLAMA, cores=1).packed(["A line of news."])
 
 
 def test_packed_numbers_come_back_and_are_shared() -> None:

@@ -12,13 +12,14 @@ import warnings
 from urllib.parse import urlsplit
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 
 from fingpt.config import RunConfig
 from fingpt.errors import StorageError
 from fingpt.record import sha256_bytes
 from fingpt.runs.run import Run, Stage, run_key
 from fingpt.runs.stage import run_stage
-from fingpt.storage import download_tree, s3, s3_parts, s3_ranges, upload_tree
+from fingpt.storage import download_tree, s3, s3_ranges, upload_tree
 from tests.fault_proxy import (
     busy,
     delay,
@@ -36,7 +37,7 @@ def small_parts(monkeypatch) -> None:
     """Files above 5 MiB go and come in parts."""
     size = 5 << 20
     monkeypatch.setattr(s3, "_MULTIPART_BYTES", size)
-    monkeypatch.setattr(s3_parts, "_PART_BYTES", size)
+    monkeypatch.setattr(s3, "_MULTIPART", TransferConfig(size, 4, size))
     monkeypatch.setattr(s3_ranges, "_PART_BYTES", size)
 
 

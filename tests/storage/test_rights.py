@@ -9,9 +9,10 @@ from pathlib import Path
 
 import boto3
 import pytest
+from boto3.s3.transfer import TransferConfig
 
 from fingpt.errors import PermissionDeniedError
-from fingpt.storage import open_store, probe, s3, s3_parts, upload_tree
+from fingpt.storage import open_store, probe, s3, upload_tree
 from fingpt.storage.deleting import open_deleter
 from tests.s3_servers import ACCESS_KEY, SECRET_KEY
 
@@ -79,7 +80,7 @@ def test_the_policy_for_stages_lets_them_do_all_and_delete_nothing(
 ):
     lab, store = as_granted("Stages, people and doctor")
     monkeypatch.setattr(s3, "_MULTIPART_BYTES", 5 << 20)
-    monkeypatch.setattr(s3_parts, "_PART_BYTES", 5 << 20)
+    monkeypatch.setattr(s3, "_MULTIPART", TransferConfig(5 << 20, 4, 5 << 20))
     probe(store)
     assert not store.exists("runs/a/run.json")
     assert store.create("runs/a/run.json", b"{}")

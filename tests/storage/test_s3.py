@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
@@ -18,7 +19,7 @@ from fingpt.errors import (
     TransientError,
 )
 from fingpt.record import sha256_bytes
-from fingpt.storage import probe, s3, s3_parts, s3_ranges
+from fingpt.storage import probe, s3, s3_ranges
 
 
 def times(number: int, act: Callable) -> Callable:
@@ -125,7 +126,7 @@ def small_parts(monkeypatch) -> int:
     """Files above 6 MiB go in parts, and an upload is read again up to 7 MiB."""
     size = 5 << 20
     monkeypatch.setattr(s3, "_MULTIPART_BYTES", size)
-    monkeypatch.setattr(s3_parts, "_PART_BYTES", size)
+    monkeypatch.setattr(s3, "_MULTIPART", TransferConfig(size, 4, size))
     monkeypatch.setattr(s3_ranges, "_PART_BYTES", 1 << 20)
     return size
 
@@ -137,20 +138,13 @@ def large_file(tmp_path, small_parts):
     return path
 
 
-@pytest.mark.parametrize("fast", [True, False])
-def test_a_large_file_goes_in_parts_and_comes_back(
-    s3_lab, large_file, tmp_path, before_sending, monkeypatch, fast
-):
+def test_a_large_file_goes_in_parts_and_comes_back(s3_lab, large_file, tmp_path, before_sending):
     requests = []
-    if fast:
-        monkeypatch.setattr(s3_lab.store._parts, "_put", None)
-    else:
-        monkeypatch.setattr(s3_lab.store._parts, "_options", None)
     before_sending(s3_lab, "UploadPart", lambda request, **_: requests.append(request.url))
     ref = s3_lab.store.upload(large_file, "models/x/large.bin")
-    assert len(requests) == (0 if fast else 2)
+    assert len(requests) == 2
     assert ref == s3_lab.store.upload(large_file, "models/x/large.bin")
-    assert len(requests) == (0 if fast else 2)
+    assert len(requests) == 2
     s3_lab.store.download("models/x/large.bin", tmp_path / "back", ref.sha256)
     assert (tmp_path / "back").read_bytes() == large_file.read_bytes()
 
@@ -174,9 +168,8 @@ def test_an_upload_too_large_to_read_again_is_judged_by_its_metadata(
 
 
 def test_a_large_upload_that_fails_leaves_no_object(
-    moto_lab, large_file, at_once, before_sending, answer, monkeypatch
+    moto_lab, large_file, at_once, before_sending, answer
 ):
-    monkeypatch.setattr(moto_lab.store._parts, "_options", None)
     before_sending(moto_lab, "UploadPart", answer(403, "AccessDenied"))
     with pytest.raises(PermissionDeniedError, match="lack the permission"):
         moto_lab.store.upload(large_file, "models/x/large.bin")
