@@ -8,7 +8,9 @@ from fingpt.runs.manifest import encode
 from fingpt.runs.run import Stage
 from fingpt.sweeps.records import complete_key
 from fingpt.sweeps.view import read_sweep
+from jobs import wait
 from tests.bench import invented
+from tests.cluster.fake_cluster import FakeCluster
 from tests.jobs.commands import command
 from tests.made_run import MadeRun
 
@@ -52,3 +54,16 @@ def test_what_cannot_be_waited_for_is_one_sentence(tmp_path, variables, code, wo
     done = command(tmp_path, "wait", **named)
     assert done.returncode == code
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(("allowed", "asked"), [(True, True), (False, False)])
+def test_who_may_not_list_jobs_waits_by_the_bucket(monkeypatch, caplog, allowed, asked):
+    cluster, given = FakeCluster(), []
+    monkeypatch.setattr(cluster, "can_i", lambda *_: allowed)
+    monkeypatch.setattr(wait.log, "setup", lambda: None)  # it is for the whole process
+    monkeypatch.setattr(wait, "reach", lambda *_: (cluster, "there"))
+    monkeypatch.setattr(wait, "wait_for_run", lambda _store, _run, found: given.append(found))
+    with pytest.raises(SystemExit) as ended:
+        wait.main(run="tiny-llama31-00000000")
+    assert (ended.value.code, given) == (0, [cluster if asked else None])
+    assert ("The bucket alone is followed" in caplog.text) is not allowed

@@ -73,9 +73,9 @@ class Cluster:
         """The cluster of the current (or named) kube context, or the one that this pod runs in.
 
         The namespace is the context's, or this pod's, unless named. Raises ConfigError for a name that no namespace can
-        have, SetupError when there is no usable
-        kubeconfig or nobody answers, PermissionDeniedError when the credentials are not accepted. In a pod an API
-        server that does not answer is a TransientError: it comes back, and the pod's retry finds it.
+        have, SetupError when there is no usable kubeconfig or nobody answers, PermissionDeniedError when the
+        credentials are not accepted. In a pod an API server that does not answer is a TransientError: it comes back,
+        and the pod's retry finds it.
         """
         if namespace and not _NAMESPACE.fullmatch(namespace):
             raise faults.bad_namespace(namespace)

@@ -72,9 +72,8 @@ def load_connection(context: str | None = None, path: str | None = None) -> Conn
             raise faults.no_credentials(str(chosen["context"].get("user")), said)
         if not settings.host.startswith(("http://", "https://")):
             raise faults.no_scheme(masked(settings.host))
-        if (
-            not settings.verify_ssl
-        ):  # as the kubeconfig asks for; said once a request it would hide all else
+        # As the kubeconfig asks for; said once a request it would hide all else.
+        if not settings.verify_ssl:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         where = f"context '{chosen['name']}' ({masked(settings.host)})"
         if not all(_VISIBLE.fullmatch(str(each)) for each in settings.api_key.values()):
@@ -96,7 +95,8 @@ def _merged(paths: str) -> Any:
     """
     there = [Path(each).expanduser() for each in paths.split(os.pathsep) if each]
     there = [each for each in there if each.exists()]
-    full = [str(each) for each in there if each.is_dir() or each.read_bytes().strip()]
+    # What is no file, such as the pipe of `<(command)`, can be read but once.
+    full = [str(each) for each in there if not each.is_file() or each.read_bytes().strip()]
     if there and not full:
         raise faults.no_context()
     merger = _config.kube_config.KubeConfigMerger(os.pathsep.join(full))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -255,6 +257,18 @@ def test_of_several_kubeconfigs_the_first_current_context_counts_and_empty_ones_
     )
     given = ":".join([str(tmp_path / "empty"), str(tmp_path / "absent"), none, first, other])
     assert load_connection(path=given).where == f"context 'there' ({api.url})"
+
+
+def test_a_kubeconfig_may_come_out_of_a_pipe(tmp_path, api):
+    """As `KUBECONFIG=<(vault read …)` gives it."""
+    text = Path(write_kubeconfig(tmp_path / "config", api.url)).read_bytes()
+    ours, theirs = os.pipe()
+    os.write(theirs, text)
+    os.close(theirs)
+    try:
+        assert load_connection(path=f"/dev/fd/{ours}").where == f"context 'there' ({api.url})"
+    finally:
+        os.close(ours)
 
 
 def test_a_server_without_a_scheme_is_named(tmp_path):
