@@ -32,6 +32,7 @@ TWO_NODES = (*MORE, "train.accumulation=2", "train.nodes=2")
 TWO_PROCESSES = (*MORE, "train.accumulation=1", "train.processes=2")
 QUEUE = "e2e-nodes"
 PLACES = "v1beta1.visibility.kueue.x-k8s.io"
+PLACES_PATH = "/apis/visibility.kueue.x-k8s.io/v1beta1"
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,8 @@ def test_a_queue_admits_it_as_a_whole_and_takes_it_back_as_a_whole(lab, workers,
 
 def test_those_that_wait_in_a_queue_are_told_their_places_and_move_up(lab, workers, queued):
     served = ("wait", "--for=condition=Available", "apiservice", PLACES, "--timeout=60s")
-    if run("kubectl", *served).returncode:
+    # A condition that holds is not enough: an API server was seen that answered 404 for what it called available.
+    if run("kubectl", *served).returncode or run("kubectl", "get", "--raw", PLACES_PATH).returncode:
         pytest.skip(f"This cluster does not serve Kueue's {PLACES}, so nobody knows places.")
     occupy(lab)
     with (
