@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fingpt.cluster.api import cluster
 from fingpt.cluster.site import Images, Site
 from tests.helm.charts import (
     CHART,
@@ -149,14 +150,19 @@ def test_no_role_reaches_secrets_shells_or_changes(helm):
 
 
 def test_drive_may_do_all_that_the_client_asks_of_its_own_namespace(helm):
-    client = (CHART.parents[1] / "fingpt/cluster/api/cluster.py").read_text(encoding="utf-8")
-    asked = set(re.findall(r'_api\.(?:request|lines|pages)\(\s*"(\w+)", "([a-z/]+)"', client))
-    asked |= {("list", name) for name in re.findall(r'_items,? ?\(?[\w.]+, "(\w+)"', client)}
-    asked |= {("watch", name) for name in re.findall(r'_api\.watch\("(\w+)"', client)}
-    assert ("create", "jobs") in asked
-    assert {("get", "pods/log"), ("list", "pods")} <= asked
-    # Kueue's objects are granted where there is a queue; doctor looks at a Secret only where it may.
-    every = {"workloads", "localqueues", "secrets"}
+    client = Path(cluster.__file__).read_text(encoding="utf-8")
+    asked = set(re.findall(r'_api\.(?:request|lines)\(\s*"(\w+)", (_[A-Z_]+)', client))
+    lists = r"_(?:items|cached)\(\s*[\w.]+,\s*(_[A-Z_]+)|_api\.pages\((_[A-Z_]+)"
+    asked |= {("list", one or other) for one, other in re.findall(lists, client)}
+    watched = re.findall(r"_api\.watch\((\w+)", client)
+    asked |= {("watch", name) for name in watched if name != "kind"}
+    assert "kind" in watched  # of a Job or a JobSet
+    asked |= {("watch", "_JOBS")}
+    asked = {(verb, getattr(cluster, name).plural) for verb, name in asked}
+    assert {("create", "jobs"), ("delete", "jobs"), ("watch", "jobs")} <= asked
+    assert {("get", "pods/log"), ("list", "pods"), ("list", "jobs"), ("list", "events")} <= asked
+    # JobSets are granted where there are several nodes; doctor looks at a Secret only where it may.
+    every = {"jobsets", "secrets"}
     roles = of_kind(render(helm, "minimal"), "Role")
     for name, not_for in (("fingpt-drive", {"resourcequotas"}), ("fingpt-user", set())):
         granted = {(verb, rule[1]) for rule in rules(roles[name]) for verb in rule[3]}
