@@ -8,6 +8,8 @@ import torch
 from fingpt.train.fast.card import HOPPER, lack
 from fingpt.train.fast.documents import FlashAttention, PlainAttention, Spans
 
+# Bulk copies are Hopper's. What stands in the kernel's place elsewhere is tested everywhere, and so is which one is
+# taken: tests/eval/test_scoring_fast.py.
 pytestmark = pytest.mark.skipif(bool(lack(HOPPER, "bf16")), reason="no GPU for the kernel")
 
 SCALE = 128**-0.5
