@@ -230,15 +230,17 @@ def _nodes(nodes: tuple[NodeState, ...], site: Site, wanted: Mapping[str, str], 
     elif not labelled:
         why, action = "no node has the labels of nodeSelector", "correct nodeSelector"
     elif not tolerated:
-        taints = sorted({taint for node in labelled for taint in _untolerated(node, site)})
-        why, action = f"taints keep our pods off: {', '.join(taints)}", "set tolerations"
+        why, action = f"taints keep our pods off: {_taints(labelled, site)}", "set tolerations"
     else:
-        return _too_small(tolerated, wanted)
+        kept_off = [n for n in labelled if n not in tolerated and _fits(n.allocatable, wanted)]
+        return _too_small(tolerated, wanted, _taints(kept_off, site))
     return Check("nodes", Grade.FAIL, why, f"{action} in the chart's values", SetupError.exit_code)
 
 
-def _too_small(nodes: list[NodeState], wanted: Mapping[str, str]) -> Check:
-    """Names the resources of which no node has enough; all of them where no single node has all."""
+def _too_small(nodes: list[NodeState], wanted: Mapping[str, str], taints: str) -> Check:
+    """Names the resources of which no node has enough, all of them where no single node has all, and what keeps our
+    pods off nodes that would have them: `taints`, or nothing.
+    """
     most = {
         name: max((node.allocatable.get(name, "0") for node in nodes), key=parse_quantity)
         for name in wanted
@@ -251,10 +253,17 @@ def _too_small(nodes: list[NodeState], wanted: Mapping[str, str]) -> Check:
     return Check(
         "nodes",
         Grade.FAIL,
-        f"no node is large enough: {why}",
-        f"lower {lower}, or have a larger node added",
+        f"no node is large enough: {why}"
+        + (f"; taints keep our pods off those that are: {taints}" if taints else ""),
+        f"lower {lower}, "
+        + ("or set tolerations in the chart's values" if taints else "or have a larger node added"),
         SetupError.exit_code,
     )
+
+
+def _taints(nodes: list[NodeState], site: Site) -> str:
+    """The taints of these nodes that our pods do not tolerate, each once."""
+    return ", ".join(sorted({taint for node in nodes for taint in _untolerated(node, site)}))
 
 
 def _untolerated(node: NodeState, site: Site) -> list[str]:

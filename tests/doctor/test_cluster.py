@@ -130,6 +130,30 @@ def test_where_all_is_well_every_check_is_ok():
             78,
             "48Gi memory (at most 32Gi) | lower resources.train",
         ),
+        (
+            {
+                "nodes": (
+                    node(allocatable={**BIG, "memory": "32Gi"}),
+                    node(taints=("team=quant:NoSchedule",)),
+                )
+            },
+            "nodes",
+            Grade.FAIL,
+            78,
+            "those that are: team=quant:NoSchedule | lower resources.train in the chart's values, or set tolerations",
+        ),
+        (
+            {
+                "nodes": (
+                    node(allocatable={**BIG, "memory": "32Gi"}),
+                    node(allocatable={**BIG, "memory": "32Gi"}, taints=("small=yes:NoSchedule",)),
+                )
+            },
+            "nodes",
+            Grade.FAIL,
+            78,
+            "48Gi memory (at most 32Gi) | lower resources.train",
+        ),
         ({"nodes": PermissionDeniedError("no")}, "nodes", Grade.OK, 0, "room for train"),
         (
             {

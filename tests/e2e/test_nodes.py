@@ -153,7 +153,8 @@ def test_a_queue_admits_it_as_a_whole_and_takes_it_back_as_a_whole(lab, workers,
 
 def test_those_that_wait_in_a_queue_are_told_their_places_and_move_up(lab, workers, queued):
     served = ("wait", "--for=condition=Available", "apiservice", PLACES, "--timeout=60s")
-    # A condition that holds is not enough: an API server was seen that answered 404 for what it called available.
+    # A condition that holds is not enough: where a gateway answers any address, an API server that asked before
+    # kube-proxy knew the service goes on asking the gateway, whose answer is 404.
     if run("kubectl", *served).returncode or run("kubectl", "get", "--raw", PLACES_PATH).returncode:
         pytest.skip(f"This cluster does not serve Kueue's {PLACES}, so nobody knows places.")
     occupy(lab)
