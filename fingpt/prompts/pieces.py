@@ -62,9 +62,7 @@ _LOW = np.array([(1 << 8 * min(size, 8)) - 1 for size in _SIZES], np.uint64)
 _HIGH = np.array([(1 << 8 * max(size - 8, 0)) - 1 for size in _SIZES], np.uint64)
 _SIZE = np.array([size << 56 for size in _SIZES], np.uint64)
 _LONGER = np.uint64((1 << 64) - 1)  # for a piece that two numbers do not hold
-_SPREAD = np.uint64(
-    0x9E37_79B9_7F4A_7C15
-)  # odd, its bits without a pattern: 2^64 over the golden ratio
+_SPREAD = np.uint64(0x9E37_79B9_7F4A_7C15)  # odd: 2^64 over the golden ratio
 _PLACE_BITS = 17
 _MOST_BYTES = 64 << 20  # of pieces and ids, of which a large data set has a tenth
 _PIECE_BYTES = 256  # that a piece takes beside its text and ids
@@ -87,7 +85,7 @@ class Pieces:
         """The ids of all pieces by their numbers, and where those of each one end."""
         self._places = np.zeros((1 << _PLACE_BITS, 4), np.uint64)
         """Of most short pieces the key (two numbers), where the ids begin, and how many they are: found without Python.
-        A piece has one place only; where another came first, it is looked up by its number.
+        A piece may lie at two places; where others came first, it is looked up by its number.
         """
         self._bytes = 0
 
@@ -113,18 +111,26 @@ class Pieces:
         low, high = _keys(data, borders)
         places = _place(low, high)
         rows = self._places.take(places, axis=0)
-        begins, counts = rows[:, 2].astype(np.int64), rows[:, 3].astype(np.int64)
         others = np.flatnonzero((rows[:, 0] != low) | (rows[:, 1] != high))
+        rows[others] = seconds = self._places.take(places[others] ^ 1, axis=0)
+        others = others[(seconds[:, 0] != low[others]) | (seconds[:, 1] != high[others])]
+        begins, counts = rows[:, 2].astype(np.int64), rows[:, 3].astype(np.int64)
         starts, stops = borders[others].tolist(), borders[others + 1].tolist()
         pieces = [data[start:stop] for start, stop in zip(starts, stops, strict=True)]
         self._learn([piece for piece in dict.fromkeys(pieces) if piece not in self._numbers])
         numbers = np.fromiter(map(self._numbers.__getitem__, pieces), np.int64, len(pieces))
         ends = np.frombuffer(self._stops, np.int64)
         begins[others], counts[others] = ends[numbers], np.diff(ends)[numbers]
-        free = others[(self._places[places[others], 1] == 0) & (high[others] != _LONGER)]
-        values = (low[free], high[free], begins[free], counts[free])
-        self._places[places[free]] = np.stack([each.astype(np.uint64) for each in values], axis=1)
+        short = others[high[others] != _LONGER]
+        values = (low, high, begins.view(np.uint64), counts.view(np.uint64))
+        self._keep(places[short], np.stack([each[short] for each in values], axis=1))
         return begins, counts
+
+    def _keep(self, places: NDArray[np.int64], rows: NDArray[np.uint64]) -> None:
+        """Each of `rows` at its place, or at the one beside it, where one of these is free."""
+        places = places ^ (self._places[places, 1] != 0)
+        free = self._places[places, 1] == 0
+        self._places[places[free]] = rows[free]
 
     def _learn(self, pieces: Sequence[bytes]) -> None:
         texts = [piece.decode() for piece in pieces]
@@ -156,9 +162,11 @@ def _keys(data: bytes, borders: NDArray[np.int64]) -> tuple[NDArray[np.uint64], 
     starts, sizes = borders[:-1], np.diff(borders)
     eight = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))  # from each byte on
     short = np.minimum(sizes, _LONGEST)
-    high = eight[starts + 8] & _HIGH[short] | _SIZE[short]
+    low, high = eight[starts] & _LOW[short], _SIZE[short]
+    long = np.flatnonzero(sizes > 8)
+    high[long] |= eight[starts[long] + 8] & _HIGH[short[long]]
     high[sizes > _LONGEST] = _LONGER
-    return eight[starts] & _LOW[short], high
+    return low, high
 
 
 def _place(low: NDArray[np.uint64], high: NDArray[np.uint64]) -> NDArray[np.int64]:
