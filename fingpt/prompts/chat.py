@@ -10,9 +10,11 @@ answer.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
@@ -23,7 +25,16 @@ from fingpt.prompts.examples import LABELS, PREDICTION_HEADER, Example
 from fingpt.prompts.families import TEMPLATES
 from fingpt.prompts.news import count_news, drop_oldest_news
 from fingpt.prompts.template import Piece, SpecialToken
-from fingpt.prompts.words import Numbers, Words, count, is_first_alone, pack, plain, unpack
+from fingpt.prompts.words import (
+    Encode,
+    count,
+    encoder,
+    is_first_alone,
+    pack,
+    plain,
+    unpack,
+    whole,
+)
 from fingpt.reading import Loading
 
 if TYPE_CHECKING:
@@ -32,14 +43,9 @@ if TYPE_CHECKING:
 IGNORED = -100
 """Label of a position that the loss leaves out."""
 
-Known = Mapping[str, bytes]
-"""Packed ids of texts that were encoded before."""
-_NOTHING_KNOWN: Known = {}
-
-
 _ADDED: WeakKeyDictionary[PreTrainedTokenizerFast, dict[str, int]] = WeakKeyDictionary()
-"""Added tokens of each tokenizer: to list them takes a millisecond, which is as long as all else of a row."""
-_AT_ONCE = 256  # rows whose texts are encoded together: the tokenizer's own record of them is large
+"""Added tokens of each tokenizer: to list them takes a millisecond, as long as ten rows."""
+_AT_ONCE = 32  # rows whose texts are encoded together: a core's cache holds what that takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +63,12 @@ class Rendered:
 
 
 class Packed(NamedTuple):
-    """The same with ids as 32-bit numbers of this machine, which is how they travel between processes."""
+    """The same with ids as 32-bit numbers: a tuple takes as long to make as all else of a row, and nine times the
+    memory.
+    """
 
-    prompt_ids: bytes
-    answer_ids: bytes
+    prompt_ids: array[int]
+    answer_ids: array[int]
     dropped_news: int
 
 
@@ -81,20 +89,28 @@ def _special_id(spec: ModelSpec, tokenizer: PreTrainedTokenizerFast, token: str)
     return found
 
 
-def _encode(
-    spec: ModelSpec,
-    tokenizer: PreTrainedTokenizerFast,
-    pieces: tuple[Piece, ...],
-    known: Known = _NOTHING_KNOWN,
-) -> bytes:
-    def ids(piece: Piece) -> bytes:
-        if isinstance(piece, SpecialToken):
-            return pack((_special_id(spec, tokenizer, piece.token),))
-        if piece in known:
-            return known[piece]
-        return pack(plain(tokenizer.backend_tokenizer).encode(piece, add_special_tokens=False).ids)
+class _Ids(dict[Piece, bytes]):
+    """Packed ids of pieces, special tokens and texts; `encode` makes those of texts that were not put here."""
 
-    return b"".join(map(ids, pieces))
+    def __init__(
+        self,
+        spec: ModelSpec,
+        tokenizer: PreTrainedTokenizerFast,
+        encode: Encode | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec, self._tokenizer = spec, tokenizer
+        self._encode = encode or partial(whole, plain(tokenizer.backend_tokenizer))
+
+    def __missing__(self, piece: Piece) -> bytes:
+        if isinstance(piece, str):
+            return self._encode([piece])[0]
+        found = self[piece] = pack((_special_id(self.spec, self._tokenizer, piece.token),))
+        return found
+
+    def joined(self, pieces: Sequence[Piece]) -> bytes:
+        """Ids of pieces one after the other."""
+        return b"".join(map(self.__getitem__, pieces))
 
 
 def render_prompt(
@@ -104,37 +120,32 @@ def render_prompt(
 
     DataError when the prompt does not fit even without any news, or does not hold exactly one BOS.
     """
-    prompt, dropped = _prompt(spec, tokenizer, example, max_tokens, _NOTHING_KNOWN)
+    prompt, dropped = _prompt(_Ids(spec, tokenizer), example, max_tokens)
     return unpack(prompt), dropped
 
 
-def _prompt(
-    spec: ModelSpec,
-    tokenizer: PreTrainedTokenizerFast,
-    example: Example,
-    max_tokens: int,
-    known: Known,
-) -> tuple[bytes, int]:
+def _prompt(ids: _Ids, example: Example, max_tokens: int) -> tuple[bytes, int]:
+    spec = ids.spec
     build = TEMPLATES[spec.family]
 
-    def ids(dropped: int) -> bytes:
+    def without(dropped: int) -> bytes:
         user = drop_oldest_news(example.user, dropped) if dropped else example.user
-        return _encode(spec, tokenizer, build(example.system, user), known)
+        return ids.joined(build(example.system, user))
 
-    prompt, dropped = ids(0), 0
+    prompt, dropped = without(0), 0
     if count(prompt) > max_tokens:
         items = count_news(example.user)
         dropped = 1 + bisect_left(
-            range(1, items + 1), True, key=lambda left_out: count(ids(left_out)) <= max_tokens
+            range(1, items + 1), True, key=lambda left_out: count(without(left_out)) <= max_tokens
         )
-        prompt = ids(min(dropped, items))
+        prompt = without(min(dropped, items))
         if count(prompt) > max_tokens:
             raise DataError(
                 f"Example {example.symbol} {example.period} ({example.id[:12]}) has a prompt of {count(prompt)} tokens "
                 f"with all {items} news items dropped, but only {max(0, max_tokens)} fit beside the answer; "
                 "raise train.max_tokens."
             )
-    bos = _special_id(spec, tokenizer, _bos(spec))
+    (bos,) = unpack(ids[SpecialToken(_bos(spec))])
     if not is_first_alone(bos, prompt):
         raise DataError(
             f"The prompt of {example.symbol} {example.period} holds {unpack(prompt).count(bos)} BOS ids instead of "
@@ -151,42 +162,42 @@ def render(
     The answer is trimmed and ends with the stop id. DataError names the example when its answer is empty or when
     prompt and answer do not fit even without any news.
     """
-    packed = _render(spec, tokenizer, example, max_tokens, _NOTHING_KNOWN)
-    return Rendered(unpack(packed.prompt_ids), unpack(packed.answer_ids), packed.dropped_news)
+    return _unpacked(_render(_Ids(spec, tokenizer), example, max_tokens))
 
 
-def _render(
-    spec: ModelSpec,
-    tokenizer: PreTrainedTokenizerFast,
-    example: Example,
-    max_tokens: int,
-    known: Known,
-) -> Packed:
+def _render(ids: _Ids, example: Example, max_tokens: int) -> Packed:
     answer = example.answer.strip()
     if not answer:
         raise DataError(
             f"Example {example.symbol} {example.period} ({example.id[:12]}) has an empty answer: nothing to learn."
         )
-    answer_ids = _encode(spec, tokenizer, (answer, SpecialToken(spec.stop_tokens[0])), known)
-    prompt, dropped = _prompt(spec, tokenizer, example, max_tokens - count(answer_ids), known)
-    return Packed(prompt, answer_ids, dropped)
+    answer_ids = ids.joined((answer, SpecialToken(ids.spec.stop_tokens[0])))
+    prompt, dropped = _prompt(ids, example, max_tokens - count(answer_ids))
+    return Packed(array("i", prompt), array("i", answer_ids), dropped)
 
 
-def _render_part(
+def _unpacked(packed: Packed) -> Rendered:
+    return Rendered(tuple(packed.prompt_ids), tuple(packed.answer_ids), packed.dropped_news)
+
+
+def render_packed(
     spec: ModelSpec,
     tokenizer: PreTrainedTokenizerFast,
-    words: Words,
     examples: Sequence[Example],
     max_tokens: int,
-) -> list[Packed]:
-    """`render` of few examples, packed; `words` are those of `tokenizer`."""
-    build = TEMPLATES[spec.family]
-    pieces = (
-        piece for one in examples for piece in (*build(one.system, one.user), one.answer.strip())
-    )
-    texts = list(dict.fromkeys(piece for piece in pieces if isinstance(piece, str)))
-    known = dict(zip(texts, words.packed(texts), strict=True))
-    return [_render(spec, tokenizer, one, max_tokens, known) for one in examples]
+) -> Iterator[Packed]:
+    """`render` of every example, in their order; what stands in many of them is encoded once."""
+    build, encode = TEMPLATES[spec.family], encoder(plain(tokenizer.backend_tokenizer))
+    for start in range(0, len(examples), _AT_ONCE):
+        part = examples[start : start + _AT_ONCE]
+        pieces = (
+            piece for one in part for piece in (*build(one.system, one.user), one.answer.strip())
+        )
+        texts = list(dict.fromkeys(piece for piece in pieces if isinstance(piece, str)))
+        ids = _Ids(spec, tokenizer, encode)
+        ids.update(zip(texts, encode(texts), strict=True))
+        for one in part:
+            yield _render(ids, one, max_tokens)
 
 
 def render_all(
@@ -195,13 +206,8 @@ def render_all(
     examples: Sequence[Example],
     max_tokens: int,
 ) -> list[Rendered]:
-    """`render` of every example, in their order; a word that stands in many of them is encoded once."""
-    words, numbers, found = Words(plain(tokenizer.backend_tokenizer)), Numbers(), list[Rendered]()
-    for start in range(0, len(examples), _AT_ONCE):
-        part = examples[start : start + _AT_ONCE]
-        for prompt, answer, dropped in _render_part(spec, tokenizer, words, part, max_tokens):
-            found.append(Rendered(numbers.of(prompt), numbers.of(answer), dropped))
-    return found
+    """The same as `render` gives them."""
+    return list(map(_unpacked, render_packed(spec, tokenizer, examples, max_tokens)))
 
 
 def label_ids(
@@ -213,10 +219,11 @@ def label_ids(
     with the label's words, and the ids are those that training saw. DataError when this tokenizer's header does not
     end where the label begins.
     """
-    header = unpack(_encode(spec, tokenizer, (PREDICTION_HEADER,)))
+    ids = _Ids(spec, tokenizer)
+    header = unpack(ids[PREDICTION_HEADER])
     continuations = []
     for label in LABELS:
-        line = unpack(_encode(spec, tokenizer, (f"{PREDICTION_HEADER} {label.capitalize()}\n",)))
+        line = unpack(ids[f"{PREDICTION_HEADER} {label.capitalize()}\n"])
         if line[: len(header)] != header:
             raise DataError(
                 f"The tokenizer of '{spec.key}' joins the end of '{PREDICTION_HEADER[-11:]}' with the label after it, "

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class SpecialToken:
+class SpecialToken(NamedTuple):
     """A special token of a template, by its text."""
 
     token: str

@@ -62,7 +62,7 @@ def study_epoch(store: ObjectStore, sweep_id: str, base: RunConfig, first: Run) 
 
 
 def _count(store: ObjectStore, base: RunConfig, first: Run) -> Epoch:
-    from fingpt.prompts.chat import load_tokenizer, render
+    from fingpt.prompts.chat import load_tokenizer, render_packed
 
     model = spec(base.model)
     dataset = _dataset(store, first)
@@ -74,10 +74,9 @@ def _count(store: ObjectStore, base: RunConfig, first: Run) -> Epoch:
         named = tuple(file for file in weights.files if file.name == _TOKENIZER)
         download_tree(store, model.base_prefix, named, folder)
         tokenizer = load_tokenizer(folder)
-        rows = decode_jsonl((folder / _ROWS).read_bytes()) if files else ()
-        tokens = sum(
-            len(render(model, tokenizer, row, base.train.max_tokens).input_ids) for row in rows
-        )
+        rows = decode_jsonl((folder / _ROWS).read_bytes()) if files else []
+        rendered = render_packed(model, tokenizer, rows, base.train.max_tokens)
+        tokens = sum(len(row.prompt_ids) + len(row.answer_ids) for row in rendered)
     if not tokens:
         raise DataError(
             f"Data set {dataset.id} has no rows to train on; check the split and the limit of prep."

@@ -30,8 +30,8 @@ class Row:
     """One tokenised example: `prompt` ids carry no loss, `answer` ids (with the stop id) all do."""
 
     example: str
-    prompt: tuple[int, ...]
-    answer: tuple[int, ...]
+    prompt: Sequence[int]
+    answer: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.answer)
@@ -202,7 +202,7 @@ def collate(rows: Sequence[Row], pad_id: int) -> Batch:
     input_ids = torch.full((len(rows), longest), pad_id, dtype=torch.int64)
     labels = torch.full((len(rows), longest), IGNORED, dtype=torch.int64)
     for place, row in enumerate(rows):
-        input_ids[place, : len(row)] = torch.tensor(row.prompt + row.answer, dtype=torch.int64)
+        input_ids[place, : len(row)] = torch.tensor([*row.prompt, *row.answer], dtype=torch.int64)
         if row.answer:
             labels[place, len(row.prompt) : len(row)] = torch.tensor(row.answer, dtype=torch.int64)
     return {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fingpt.errors import DataError
 from fingpt.models import ModelSpec
-from fingpt.prompts.chat import load_tokenizer, pad_id, render_all
+from fingpt.prompts.chat import load_tokenizer, pad_id, render_packed
 from fingpt.prompts.examples import decode_jsonl
 from fingpt.train.batching import Row
 from fingpt.train.handoff import TRAINING_SPLITS
@@ -39,8 +39,8 @@ def tokenise(spec: ModelSpec, base: Path, data: Path, max_tokens: int) -> Tokeni
         nonlocal dropped
         path = data / f"{split}.jsonl"
         rows = []
-        examples = list(decode_jsonl(path.read_bytes())) if path.is_file() else []
-        found = render_all(spec, tokenizer, examples, max_tokens)
+        examples = decode_jsonl(path.read_bytes()) if path.is_file() else []
+        found = render_packed(spec, tokenizer, examples, max_tokens)
         for example, rendered in zip(examples, found, strict=True):
             dropped += rendered.dropped_news
             rows.append(Row(example.id, rendered.prompt_ids, rendered.answer_ids))

@@ -119,6 +119,16 @@ def test_deepseek_ids_equal_the_official_template_with_the_empty_reasoning_block
 
 
 @pytest.mark.parametrize("key", KEYS)
+def test_rows_rendered_together_are_those_rendered_alone(golden, tokenizers, key):
+    tokenizer, tags = tokenizers[key], " ".join(llama3_bpe.NAMED[key].values())
+    rows = [*map(from_case, golden["cases"]), example(), example(user=f"{tags}\r\n{USER}\t\n ")]
+    for limit in (ROOMY, 290):
+        alone = [chat.render(spec(key), tokenizer, row, limit) for row in rows]
+        assert chat.render_all(spec(key), tokenizer, rows * 20, limit) == alone * 20
+    assert all(row.dropped_news for row in alone[-2:])
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_a_tag_inside_the_news_never_becomes_a_mark(key, tokenizers):
     tokenizer = tokenizers[key]
     marks = {
