@@ -1,7 +1,7 @@
 """Losses and label scores by the layers that training is fast with: packs without padding, few large products.
 
-Adapters stay apart from the base's weights, in bf16 as in training; the base is the same pass with adapters that count
-for nothing. `fingpt.eval.loss` and `fingpt.eval.labels` say the same by transformers, on any machine.
+Adapters stay apart from the base's weights, in bf16 as in training; the base is the same pass without their products.
+`fingpt.eval.loss` and `fingpt.eval.labels` say the same by transformers, on any machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fingpt.eval.prompts import Prompt
 from fingpt.train.fast.documents import Spans
 from fingpt.train.fast.heads import Heads
 from fingpt.train.fast.mlp import Mlp
-from fingpt.train.fast.run import Means, Run, Tail
+from fingpt.train.fast.run import Means, Pair, Run, Tail, whole
 
 _REHEARSED = 8  # rows of a full pack
 _LOGIT_ROWS = 4096  # of a vocabulary of 128,256: 1 GiB in bf16, 2 in fp32
@@ -37,7 +37,7 @@ class FastScoring:
     """
 
     def __init__(self, model: Any, means: Means) -> None:
-        self._base = model.get_base_model()
+        self._base, self._means = model.get_base_model(), means
         layers = self._base.model.layers
         self._parts = [
             (Heads(layer, index, means, last=index == len(layers) - 1), Mlp(layer, index, means))
@@ -161,10 +161,10 @@ class FastScoring:
         hidden = inner.embed_tokens(there(pack.ids, place))
         turn = inner.rotary_emb(hidden, there(pack.positions, place)[None])
         run = _run(pack, (turn[0][0], turn[1][0]), place)
-        pair: Any = (hidden, None)
+        pair: Pair = (hidden, None)
         for heads, mlp in self._parts:
             pair = mlp(heads(pair, run), run)
-        found: torch.Tensor = inner.norm(pair[0] + pair[1])
+        found: torch.Tensor = inner.norm(whole(pair))
         return found
 
     def _answer_sums(self, some: Sequence[Prompt], states: torch.Tensor) -> torch.Tensor:
@@ -189,13 +189,8 @@ class FastScoring:
         parts = zip(
             torch.split(states, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
         )
-        return torch.cat([_nll(linear(some, head), ids) for some, ids in parts])
-
-
-def _nll(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-    """Of each row's token, in fp32; the logits themselves stay as they are, which saves their passes through memory."""
-    logp = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
-    return -logp.gather(1, ids[:, None])[:, 0]
+        losses = self._means.elementwise.losses
+        return torch.cat([losses(linear(some, head), ids) for some, ids in parts])
 
 
 def _ordered(prompts: Sequence[Prompt]) -> list[Prompt]:

@@ -117,6 +117,22 @@ def test_labels_of_one_token_each_hang_on_no_tree(model, prompts):
     assert_alike(fast(model).labels("tuned", prompts, tree, done), plain)
 
 
+def test_the_base_is_read_without_the_adapters_products(model, prompts):
+    asked: list[int] = []
+
+    def project(*given):
+        asked.append(given[1].shape[0])
+        return PLAIN_PRODUCTS.project(*given)
+
+    attention = BranchAttention(PlainAttention(SCALE), plain_across, SCALE)
+    products = PLAIN_PRODUCTS._replace(project=project)
+    ways = FastScoring(model, Means(attention, products=products))
+    ways.losses("base", prompts[:2], done)
+    assert asked == []
+    ways.losses("tuned", prompts[:2], done)
+    assert len(asked) == 4 * 3  # products of a layer, layers
+
+
 def test_the_model_still_answers_as_before(model, prompts):
     ids = torch.tensor([prompts[0].prompt_ids])
     before = model(ids).logits

@@ -94,7 +94,7 @@ def test_compiled_functions_agree_with_plain_ones(dropout):
         normed, active = torch.zeros_like(a), torch.zeros(ROWS, 2048 + WIDTH).to(a)[:, :2048]
         found.append(
             [
-                each.norm(a, weight, 1e-5, normed),
+                each.add_norm(a, None, weight, 1e-5, normed)[1],
                 normed,
                 *(each.norm_gradient(a.clone(), t, (a, inverse, weight.abs()), b) for t in through),
                 *(each.add_through(a.clone(), t) for t in through),
@@ -103,6 +103,7 @@ def test_compiled_functions_agree_with_plain_ones(dropout):
                 each.rotate_gradient((heads[:, :32], heads[:, 32:40]), (heads[:, 40:],), *turn),
                 each.swiglu(a, active) or active,
                 *each.swiglu_gradient(torch.cat([a, b], 1), c.clone(), through[0]),
+                each.losses(logits, targets),
                 *each.loss_gradient(logits.clone(), targets),
             ]
         )

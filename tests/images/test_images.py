@@ -1,4 +1,4 @@
-"""Built images, named by FINGPT_E2E_PREP, FINGPT_E2E_TRAIN and FINGPT_E2E_EVAL, in containers with no rights at all."""
+"""Built images, named by FINGPT_E2E_PREP, …_TRAIN, …_EVAL and …_EVAL_GPU, in containers with no rights at all."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from images.contents import read_image
 
 pytestmark = [pytest.mark.e2e, pytest.mark.core]
 
-STAGES = ("prep", "train", "eval")
+FLAVOURS = ("prep", "train", "eval", "eval-gpu")
 SETTINGS = ("--rm", "--read-only", "--cap-drop", "ALL", "--network", "none")
 
 
-@pytest.fixture(params=STAGES)
+@pytest.fixture(params=FLAVOURS)
 def image(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """A stage and its image."""
-    variable = f"FINGPT_E2E_{request.param.upper()}"
+    """A flavour of a stage and its image."""
+    variable = f"FINGPT_E2E_{request.param.upper().replace('-', '_')}"
     named = os.environ.get(variable)
     if not named or docker("image", "inspect", named).returncode:
         pytest.skip(f"{variable} names no image that Docker has here.")
@@ -41,7 +41,7 @@ def output(image: str, *words: str, settings: tuple[str, ...] = SETTINGS) -> str
 
 
 def test_it_starts_without_network_rights_or_a_place_to_write(image):
-    stage, name = image
+    stage, name = image[0].removesuffix("-gpu"), image[1]
     done = docker("run", *SETTINGS, name, "--help")
     assert (done.returncode, f"python -m jobs.{stage} --run" in done.stderr) == (0, True)
     done = docker("run", *SETTINGS, name, "--runs", "x")
@@ -49,7 +49,7 @@ def test_it_starts_without_network_rights_or_a_place_to_write(image):
 
 
 def test_everything_that_its_stage_imports_is_there(image):
-    stage, name = image
+    stage, name = image[0].removesuffix("-gpu"), image[1]
     load = f"from jobs.{stage} import load_body; print(load_body().__module__)"
     with_tmp = (*SETTINGS, "--tmpfs", "/tmp")  # as its pods have it
     assert output(name, "python", "-c", load, settings=with_tmp).strip() == f"fingpt.{stage}.stage"
@@ -68,12 +68,14 @@ def test_prep_can_drive_mirror_and_examine(image):
 
 
 def test_no_file_gives_rights_and_no_tool_is_left_over(image):
-    _, name = image
+    flavour, name = image
     as_root = ("--rm", "--user", "0", "--network", "none")
     found = output(name, "sh", "-c", "find / -xdev -perm /6000 -type f", settings=as_root)
     assert found == ""
     tools = "for tool in gcc cc g++ make git curl wget; do command -v $tool; done; true"
-    assert output(name, "sh", "-c", tools) == ""
+    # Triton compiles where it runs.
+    wanted = "/usr/bin/gcc\n/usr/bin/cc\n" if flavour == "eval-gpu" else ""
+    assert output(name, "sh", "-c", tools) == wanted
     caches = "ls -A /var/lib/apt/lists ~/.cache /cache /locks 2>/dev/null | grep -v ':$' ; true"
     assert output(name, "sh", "-c", caches, settings=as_root).strip() == ""
     assert output(name, "sh", "-c", "ls /venv/bin | grep ^pip; true") == ""
@@ -92,10 +94,10 @@ def test_the_user_may_change_nothing(image):
 
 
 def test_labels_say_what_is_in_it(image):
-    stage, name = image
+    flavour, name = image
     said = json.loads(docker("image", "inspect", "--format", "{{json .Config}}", name).stdout)
     labels = said["Labels"]
-    assert labels["org.opencontainers.image.title"] == f"fingpt-{stage}"
+    assert labels["org.opencontainers.image.title"] == f"fingpt-{flavour}"
     assert re.fullmatch(r"\d+\.\d+\.\d+", labels["org.opencontainers.image.version"])
     assert labels["org.opencontainers.image.revision"]
     assert labels["org.opencontainers.image.base.name"].startswith("python:3.11-slim-bookworm")
@@ -128,6 +130,19 @@ def test_a_changed_line_of_code_moves_megabytes(image):
     code = next(line for line in history.splitlines() if line.startswith("COPY /app"))
     size, unit = re.fullmatch(r"([\d.]+)(kB|MB|GB)", code.rpartition("\t")[2]).groups()
     assert float(size) * {"kB": 1e-3, "MB": 1.0, "GB": 1e3}[unit] < 10
+
+
+def test_vllm_and_what_compiles_its_kernels_work_in_the_image_for_gpus(image):
+    flavour, name = image
+    if flavour != "eval-gpu":
+        pytest.skip("the image for GPUs alone has these.")
+    with_tmp = (*SETTINGS, "--tmpfs", "/tmp")  # as its pods have it
+    load = "from vllm import LLM; from fingpt.eval import engine_vllm; print('there')"
+    assert output(name, "python", "-c", load, settings=with_tmp).splitlines()[-1] == "there"
+    library = "echo 'int one(void) { return 1; }' | gcc -include stdio.h -shared -fPIC -o /tmp/one.so -x c -"
+    called = "python -c \"import ctypes; print(ctypes.CDLL('/tmp/one.so').one())\""
+    settings = (*SETTINGS, "--tmpfs", "/tmp:exec")
+    assert output(name, "sh", "-c", f"{library} && {called}", settings=settings) == "1\n"
 
 
 def test_train_and_eval_share_the_layers_up_to_torch():

@@ -30,6 +30,13 @@ def loss_gradient(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Te
     return loss, (shares / total - hit.float()).to(logits.dtype)
 
 
+def losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of each row of `logits` (n × vocabulary) for its target, fp32."""
+    # The logits themselves stay as they are, which saves their passes through memory.
+    shares = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+    return -shares.gather(1, targets[:, None])[:, 0]
+
+
 class AnswerLoss(torch.autograd.Function):
     """apply(hidden, weight, targets, gradient, keep) → the summed loss.
 

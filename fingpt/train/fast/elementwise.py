@@ -12,31 +12,27 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own abbreviation
 
-from fingpt.train.fast.answers import loss_gradient
+from fingpt.train.fast.answers import loss_gradient, losses
 from fingpt.train.fast.eight_bits import Rows, Unscaled, fill
 from fingpt.train.fast.products import Normed, Through
 
 
-def norm(
-    hidden: torch.Tensor, weight: torch.Tensor, epsilon: float, out: torch.Tensor
-) -> torch.Tensor:
-    """RMSNorm of `hidden` (n × d) into `out`; `weight` is 1 × d. → 1 / root mean square of each row, fp32."""
-    wide = hidden.float()
-    inverse = torch.rsqrt(wide.square().mean(1) + epsilon)
-    out.copy_((wide * inverse[:, None]).to(hidden.dtype) * weight)
-    return inverse
-
-
 def add_norm(
     hidden: torch.Tensor,
-    more: torch.Tensor,
+    more: torch.Tensor | None,
     weight: torch.Tensor,
     epsilon: float,
     out: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The norm of `hidden` + `more`. → that sum, and as `norm`."""
-    total = hidden + more
-    return total, norm(total, weight, epsilon, out)
+    """RMSNorm of `hidden` + `more` (n × d) into `out`; `weight` is 1 × d, `more` None adds nothing.
+
+    → that sum, and 1 / root mean square of each row of it, fp32.
+    """
+    total = hidden if more is None else hidden + more
+    wide = total.float()
+    inverse = torch.rsqrt(wide.square().mean(1) + epsilon)
+    out.copy_((wide * inverse[:, None]).to(total.dtype) * weight)
+    return total, inverse
 
 
 def norm_gradient(
@@ -118,9 +114,9 @@ def _turn(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torc
 class Elementwise(NamedTuple):
     """The functions above as a machine computes them."""
 
-    norm: Callable[..., Any] = norm
     add_norm: Callable[..., Any] = add_norm
     norm_gradient: Callable[..., Any] = norm_gradient
+    losses: Callable[..., Any] = losses
     loss_gradient: Callable[..., Any] = loss_gradient
     add_through: Callable[..., Any] = add_through
     rotate: Callable[..., Any] = rotate
@@ -137,9 +133,9 @@ def fused() -> Elementwise:
     from fingpt.train.fast import between, losses, norms
 
     return Elementwise(
-        norm=norms.norm,
         add_norm=norms.add_norm,
         norm_gradient=norms.norm_gradient,
+        losses=losses.losses,
         loss_gradient=losses.loss_gradient,
         add_through=norms.add_through,
         rotate=between.rotate,

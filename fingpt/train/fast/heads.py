@@ -35,8 +35,8 @@ class Heads:
         """Its matrices."""
         return self.qkv, self.out
 
-    def __call__(self, hidden: Pair | tuple[torch.Tensor, None], run: Run) -> Pair:
-        """`hidden`: a sum, in the first layer of one part; the result has as many rows, or those of the tail."""
+    def __call__(self, hidden: Pair, run: Run) -> Pair:
+        """`hidden`: see Pair; the result has as many rows, or those of the tail."""
         masters = (master for joined in self.joined for master in joined.masters)
         result: Pair = _HeadsHalf.apply(*hidden, self, run, *masters)  # type: ignore[no-untyped-call]
         return result
@@ -54,9 +54,9 @@ class _HeadsHalf(torch.autograd.Function):
         """See Heads."""
         more, heads, run = rest[:3]
         with torch.autocast(hidden.device.type, enabled=False):
-            made, residual, out = _forward(hidden, more, heads, run)
+            made, found = _forward((hidden, more), heads, run)
         ctx.parts = (heads, run, made) if run.keep else None
-        return residual, out
+        return found
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
@@ -72,19 +72,13 @@ class _HeadsHalf(torch.autograd.Function):
         return (of_hidden, of_more, None, None, *parts.masters)
 
 
-def _forward(
-    hidden: torch.Tensor, more: torch.Tensor | None, heads: Heads, run: Run
-) -> tuple[Any, torch.Tensor, torch.Tensor]:
-    each, products, rows = heads.means.elementwise, heads.means.products, hidden.shape[0]
+def _forward(pair: Pair, heads: Heads, run: Run) -> tuple[Any, Pair]:
     qkv, out, tail = heads.qkv, heads.out, heads.tail(run)
-    x = qkv.room(rows, hidden)
-    place = (heads.weight, heads.epsilon, x[:, : qkv.inputs])
-    if more is None:
-        inverse = each.norm(hidden, *place)
-    else:
-        hidden, inverse = each.add_norm(hidden, more, *place)
-    mask = run.mask(heads.site, rows, qkv.inputs)
-    p_qkv = products.project(x, qkv.down, run.scale(qkv), mask)
+    x = qkv.room(pair[0].shape[0], pair[0])
+    hidden, inverse = heads.means.elementwise.add_norm(
+        *pair, heads.weight, heads.epsilon, x[:, : qkv.inputs]
+    )
+    p_qkv = run.narrow(qkv, x, heads.site, heads.means)
     q, k, v = _turned(x, p_qkv, heads, run)
     del x
     o, sums = heads.means.attention.forward(q, k, v, _spans(run, tail))
@@ -94,13 +88,12 @@ def _forward(
     x, residual = out.widened(o.flatten(1)), hidden
     if tail is not None:
         x, residual = x[tail.wanted], hidden[tail.places]
-    mask = run.mask(heads.site + 1, x.shape[0], out.inputs)
-    made.flat, made.p_out = x, products.project(x, out.down, run.scale(out), mask)
-    return made, residual, out.forward(x, made.p_out)
+    made.flat, made.p_out = x, run.narrow(out, x, heads.site + 1, heads.means)
+    return made, run.added(out, x, made.p_out, residual)
 
 
 def _turned(
-    x: torch.Tensor, p: torch.Tensor, heads: Heads, run: Run
+    x: torch.Tensor, p: torch.Tensor | None, heads: Heads, run: Run
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Queries and keys turned by their positions, and values, from the norm's rows with the adapters' part `p`."""
     qkv, tail, split = heads.qkv, heads.tail(run), heads.heads + heads.fewer
@@ -114,7 +107,8 @@ def _turned(
         return whole[:, : heads.heads], whole[:, heads.heads : split], whole[:, split:]
     first = qkv.bounds[0]
     turn = tuple(part[tail.rows] for part in run.turn)
-    q = rotate(heads_of(qkv.forward(x[tail.rows], p[tail.rows], 0, first)), *turn, heads.heads)
+    own = None if p is None else p[tail.rows]
+    q = rotate(heads_of(qkv.forward(x[tail.rows], own, 0, first)), *turn, heads.heads)
     rest = rotate(heads_of(qkv.forward(x, p, first)), *run.turn, heads.fewer)
     return q, rest[:, : heads.fewer], rest[:, heads.fewer :]
 

@@ -134,13 +134,13 @@ class Joined:
         return room
 
     def forward(
-        self, x: torch.Tensor, p: torch.Tensor, start: int = 0, stop: int | None = None
+        self, x: torch.Tensor, p: torch.Tensor | None, start: int = 0, stop: int | None = None
     ) -> torch.Tensor:
         """Outputs `start` to `stop` of all, ends of groups, with what adapters add to them.
 
-        `x`: an input with the adapters' part behind it; `p`: that part, of all groups.
+        `x`: an input with the adapters' part behind it; `p`: that part, of all groups, None where they add nothing.
         """
-        if self._eight is not None and self._forward8 is not None:
+        if p is not None and self._eight is not None and self._forward8 is not None:
             rows = self._eight.int8_rows(x[:, : self.inputs], True)
             weight = Rows(*(part[start:stop] for part in self._forward8))
             bounds = tuple(
@@ -150,7 +150,21 @@ class Joined:
             narrow = Narrow(p[:, first:], self.up[start:stop], bounds)
             found: torch.Tensor = self._eight.int8_product(rows, weight, x.dtype, narrow)
             return found
-        return torch.mm(x, self._both[start:stop].t())
+        return torch.mm(*self._factors(x, p, start, stop))
+
+    def add(self, beside: torch.Tensor, x: torch.Tensor, p: torch.Tensor | None) -> torch.Tensor:
+        """All outputs added to `beside`, which becomes their sum: rounded once, without a pass through memory."""
+        if self._forward8 is not None:
+            return beside.add_(self.forward(x, p))
+        return beside.addmm_(*self._factors(x, p))
+
+    def _factors(
+        self, x: torch.Tensor, p: torch.Tensor | None, start: int = 0, stop: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is multiplied: with the adapters' columns where these add something."""
+        if p is None:
+            return x[:, : self.inputs], self.weight[start:stop].t()
+        return x, self._both[start:stop].t()
 
     def maxima(self, like: torch.Tensor) -> torch.Tensor | None:
         """Zeros, to find the largest entry of each row of an output's gradient; None where `backward` needs none."""

@@ -29,7 +29,7 @@ class Mlp:
         return self.gate_up, self.down
 
     def __call__(self, hidden: Pair, run: Run) -> Pair:
-        """`hidden` and the result: two matrices (rows × d) whose sum is meant."""
+        """`hidden` and the result: see Pair."""
         masters = (master for joined in self.joined for master in joined.masters)
         result: Pair = _MlpHalf.apply(*hidden, self, run, *masters)  # type: ignore[no-untyped-call]
         return result
@@ -43,9 +43,9 @@ class _MlpHalf(torch.autograd.Function):
         """See Mlp."""
         more, mlp, run = rest[:3]
         with torch.autocast(hidden.device.type, enabled=False):
-            made, out = _forward((hidden, more), mlp, run)
+            made, found = _forward((hidden, more), mlp, run)
         ctx.parts = (mlp, run, made) if run.keep else None
-        return made.hidden, out
+        return found
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
@@ -57,21 +57,19 @@ class _MlpHalf(torch.autograd.Function):
         return (of_hidden, of_hidden, None, None, *masters)
 
 
-def _forward(pair: Pair, mlp: Mlp, run: Run) -> tuple[Any, torch.Tensor]:
-    each, products, rows = mlp.means.elementwise, mlp.means.products, pair[0].shape[0]
+def _forward(pair: Pair, mlp: Mlp, run: Run) -> tuple[Any, Pair]:
+    each, rows = mlp.means.elementwise, pair[0].shape[0]
     wide, down = mlp.gate_up, mlp.down
     x = wide.room(rows, pair[0])
     hidden, inverse = each.add_norm(*pair, mlp.weight, mlp.epsilon, x[:, : wide.inputs])
-    mask = run.mask(mlp.site, rows, wide.inputs)
-    p_wide = products.project(x, wide.down, run.scale(wide), mask)
+    p_wide = run.narrow(wide, x, mlp.site, mlp.means)
     both = wide.forward(x, p_wide)
     del x
     x = down.room(rows, hidden)
     each.swiglu(both, x[:, : down.inputs])
-    mask = run.mask(mlp.site + 1, rows, down.inputs)
-    p_down = products.project(x, down.down, run.scale(down), mask)
+    p_down = run.narrow(down, x, mlp.site + 1, mlp.means)
     made = SimpleNamespace(hidden=hidden, inverse=inverse, p_wide=p_wide, both=both, p_down=p_down)
-    return made, down.forward(x, p_down)
+    return made, run.added(down, x, p_down, hidden)
 
 
 def _backward(

@@ -18,7 +18,7 @@ from fingpt.train.fast.dropout import row_keys, threshold
 from fingpt.train.fast.eight_bits import EightBits
 from fingpt.train.fast.heads import Heads
 from fingpt.train.fast.mlp import Mlp
-from fingpt.train.fast.run import SITES, Means, Run, Tail
+from fingpt.train.fast.run import SITES, Means, Run, Tail, whole
 
 _PROJECTIONS = {
     "self_attn": ("q_proj", "k_proj", "v_proj", "o_proj"),
@@ -148,7 +148,7 @@ class FastLayers:
                 shared["run"] = self._run(shared, given["position_embeddings"])
                 hidden = (hidden[0], None)
             hidden = mlp(heads(hidden, shared["run"]), shared["run"])
-            return (hidden[0] + hidden[1])[None] if index == len(self._parts) - 1 else hidden
+            return whole(hidden)[None] if index == len(self._parts) - 1 else hidden
 
         return forward
 

@@ -91,38 +91,22 @@ def _norm_gradient(BASE, ADAPTER, H, INVERSE, WEIGHT, BESIDE, KR, KC, VALUES, SC
 # fmt: on
 
 
-def norm(
-    hidden: torch.Tensor, weight: torch.Tensor, epsilon: float, out: torch.Tensor
-) -> torch.Tensor:
-    """As elementwise.norm."""
-    return _normed(hidden.contiguous(), None, weight, epsilon, out)[1]
-
-
 def add_norm(
-    hidden: torch.Tensor,
-    more: torch.Tensor,
-    weight: torch.Tensor,
-    epsilon: float,
-    out: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """As elementwise.add_norm."""
-    return _normed(hidden.contiguous(), more.contiguous(), weight, epsilon, out)
-
-
-def _normed(
     hidden: torch.Tensor,
     more: torch.Tensor | None,
     weight: torch.Tensor,
     epsilon: float,
     out: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """As elementwise.add_norm."""
+    hidden = hidden.contiguous()
     rows, columns = hidden.shape
     total = hidden if more is None else torch.empty_like(hidden)
     inverse = hidden.new_empty(rows, dtype=torch.float32)
     if rows:
         _norm[(rows,)](
-            hidden, hidden if more is None else more, weight, total, out, inverse, epsilon, columns, out.stride(0),
-            triton.next_power_of_2(columns), more is not None, num_warps=8,
+            hidden, hidden if more is None else more.contiguous(), weight, total, out, inverse, epsilon, columns,
+            out.stride(0), triton.next_power_of_2(columns), more is not None, num_warps=8,
         )  # fmt: skip
     return total, inverse
 

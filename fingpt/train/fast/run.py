@@ -17,8 +17,17 @@ SITES = 4
 """Places of a layer where inputs of adapters are dropped: those of q, k, v, of o, of gate, up, and of down."""
 
 
-Pair = tuple[torch.Tensor, torch.Tensor]
-"""Hidden states (rows × d) as a sum that is not yet made: what a half layer got, and what it adds."""
+Pair = tuple[torch.Tensor, torch.Tensor | None]
+"""Hidden states (rows × d) as a sum that is not yet made: what a half layer got, and what it adds.
+
+Where no backward follows the product adds what the half layer got itself, and there is no second part.
+"""
+
+
+def whole(pair: Pair) -> torch.Tensor:
+    """The sum that is meant."""
+    first, second = pair
+    return first if second is None else first + second
 
 
 @dataclass(frozen=True)
@@ -88,3 +97,21 @@ class Run:
     def scale(self, joined: Joined) -> float:
         """What an adapter's product is multiplied with."""
         return joined.scale if self.row_keys is None else joined.scale / (1 - self.dropout[0])
+
+    def narrow(
+        self, joined: Joined, x: torch.Tensor, site: int, means: Means
+    ) -> torch.Tensor | None:
+        """The adapters' part of input `x`, at place number `site`; None where it counts for nothing and is not kept."""
+        if joined.scale == 0 and not self.keep:
+            return None
+        mask = self.mask(site, x.shape[0], joined.inputs)
+        found: torch.Tensor = means.products.project(x, joined.down, self.scale(joined), mask)
+        return found
+
+    def added(
+        self, joined: Joined, x: torch.Tensor, p: torch.Tensor | None, beside: torch.Tensor
+    ) -> Pair:
+        """`beside` and the outputs of `joined`, written into `beside` where no backward follows."""
+        if self.keep:
+            return beside, joined.forward(x, p)
+        return joined.add(beside, x, p), None

@@ -37,3 +37,16 @@ def test_rows_that_lie_side_by_side_are_copied(out):
     assert room.shape == (5, 48)
     assert torch.equal(room[:, :32], x)
     assert room.data_ptr() != x.data_ptr()
+
+
+def test_outputs_are_added_to_what_stands_beside_them_with_the_adapters_part_or_without(out):
+    x, beside = torch.randn(5, 48), torch.randn(5, 32)
+    for copy, master in out.copies:
+        copy.copy_(master.detach())
+    whole, base = out.forward(x, x[:, 32:]), out.forward(x, None)
+    torch.testing.assert_close(base, x[:, :32] @ out.weight.t())
+    assert (whole - base).abs().max() > 0.1
+    for p, made in ((x[:, 32:], whole), (None, base)):
+        place = beside.clone()
+        assert out.add(place, x, p) is place
+        torch.testing.assert_close(place, beside + made, rtol=0, atol=1e-6)
