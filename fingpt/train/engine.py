@@ -99,7 +99,6 @@ def trainer_arguments(
         "remove_unused_columns": False,
         "dataloader_pin_memory": cuda,
         "ddp_find_unused_parameters": False,
-        "ddp_broadcast_buffers": False,  # a model's frequencies, which no step changes
         "ddp_backend": "gloo" if ranks and not cuda else None,
         "deepspeed": deepspeed_config(train),
     }

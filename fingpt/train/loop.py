@@ -12,7 +12,6 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -158,22 +157,35 @@ class AnswerTrainer(Trainer):
         self._since = self._since or Mark(self.args.device)
         if "packs" not in inputs:
             return super().training_step(model, inputs, num_items_in_batch)
+        # Several ranks have a wrapper that averages gradients on its own way; see _average.
         inner: Any = self.model
-        # Thousands of modules would be told, while the GPU waits.
-        if not (model.training and inner.training):
-            model.train()
+        if not inner.training:  # thousands of modules would be told, while the GPU waits
+            inner.train()
         total = torch.zeros((), device=self.args.device)
-        packs = inputs["packs"]
-        for number, pack in enumerate(packs, start=1):
-            apart = number < len(packs) and self.args.world_size > 1
-            with model.no_sync() if apart else nullcontext():
-                with self.compute_loss_context_manager():
-                    given = {**self._moved(pack), "seed": self._seed(number)}
-                    loss = self.compute_loss(model, given, num_items_in_batch=num_items_in_batch)
-                self.accelerator.backward(loss)
+        for number, pack in enumerate(inputs["packs"], start=1):
+            with self.compute_loss_context_manager():
+                given = {**self._moved(pack), "seed": self._seed(number)}
+                loss = self.compute_loss(inner, given, num_items_in_batch=num_items_in_batch)
+            self.accelerator.backward(loss)
             total += loss.detach()
+        if self.args.world_size > 1:
+            self._average()
         self._loader.look_ahead()
         return total
+
+    def _average(self) -> None:
+        """Let every gradient be its mean over all ranks: one vector, once, when all packs are done.
+
+        DDP's way, hundreds of copies and a dozen exchanges beside the products of the backward pass, takes longer.
+        """
+        model: Any = self.model
+        trained = [each for each in model.parameters() if each.requires_grad]
+        whole = torch.cat([each.grad.flatten() for each in trained])
+        torch.distributed.all_reduce(whole)
+        whole /= self.args.world_size
+        parts = torch.split(whole, [each.numel() for each in trained])
+        for each, part in zip(trained, parts, strict=True):
+            each.grad = part.view_as(each)
 
     def _moved(self, batch: Batch) -> Batch:
         """A pack or micro-batch on the device; Trainer's own way waits for the work before it, tensor by tensor."""

@@ -80,14 +80,12 @@ def test_a_filler_weighs_nothing_and_has_a_gradient(model):
     )
 
 
-@pytest.mark.parametrize("evaluated", [False, True])
-def test_a_step_trains_also_where_its_wrapper_was_not_told_of_an_evaluation(model, evaluated):
-    wrapped, seen = torch.nn.Sequential(model).train(), []
-    if evaluated:
-        model.eval()
+def test_a_step_trains_after_an_evaluation_and_makes_the_next_packs_last(model):
+    model.eval()
+    seen: list[object] = []
 
     def loss(given: torch.nn.Module, *_: object, **__: object) -> torch.Tensor:
-        seen.append((given.training, *(each.training for each in model.modules())))
+        seen.append(all(each.training for each in given.modules()))
         return torch.zeros((), requires_grad=True)
 
     trainer = SimpleNamespace(
@@ -101,11 +99,24 @@ def test_a_step_trains_also_where_its_wrapper_was_not_told_of_an_evaluation(mode
         _seed=lambda number: number,
         _loader=SimpleNamespace(look_ahead=lambda: seen.append("ahead")),
     )
-    AnswerTrainer.training_step(trainer, wrapped, {"packs": [{}, {}]}, 1)
-    *packs, ahead = seen
-    assert len(packs) == 2
-    assert all(map(all, packs))
-    assert ahead == "ahead"
+    AnswerTrainer.training_step(trainer, torch.nn.Sequential(model), {"packs": [{}, {}]}, 1)
+    assert seen == [True, True, "ahead"]
+
+
+def test_gradients_become_their_mean_over_all_ranks(trainer, monkeypatch):
+    trainer.model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 4, bias=False))
+    trainer.model[0].bias.requires_grad_(False)
+    trainer.args.world_size = 2
+    trained = [trainer.model[0].weight, trainer.model[1].weight]
+    mine = [torch.full_like(each, number + 1.0) for number, each in enumerate(trained)]
+    for each, gradient in zip(trained, mine, strict=True):
+        each.grad = gradient.clone()
+    others = torch.arange(14.0)  # the other rank's, one after the other
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda whole: whole.add_(others))
+    trainer._average()
+    wanted = (torch.cat([each.flatten() for each in mine]) + others) / 2
+    assert torch.equal(torch.cat([each.grad.flatten() for each in trained]), wanted)
+    assert trainer.model[0].bias.grad is None
 
 
 @pytest.fixture
