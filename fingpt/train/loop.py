@@ -157,7 +157,7 @@ class AnswerTrainer(Trainer):
         self._since = self._since or Mark(self.args.device)
         if "packs" not in inputs:
             return super().training_step(model, inputs, num_items_in_batch)
-        # Several ranks have a wrapper that averages gradients on its own way; see _average.
+        # Several ranks have a wrapper that averages gradients in its own way, see _average.
         inner: Any = self.model
         if not inner.training:  # thousands of modules would be told, while the GPU waits
             inner.train()
