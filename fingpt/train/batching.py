@@ -12,6 +12,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -37,10 +38,14 @@ class Row:
         return len(self.prompt) + len(self.answer)
 
 
-def epoch_order(rows: int, seed: int, epoch: int) -> list[int]:
+@lru_cache(maxsize=4)
+def epoch_order(rows: int, seed: int, epoch: int) -> tuple[int, ...]:
     """A permutation of `rows` indices: by sha256 of (seed, epoch, index), so no library's generator can change it."""
-    return sorted(
-        range(rows), key=lambda index: hashlib.sha256(f"{seed}/{epoch}/{index}".encode()).digest()
+    return tuple(
+        sorted(
+            range(rows),
+            key=lambda index: hashlib.sha256(f"{seed}/{epoch}/{index}".encode()).digest(),
+        )
     )
 
 
@@ -68,7 +73,13 @@ class Batching:
         """Row indices of each optimizer step of an epoch; only the last step may be smaller."""
         order = epoch_order(len(self.lengths), self.seed, epoch)
         size = self.batch_size * self.accumulation * self.processes
-        return [order[start : start + size] for start in range(0, len(order), size)]
+        return [list(order[start : start + size]) for start in range(0, len(order), size)]
+
+    def step(self, number: int) -> list[int]:
+        """Row indices of optimizer step `number`, counted from 0 over all epochs."""
+        size = self.batch_size * self.accumulation * self.processes
+        epoch, place = divmod(number, -(-len(self.lengths) // size))
+        return list(epoch_order(len(self.lengths), self.seed, epoch)[place * size :][:size])
 
     def micro_batches(self, step_rows: Sequence[int]) -> list[list[list[int]]]:
         """Micro-batches of one step, `[turn][rank][row]`: sorted by length, every turn of similar length on all ranks.
@@ -177,9 +188,7 @@ class RowDataset(Dataset[Any]):
 
 
 def collate_step(packs: Sequence[Sequence[Row]]) -> Batch:
-    """`packs`: what `make_pack` makes of each, and `examples` (ids of its rows). `labels`: all their answer tokens, by
-    which Trainer counts what the step's loss is divided by, over all ranks.
-    """
+    """`packs`: what `make_pack` makes of each, and `examples` (ids of its rows)."""
     made = [
         {
             **make_pack([(row.prompt, row.answer) for row in rows]),
@@ -187,9 +196,7 @@ def collate_step(packs: Sequence[Sequence[Row]]) -> Batch:
         }
         for rows in packs
     ]
-    # Trainer leaves a first label out: it counts those that something predicts.
-    counted = [torch.tensor([IGNORED]), *(pack["targets"] for pack in made)]
-    return {"packs": made, "labels": torch.cat(counted)[None]}
+    return {"packs": made}
 
 
 def collate(rows: Sequence[Row], pad_id: int) -> Batch:

@@ -132,6 +132,7 @@ def environment(task: TrainTask) -> dict[str, str]:
     compiled = compiled_folder(task.cache or task.folder, task.folder)
     own.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled / "inductor"))
     own.setdefault("TRITON_CACHE_DIR", str(compiled / "triton"))
+    own.setdefault("CUDA_CACHE_PATH", str(compiled / "cuda"))  # the driver's, of cuDNN's kernels
     # Packs differ in size: pieces of freed memory grow together instead of being left over.
     own.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     if task.run.config.train.deterministic:

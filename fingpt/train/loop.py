@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from fingpt.train.batching import (
     evaluation_batches,
 )
 from fingpt.train.fast.dropout import seed_of
+from fingpt.train.figures import Asked, Losses, Mark, StepFigures
 from fingpt.train.packs import filled_packs
 from fingpt.train.ranks import Ranks
 from fingpt.train.state import load_engine, load_random, random_file, save_engine, save_random
@@ -94,13 +95,15 @@ class TrainData:
 class Hooks:
     """What the loop calls.
 
-    `stopping` says whether a stop was asked for. `commit(step, folder)` makes a local checkpoint durable (rank 0).
+    `stopping` says whether a stop was asked for. `record` gets each step's figures, in order, and whether its
+    evaluation follows. `commit(step, folder)` makes a local checkpoint durable (rank 0).
     `ranks`: this one among the others.
     `complete_only`: keep no checkpoint but the last (DeepSpeed's own state is pickled, so it is not kept).
     `pack_loss` computes the loss of a pack.
     """
 
     stopping: Callable[[], bool]
+    record: Callable[[StepFigures, bool], None]
     commit: Callable[[int, Path], None]
     ranks: Ranks
     complete_only: bool = False
@@ -128,8 +131,9 @@ class AnswerTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self._data, self._hooks = data, hooks
         self._folder = Path(str(args.output_dir))
-        self._losses: list[tuple[tuple[str, ...], torch.Tensor]] = []
-        self.evaluation_seconds = 0.0  # of the last one
+        self._losses: Losses = []  # of this step
+        self._asked: deque[Asked] = deque()
+        self._since: Mark | None = None  # where the step began, if no other ended there
 
     def get_train_dataloader(self) -> DataLoader[Row]:
         """Batches of this rank; not prepared by accelerate, which would shard and repeat rows its own way."""
@@ -150,24 +154,54 @@ class AnswerTrainer(Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """The step's loss, this rank's part, after the backward pass of all its packs."""
+        self._since = self._since or Mark(self.args.device)
         if "packs" not in inputs:
             return super().training_step(model, inputs, num_items_in_batch)
+        # Several ranks have a wrapper that averages gradients in its own way, see _average.
         inner: Any = self.model
-        # Thousands of modules would be told, while the GPU waits.
-        if not (model.training and inner.training):
-            model.train()
+        if not inner.training:  # thousands of modules would be told, while the GPU waits
+            inner.train()
         total = torch.zeros((), device=self.args.device)
-        packs = inputs["packs"]
-        for number, pack in enumerate(packs, start=1):
-            apart = number < len(packs) and self.args.world_size > 1
-            with model.no_sync() if apart else nullcontext():
-                with self.compute_loss_context_manager():
-                    given = self._prepare_inputs({**pack, "seed": self._seed(number)})
-                    loss = self.compute_loss(model, given, num_items_in_batch=num_items_in_batch)
-                self.accelerator.backward(loss)
+        for number, pack in enumerate(inputs["packs"], start=1):
+            with self.compute_loss_context_manager():
+                given = {**self._moved(pack), "seed": self._seed(number)}
+                loss = self.compute_loss(inner, given, num_items_in_batch=num_items_in_batch)
+            self.accelerator.backward(loss)
             total += loss.detach()
+        if self.args.world_size > 1:
+            self._average()
         self._loader.look_ahead()
         return total
+
+    def _average(self) -> None:
+        """Let every gradient be its mean over all ranks: one vector, once, when all packs are done.
+
+        DDP's way, hundreds of copies and a dozen exchanges beside the products of the backward pass, takes longer.
+        """
+        model: Any = self.model
+        trained = [each for each in model.parameters() if each.requires_grad]
+        whole = torch.cat([each.grad.flatten() for each in trained])
+        torch.distributed.all_reduce(whole)
+        whole /= self.args.world_size
+        parts = torch.split(whole, [each.numel() for each in trained])
+        for each, part in zip(trained, parts, strict=True):
+            each.grad = part.view_as(each)
+
+    def _moved(self, batch: Batch) -> Batch:
+        """A pack or micro-batch on the device; Trainer's own way waits for the work before it, tensor by tensor."""
+        return {
+            name: value.to(self.args.device, non_blocking=True)
+            if isinstance(value, torch.Tensor)
+            else value
+            for name, value in batch.items()
+        }
+
+    def _get_num_items_in_batch(self, *_: Any) -> int:
+        """Answer tokens of the step on all ranks, which each of them knows by itself."""
+        return sum(len(row.answer) for row in self._step_rows(self.state.global_step))
+
+    def _step_rows(self, number: int) -> list[Row]:
+        return [self._data.rows[index] for index in self._data.batching.step(number)]
 
     def _seed(self, number: int) -> int:
         """That of dropout in pack `number` of this step on this rank, the same after a resume."""
@@ -194,9 +228,51 @@ class AnswerTrainer(Trainer):
             return self._hooks.pack_loss(model, batch)
         return answer_loss(model, batch["input_ids"], batch["labels"])
 
-    def check_finite(self, values: dict[str, float | None], step: int) -> None:
-        """DivergedError naming the examples when a number of this step is NaN or Inf; call on every rank."""
+    def _maybe_log_save_evaluate(
+        self, tr_loss: torch.Tensor, grad_norm: Any, *others: Any, **named: Any
+    ) -> None:
+        """Trainer's, whose log waits for the device: a step's figures are read while a GPU computes the next one.
+
+        Before it evaluates, saves or ends, all are read.
+        """
+        control = self.control
+        if control.should_log:
+            control.should_log = False
+            self._ask(tr_loss, grad_norm, named["learning_rate"])
+        due = control.should_evaluate or control.should_save or control.should_training_stop
+        self._read(0 if due or self.args.device.type != "cuda" else 1)
+        super()._maybe_log_save_evaluate(tr_loss, grad_norm, *others, **named)
+        if due:
+            self._since = None
+
+    def _ask(self, tr_loss: torch.Tensor, grad_norm: Any, lr: float) -> None:
+        """Ask for the figures of the step that was handed out; its part of the loss begins at 0 again."""
+        loss = tr_loss.detach().clone()
+        tr_loss.zero_()
+        if self.args.world_size > 1:
+            torch.distributed.all_reduce(loss)
+            loss /= self.args.world_size
+        assert self._since is not None
         losses, self._losses = self._losses, []
+        asked = Asked(self.state.global_step, loss, grad_norm, lr, losses, self._since)
+        self._asked.append(asked)
+        self._since = asked.ended
+
+    def _read(self, kept: int) -> None:
+        """Check and record the figures that were asked for, but for those of the last `kept` steps."""
+        while len(self._asked) > kept:
+            asked = self._asked.popleft()
+            figures = asked.read(self._step_rows(asked.step - 1))
+            norm = figures.grad_norm
+            # Under fp16 an infinite gradient is how the loss scale finds its size; the step is skipped.
+            if self.args.fp16 and norm is not None and norm - norm != 0:
+                figures = replace(figures, grad_norm=None)
+            values = {"loss": figures.loss, "grad_norm": figures.grad_norm}
+            self._check_finite(values, figures.step, asked.losses)
+            self._hooks.record(figures, self.control.should_evaluate and not self._asked)
+
+    def _check_finite(self, values: dict[str, float | None], step: int, losses: Losses) -> None:
+        """DivergedError naming the examples when a number of a step is NaN or Inf; call on every rank."""
         bad = [name for name, value in values.items() if value is not None and value - value != 0]
         if not bad:
             return
@@ -214,7 +290,7 @@ class AnswerTrainer(Trainer):
         )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Mean loss per answer token over all evaluation rows, in nats; {} when a stop cut it short.
+        """`eval_loss`: mean loss per answer token over all evaluation rows, in nats; none when a stop cut it short.
 
         The last step is always evaluated to the end, so that what the last commit holds is complete.
         """
@@ -223,23 +299,27 @@ class AnswerTrainer(Trainer):
         model: Any = self.model
         model.eval()
         totals = torch.zeros(3, dtype=torch.float64, device=self.args.device)
+        losses: Losses = []
         for rows in self._evaluation_rows():
             if not last and self._hooks.stopping():
                 totals[2] = 1
                 break
             packed = self._data.batching.pack_tokens is not None
             made = collate_step([rows])["packs"][0] if packed else collate(rows, self._data.pad_id)
-            batch = self._prepare_inputs(made)
+            batch = self._moved(made)
             with torch.no_grad(), self.accelerator.autocast():
                 loss = self._summed(model, batch)
-            self._losses.append((tuple(row.example for row in rows), loss))
+            losses.append((tuple(row.example for row in rows), loss))
             totals[0] += loss.double()
             totals[1] += sum(len(row.answer) for row in rows)
         if self.args.world_size > 1:
             torch.distributed.all_reduce(totals)
         summed, tokens, cut = totals.tolist()
-        self.evaluation_seconds = time.monotonic() - started
-        metrics = {"eval_loss": summed / tokens} if not cut and tokens else {}
+        metrics = {"eval_seconds": time.monotonic() - started}
+        if not cut and tokens:
+            metrics["eval_loss"] = summed / tokens
+        step = self.state.global_step
+        self._check_finite({"eval_loss": metrics.get("eval_loss")}, step, losses)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )

@@ -38,6 +38,9 @@ class Ranks:
         self._processes = task.run.config.train.processes
         self._ranks, self._stopping = task.run.config.train.ranks, stopping
         self._store: Any = None
+        self._words: Any = (
+            None  # the group that exchanges what processors know; None is all ranks' one
+        )
 
     @property
     def leads_node(self) -> bool:
@@ -114,6 +117,16 @@ class Ranks:
             world_size=self._ranks,
             timeout=_TIMEOUT,
         )
+        if cuda and self._ranks > 1:
+            self._words = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
+
+    def agree(self, *mine: bool) -> list[bool]:
+        """Whether any rank says so, for each of some questions; all ranks ask. No GPU is waited for."""
+        if self._ranks == 1:
+            return list(mine)
+        flags = torch.tensor(mine, dtype=torch.int32)
+        torch.distributed.all_reduce(flags, op=torch.distributed.ReduceOp.MAX, group=self._words)
+        return [bool(flag) for flag in flags.tolist()]
 
     def _meet(self, task: TrainTask) -> Any:
         """Rank 0's store of this training: opened there, reached from elsewhere."""

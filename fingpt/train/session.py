@@ -126,11 +126,13 @@ class Session:
             batching = self._batching(model, rows, plan, found)
         self._log_start(plan, batching, rows, found)
         with self._phase("train"), self._meter(plan) as meter:
-            recorder = StepRecorder(plan, rows.train, batching, self._task.metrics, meter)
+            recorder = StepRecorder(plan, self._task.metrics, meter)
             data = TrainData(rows.train, rows.evaluation, batching, rows.pad_id)
-            stop = StopAndSave(self._stopping, self._limits(found, plan, batching, rows))
-            trainer = AnswerTrainer(model, arguments, data, self._hooks(batching), [recorder, stop])
-            self._trainer = recorder.trainer = trainer
+            limits = self._limits(found, plan, batching, rows)
+            stop = StopAndSave(self._stopping, limits, self._ranks)
+            hooks = self._hooks(batching, recorder)
+            trainer = AnswerTrainer(model, arguments, data, hooks, [recorder, stop])
+            self._trainer = trainer
             paused = self._fit(trainer, plan, found, meter, stop)
         if paused is not None:
             return paused
@@ -231,9 +233,10 @@ class Session:
             )
         shutil.copyfile(saved, self._task.metrics)
 
-    def _hooks(self, batching: Batching) -> Hooks:
+    def _hooks(self, batching: Batching, recorder: StepRecorder) -> Hooks:
         return Hooks(
             stopping=self._stopping,
+            record=recorder.record,
             commit=partial(self._commit, batching.pack_tokens),
             ranks=self._ranks,
             complete_only=self._train.zero_stage is not None,

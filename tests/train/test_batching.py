@@ -34,7 +34,7 @@ def batching(**changes) -> Batching:
 
 
 def test_the_order_is_a_pure_function_of_seed_and_epoch():
-    assert epoch_order(8, 42, 0) == epoch_order(8, 42, 0) == [6, 7, 2, 3, 0, 5, 4, 1]
+    assert epoch_order(8, 42, 0) == (6, 7, 2, 3, 0, 5, 4, 1)
     assert epoch_order(8, 42, 1) != epoch_order(8, 42, 0)
     assert epoch_order(8, 43, 0) != epoch_order(8, 42, 0)
 
@@ -71,10 +71,16 @@ def test_sorting_by_length_never_changes_which_rows_make_a_step():
     plan = batching()
     order = epoch_order(len(LENGTHS), 42, 0)
     for number, rows in enumerate(plan.steps(0)):
-        assert rows == order[number * 16 : (number + 1) * 16]
+        assert rows == list(order[number * 16 : (number + 1) * 16])
         turns = plan.micro_batches(rows)
         mixed = [index for turn in turns for batch in turn for index in batch if index != FILLER]
         assert sorted(mixed) == sorted(rows)
+
+
+def test_a_step_is_found_by_its_number_over_all_epochs():
+    plan = batching()
+    counted = [rows for epoch in range(3) for rows in plan.steps(epoch)]
+    assert [plan.step(number) for number in range(len(counted))] == counted
 
 
 def test_the_same_rows_make_a_step_whatever_the_number_of_processes():

@@ -192,7 +192,7 @@ def test_a_trainer_s_tokenizer_uses_all_cores_whatever_this_process_does(tmp_pat
 def test_compiled_code_goes_to_the_scratch_folder_unless_the_site_names_another(
     tmp_path, monkeypatch
 ):
-    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH"):
         monkeypatch.delenv(name, raising=False)  # importing torch may have set it in this process
         assert Path(environment(task(tmp_path))[name]).is_relative_to(task(tmp_path).folder)
         monkeypatch.setenv(name, "/cache/compiled")
@@ -200,13 +200,14 @@ def test_compiled_code_goes_to_the_scratch_folder_unless_the_site_names_another(
 
 
 def test_compiled_code_outlives_the_pod_where_the_task_names_a_cache(tmp_path, monkeypatch):
-    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH"):
         monkeypatch.delenv(name, raising=False)
     kept = tmp_path / "cache" / "compiled"
     monkeypatch.setattr(launch, "compiled_folder", lambda cache, _: cache / "compiled")
     made = environment(task(tmp_path).model_copy(update={"cache": tmp_path / "cache"}))
     assert made["TORCHINDUCTOR_CACHE_DIR"] == str(kept / "inductor")
     assert made["TRITON_CACHE_DIR"] == str(kept / "triton")
+    assert made["CUDA_CACHE_PATH"] == str(kept / "cuda")
 
 
 def test_a_deterministic_training_leaves_no_choice_to_libraries(tmp_path):

@@ -149,7 +149,7 @@ def test_a_checkpoint_is_committed_after_the_time_limit_too(world, monkeypatch):
     from fingpt.train.callbacks import StopAndSave
 
     monkeypatch.setattr(
-        session, "StopAndSave", lambda stopping, limits: StopAndSave(stopping, limits, 0.0)
+        session, "StopAndSave", lambda *given: StopAndSave(*given, save_seconds=0.0)
     )
     task = prepare(world.context(world.run(max_steps=3, save_every=100)))
     Session(task, 0, lambda: False).run()
