@@ -83,9 +83,8 @@ def cuts_as_llama(tokenizer: Tokenizer) -> bool:
     """Whether a tokenizer cuts by LLAMA_PATTERN and encodes what is cut as it stands."""
     if tokenizer.normalizer is not None or tokenizer.pre_tokenizer is None:
         return False
-    stated = json.loads(
-        tokenizer.pre_tokenizer.__getstate__()
-    )  # the file's words, without its vocabulary
+    # The file's words, without its vocabulary.
+    stated = json.loads(tokenizer.pre_tokenizer.__getstate__())
     split, *others = stated.get("pretokenizers", [stated])
     wanted = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
     return (

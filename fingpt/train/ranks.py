@@ -38,9 +38,8 @@ class Ranks:
         self._processes = task.run.config.train.processes
         self._ranks, self._stopping = task.run.config.train.ranks, stopping
         self._store: Any = None
-        self._words: Any = (
-            None  # the group that exchanges what processors know; None is all ranks' one
-        )
+        # The group that exchanges what processors know; None is that of all.
+        self._words: Any = None
 
     @property
     def leads_node(self) -> bool:
