@@ -72,14 +72,29 @@ class Batching:
     def steps(self, epoch: int) -> list[list[int]]:
         """Row indices of each optimizer step of an epoch; only the last step may be smaller."""
         order = epoch_order(len(self.lengths), self.seed, epoch)
-        size = self.batch_size * self.accumulation * self.processes
+        size = self._step_size
         return [list(order[start : start + size]) for start in range(0, len(order), size)]
 
     def step(self, number: int) -> list[int]:
         """Row indices of optimizer step `number`, counted from 0 over all epochs."""
-        size = self.batch_size * self.accumulation * self.processes
-        epoch, place = divmod(number, -(-len(self.lengths) // size))
-        return list(epoch_order(len(self.lengths), self.seed, epoch)[place * size :][:size])
+        epoch, start = self._place(number)
+        order = epoch_order(len(self.lengths), self.seed, epoch)
+        return list(order[start : start + self._step_size])
+
+    def tokens_after(self, steps: int) -> int:
+        """Tokens of all rows of the first `steps` optimizer steps."""
+        epoch, stop = self._place(steps)
+        order = epoch_order(len(self.lengths), self.seed, epoch)
+        return epoch * sum(self.lengths) + sum(self.lengths[index] for index in order[:stop])
+
+    def _place(self, number: int) -> tuple[int, int]:
+        """The epoch in which optimizer step `number` lies, and how many of its rows come before."""
+        epoch, place = divmod(number, -(-len(self.lengths) // self._step_size))
+        return epoch, place * self._step_size
+
+    @property
+    def _step_size(self) -> int:
+        return self.batch_size * self.accumulation * self.processes
 
     def micro_batches(self, step_rows: Sequence[int]) -> list[list[list[int]]]:
         """Micro-batches of one step, `[turn][rank][row]`: sorted by length, every turn of similar length on all ranks.

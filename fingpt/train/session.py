@@ -128,7 +128,7 @@ class Session:
         with self._phase("train"), self._meter(plan) as meter:
             recorder = StepRecorder(plan, self._task.metrics, meter)
             data = TrainData(rows.train, rows.evaluation, batching, rows.pad_id)
-            limits = self._limits(found, plan, batching, rows)
+            limits = self._limits(found, batching, rows)
             stop = StopAndSave(self._stopping, limits, self._ranks)
             hooks = self._hooks(batching, recorder)
             trainer = AnswerTrainer(model, arguments, data, hooks, [recorder, stop])
@@ -285,7 +285,7 @@ class Session:
         raise Interrupted(f"Stopped after step {step} of {plan.total_steps}; {kept}.")
 
     def _limits(
-        self, found: _ResumePoint, plan: Plan, batching: Batching, rows: Tokenised
+        self, found: _ResumePoint, batching: Batching, rows: Tokenised
     ) -> LimitWatch | None:
         """What this training obeys, None for a run without limits; rank 0 looks for newer ones."""
         if found.limit is None:
@@ -297,15 +297,8 @@ class Session:
                 "none: set prep.validation_weeks above 0 and search again."
             )
         store, run_id = open_store(self._task.store), self._task.run.id
-
-        def tokens_after(step: int) -> int:
-            epoch, place = plan.position(step)
-            ahead = batching.steps(epoch)[: place + 1]
-            seen = sum(batching.lengths[index] for step_rows in ahead for index in step_rows)
-            return epoch * sum(batching.lengths) + seen
-
         look = partial(newest_limit, store, run_id) if self._rank == 0 else None
-        return LimitWatch(found.limit, tokens_after, look)
+        return LimitWatch(found.limit, batching.tokens_after, look)
 
     def _reached(self, step: int, stop: StopAndSave) -> Reached:
         """What a limit paused; rank 0 records it."""

@@ -83,6 +83,14 @@ def test_a_step_is_found_by_its_number_over_all_epochs():
     assert [plan.step(number) for number in range(len(counted))] == counted
 
 
+def test_tokens_are_counted_over_all_steps_and_epochs_before():
+    plan = batching()
+    seen = [sum(LENGTHS[index] for index in rows) for e in range(3) for rows in plan.steps(e)]
+    assert [plan.tokens_after(n) for n in range(len(seen) + 1)] == [
+        sum(seen[:n]) for n in range(len(seen) + 1)
+    ]
+
+
 def test_the_same_rows_make_a_step_whatever_the_number_of_processes():
     alone = batching(processes=1, accumulation=8)
     both = batching(processes=2, accumulation=4)
