@@ -122,7 +122,7 @@ lint: setup ## check style and formatting
 	@$(PY) -m ruff format --check .
 types: setup ## check types
 	@$(PY) -m mypy
-bench: setup ## time storage, data, training and answers against what else there is, on this CPU (five minutes)
+bench: setup ## time storage, data, training and answers against what else there is, on this CPU (nine minutes on two busy cores)
 	@$(PY) -m tests.bench.cpu
 bench-gpu: setup ## the same of training and answers on one GPU (six minutes)
 	@$(PY) -m tests.bench.gpu

@@ -1,6 +1,6 @@
 """`make bench`: storage, tokens, training, losses and answers on this CPU, each beside what else there is.
 
-Writes docs/benchmarks/<day>-cpu-<machine>.json and prints it as a
+Writes docs/benchmarks/<day>-cpu-<machine>.json, or a name of its own where that is taken, and prints it as a
 table; what could not be measured is named. The model is a tiny one: figures show what the code around it costs.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -31,6 +32,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 64
+    start = time.perf_counter()
     log.setup()
     hardware.quiet_libraries()
     lines: list[Line] = []
@@ -47,10 +49,10 @@ def main() -> int:
         lines += token_lines(folder / "base", spec(_MODEL), 100, 100)
         lines += training_lines(folder, folder / "base", 4, _MODEL)
         lines += answer_lines(folder / "base", spec(_MODEL), 16, 520)
-    path = write("cpu", machine(), lines, left_out)
     print(f"{table(lines)}\n")
     for each in left_out:
         print(f"Left out: {each}.")
+    path = write("cpu", machine(), lines, left_out, {"seconds": time.perf_counter() - start})
     print(f"Kept in {path}")
     return 0
 

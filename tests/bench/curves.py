@@ -1,7 +1,8 @@
 """Losses of several trainings over one another: python -m tests.bench.curves OUT.json RUN.json …
 
 Each RUN is what tests.gpu.train_rate printed, with --name. OUT.json keeps their losses, what computed them and where;
-OUT.svg beside it is the chart. Without a RUN the chart is drawn again from OUT.json.
+OUT.svg beside it is the chart; where OUT.json is there, both get another name. Without a RUN the chart is drawn again
+from OUT.json.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+
+from tests.bench.kept import keep
 
 _KEPT = (
     "name",
@@ -62,9 +65,8 @@ def draw(content: dict[str, Any], path: Path) -> None:
 
 def main(out: Path, runs: Sequence[Path]) -> None:
     """Keep and draw."""
-    if runs:
-        out.write_text(json.dumps(curves(runs), indent=1) + "\n", "utf-8")
-    draw(json.loads(out.read_text("utf-8")), out.with_suffix(".svg"))
+    path = keep(curves(runs), out) if runs else out
+    draw(json.loads(path.read_text("utf-8")), path.with_suffix(".svg"))
 
 
 if __name__ == "__main__":

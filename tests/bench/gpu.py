@@ -6,7 +6,8 @@ line, so what is cut off has kept what it had. `python -m tests.bench.gpu --only
 --base uses a base that `python -m tests.gpu.random_base` has left in a folder, and --cache keeps compiled code there.
 
 vLLM has an environment of its own: `python -m tests.gpu.answer_rate` measures it on the same card, and --answers takes
-what that printed; with --complete JSON it is added to a benchmark that has been kept, which needs no GPU.
+what that printed; with --complete JSON it is added to a benchmark that has been kept, in a file beside it; that needs
+no GPU.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +33,7 @@ from fingpt.train.batching import Row
 from fingpt.train.tokenised import tokenise
 from tests.bench import gpu_answers
 from tests.bench.answers import token_lines
+from tests.bench.kept import keep
 from tests.bench.lines import TIMES, Line, line, machine, table, write
 from tests.bench.pipeline import ANSWER, Rates, headline, pipeline_lines
 from tests.bench.training import (
@@ -68,6 +71,8 @@ class Benchmark:
         self.lines: list[Line] = []
         self.more: dict[str, Any] = {}
         self._faults: list[str] = []
+        self._kept: Path | None = None
+        self._start = time.perf_counter()
         self._done: set[str] = set()
 
     def run(self, folder: Path, answers: Path | None) -> Path:
@@ -84,7 +89,10 @@ class Benchmark:
     def _keep(self) -> Path:
         left = [f"{part}: not asked for" for part in PARTS if part not in self._parts]
         left += [f"{part}: cut off before it" for part in self._parts if part not in self._done]
-        return write("gpu", self.about, self.lines, [*left, *self._faults], self.more)
+        self.more["seconds"] = time.perf_counter() - self._start
+        left += self._faults
+        self._kept = write("gpu", self.about, self.lines, left, self.more, self._kept)
+        return self._kept
 
     def _measure(
         self, folder: Path, matrix: float, answers: Path | None
@@ -158,15 +166,14 @@ def whole_runs(more: dict[str, Any], answers: Path | None) -> list[Line]:
     return lines + pipeline_lines(whole, recipe)
 
 
-def complete(path: Path, answers: Path) -> list[Line]:
-    """Add vLLM's answers to the benchmark kept at `path`; all its lines."""
-    kept = json.loads(path.read_text("utf-8"))
-    made = whole_runs(kept, answers)
+def complete(path: Path, answers: Path) -> tuple[list[Line], Path]:
+    """Add vLLM's answers to the benchmark kept at `path`, which stays; all lines, and where they are kept."""
+    found = json.loads(path.read_text("utf-8"))
+    made = whole_runs(found, answers)
     new = {each.name for each in made}
-    lines = [Line(**each) for each in kept["lines"] if each["name"] not in new] + made
-    kept["lines"] = [asdict(each) for each in lines]
-    path.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
-    return lines
+    lines = [Line(**each) for each in found["lines"] if each["name"] not in new] + made
+    found["lines"] = [asdict(each) for each in lines]
+    return lines, keep(found, path)
 
 
 def _scored(ours: Training) -> list[float]:
@@ -202,13 +209,17 @@ def main() -> int:
     )
     parser.add_argument("--cache", type=Path, help="a folder for compiled code")
     parser.add_argument(
-        "--complete", type=Path, metavar="JSON", help="add --answers to this kept benchmark"
+        "--complete",
+        type=Path,
+        metavar="JSON",
+        help="add --answers to this benchmark, in a JSON beside it",
     )
     asked = parser.parse_args()
     if asked.complete:
         if asked.answers is None:
             parser.error("--complete needs --answers")
-        print(table(complete(asked.complete, asked.answers)))
+        lines, path = complete(asked.complete, asked.answers)
+        print(f"{table(lines)}\n\nKept in {path}")
         return 0
     parts = asked.only.split(",")
     if alien := [part for part in parts if part not in PARTS]:

@@ -6,7 +6,6 @@ one kind where rates do not.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -14,13 +13,19 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from tests.bench import kept
+
 TIMES = 3
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DISAGREEMENT = 2.0
+"""Pairs of a line may differ by this factor without a warning.
+
+Epochs that warm up differ by 1.7 at most in the runs that are kept, on an idle machine all but one line by less than 2;
+on a busy one it was 67. A median of three such pairs tells nothing about the tenth that bench-check looks for.
+"""
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "accelerate", "boto3", "urllib3")
 
 
@@ -28,7 +33,8 @@ _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "accelerate", "boto
 class Line:
     """One thing measured: median rates in `unit`, `ratio` of both, the least and the most ratio of one pair of runs.
 
-    `limit`: the rate that the hardware allows, measured in the same run, where one is known.
+    `limit`: the rate that the hardware allows, measured in the same run, where one is known. `rates`: of each
+    repetition, "ours" and "peer", in the order they were taken; None in what was kept before they were.
     """
 
     name: str
@@ -38,6 +44,7 @@ class Line:
     ratio: float
     limit: float | None
     spread: tuple[float, float]
+    rates: dict[str, list[float]] | None = None
 
 
 def line(
@@ -49,7 +56,8 @@ def line(
     """A line of measured rates, ours and the peer's, taken in pairs."""
     ours, peer = map(statistics.median, rates)
     pairs = [one / other for one, other in zip(*rates, strict=True)]
-    return Line(name, ours, peer, unit, ours / peer, limit, (min(pairs), max(pairs)))
+    each = {"ours": list(rates[0]), "peer": list(rates[1])}
+    return Line(name, ours, peer, unit, ours / peer, limit, (min(pairs), max(pairs)), each)
 
 
 def alternate(
@@ -82,14 +90,17 @@ def write(
     lines: Sequence[Line],
     left_out: Sequence[str],
     more: Mapping[str, Any] | None = None,
+    own: Path | None = None,
 ) -> Path:
-    """Keep a benchmark's figures under docs/benchmarks, named by day, kind and machine, and `more` beside its lines."""
-    day = datetime.now(UTC).date().isoformat()
-    path = DOCS / "benchmarks" / f"{day}-{kind}-{about['name']}.json"
-    path.parent.mkdir(exist_ok=True)
+    """Keep a benchmark's figures under docs/benchmarks, named by day, kind and machine, and `more` beside its lines.
+
+    Another run's file is never replaced (see `keep`); `own` is the file that this run wrote before, which is.
+    """
     content = {**_content(kind, about, lines, left_out), **(more or {})}
-    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    return path
+    if own is None:
+        return kept.keep(content, kept.FOLDER / f"{content['date']}-{kind}-{about['name']}.json")
+    own.write_text(kept.as_json(content), "utf-8")
+    return own
 
 
 def _content(
@@ -97,6 +108,7 @@ def _content(
 ) -> dict[str, Any]:
     return {
         "benchmark": kind,
+        **kept.origin(),
         "machine": about,
         "versions": {
             "python": platform.python_version(),
@@ -108,7 +120,7 @@ def _content(
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The figures as a Markdown table."""
+    """The figures as a Markdown table, and a warning for each line whose pairs disagree."""
     rows = [
         "| | ours | the peer | ratio (least to most) | share of the limit |",
         "|---|---:|---:|---:|---:|",
@@ -120,4 +132,16 @@ def table(lines: Sequence[Line]) -> str:
             f"| {one.name} | {one.ours:,.4g} {one.unit} | {one.peer:,.4g} | "
             f"{one.ratio:.2f} ({low:.2f} to {high:.2f}) | {share} |"
         )
-    return "\n".join(rows)
+    warnings = [found for one in lines if (found := disagreement(one.name, one.spread))]
+    return "\n".join([*rows, "", *warnings] if warnings else rows)
+
+
+def disagreement(name: str, spread: tuple[float, float]) -> str:
+    """A warning where the pairs of a line are further apart than DISAGREEMENT; empty where they are not."""
+    low, high = spread
+    if high <= low * DISAGREEMENT:
+        return ""
+    return (
+        f"Warning: pairs of one line disagree by a factor of {high / low:.1f} ({low:.2f} to {high:.2f}): {name}. "
+        "Measure it again on an idle machine before you use its ratio."
+    )

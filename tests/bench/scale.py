@@ -11,23 +11,18 @@ cluster     an Indexed Job on simulated nodes of the cluster that KUBECONFIG nam
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from fingpt.errors import SetupError
-from tests.bench import scale_cluster, scale_lists, scale_traffic
-
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "docs" / "benchmarks"
+from tests.bench import kept, scale_cluster, scale_lists, scale_traffic
 
 Line = dict[str, Any]
 
@@ -73,7 +68,7 @@ def main() -> None:
         lines += found
     record = {
         "benchmark": "scale",
-        "date": datetime.now(UTC).date().isoformat(),
+        **kept.origin(),
         "machine": where,
         "versions": {
             "python": platform.python_version(),
@@ -82,10 +77,7 @@ def main() -> None:
         "left_out": left_out,
         "lines": lines,
     }
-    path = options.out or FOLDER / f"{record['date']}-scale.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(path)
+    print(kept.keep(record, options.out or kept.FOLDER / f"{record['date']}-scale.json"))
     over = [
         line["name"] for line in lines if line["limit"] is not None and line["ours"] > line["limit"]
     ]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from fingpt.train.batching import Row
-from tests.bench import check, curves, gpu, lines, training
+from tests.bench import check, curves, gpu, kept, lines, training
 from tests.bench.lines import TIMES, line
 from tests.bench.pipeline import Rates, headline, pipeline_lines
 from tests.bench.training import settings
@@ -47,7 +47,7 @@ def test_it_evaluates_as_often_as_a_line_has_figures():
 
 
 def test_bench_check_takes_its_json(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(lines, "DOCS", tmp_path)
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "benchmarks")
     about = lines.machine({"device": "NVIDIA H100 80GB HBM3", "driver": "580"})
     made = [
         line("training", "tokens/s", (OURS.training, SEED.training), 26_000.0),
@@ -55,11 +55,13 @@ def test_bench_check_takes_its_json(tmp_path, monkeypatch, capsys):
     ]
     path = lines.write("gpu", about, made, ["tokens: not asked for"], {"matrix_tflops": 790.0})
     assert path.name.endswith("-gpu-nvidia-h100-80gb-hbm3.json")
-    kept = json.loads(path.read_text())
-    assert kept["matrix_tflops"] == 790.0
-    assert kept["lines"][0]["name"] == "training"
-    for name in ("BEFORE", "AFTER"):
-        monkeypatch.setenv(f"FINGPT_ARG_{name}", str(path))
+    found = json.loads(path.read_text())
+    assert found["matrix_tflops"] == 790.0
+    assert found["lines"][0]["name"] == "training"
+    later = lines.write("gpu", about, made, [])
+    assert later == path.with_name(f"{path.stem}-2.json")
+    for name, one in (("BEFORE", path), ("AFTER", later)):
+        monkeypatch.setenv(f"FINGPT_ARG_{name}", str(one))
     assert check.main() == 0
     assert "3 ratios" in capsys.readouterr().out
 
@@ -86,7 +88,7 @@ def test_answers_of_vllm_are_read_from_what_it_printed(printed):
 
 
 def test_vllms_answers_complete_a_benchmark_that_has_been_kept(tmp_path, monkeypatch, printed):
-    monkeypatch.setattr(lines, "DOCS", tmp_path)
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "benchmarks")
     ours = {"training": OURS.training, "losses": OURS.losses, "answers": [0.5] * 3}
     seed = {"training": SEED.training, "losses": SEED.losses, "answers": SEED.answers}
     more = {"rates": {"ours": ours, "seed": seed, "start": 20.0}}
@@ -97,12 +99,16 @@ def test_vllms_answers_complete_a_benchmark_that_has_been_kept(tmp_path, monkeyp
     assert more["answers"] == "transformers"
     path = lines.write("gpu", {"name": "h200"}, made, [], more)
 
-    table = gpu.complete(path, printed)
+    before_it = path.read_bytes()
 
-    kept = json.loads(path.read_text())
-    assert [each["name"] for each in kept["lines"]] == [each.name for each in table]
-    assert len(kept["lines"]) == len({each["name"] for each in kept["lines"]}) == 4
-    assert kept["answers"] == "vLLM, started in 45.0 s"
+    table, beside = gpu.complete(path, printed)
+
+    assert path.read_bytes() == before_it
+    assert beside == path.with_name(f"{path.stem}-2.json")
+    found = json.loads(beside.read_text())
+    assert [each["name"] for each in found["lines"]] == [each.name for each in table]
+    assert len(found["lines"]) == len({each["name"] for each in found["lines"]}) == 4
+    assert found["answers"] == "vLLM, started in 45.0 s"
     before, after = (
         next(each.ours for each in some if "schedule" in each.name) for some in (made, table)
     )
@@ -143,16 +149,16 @@ def test_losses_of_trainings_are_kept_and_drawn_over_one_another(tmp_path):
         (tmp_path / f"{name}.json").write_text(f"noise\n{json.dumps(run)}\n")
     out = tmp_path / "out.json"
     curves.main(out, [tmp_path / "fast.json", tmp_path / "plain.json"])
-    kept = json.loads(out.read_text())
-    assert kept["largest_difference"] == 0.01
-    assert "seconds" not in kept["curves"][0]
+    found = json.loads(out.read_text())
+    assert found["largest_difference"] == 0.01
+    assert "seconds" not in found["curves"][0]
     drawn = out.with_suffix(".svg").read_text()
     assert "fast" in drawn
     assert "plain" in drawn
 
 
 def test_a_benchmark_that_is_cut_off_names_what_it_has_not_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(lines, "DOCS", tmp_path)
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "benchmarks")
     monkeypatch.setattr(gpu, "_driver", lambda: "580")
     monkeypatch.setattr(gpu, "matrix_rate", lambda: 7.9e14)
     made = line("rows to tokens", "rows/s", ([9.0] * 3, [3.0] * 3))
@@ -164,11 +170,11 @@ def test_a_benchmark_that_is_cut_off_names_what_it_has_not_measured(tmp_path, mo
     monkeypatch.setattr(gpu.Benchmark, "_measure", two_parts)
     with pytest.raises(KeyboardInterrupt):
         gpu.Benchmark(tmp_path, ("tokens", "training")).run(tmp_path, None)
-    (path,) = (tmp_path / "benchmarks").iterdir()
-    kept = json.loads(path.read_text())
-    assert [each["name"] for each in kept["lines"]] == ["rows to tokens"]
-    assert kept["left_out"][-1] == "training: cut off before it"
-    assert "losses: not asked for" in kept["left_out"]
+    (path,) = (tmp_path / "benchmarks").iterdir()  # written twice, under one name
+    found = json.loads(path.read_text())
+    assert [each["name"] for each in found["lines"]] == ["rows to tokens"]
+    assert found["left_out"][-1] == "training: cut off before it"
+    assert "losses: not asked for" in found["left_out"]
 
 
 @pytest.fixture
@@ -199,31 +205,31 @@ def measured(monkeypatch, tmp_path):
     answers = {"seed_answers": lambda *_: [0.03] * 3, "our_answers": lambda *_: [0.3] * 3}
     for name, fake in {**slow, **answers}.items():
         monkeypatch.setattr(gpu.gpu_answers, name, fake)
-    monkeypatch.setattr(lines, "DOCS", tmp_path)
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "benchmarks")
     return tmp_path
 
 
 def test_every_part_has_its_lines_and_none_is_left_out(measured):
     path = gpu.Benchmark(measured, gpu.PARTS).run(measured, None)
-    kept = json.loads(path.read_text())
-    assert kept["left_out"] == []
-    assert [(each["ours"], each["peer"]) for each in kept["lines"][:4]] == [
+    found = json.loads(path.read_text())
+    assert found["left_out"] == []
+    assert [(each["ours"], each["peer"]) for each in found["lines"][:4]] == [
         (18_000.0, 3_000.0),
         (18_000.0, 9_000.0),
         (25.0, 5.0),
         (0.3, 0.03),
     ]
-    assert "whole run" in kept["lines"][4]["name"]
-    assert kept["lines"][-2]["peer"] == 4_000.0
-    assert kept["lines"][-1]["name"] == "rows to tokens"
-    assert kept["headline"]["rows_per_second"] == pytest.approx(18_000 / 1892, abs=0.01)
-    assert kept["rates"]["seed"]["answers"] == [0.03] * 3
+    assert "whole run" in found["lines"][4]["name"]
+    assert found["lines"][-2]["peer"] == 4_000.0
+    assert found["lines"][-1]["name"] == "rows to tokens"
+    assert found["headline"]["rows_per_second"] == pytest.approx(18_000 / 1892, abs=0.01)
+    assert found["rates"]["seed"]["answers"] == [0.03] * 3
 
 
 def test_a_recipe_that_could_not_be_measured_is_left_out_in_words(measured, monkeypatch):
     monkeypatch.setattr(gpu, "published_rates", lambda *_: "DeepSpeed is not installed")
     path = gpu.Benchmark(measured, ("published",)).run(measured, None)
-    kept = json.loads(path.read_text())
-    assert kept["lines"] == []
-    assert kept["left_out"][-1] == "published: DeepSpeed is not installed"
-    assert "training: not asked for" in kept["left_out"]
+    found = json.loads(path.read_text())
+    assert found["lines"] == []
+    assert found["left_out"][-1] == "published: DeepSpeed is not installed"
+    assert "training: not asked for" in found["left_out"]
