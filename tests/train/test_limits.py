@@ -260,7 +260,7 @@ def test_deepspeed_and_data_without_validation_rows_cannot_be_paused(world, monk
         require_limits(stepped.run.config)
     session = Session(prepare(world.context(stepped.run)), 0, lambda: False)
     with pytest.raises(ConfigError, match="or search without pruning"):
-        session._limits(_ResumePoint(limit=Limit(n=1, tokens=5)), None, None, None)
+        session._limits(_ResumePoint(limit=Limit(n=1, tokens=5)), None, None)
     plain = Training(world)
     plain.limit(5)
     monkeypatch.setattr(
