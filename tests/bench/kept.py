@@ -22,9 +22,8 @@ def keep(content: Mapping[str, Any], wanted: Path) -> Path:
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(as_json(content))
-        except (
-            FileExistsError
-        ):  # an earlier run's figures, or those of one that ends at the same time
+        except FileExistsError:
+            # An earlier run's figures, or those of one that ends at the same time.
             number += 1
             path = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
             continue
