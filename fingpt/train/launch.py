@@ -20,7 +20,13 @@ from fingpt.config import child_environment
 from fingpt.errors import Interrupted, TransientError
 from fingpt.runs.manifest import TrainSummary
 from fingpt.train.compiled_cache import compiled_folder
-from fingpt.train.handoff import LostPeersError, Outcome, TrainTask, read_outcomes
+from fingpt.train.handoff import (
+    LostPeersError,
+    Outcome,
+    TrainTask,
+    read_outcomes,
+    require_room,
+)
 from fingpt.train.limits import Reached
 
 GRACE_SECONDS = 100.0
@@ -151,13 +157,14 @@ def trainer_result(task: TrainTask, code: int) -> TrainSummary | Reached:
 
     A rank's own error goes before a bug, a bug before a rank that was stopped, and that before one that lost the
     others: when one rank fails, the launcher stops the rest of its node, and collectives fail. LostPeersError when
-    nothing but that is known here.
+    nothing but that is known here, StorageError where a full disk explains a bug or an end without an outcome.
     """
     outcomes = read_outcomes(task)
     failed = [outcome for outcome in outcomes if outcome.code]
     if failed:
         worst = min(failed, key=_rank_of_cause)
         if worst.code == _BUG:
+            require_room(task)  # a library's error of a full disk has many names
             raise RuntimeError(worst.message)
         if worst.lost:
             raise LostPeersError(worst.message)
@@ -165,6 +172,7 @@ def trainer_result(task: TrainTask, code: int) -> TrainSummary | Reached:
     complete = len(outcomes) == len(task.own_ranks)
     result = (outcomes[0].summary or outcomes[0].reached) if complete else None
     if result is None:
+        require_room(task)
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         raise TransientError(
             f"The trainer ended {how} without an outcome (killed, most likely out of memory); "

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from fingpt.config import RunConfig, TrainConfig
-from fingpt.errors import DataError, DivergedError, Interrupted, TransientError
+from fingpt.errors import DataError, DivergedError, Interrupted, StorageError, TransientError
 from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.nodes import Node
 from fingpt.runs.run import Run
@@ -17,6 +17,7 @@ from fingpt.storage.s3_retry import RETRY_SECONDS_WHEN_SIGNALLED
 from fingpt.train import launch
 from fingpt.train.handoff import Outcome, TrainTask, write_outcome
 from fingpt.train.launch import command, environment, run_trainer, trainer_result
+from tests.train.full_disk import full_disk
 
 SUMMARY = TrainSummary(
     steps=1,
@@ -68,6 +69,29 @@ def test_a_finished_trainer_gives_its_summary(tmp_path):
 def test_a_trainer_without_a_word_is_transient_whatever_its_code(tmp_path, code):
     with pytest.raises(TransientError, match="resumes"):
         trainer_result(left(tmp_path, None), code)
+
+
+def test_a_trainer_that_a_full_disk_left_without_a_word_is_not_called_out_of_memory(tmp_path):
+    made = left(tmp_path, None)
+    with full_disk():
+        write_outcome(made, 0, Outcome(code=70, message="lost"))
+        with pytest.raises(StorageError, match=f"No space left for {tmp_path}"):
+            trainer_result(made, 1)
+    assert not made.outcome(0).exists()
+
+
+def test_an_unexpected_error_on_a_full_disk_is_no_bug(tmp_path):
+    made = left(tmp_path, Outcome(code=1, message="PytorchStreamWriter failed writing file"))
+    with full_disk(), pytest.raises(StorageError, match="No space left"):
+        trainer_result(made, 1)
+    with pytest.raises(RuntimeError, match="PytorchStreamWriter"):
+        trainer_result(made, 1)
+
+
+def test_an_outcome_that_cannot_be_written_is_said_in_the_log(tmp_path, caplog):
+    with full_disk():
+        write_outcome(task(tmp_path), 0, Outcome(code=70, message="the loss is NaN"))
+    assert "File too large): the loss is NaN" in caplog.text
 
 
 def test_a_missing_rank_is_no_success(tmp_path):
