@@ -131,8 +131,8 @@ def _prompt(
         if count(prompt) > max_tokens:
             raise DataError(
                 f"Example {example.symbol} {example.period} ({example.id[:12]}) has a prompt of {count(prompt)} tokens "
-                f"with all {items} news items dropped, but only {max(0, max_tokens)} fit beside the answer; "
-                "raise train.max_tokens."
+                f"with all {items} news items dropped, {count(prompt) - max_tokens} more than train.max_tokens leaves "
+                f"beside the answer; raise train.max_tokens by {count(prompt) - max_tokens}, or leave the row out."
             )
     bos = _special_id(spec, tokenizer, _bos(spec))
     if not is_first_alone(bos, prompt):

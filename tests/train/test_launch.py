@@ -9,7 +9,14 @@ import pytest
 import yaml
 
 from fingpt.config import RunConfig, TrainConfig
-from fingpt.errors import DataError, DivergedError, Interrupted, StorageError, TransientError
+from fingpt.errors import (
+    ConfigError,
+    DataError,
+    DivergedError,
+    Interrupted,
+    StorageError,
+    TransientError,
+)
 from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.nodes import Node
 from fingpt.runs.run import Run
@@ -211,6 +218,25 @@ def test_a_signal_that_comes_as_the_trainer_s_end_was_just_collected_is_a_plain_
 def test_a_trainer_s_tokenizer_uses_all_cores_whatever_this_process_does(tmp_path, monkeypatch):
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     assert environment(task(tmp_path))["TOKENIZERS_PARALLELISM"] == "true"
+
+
+@pytest.mark.parametrize("threads", ["0", "abc", "-1", "1.5", "2,0", "100000000"])
+def test_threads_that_are_no_number_are_refused_with_their_value(tmp_path, monkeypatch, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    with pytest.raises(ConfigError, match=f"OMP_NUM_THREADS is '{threads}'"):
+        environment(task(tmp_path))
+
+
+@pytest.mark.parametrize(("threads", "kept"), [("4", "4"), (" 08 ", " 08 "), ("4,2", "4,2")])
+def test_threads_that_openmp_takes_are_left_as_they_are(tmp_path, monkeypatch, threads, kept):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    assert environment(task(tmp_path))["OMP_NUM_THREADS"] == kept
+
+
+def test_an_empty_number_of_threads_is_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", " ")
+    assert "OMP_NUM_THREADS" not in environment(task(tmp_path))
+    assert environment(task(tmp_path, processes=2))["OMP_NUM_THREADS"] == "1"
 
 
 def test_compiled_code_goes_to_the_scratch_folder_unless_the_site_names_another(
