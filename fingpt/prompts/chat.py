@@ -132,7 +132,7 @@ def _prompt(
             raise DataError(
                 f"Example {example.symbol} {example.period} ({example.id[:12]}) has a prompt of {count(prompt)} tokens "
                 f"with all {items} news items dropped, {count(prompt) - max_tokens} more than train.max_tokens leaves "
-                f"beside the answer; raise train.max_tokens by {count(prompt) - max_tokens}, or leave the row out."
+                f"beside the answer; raise it by {count(prompt) - max_tokens} or more, or leave the row out."
             )
     bos = _special_id(spec, tokenizer, _bos(spec))
     if not is_first_alone(bos, prompt):

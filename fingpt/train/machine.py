@@ -181,7 +181,7 @@ class Machine:
     ) -> Batching:
         """Steps of `rows` in packs of the size that is configured, else `saved` in a checkpoint, else measured."""
         of = partial(self._batching, rows, seed)
-        warn_of_long_rows([len(row) for row in rows], model.config.max_position_embeddings)
+        _warn_of_long_rows([len(row) for row in rows], model.config.max_position_embeddings)
         if not self._packs:
             return of(None)
         known = self._train.pack_tokens or saved
@@ -238,7 +238,7 @@ class Machine:
         }
 
 
-def warn_of_long_rows(lengths: Sequence[int], positions: int) -> None:
+def _warn_of_long_rows(lengths: Sequence[int], positions: int) -> None:
     """Say, once for all ranks, how many rows are longer than what the base was made for."""
     longer = [length for length in lengths if length > positions]
     first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
