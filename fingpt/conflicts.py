@@ -111,8 +111,8 @@ def _unreduced(train: TrainSettings) -> str:
         )
     if train.precision not in ("auto", "bf16"):
         return (
-            f"{asked} and train.precision={train.precision} exclude each other: 8 bits take the place of bf16; leave "
-            "train.precision at auto"
+            f"{asked} and train.precision={train.precision} exclude each other: 8 bits take the place of bf16; set "
+            "train.precision=auto, or leave the 8 bits out"
         )
     missing = [name for name in LINEAR_LAYERS if name not in train.lora.targets]
     if missing:

@@ -153,7 +153,18 @@ def sentence(fault: dict[str, Any], root: type[Frozen]) -> str:
         return f"'{path}' is missing"
     if fault["type"] == "value_error":
         return message
-    return f"'{path}' is {_shown(fault['input'])}, but {message[0].lower()}{message[1:]}"
+    unset = "; null is its default" if _may_be_unset(fault["loc"], root) else ""
+    return f"'{path}' is {_shown(fault['input'])}, but {message[0].lower()}{message[1:]}{unset}"
+
+
+def _may_be_unset(loc: Sequence[int | str], root: type[Frozen]) -> bool:
+    """Whether the setting at `loc` is null by default."""
+    node: Any = root
+    for part in loc[:-1]:
+        node = getattr(node, "model_fields", {}).get(part)
+        node = getattr(node, "annotation", None)
+    field = getattr(node, "model_fields", {}).get(loc[-1]) if loc else None
+    return field is not None and field.default is None
 
 
 def synonym(key: str, root: type[Frozen]) -> str:

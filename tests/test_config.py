@@ -73,13 +73,17 @@ def test_an_override_replaces_one_value_and_keeps_the_rest(tmp_path):
         ),
         (
             "train={base_precision: int8, precision: fp32}",
-            ["train.base_precision=int8 and train.precision=fp32 exclude", "at auto"],
+            [
+                "train.base_precision=int8 and train.precision=fp32 exclude",
+                "set train.precision=auto",
+            ],
         ),
         (
             "train={base_precision: int8, lora: {targets: [q_proj, v_proj]}}",
             ["every linear layer", "leaves out k_proj, o_proj, gate_proj, up_proj, down_proj"],
         ),
         ("prep.limit=0", ["prep.limit"]),
+        ("train.pack_tokens=auto", ["'auto'", "a valid integer", "; null is its default."]),
         ("prep.allow_leaks.market-cap-canry=known", ["did you mean 'market-cap-canary'"]),
         ("prep.allow_leaks.market-cap-canary= ", ["market-cap-canary needs a reason"]),
         ("prep.allow_leaks=true", ["prep.allow_leaks"]),

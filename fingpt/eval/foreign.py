@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from fingpt import log
 from fingpt.config import LoraConfig, RunConfig, local_path
 from fingpt.errors import ConfigError, DataError, MissingInputError
+from fingpt.eval.foreign_remedies import instead, list_of_layers, whole_alpha
 from fingpt.eval.foreign_weights import WEIGHTS, check_tensors
 from fingpt.models import LINEAR_LAYERS, ModelSpec, spec
 from fingpt.record import canonical_json
@@ -283,7 +284,8 @@ def check_settings(settings: Mapping[str, Any], model: ModelSpec, source: str) -
         raise _refusal(settings, "init_lora_weights", expected, source)
     for name, value in settings.items():
         if name not in _INERT and value:
-            raise _refusal(settings, name, "it must be empty or off to be supported", source)
+            expected = f"it must be empty or off to be supported; {instead(settings, name)}"
+            raise _refusal(settings, name, expected, source)
     return _lora(settings, source)
 
 
@@ -293,11 +295,14 @@ def _lora(settings: Mapping[str, Any], source: str) -> LoraConfig:
         expected = f"a whole number from 1 to {_MOST_RANK} is expected"
         raise _refusal(settings, "r", expected, source)
     if not _is_whole(alpha, _MOST_ALPHA):
-        raise _refusal(settings, "lora_alpha", "a whole number above 0 is expected", source)
+        expected = f"a whole number above 0 is expected{whole_alpha(alpha)}"
+        raise _refusal(settings, "lora_alpha", expected, source)
     targets = settings.get("target_modules")
     known = isinstance(targets, list) and {str(each) for each in targets} <= set(LINEAR_LAYERS)
     if not targets or not known:
-        expected = f"a list of some of {', '.join(LINEAR_LAYERS)} is expected"
+        expected = (
+            f"a list of some of {', '.join(LINEAR_LAYERS)} is expected: {list_of_layers(targets)}"
+        )
         raise _refusal(settings, "target_modules", expected, source)
     return LoraConfig(
         r=int(rank or 0),

@@ -142,8 +142,8 @@ def _prompt(ids: _Ids, example: Example, max_tokens: int) -> tuple[bytes, int]:
         if count(prompt) > max_tokens:
             raise DataError(
                 f"Example {example.symbol} {example.period} ({example.id[:12]}) has a prompt of {count(prompt)} tokens "
-                f"with all {items} news items dropped, but only {max(0, max_tokens)} fit beside the answer; "
-                "raise train.max_tokens."
+                f"with all {items} news items dropped, {count(prompt) - max_tokens} more than train.max_tokens leaves "
+                f"beside the answer; raise it by {count(prompt) - max_tokens} or more, or leave the row out."
             )
     (bos,) = unpack(ids[SpecialToken(_bos(spec))])
     if not is_first_alone(bos, prompt):

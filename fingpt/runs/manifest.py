@@ -170,12 +170,13 @@ class PrecisionGate(Frozen):
     @property
     def sentence(self) -> str:
         """What was used, and why."""
+        rows = "row" if self.rows == 1 else f"{self.rows} rows"
         used = self.asked if self.passed else f"{self.instead} instead of {self.asked}"
         cosine = "is not finite" if self.cosine is None else f"is {self.cosine:.4f}"
         change = "not finite" if self.loss_change is None else f"{self.loss_change:.3%}"
         bound = "" if self.most_loss_change is None else f" ({self.most_loss_change:.1%} at most)"
         return (
-            f"{used}: over the first {self.rows} rows the gradient's cosine with {self.instead} {cosine} "
+            f"{used}: over the first {rows} the gradient's cosine with {self.instead} {cosine} "
             f"({self.least_cosine:g} at least), the change of the loss {change}{bound}"
         )
 

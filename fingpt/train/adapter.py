@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from fingpt.errors import DataError, DivergedError
 from fingpt.models import ModelSpec
 from fingpt.reading import Loading
+from fingpt.train.state import save_tensors
 from fingpt.weights.adapter import CONFIG, WEIGHTS, check_base
 
 _UNSTABLE_SETTINGS = ("peft_version",)  # differs between images without meaning another adapter
@@ -35,7 +36,7 @@ def adapter_tensors(model: Any) -> dict[str, torch.Tensor]:
 def save_adapter(model: Any, folder: Path) -> None:
     """Write the adapter as PEFT reads it; equal weights give equal bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(adapter_tensors(model), folder / WEIGHTS, metadata={"format": "pt"})
+    save_tensors(adapter_tensors(model), folder / WEIGHTS, metadata={"format": "pt"})
     settings = model.peft_config["default"].to_dict()
     plain = {
         name: sorted(value) if isinstance(value, set) else value

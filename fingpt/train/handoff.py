@@ -10,19 +10,22 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from fingpt import errors
+from fingpt import errors, log
 from fingpt.errors import FingptError, TransientError
 from fingpt.reading import read_record
 from fingpt.record import Frozen, canonical_json
 from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.nodes import Node
 from fingpt.runs.run import Run
+from fingpt.storage.files import translate_os_errors
 from fingpt.train.limits import Reached
 
 TRAINING_SPLITS = ("train", "validation")
 """What a training may see of a data set: rows to learn from, and rows for the held-out loss. Never the test rows."""
 
 STOPPED_BEFORE = "Stopped before the first step; the same command starts again."
+
+_OUTCOME_BYTES = 64 << 10
 
 # `errors` that a trainer may end with; the code alone says which class the supervisor raises.
 _BY_CODE: dict[int, type[FingptError]] = {
@@ -150,8 +153,22 @@ def write_task(task: TrainTask) -> None:
 
 
 def write_outcome(task: TrainTask, rank: int, outcome: Outcome) -> None:
-    """Leave `outcome` for the supervisor."""
-    _write(task.outcome(rank), canonical_json(outcome))
+    """Leave `outcome` for the supervisor; where the disk refuses it, say it in the log."""
+    try:
+        _write(task.outcome(rank), canonical_json(outcome))
+    except OSError as error:
+        # Nobody is left here to be told: the supervisor, which finds no outcome, asks the disk itself.
+        log.warning(
+            f"The outcome could not be written ({error}): {outcome.message or outcome.code}"
+        )
+
+
+def require_room(task: TrainTask) -> None:
+    """StorageError where the task's folder has no room for an outcome: found by writing, since a quota may be spent on
+    a disk with free space.
+    """
+    with translate_os_errors(task.folder, _OUTCOME_BYTES):
+        _write(task.folder / "room", bytes(_OUTCOME_BYTES))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -11,22 +11,30 @@ a file. Imports no torch.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 
 from fingpt import log
 from fingpt.config import child_environment
-from fingpt.errors import Interrupted, TransientError
+from fingpt.errors import ConfigError, Interrupted, TransientError
 from fingpt.runs.manifest import TrainSummary
 from fingpt.train.compiled_cache import compiled_folder
-from fingpt.train.handoff import LostPeersError, Outcome, TrainTask, read_outcomes
+from fingpt.train.handoff import (
+    LostPeersError,
+    Outcome,
+    TrainTask,
+    read_outcomes,
+    require_room,
+)
 from fingpt.train.limits import Reached
 
 GRACE_SECONDS = 100.0
 """From a stop to the kill: time to finish a step and commit a checkpoint."""
 
 _BUG = 1
+_THREADS = re.compile(r"0*[1-9]\d{0,4}(\s*,\s*0*[1-9]\d{0,4})*")  # of each level of nesting
 
 
 class EarlyTrainer:
@@ -108,7 +116,8 @@ def environment(task: TrainTask) -> dict[str, str]:
 
     Compiled code is kept where compiled_cache.py says, unless the site names other folders.
 
-    With more GPUs in sight than processes Trainer would split its batches.
+    With more GPUs in sight than processes Trainer would split its batches. ConfigError for
+    a variable that a library would misread.
     """
     loopback = "lo0" if sys.platform == "darwin" else "lo"
     own = child_environment(
@@ -129,6 +138,7 @@ def environment(task: TrainTask) -> dict[str, str]:
     for name in [name for name in own if name.startswith("PET_")]:
         del own[name]
     own.pop("TORCHELASTIC_HEALTH_CHECK_PORT", None)
+    _check_threads(own)
     compiled = compiled_folder(task.cache or task.folder, task.folder)
     own.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled / "inductor"))
     own.setdefault("TRITON_CACHE_DIR", str(compiled / "triton"))
@@ -147,18 +157,33 @@ def environment(task: TrainTask) -> dict[str, str]:
     return own
 
 
+def _check_threads(own: dict[str, str]) -> None:
+    """ConfigError for a number of threads that OpenMP would not take: it says so without a value, and takes another.
+
+    An empty one is as good as none.
+    """
+    threads = own.get("OMP_NUM_THREADS", "").strip()
+    if not threads:
+        own.pop("OMP_NUM_THREADS", None)
+    elif not _THREADS.fullmatch(threads):
+        raise ConfigError(
+            f"OMP_NUM_THREADS is {threads[:40]!r} where a number of threads from 1 is expected; correct it or unset it."
+        )
+
+
 def trainer_result(task: TrainTask, code: int) -> TrainSummary | Reached:
     """What this node's first rank measured or had reached, or the error that explains best why there is none.
 
     A rank's own error goes before a bug, a bug before a rank that was stopped, and that before one that lost the
     others: when one rank fails, the launcher stops the rest of its node, and collectives fail. LostPeersError when
-    nothing but that is known here.
+    nothing but that is known here, StorageError where a full disk explains a bug or an end without an outcome.
     """
     outcomes = read_outcomes(task)
     failed = [outcome for outcome in outcomes if outcome.code]
     if failed:
         worst = min(failed, key=_rank_of_cause)
         if worst.code == _BUG:
+            require_room(task)  # a library's error of a full disk has many names
             raise RuntimeError(worst.message)
         if worst.lost:
             raise LostPeersError(worst.message)
@@ -166,6 +191,7 @@ def trainer_result(task: TrainTask, code: int) -> TrainSummary | Reached:
     complete = len(outcomes) == len(task.own_ranks)
     result = (outcomes[0].summary or outcomes[0].reached) if complete else None
     if result is None:
+        require_room(task)
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         raise TransientError(
             f"The trainer ended {how} without an outcome (killed, most likely out of memory); "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,8 @@ class Machine:
         found = {"precision": self.precision, "attention": self._attention[1], "layers": layers}
         if self._reduced:
             found["products"] = f"{self._reduced}, if the first rows of the run allow it"
+            if not torch.cuda.is_available():
+                found["products"] += " (simulated without a GPU, and slower there than bf16)"
         return found
 
     @cached_property
@@ -178,6 +181,7 @@ class Machine:
     ) -> Batching:
         """Steps of `rows` in packs of the size that is configured, else `saved` in a checkpoint, else measured."""
         of = partial(self._batching, rows, seed)
+        _warn_of_long_rows([len(row) for row in rows], model.config.max_position_embeddings)
         if not self._packs:
             return of(None)
         known = self._train.pack_tokens or saved
@@ -232,6 +236,18 @@ class Machine:
             "attention": self._fast_attention or self._attention[1],
             "layers": self._layers,
         }
+
+
+def _warn_of_long_rows(lengths: Sequence[int], positions: int) -> None:
+    """Say, once for all ranks, how many rows are longer than what the base was made for."""
+    longer = [length for length in lengths if length > positions]
+    first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+    if longer and first:
+        log.warning(
+            f"{len(longer)} of {len(lengths)} training rows are longer than the {positions} positions that the base "
+            f"was made for, the longest has {max(longer)} tokens: what is learned from them is doubtful. "
+            f"SET=train.max_tokens={positions} drops their oldest news."
+        )
 
 
 def _least(size: int) -> int:

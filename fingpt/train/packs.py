@@ -8,15 +8,20 @@ the loss are batching.py's. Deterministic and without random state.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heapreplace
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 FILLER = -1
 """Index of a row that is not there: it keeps ranks in step and weighs nothing."""
 
 Pack = dict[str, Any]
+IntArray = npt.NDArray[np.int64]
 
 
 def balanced_packs(
@@ -67,40 +72,81 @@ def _spread(lengths: Sequence[int], ranked: Sequence[int], count: int) -> list[l
     exchanges rows with others as long as that makes it shorter.
     """
     packs: list[list[int]] = [[] for _ in range(count)]
-    loads = [0] * count
+    shortest = [(0, number) for number in range(count)]
     for index in ranked:
-        place = min(range(count), key=lambda number: (loads[number], number))
-        packs[place].append(index)
-        loads[place] += lengths[index]
-    while swap := _best_swap(lengths, packs, loads):
-        (top, give), (other, take) = swap
+        load, number = shortest[0]
+        packs[number].append(index)
+        heapreplace(shortest, (load + lengths[index], number))
+    rows = _Rows.of(lengths, packs)
+    while swap := rows.best_swap(lengths, packs):
+        top, give, other, take = swap
         packs[top].remove(give)
         packs[other].append(give)
+        rows.move(give, lengths[give], other)
         if take != FILLER:
             packs[other].remove(take)
             packs[top].append(take)
-        loads = [_tokens(lengths, pack) for pack in packs]
+            rows.move(take, lengths[take], top)
     return packs
 
 
-def _best_swap(
-    lengths: Sequence[int], packs: Sequence[Sequence[int]], loads: Sequence[int]
-) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """The row of the longest pack and the row of another, or FILLER for none, whose exchange evens both out best.
-
-    None where every exchange would leave one of both as long as the longest is.
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of packs, and a FILLER of each pack, as arrays: a step may have thousands, and every one is looked at for
+    every exchange. `owners`: the pack of each; `loads`: tokens of each pack; `places`: where a row is.
     """
-    top = max(range(len(packs)), key=lambda number: (loads[number], -number), default=0)
-    found = [
-        (max(loads[top] - moved, loads[other] + moved), other, give, take)
-        for other, pack in enumerate(packs)
-        if other != top
-        for give in packs[top]
-        for take in (*pack, FILLER)
-        if (moved := lengths[give] - (0 if take == FILLER else lengths[take])) > 0
-    ]
-    longer, other, give, take = min(found, default=(0, 0, 0, 0))
-    return ((top, give), (other, take)) if found and longer < loads[top] else None
+
+    names: IntArray
+    tokens: IntArray
+    owners: IntArray
+    loads: IntArray
+    places: dict[int, int]
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], packs: Sequence[Sequence[int]]) -> _Rows:
+        """The rows of `packs`."""
+        found = [(index, number) for number, pack in enumerate(packs) for index in (*pack, FILLER)]
+        names, owners = np.array(found, np.int64).reshape(-1, 2).T
+        return cls(
+            names,
+            np.array([_tokens(lengths, [index]) for index, _ in found], np.int64),
+            owners.copy(),
+            np.array([_tokens(lengths, pack) for pack in packs], np.int64),
+            {index: place for place, (index, _) in enumerate(found) if index != FILLER},
+        )
+
+    def best_swap(
+        self, lengths: Sequence[int], packs: Sequence[Sequence[int]]
+    ) -> tuple[int, int, int, int] | None:
+        """The longest pack, its row and another pack with its row, or FILLER for none, whose exchange evens both out
+        best; None where every exchange would leave one of both as long as the longest is.
+        """
+        if not packs:
+            return None
+        top = int(self.loads.argmax())
+        longest = int(self.loads[top])
+        best = (longest, 0, 0, 0)
+        others = self.loads[self.owners] - self.tokens
+        # Of rows of one length the first is given.
+        for size, give in {
+            lengths[each]: each for each in sorted(packs[top], reverse=True)
+        }.items():
+            longer = np.maximum(self.tokens + (longest - size), others + size)
+            least = int(longer.min())
+            if least < longest and least <= best[0]:
+                equal = longer == least
+                other = int(self.owners[equal].min())
+                take = int(self.names[equal & (self.owners == other)].min())
+                best = min(best, (least, other, give, take))
+        least, other, give, take = best
+        return (top, give, other, take) if least < longest else None
+
+    def move(self, index: int, tokens: int, pack: int) -> None:
+        """Put the row `index` of so many tokens into another pack."""
+        place = self.places[index]
+        self.loads[self.owners[place]] -= tokens
+        self.loads[pack] += tokens
+        self.owners[place] = pack
 
 
 def _tokens(lengths: Sequence[int], pack: Sequence[int]) -> int:

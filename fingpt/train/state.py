@@ -6,20 +6,43 @@ What a checkpoint cannot say in these two formats is refused when it is written,
 from __future__ import annotations
 
 import json
+import os
 import random
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from fingpt.reading import Loading, parse_object
+from fingpt.storage.files import from_os_error
 
 _ANEW = "it was changed: remove its commit, the training goes on from the one before"
 
 OPTIMIZER = "optimizer.safetensors"
 ENGINE = "engine.json"
+
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+def save_tensors(
+    tensors: Mapping[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Write a file of safetensors; StorageError where the disk is full, and what else a system's error stands for."""
+    try:
+        save_file(dict(tensors), path, metadata=metadata)
+    except SafetensorError as error:
+        # No OSError: the system's number is in its text alone.
+        number = _SYSTEM_ERROR.search(str(error))
+        if number is None:
+            raise
+        known = OSError(int(number[1]), os.strerror(int(number[1])))
+        needed = sum(tensor.nbytes for tensor in tensors.values())
+        raise from_os_error(known, path, needed) from error
 
 
 def save_engine(folder: Path, optimizer: Any, scheduler: Any) -> None:
@@ -29,7 +52,7 @@ def save_engine(folder: Path, optimizer: Any, scheduler: Any) -> None:
     for index, entries in state["state"].items():
         for name, tensor in entries.items():
             tensors[f"{index}.{name}"] = tensor.detach().cpu().contiguous()
-    save_file(tensors, folder / OPTIMIZER)
+    save_tensors(tensors, folder / OPTIMIZER)
     plain = {"groups": state["param_groups"], "scheduler": scheduler.state_dict()}
     # Floats survive: JSON writes the shortest text that reads back as the same double.
     (folder / ENGINE).write_text(json.dumps(plain, sort_keys=True), encoding="utf-8")

@@ -52,7 +52,8 @@ def test_products_in_8_bits_are_said_to_depend_on_the_first_rows(settings):
     assert check.grade is Grade.OK
     assert check.message.endswith(
         "layers: plain PyTorch: no GPU, products in 8 bits are simulated; "
-        f"products: train.{name}={value}, if the first rows of the run allow it"
+        f"products: train.{name}={value}, if the first rows of the run allow it (simulated without a GPU, and slower "
+        "there than bf16)"
     )
 
 

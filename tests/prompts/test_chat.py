@@ -199,11 +199,21 @@ def test_max_tokens_counts_prompt_and_answer(key, tokenizers):
 
 def test_a_prompt_that_never_fits_is_named_with_its_numbers(tokenizers):
     with pytest.raises(
-        DataError, match=r"FWT 2031-03-09 .* \d+ tokens with all 5 news items .*only 40 fit"
+        DataError,
+        match=r"FWT 2031-03-09 .* \d+ tokens with all 5 news items dropped, \d+ more than",
     ):
         chat.render(spec("llama31"), tokenizers["llama31"], example(), 50)
-    with pytest.raises(DataError, match="only 0 fit"):
-        chat.render(spec("llama31"), tokenizers["llama31"], example(), 2)
+
+
+@pytest.mark.parametrize("answer", ["Prediction: Up by 1-2%", "word " * 3000])
+def test_what_is_said_to_make_a_prompt_fit_makes_it_fit(answer, tokenizers):
+    arguments = (spec("llama31"), tokenizers["llama31"], example(answer=answer))
+    with pytest.raises(DataError) as caught:
+        chat.render(*arguments, 64)
+    more = int(str(caught.value).partition("raise it by ")[2].partition(" or more")[0])
+    assert len(chat.render(*arguments, 64 + more).input_ids) == 64 + more
+    with pytest.raises(DataError, match="raise it by 1 or more"):
+        chat.render(*arguments, 63 + more)
 
 
 def test_a_long_prompt_without_weeks_is_an_error_and_keeps_its_text(tokenizers):

@@ -35,3 +35,4 @@ def test_a_report_says_which_products_were_in_8_bits_and_what_decided_it(world, 
     used = GATE.model_copy(update={"passed": True, "cosine": 0.9871})
     said = told(replace(side, adapter=side.adapter.model_copy(update={"gate": used})))
     assert said.startswith("train.base_precision=int8: over the first 16 rows")
+    assert "over the first row the gradient" in GATE.model_copy(update={"rows": 1}).sentence

@@ -9,7 +9,14 @@ import pytest
 import yaml
 
 from fingpt.config import RunConfig, TrainConfig
-from fingpt.errors import DataError, DivergedError, Interrupted, TransientError
+from fingpt.errors import (
+    ConfigError,
+    DataError,
+    DivergedError,
+    Interrupted,
+    StorageError,
+    TransientError,
+)
 from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.nodes import Node
 from fingpt.runs.run import Run
@@ -17,6 +24,7 @@ from fingpt.storage.s3_retry import RETRY_SECONDS_WHEN_SIGNALLED
 from fingpt.train import launch
 from fingpt.train.handoff import Outcome, TrainTask, write_outcome
 from fingpt.train.launch import command, environment, run_trainer, trainer_result
+from tests.train.full_disk import full_disk
 
 SUMMARY = TrainSummary(
     steps=1,
@@ -68,6 +76,29 @@ def test_a_finished_trainer_gives_its_summary(tmp_path):
 def test_a_trainer_without_a_word_is_transient_whatever_its_code(tmp_path, code):
     with pytest.raises(TransientError, match="resumes"):
         trainer_result(left(tmp_path, None), code)
+
+
+def test_a_trainer_that_a_full_disk_left_without_a_word_is_not_called_out_of_memory(tmp_path):
+    made = left(tmp_path, None)
+    with full_disk():
+        write_outcome(made, 0, Outcome(code=70, message="lost"))
+        with pytest.raises(StorageError, match=f"No space left for {tmp_path}"):
+            trainer_result(made, 1)
+    assert not made.outcome(0).exists()
+
+
+def test_an_unexpected_error_on_a_full_disk_is_no_bug(tmp_path):
+    made = left(tmp_path, Outcome(code=1, message="PytorchStreamWriter failed writing file"))
+    with full_disk(), pytest.raises(StorageError, match="No space left"):
+        trainer_result(made, 1)
+    with pytest.raises(RuntimeError, match="PytorchStreamWriter"):
+        trainer_result(made, 1)
+
+
+def test_an_outcome_that_cannot_be_written_is_said_in_the_log(tmp_path, caplog):
+    with full_disk():
+        write_outcome(task(tmp_path), 0, Outcome(code=70, message="the loss is NaN"))
+    assert "File too large): the loss is NaN" in caplog.text
 
 
 def test_a_missing_rank_is_no_success(tmp_path):
@@ -187,6 +218,25 @@ def test_a_signal_that_comes_as_the_trainer_s_end_was_just_collected_is_a_plain_
 def test_a_trainer_s_tokenizer_uses_all_cores_whatever_this_process_does(tmp_path, monkeypatch):
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     assert environment(task(tmp_path))["TOKENIZERS_PARALLELISM"] == "true"
+
+
+@pytest.mark.parametrize("threads", ["0", "abc", "-1", "1.5", "2,0", "100000000"])
+def test_threads_that_are_no_number_are_refused_with_their_value(tmp_path, monkeypatch, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    with pytest.raises(ConfigError, match=f"OMP_NUM_THREADS is '{threads}'"):
+        environment(task(tmp_path))
+
+
+@pytest.mark.parametrize(("threads", "kept"), [("4", "4"), (" 08 ", " 08 "), ("4,2", "4,2")])
+def test_threads_that_openmp_takes_are_left_as_they_are(tmp_path, monkeypatch, threads, kept):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    assert environment(task(tmp_path))["OMP_NUM_THREADS"] == kept
+
+
+def test_an_empty_number_of_threads_is_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", " ")
+    assert "OMP_NUM_THREADS" not in environment(task(tmp_path))
+    assert environment(task(tmp_path, processes=2))["OMP_NUM_THREADS"] == "1"
 
 
 def test_compiled_code_goes_to_the_scratch_folder_unless_the_site_names_another(

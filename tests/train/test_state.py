@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from fingpt.train.state import load_engine, load_random, random_file, save_engine, save_random
+from fingpt.errors import PermissionDeniedError, StorageError
+from fingpt.train.state import (
+    load_engine,
+    load_random,
+    random_file,
+    save_engine,
+    save_random,
+    save_tensors,
+)
+from tests.train.full_disk import full_disk
 
 
 def engine():
@@ -74,3 +83,24 @@ def test_a_state_that_json_cannot_hold_is_refused_when_it_is_written(tmp_path):
     optimizer.param_groups[0]["odd"] = layer
     with pytest.raises(TypeError):
         save_engine(tmp_path, optimizer, scheduler)
+
+
+def test_tensors_that_a_full_disk_does_not_take_say_so(tmp_path):
+    path = tmp_path / "adapter.safetensors"
+    with (
+        full_disk(),
+        pytest.raises(StorageError, match=rf"No space left for {path}.* 4,000 bytes are needed"),
+    ):
+        save_tensors({"a": torch.zeros(1000)}, path)
+
+
+def test_an_optimizer_that_a_full_disk_does_not_take_says_so(tmp_path):
+    layer, optimizer, scheduler = engine()
+    steps(layer, optimizer, scheduler, 1)
+    with full_disk(), pytest.raises(StorageError, match="No space left"):
+        save_engine(tmp_path, optimizer, scheduler)
+
+
+def test_tensors_for_a_folder_that_is_not_there_name_it(tmp_path):
+    with pytest.raises(PermissionDeniedError, match="nowhere"):
+        save_tensors({"a": torch.zeros(1)}, tmp_path / "nowhere" / "a.safetensors")
