@@ -8,6 +8,7 @@ import weakref
 import pytest
 import torch
 
+from fingpt import hardware
 from fingpt.config import EvalConfig
 from fingpt.errors import ConfigError, DataError, DivergedError, Interrupted, SetupError
 from fingpt.eval import engine, engine_vllm, loaded, scoring, variant
@@ -116,7 +117,7 @@ def test_a_run_keeps_the_engine_that_it_was_begun_with(world, vllm, monkeypatch)
 def test_auto_takes_vllm_for_bf16_on_a_gpu_that_has_it(vllm, monkeypatch):
     settings = EvalConfig()
     assert choose(settings, "bf16", 320).why == "there is no GPU"
-    monkeypatch.setattr(engine.hardware, "device", lambda: torch.device("cuda", 0))
+    monkeypatch.setattr(hardware, "device", lambda: torch.device("cuda", 0))
     found = choose(settings, "bf16", 320)
     assert (found.engine, found.version, found.answer_rows) == ("vllm", "0.33.0", 320)
     precise = choose(settings, "fp32", 320)
