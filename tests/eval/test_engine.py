@@ -221,10 +221,10 @@ def test_of_two_that_choose_at_once_both_score_as_the_first(world, monkeypatch):
     assert len(loads) == 2
 
 
-def test_a_prompt_too_long_for_the_base_is_told_of_before_weights_are_read(
+def test_a_prompt_too_long_for_the_base_is_told_of_before_anything_is_computed(
     world, vllm, monkeypatch
 ):
-    monkeypatch.setattr(loaded, "load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(scoring, "label_logp", lambda *_: pytest.fail("scored"))
 
     def longer(**given):
         return engine_vllm.VllmSettings(**{**given, "longest": 1 << 20})
@@ -232,6 +232,7 @@ def test_a_prompt_too_long_for_the_base_is_told_of_before_weights_are_read(
     monkeypatch.setattr(variant, "VllmSettings", longer)
     with pytest.raises(ConfigError, match="take up to 1048576 tokens"):
         body(world.context(world.run("vllm")))
+    assert vllm.asked == []
 
 
 def test_the_model_that_scored_is_gone_when_vllm_takes_the_card(world, vllm, monkeypatch):
