@@ -12,6 +12,7 @@ from fingpt.eval.stage import body
 from fingpt.runs.manifest import EngineChoice, encode
 from fingpt.runs.run import Stage, engine_key, stage_prefix
 from tests.eval.test_engine import vllm
+from tests.eval.test_foreign_stage import submit
 
 __all__ = ["vllm"]
 
@@ -78,6 +79,28 @@ def test_a_lost_object_is_made_again(interrupted, name):
     (folder / name).unlink()
     body(world.context(run, "again"))
     assert contents(folder) == before
+
+
+def test_a_table_with_other_bytes_is_never_replaced_and_once_removed_is_made_again(interrupted):
+    world, run, folder = interrupted
+    table = folder / "scores.parquet"
+    table.write_bytes(b"of another")
+    with pytest.raises(StorageError, match="find out who wrote it before removing it"):
+        body(world.context(run, "other"))
+    assert table.read_bytes() == b"of another"
+    table.unlink()
+    assert "scores.parquet" in {file.name for file in body(world.context(run, "again")).files}
+
+
+def test_an_edited_manifest_of_a_foreign_adapter_is_made_by_the_same_command(world, adapter_folder):
+    run = submit(world, adapter_folder)
+    path = world.folder / "store" / str(run.config.eval.adapter) / "manifest.json"
+    edit(path)
+    with pytest.raises(StorageError, match=r"manifest\.json .* delete it and give the command"):
+        body(world.context(run))
+    path.unlink()
+    assert submit(world, adapter_folder) == run
+    assert body(world.context(run, "again")).scores["tuned"].n == 7
 
 
 def test_answers_begun_with_another_vllm_can_be_begun_anew(world, vllm):
