@@ -12,10 +12,11 @@ from fingpt import log
 from fingpt.config import RunConfig, read_environment
 from fingpt.doctor.checks import Check, Grade, failed, passed
 from fingpt.errors import FingptError
-from fingpt.eval.engine import outlook, require_vllm
+from fingpt.eval.engine import NO_ANSWERS, outlook, require_vllm
 from fingpt.runs.stage import guarded
 
 NAME = "evaluation on this machine"
+PODS = "evaluation in the cluster"
 
 
 def evaluation_check(config: RunConfig) -> Check:
@@ -27,6 +28,30 @@ def evaluation_check(config: RunConfig) -> Check:
     except FingptError as fault:
         return failed(NAME, fault)
     return passed(NAME, "; ".join(f"{name}: {how}" for name, how in found.items()))
+
+
+def pods_check(config: RunConfig, gpus: int) -> Check:
+    """Which engine a pod of eval that asks for `gpus` would answer with; the trial of its image looks for vLLM."""
+    evaluation, answers = config.eval, "transformers (asked for)"
+    if evaluation.split == "validation":
+        answers = NO_ANSWERS
+    elif evaluation.engine == "vllm":
+        answers = "vllm (asked for)"
+    elif evaluation.engine == "auto" and not gpus:
+        answers = "transformers (its pod asks for no GPU)"
+    elif evaluation.engine == "auto" and evaluation.precision == "fp32":
+        answers = "transformers (vLLM is for bf16, and eval.precision is fp32)"
+    elif evaluation.engine == "auto":
+        answers = "vllm where its image has it, else transformers"
+    message = f"answers: {answers}"
+    if not asks_for_vllm(config) or gpus:
+        return passed(PODS, message)
+    return Check(
+        PODS,
+        Grade.WARN,
+        f"{message}, but its pod asks for no GPU, which the image that `make images GPU=1` builds needs",
+        "set eval.engine=transformers, or have gpu.tiny set in the chart's values",
+    )
 
 
 def asks_for_vllm(config: RunConfig) -> bool:

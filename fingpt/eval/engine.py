@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from fingpt.eval.model import Variant
     from fingpt.eval.prompts import Prompt
 
+NO_ANSWERS = "none, only labels and losses of validation rows"
+"""What answers an evaluation with `eval.split=validation`."""
+
 _ASK_FOR_THE_OTHER = "set eval.engine=transformers"
 
 
@@ -57,7 +60,7 @@ def outlook(settings: EvalConfig) -> dict[str, str]:
     from fingpt import hardware  # torch, which takes seconds
 
     precision = hardware.resolve_precision(settings.precision, "eval.precision")
-    answers = "none, only labels and losses of validation rows"
+    answers = NO_ANSWERS
     if settings.split == "test":
         answers = choose(settings, precision, 0).sentence
     return {"precision": precision, "answers": answers}

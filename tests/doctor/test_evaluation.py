@@ -8,7 +8,7 @@ import torch
 from fingpt.config import RunConfig
 from fingpt.doctor import evaluation
 from fingpt.doctor.checks import Grade
-from fingpt.doctor.evaluation import evaluation_check, require_evaluation
+from fingpt.doctor.evaluation import evaluation_check, pods_check, require_evaluation
 from fingpt.doctor.examine import examine
 from fingpt.doctor.trials import trials
 from fingpt.errors import SetupError
@@ -78,6 +78,29 @@ def test_doctor_says_it_where_the_store_is_a_folder(tmp_path, monkeypatch):
         if one.name == evaluation.NAME
     ]
     assert check.code == 78
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpus", "words"),
+    [
+        ({}, 1, "vllm where its image has it, else transformers"),
+        ({}, 0, "transformers (its pod asks for no GPU)"),
+        ({"precision": "fp32"}, 1, "transformers (vLLM is for bf16, and eval.precision is fp32)"),
+        ({"engine": "transformers"}, 1, "transformers (asked for)"),
+        ({"engine": "vllm"}, 1, "vllm (asked for)"),
+        ({"engine": "vllm", "split": "validation"}, 0, engine.NO_ANSWERS),
+    ],
+)
+def test_on_a_cluster_the_engine_is_said_by_what_a_pod_asks_for(settings, gpus, words):
+    check = pods_check(config(**settings), gpus)
+    assert (check.grade, check.message) == (Grade.OK, f"answers: {words}")
+
+
+def test_vllm_for_a_pod_without_a_gpu_is_a_warning_with_the_ways_out():
+    check = pods_check(config(engine="vllm"), 0)
+    assert check.grade is Grade.WARN
+    assert "asks for no GPU" in check.message
+    assert "eval.engine=transformers" in check.action
 
 
 @pytest.mark.parametrize(
