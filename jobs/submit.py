@@ -27,9 +27,10 @@ from fingpt.config import (
     split_words,
 )
 from fingpt.doctor import power
+from fingpt.doctor.evaluation import require_evaluation
 from fingpt.errors import ConfigError
 from fingpt.models import spec
-from fingpt.runs.backend import Backend, Mode, require_one_mode
+from fingpt.runs.backend import Backend, Mode, require_one_mode, works_here
 from fingpt.runs.family import members
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.stage import guarded
@@ -74,8 +75,7 @@ class Asked:
 
     def backend(self) -> Backend:
         """Where the work is done; ConfigError when it is to be left to processes of this machine."""
-        here = self.environment.store.startswith("file:") and self.mode is not Mode.DRY_RUN
-        if self.follow is False and (here or self.mode is Mode.LOCAL):
+        if self.follow is False and works_here(self.mode, self.environment):
             raise ConfigError(
                 "FOLLOW=0 leaves work to a cluster, and here processes of this machine do it, which end with the "
                 "command; leave FOLLOW out."
@@ -186,6 +186,8 @@ def carry_out(asked: Asked) -> str:
     adapter = argument("ADAPTER")
     config = asked.config(*([f"eval.adapter={adapter}"] if adapter.strip() else []))
     _require_use(config, asked)
+    if asked.verb in (Verb.RUN, Verb.EVAL) and works_here(asked.mode, asked.environment):
+        require_evaluation(config)
     backend = asked.backend()
     if config.eval.adapter and asked.mode is not Mode.DRY_RUN:
         from fingpt.eval.foreign import freeze_adapter, hub_fetcher

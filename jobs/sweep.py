@@ -24,8 +24,9 @@ from fingpt.config import (
     read_environment,
     split_words,
 )
+from fingpt.doctor.evaluation import require_evaluation
 from fingpt.errors import ConfigError, nearest
-from fingpt.runs.backend import Mode, require_one_mode
+from fingpt.runs.backend import Mode, require_one_mode, works_here
 from fingpt.runs.run import Stage, run_key
 from fingpt.runs.stage import guarded, run_stage
 from fingpt.sweeps.definition import SweepDefinition, load_definition
@@ -70,7 +71,11 @@ def main(
             return
         require_one_mode(mode)
         name, definition = chosen_space()
-        printed = submit(name, definition, chosen_configs(model), mode, follow=follows())
+        configs = chosen_configs(model)
+        if works_here(mode, read_environment()):
+            for config in configs:
+                require_evaluation(config)  # of the best setting, after the search
+        printed = submit(name, definition, configs, mode, follow=follows())
         typer.echo(printed)
 
     sys.exit(guarded(action, debug=debug))

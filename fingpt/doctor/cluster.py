@@ -13,13 +13,14 @@ from typing import Any
 from fingpt.cluster.api.faults import no_jobset_kind
 from fingpt.cluster.api.objects import POD_SECURITY, NodeState, Quota, parse_quantity
 from fingpt.cluster.api.protocol import ClusterApi
-from fingpt.cluster.job import build_job, load_template
+from fingpt.cluster.job import build_job, gpu_count, load_template
 from fingpt.cluster.jobset import GROUP, PLURAL, VERSION
 from fingpt.cluster.site import Site
 from fingpt.doctor.checks import Check, Grade, failed, passed
+from fingpt.doctor.evaluation import pods_check
 from fingpt.doctor.trials import ROOM, run_trials, trials
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, SetupError
-from fingpt.runs.run import Run
+from fingpt.runs.run import Run, Stage
 
 RIGHTS = (
     ("create", "jobs", "batch", ""),
@@ -57,6 +58,7 @@ def cluster_checks(cluster: ClusterApi, run: Callable[[Site], Run], store: str) 
         yield _queue(cluster, site.queue)
     frozen = run(site)
     wanted, pods = _train_requests(frozen, site), frozen.config.train.nodes
+    yield pods_check(frozen.config, gpu_count(frozen, Stage.EVAL, site))
     if pods > 1:
         yield _jobsets(cluster)
     for name, look in (

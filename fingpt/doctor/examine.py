@@ -1,4 +1,4 @@
-"""All checks of doctor: this machine and the store, how it would train, or the cluster where the store is a bucket."""
+"""All checks of doctor: this machine and the store, how it would work, or the cluster where the store is a bucket."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from fingpt.config import Environment, RunConfig
 from fingpt.doctor.checks import Check, failed
+from fingpt.doctor.evaluation import evaluation_check
 from fingpt.doctor.local import local_checks
 from fingpt.doctor.training import training_check
 from fingpt.errors import FingptError
@@ -19,6 +20,7 @@ def examine(config: RunConfig, environment: Environment) -> Iterator[Check]:
     yield from local_checks(store, config, environment)
     if store.uri.startswith("file:"):
         yield training_check(config)
+        yield evaluation_check(config)
         return
     from fingpt.cluster.api.cluster import Cluster
     from fingpt.doctor.cluster import cluster_checks

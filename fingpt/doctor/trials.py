@@ -20,6 +20,7 @@ from fingpt.cluster.diagnosis.snapshot import Explanation, JobSnapshot, State
 from fingpt.cluster.job import COMPONENT, INSTANCE, PROJECT, build_job, load_template
 from fingpt.cluster.site import Site
 from fingpt.doctor.checks import Check, Grade, failed, passed
+from fingpt.doctor.evaluation import asks_for_vllm
 from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, SetupError
 from fingpt.runs.run import Run, Stage, run_key
 
@@ -73,6 +74,9 @@ def trials(run: Run, site: Site, token: str) -> Iterator[Trial]:
         if stage is Stage.PREP:
             container["command"] = ["tini", "--", "python", "-m", "fingpt.doctor.local"]
             success += f"; from its pod {site.store} is readable and writable"
+        if stage is Stage.EVAL and asks_for_vllm(run.config):
+            container["command"] = ["tini", "--", "python", "-m", "fingpt.doctor.evaluation"]
+            success += "; it has vLLM"
         yield Trial(f"image of {stage}", job, success)
     job = _job(run, Stage.TRAIN, site.model_copy(update={"queue": ""}), token, "room")
     resources = job["spec"]["template"]["spec"]["containers"][0]["resources"]

@@ -96,9 +96,12 @@ def chunk(
     batch: Sequence[Prompt],
     make: Make[R],
 ) -> Chunk[R]:
-    """The chunk at `key`, read back and verified if it is there, made and stored if it is not."""
+    """The chunk at `key`, read back and verified if it is there, made and stored if it or its timing is not.
+
+    What is stored is never replaced: where one of the two is lost, the other stays.
+    """
     clock = timing_key(key)
-    reused = store.exists(key)
+    reused = store.exists(key) and store.exists(clock)
     if not reused:
         records, seconds = make(batch)
         store.create(clock, encode(Timing(seconds=seconds)))

@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from importlib.util import find_spec
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from fingpt import hardware
 from fingpt.config import EvalConfig, ResolvedPrecision
 from fingpt.errors import SetupError
-from fingpt.eval.generate import Answer
-from fingpt.eval.model import Variant
-from fingpt.eval.prompts import Prompt
 from fingpt.record import FileRef, sha256_bytes
 from fingpt.runs.manifest import EngineChoice, decode, encode
 from fingpt.runs.run import Stage, engine_key, stage_prefix
 from fingpt.storage import ObjectStore
+
+if TYPE_CHECKING:
+    from fingpt.eval.generate import Answer
+    from fingpt.eval.model import Variant
+    from fingpt.eval.prompts import Prompt
+
+NO_ANSWERS = "none, only labels and losses of validation rows"
+"""What answers an evaluation with `eval.split=validation`."""
 
 _ASK_FOR_THE_OTHER = "set eval.engine=transformers"
 
@@ -29,11 +33,7 @@ def choose(settings: EvalConfig, precision: ResolvedPrecision, vllm_rows: int) -
     """The engine that `settings.engine` means on this machine; SetupError where vLLM is asked for and cannot be had."""
     lacks = lack(precision)
     if settings.engine == "vllm":
-        if not _vllm():
-            raise SetupError(
-                "eval.engine=vllm needs vLLM, which is not installed here: run eval in the image that `make images "
-                f"GPU=1` builds, or {_ASK_FOR_THE_OTHER}."
-            )
+        require_vllm()
         return EngineChoice(engine="vllm", version=_vllm(), why="asked for", answer_rows=vllm_rows)
     if settings.engine == "auto" and not lacks:
         why = "a GPU and vLLM are here"
@@ -46,8 +46,30 @@ def choose(settings: EvalConfig, precision: ResolvedPrecision, vllm_rows: int) -
     )
 
 
+def require_vllm() -> None:
+    """SetupError where vLLM is not installed."""
+    if not _vllm():
+        raise SetupError(
+            "eval.engine=vllm needs vLLM, which is not installed here: run eval in the image that `make images "
+            f"GPU=1` builds, or {_ASK_FOR_THE_OTHER}."
+        )
+
+
+def outlook(settings: EvalConfig) -> dict[str, str]:
+    """What an evaluation on this machine would choose, in words; SetupError for settings that it would refuse."""
+    from fingpt import hardware  # torch, which takes seconds
+
+    precision = hardware.resolve_precision(settings.precision, "eval.precision")
+    answers = NO_ANSWERS
+    if settings.split == "test":
+        answers = choose(settings, precision, 0).sentence
+    return {"precision": precision, "answers": answers}
+
+
 def lack(precision: ResolvedPrecision) -> str:
     """What speaks against vLLM on this machine, in a few words; empty where nothing does."""
+    from fingpt import hardware  # torch, which takes seconds
+
     if hardware.device().type != "cuda":
         return "there is no GPU"
     if not _vllm():

@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from fingpt import log
 from fingpt.config import LoraConfig, RunConfig, local_path
 from fingpt.errors import ConfigError, DataError, MissingInputError
+from fingpt.eval.base_sizes import read_sizes
 from fingpt.eval.foreign_remedies import instead, list_of_layers, whole_alpha
 from fingpt.eval.foreign_weights import WEIGHTS, check_tensors
 from fingpt.models import LINEAR_LAYERS, ModelSpec, spec
@@ -75,7 +76,7 @@ def freeze_adapter(store: ObjectStore, config: RunConfig, fetch: FetchFromHub) -
     if source.startswith("adapters/"):
         return _with_adapter(config, _frozen(store, source))
     with tempfile.TemporaryDirectory(prefix="fingpt-adapter-") as scratch:
-        manifest, folder = _prepare(source, model, Path(scratch), fetch)
+        manifest, folder = _prepare(store, source, model, Path(scratch), fetch)
         prefix = adapter_prefix(manifest.id)
         upload_tree(store, folder, f"{prefix}/adapter")
     put(store, adapter_manifest_key(prefix), encode(manifest))
@@ -98,7 +99,7 @@ def look_at_adapter(
         manifest = _frozen(store, source)
     else:
         with tempfile.TemporaryDirectory(prefix="fingpt-adapter-") as scratch:
-            manifest, _ = _prepare(source, model, Path(scratch), fetch)
+            manifest, _ = _prepare(store, source, model, Path(scratch), fetch)
     _with_adapter(config, manifest)
     return manifest
 
@@ -132,12 +133,12 @@ def _frozen(store: ObjectStore, source: str) -> AdapterManifest:
 
 
 def _prepare(
-    source: str, model: ModelSpec, scratch: Path, fetch: FetchFromHub
+    store: ObjectStore, source: str, model: ModelSpec, scratch: Path, fetch: FetchFromHub
 ) -> tuple[AdapterManifest, Path]:
     """The checked adapter as it is to be stored, with the folder of its two files."""
     folder = _gather(source, model, scratch, fetch)
     lora = check_settings(read_settings(folder / CONFIG, source), model, source)
-    check_tensors(folder / WEIGHTS, lora, source)
+    check_tensors(folder / WEIGHTS, lora, source, read_sizes(store, model))
     (folder / CONFIG).write_bytes(own_config(lora, model))
     refs = (file_ref(folder / name, f"adapter/{name}") for name in (CONFIG, WEIGHTS))
     manifest = AdapterManifest(

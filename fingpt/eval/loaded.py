@@ -24,7 +24,7 @@ from fingpt.weights.contents import open_base
 
 
 class Loaded:
-    """The tokenizer at once, the model by `load_model`: rows that do not fit are found before weights are read.
+    """The tokenizer at once, the model by `load_model`: rows that are read before it are refused before weights are.
 
     `dropped_news`: news items that were left out so far to fit prompts into `train.max_tokens`. `scoring`: what makes
     losses and label scores of the loaded model; which it is, `choice` keeps.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 from fingpt import hardware, log
 from fingpt.eval.inputs import Inputs, read_inputs
 from fingpt.record import FileRef
-from fingpt.runs import openings
 from fingpt.runs.manifest import EvalManifest, VariantScores
 from fingpt.runs.run import Stage, stage_prefix
 from fingpt.runs.stage import Context
@@ -46,7 +45,6 @@ def body(ctx: Context) -> EvalManifest:
     from fingpt.eval.scores_parquet import encode_scores
     from fingpt.eval.variant import Evaluation
 
-    openings.record(ctx.store, inputs.dataset.id, ctx.run)
     evaluation = Evaluation(ctx, inputs)
     variants: tuple[Variant, ...] = (
         ("base", "tuned") if ctx.run.config.eval.include_base else ("tuned",)

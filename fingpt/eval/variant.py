@@ -34,13 +34,15 @@ from fingpt.eval.model import Variant, translate_out_of_memory
 from fingpt.eval.prompts import Prompt, batches, evenly_spaced, refuse_duplicates, to_answer
 from fingpt.eval.score import Pair, score_robust, score_strict, summarise
 from fingpt.eval.scores_parquet import Prose, ScoredAnswer
+from fingpt.eval.scoring import Scoring
 from fingpt.eval.text import PromptNumbers, text_facts
 from fingpt.metrics import label_shares, mean
 from fingpt.prompts.chat import stop_ids
 from fingpt.prompts.examples import LABELS
 from fingpt.prompts.news import stated_moves
 from fingpt.record import FileRef
-from fingpt.runs.manifest import EngineChoice, ParserScores, VariantScores
+from fingpt.runs import openings
+from fingpt.runs.manifest import ParserScores, VariantScores
 from fingpt.runs.run import Stage, predictions_key, stage_prefix
 from fingpt.runs.stage import Context
 
@@ -67,14 +69,15 @@ class Made:
 
 
 class Evaluation(Loaded):
-    """The loaded model, tokenizer and prompts of one evaluation."""
+    """The loaded model, tokenizer and prompts of one evaluation.
+
+    The test split is opened once all that can be known without it is: base and adapter are loaded then, no test row is
+    read.
+    """
 
     def __init__(self, ctx: Context, inputs: Inputs) -> None:
         start = time.perf_counter()
         super().__init__(ctx, inputs)
-        self.test = self.prompts(read_split(ctx, inputs.dataset, "test"))
-        refuse_duplicates(self.test)
-        self.asked = to_answer(self.test, self.settings.answer_rows)
         train = read_split(ctx, inputs.dataset, "train")
         self.train = self.prompts(
             [train[index] for index in evenly_spaced(len(train), TRAIN_LOSS_ROWS)]
@@ -83,13 +86,27 @@ class Evaluation(Loaded):
         self.shares: tuple[float, ...] = tuple(shares.tolist())
         validation = read_validation(ctx, inputs.dataset)
         self.validation = self.prompts(validation)
+        tree = label_tree(inputs.spec, self.tokenizer)
+        self.decoding = Decoding(
+            stop_ids=stop_ids(inputs.spec, self.tokenizer),
+            max_new_tokens=self.settings.max_new_tokens,
+        )
+        self.metrics = MetricModules(ctx.scratch / "evaluate")
+        # A choice that is stored was made by an attempt that had loaded this base and this adapter.
+        self.settle(lambda: choose(self.settings, self.precision, ANSWER_ROWS))
+        if self.choice.engine == "transformers" and self.model is None:
+            self.load_model()
+        openings.record(ctx.store, inputs.dataset.id, ctx.run)
+        self.test = self.prompts(read_split(ctx, inputs.dataset, "test"))
+        refuse_duplicates(self.test)
+        self.asked = to_answer(self.test, self.settings.answer_rows)
         # What a week did is printed in the prompts of later weeks.
         self.moves: dict[tuple[str, str], float] = {}
         for example in (*train, *validation, *(prompt.example for prompt in self.test)):
             self.moves |= stated_moves(example.user)
         system = self.test[0].example.system
         self.arms = Arms(
-            label_tree(inputs.spec, self.tokenizer),
+            tree,
             {
                 "test": self.test,
                 "validation": self.validation,
@@ -98,21 +115,8 @@ class Evaluation(Loaded):
             },
             answered="test",
         )
-        self.decoding = Decoding(
-            stop_ids=stop_ids(inputs.spec, self.tokenizer),
-            max_new_tokens=self.settings.max_new_tokens,
-        )
-        self.settle(self._choose)
         self.engine = self._vllm() if self.choice.engine == "vllm" else self._transformers()
-        self.metrics = MetricModules(ctx.scratch / "evaluate")
         self.load_seconds = time.perf_counter() - start
-
-    def _choose(self) -> EngineChoice:
-        """The engine for this machine; what it would refuse is refused here, before weights are read."""
-        choice = choose(self.settings, self.precision, ANSWER_ROWS)
-        if choice.engine == "vllm":
-            self._vllm()
-        return choice
 
     def decoding_settings(self) -> dict[str, str | int | float | bool]:
         """Decoding settings, for the manifest and for the identity of chunks."""
@@ -131,21 +135,21 @@ class Evaluation(Loaded):
         """
         if isinstance(self.engine, TransformersEngine):
             return
-        if not all(self.ctx.store.exists(self._loss_key(variant)) for variant in variants):
-            start = time.perf_counter()
-            if self.model is None:
-                self.load_model()
-            self.load_seconds += time.perf_counter() - start
-            with translate_out_of_memory(self.settings.batch_size):
-                for variant in variants:
-                    # The loss last: where it is stored, all before it is.
-                    self._losses(variant, self._labels(variant))
+        with translate_out_of_memory(self.settings.batch_size):
+            for variant in variants:
+                self._losses(variant, self._labels(variant))
         if self.model is not None:
             self.release_model()
 
-    def _transformers(self) -> TransformersEngine:
+    def _loaded(self) -> Scoring:
+        """What scores; an attempt that goes on loads it for what the store lacks alone."""
         if self.model is None:
+            start = time.perf_counter()
             self.load_model()
+            self.load_seconds += time.perf_counter() - start
+        return self.scoring
+
+    def _transformers(self) -> TransformersEngine:
         return TransformersEngine(self.model, self.tokenizer, self.decoding)
 
     def _vllm(self) -> VllmEngine:
@@ -213,15 +217,13 @@ class Evaluation(Loaded):
         def score(
             prompts: Sequence[Prompt], tree: LabelTree, answers: bool
         ) -> tuple[list[LabelScores], float]:
+            scoring = self._loaded()
             start = time.perf_counter()
-            found = self.scoring.labels(variant, prompts, tree, lambda _: None, answers=answers)
+            found = scoring.labels(variant, prompts, tree, lambda _: None, answers=answers)
             return found, time.perf_counter() - start
 
         with log.progress(f"labels {variant}", self.arms.count) as meter:
             return self.arms.score(score, place, meter.advance)
-
-    def _loss_key(self, variant: Variant) -> str:
-        return f"{stage_prefix(self.ctx.run.id, Stage.EVAL)}/losses/{variant}.json"
 
     def _losses(self, variant: Variant, labels: Labels) -> Losses:
         """Losses on test and train rows, measured now or with `labels`, or read from an earlier attempt."""
@@ -232,9 +234,12 @@ class Evaluation(Loaded):
                 test = {**labels.nll, **self.scoring.losses(variant, left, meter.advance)}
                 return test, self.scoring.losses(variant, self.train, meter.advance)
 
+        key = f"{stage_prefix(self.ctx.run.id, Stage.EVAL)}/losses/{variant}.json"
+        if not self.ctx.store.exists(key):
+            self._loaded()  # before the clock of the losses starts
         return losses(
             self.ctx.store,
-            self._loss_key(variant),
+            key,
             context_of(self.identity(variant), [*self.test, *self.train]),
             measure,
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
-from fingpt.config import RunConfig, argument
+from fingpt.config import Environment, RunConfig, argument
 from fingpt.errors import ConfigError
 from fingpt.models import ModelSpec
 from fingpt.runs.run import Run, Stage
@@ -28,6 +28,12 @@ def require_one_mode(mode: Mode) -> None:
             "DRY_RUN=1 prints the Jobs of a cluster, and LOCAL=1 has processes of this machine instead; leave one of "
             "them out."
         )
+
+
+def works_here(mode: Mode, environment: Environment) -> bool:
+    """Whether processes of this machine do the work; else a cluster does, or with DRY_RUN nobody."""
+    folder = environment.store.startswith("file:") and mode is not Mode.DRY_RUN
+    return folder or mode is Mode.LOCAL
 
 
 class Backend(Protocol):

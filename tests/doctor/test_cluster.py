@@ -208,6 +208,17 @@ def test_what_a_pod_would_wait_for_is_named(changes, name, grade, code, words):
     assert worst(found.values()) == code
 
 
+def test_the_engine_is_said_by_the_gpus_that_a_pod_of_eval_asks_for():
+    name = "evaluation in the cluster"
+    assert "vllm where its image has it" in checks()[name].message
+    tiny = cluster_checks(
+        Changed(), lambda site: run_of("tiny-llama31", "eval.engine=vllm"), "s3://bucket"
+    )
+    (found,) = [check for check in tiny if check.name == name]
+    assert (found.grade, worst([found])) == (Grade.WARN, 0)
+    assert "asks for no GPU" in found.message
+
+
 def test_the_settings_are_read_once():
     cluster, reads = Changed(), []
     cluster.site = lambda: reads.append("site") or Site.of(site_data())

@@ -84,4 +84,4 @@ def test_doctor_says_it_where_the_store_is_a_folder(tmp_path, monkeypatch):
     from fingpt.config import read_environment
 
     names = [check.name for check in examine(config(), read_environment())]
-    assert names[-1] == "training on this machine"
+    assert names[-2:] == ["training on this machine", "evaluation on this machine"]

@@ -57,6 +57,16 @@ def test_bytes_of_a_chunk_do_not_depend_on_how_long_it_took_or_on_a_resume(store
     assert other.read(KEY) == store.read(KEY)
 
 
+def test_a_chunk_whose_timing_is_lost_is_timed_again_and_keeps_its_records(store, tmp_path):
+    chunk(Answer, store, KEY, CONTEXT, PROMPTS, make(seconds=2.0)[0])
+    bytes_before = store.read(KEY)
+    (tmp_path / "store" / timing_key(KEY)).unlink()
+    again, calls = make(seconds=9.0)
+    found = chunk(Answer, store, KEY, CONTEXT, PROMPTS, again)
+    assert (calls, found.seconds, found.reused) == ([2], 9.0, False)
+    assert store.read(KEY) == bytes_before
+
+
 def test_files_are_named_relative_to_the_eval_prefix(store):
     made = chunk(Answer, store, KEY, CONTEXT, PROMPTS, make()[0])
     assert [file.name for file in made.files] == [

@@ -8,6 +8,7 @@ import weakref
 import pytest
 import torch
 
+from fingpt import hardware
 from fingpt.config import EvalConfig
 from fingpt.errors import ConfigError, DataError, DivergedError, Interrupted, SetupError
 from fingpt.eval import engine, engine_vllm, loaded, scoring, variant
@@ -116,7 +117,7 @@ def test_a_run_keeps_the_engine_that_it_was_begun_with(world, vllm, monkeypatch)
 def test_auto_takes_vllm_for_bf16_on_a_gpu_that_has_it(vllm, monkeypatch):
     settings = EvalConfig()
     assert choose(settings, "bf16", 320).why == "there is no GPU"
-    monkeypatch.setattr(engine.hardware, "device", lambda: torch.device("cuda", 0))
+    monkeypatch.setattr(hardware, "device", lambda: torch.device("cuda", 0))
     found = choose(settings, "bf16", 320)
     assert (found.engine, found.version, found.answer_rows) == ("vllm", "0.33.0", 320)
     precise = choose(settings, "fp32", 320)
@@ -220,10 +221,10 @@ def test_of_two_that_choose_at_once_both_score_as_the_first(world, monkeypatch):
     assert len(loads) == 2
 
 
-def test_a_prompt_too_long_for_the_base_is_told_of_before_weights_are_read(
+def test_a_prompt_too_long_for_the_base_is_told_of_before_anything_is_computed(
     world, vllm, monkeypatch
 ):
-    monkeypatch.setattr(loaded, "load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(scoring, "label_logp", lambda *_: pytest.fail("scored"))
 
     def longer(**given):
         return engine_vllm.VllmSettings(**{**given, "longest": 1 << 20})
@@ -231,6 +232,7 @@ def test_a_prompt_too_long_for_the_base_is_told_of_before_weights_are_read(
     monkeypatch.setattr(variant, "VllmSettings", longer)
     with pytest.raises(ConfigError, match="take up to 1048576 tokens"):
         body(world.context(world.run("vllm")))
+    assert vllm.asked == []
 
 
 def test_the_model_that_scored_is_gone_when_vllm_takes_the_card(world, vllm, monkeypatch):

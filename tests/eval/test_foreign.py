@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as save_torch
 
 from fingpt import log
 from fingpt.config import RunConfig
 from fingpt.errors import ConfigError, DataError, MissingInputError
+from fingpt.eval import foreign_weights
 from fingpt.eval.foreign import _MOST_BYTES, CONFIG, WEIGHTS, freeze_adapter
 from fingpt.models import spec
 from fingpt.reading import RECORD_BYTES
@@ -253,7 +257,12 @@ def write(folder, found):
         ({**tensors(), "base_model.model.lm_head.weight": np.zeros((2, 2))}, "no LoRA weight"),
         ({n: t.astype(np.int32) for n, t in tensors().items()}, "no LoRA weight"),
         ({n: t.reshape(-1) for n, t in tensors().items()}, "has the shape"),
-        ({}, "lacks lora_A of q_proj"),
+        ({}, "no numbers .*ZeRO 3.*save it again"),
+        ({n.replace("self_attn", "mlp"): t for n, t in tensors().items()}, "no LoRA weight"),
+        (
+            {n.replace("self_attn.q_proj", "self_attn.up_proj"): t for n, t in tensors().items()},
+            "no LoRA weight",
+        ),
         ({n: t[:0, 0] for n, t in tensors().items()}, "no numbers .*ZeRO 3.*save it again"),
         ({n.replace(".weight", ".default.weight"): t for n, t in tensors().items()}, "no LoRA"),
         ({f"_orig_mod.{n}": t for n, t in tensors().items()}, "no LoRA weight"),
@@ -263,6 +272,24 @@ def test_weights_that_are_not_what_the_configuration_says_are_refused(store, ada
     write(adapter, found)
     with pytest.raises(DataError, match=words):
         freeze(store, adapter)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "largest"])
+def test_numbers_that_are_none_are_found_in_every_piece_and_the_largest_is_taken(
+    store, adapter, monkeypatch, kind, number
+):
+    monkeypatch.setattr(foreign_weights, "_PIECE", 16)
+    found = {name: torch.from_numpy(value).to(kind) for name, value in tensors().items()}
+    last = name_of(1, "v_proj", "B")
+    found[last][7, 3] = torch.finfo(kind).max if number == "largest" else float(number)
+    save_torch(found, adapter / WEIGHTS)
+    if number == "largest":
+        assert freeze(store, adapter).eval.adapter
+        return
+    with pytest.raises(DataError, match=rf"'{re.escape(last)}' in .* holds NaN or Inf"):
+        freeze(store, adapter)
+    assert not list(store.keys())
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80\x04.", b"\xff" * 100, b"{}" * 50])

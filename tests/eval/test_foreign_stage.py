@@ -10,11 +10,13 @@ from safetensors.torch import load_file, save_file
 
 from fingpt.config import EvalConfig, RunConfig
 from fingpt.errors import ConfigError, DataError
+from fingpt.eval import foreign
 from fingpt.eval.foreign import CONFIG, WEIGHTS, freeze_adapter
 from fingpt.eval.stage import body
 from fingpt.record import sha256_bytes
 from fingpt.report.chosen import newest_runs
 from fingpt.report.inputs import read_runs
+from fingpt.runs import openings
 from fingpt.runs.collect import collect
 from fingpt.runs.manifest import PrepManifest, encode
 from fingpt.runs.run import Run, Stage, complete_key, dataset_manifest_key, run_key
@@ -105,31 +107,56 @@ def test_a_comparison_leaves_it_out_and_says_why_when_it_is_named(world, theirs)
     assert newest_runs(world.store) == [ours.id]
 
 
-def test_weights_of_a_deeper_or_wider_base_are_refused_before_any_answer(world, theirs):
+def altered(theirs, how: str) -> None:
+    """The adapter as one of a deeper, shallower or wider base, or with a number that is none."""
     saved = load_file(theirs / WEIGHTS)
-    extra = {
-        name.replace("layers.1.", "layers.2."): t.clone()
-        for name, t in saved.items()
-        if ".1." in name
-    }
-    save_file({**saved, **extra}, theirs / WEIGHTS)
-    with pytest.raises(DataError, match="other layers than its base"):
-        body(world.context(submit(world, theirs)))
-    save_file({name: t for name, t in saved.items() if ".0." in name}, theirs / WEIGHTS)
-    with pytest.raises(DataError, match="other layers than its base"):
-        body(world.context(submit(world, theirs), "shallow"))
-    wide = {n: (t.repeat(1, 2) if "lora_A" in n else t).contiguous() for n, t in saved.items()}
-    save_file(wide, theirs / WEIGHTS)
-    with pytest.raises(DataError, match="does not fit the base"):
-        body(world.context(submit(world, theirs), "wide"))
+    if how == "deeper":
+        more = {n.replace("layers.1.", "layers.2."): t for n, t in saved.items() if ".1." in n}
+        saved |= {name: tensor.clone() for name, tensor in more.items()}
+    elif how == "shallower":
+        saved = {name: tensor for name, tensor in saved.items() if ".0." in name}
+    elif how == "wider":
+        saved = {n: (t.repeat(1, 2) if "lora_A" in n else t) for n, t in saved.items()}
+    else:
+        next(iter(saved.values()))[0, 0] = float(how)
+    save_file({name: tensor.contiguous() for name, tensor in saved.items()}, theirs / WEIGHTS)
 
 
-def test_weights_that_are_no_numbers_are_refused(world, theirs):
-    saved = load_file(theirs / WEIGHTS)
-    next(iter(saved.values()))[0, 0] = float("nan")
-    save_file(saved, theirs / WEIGHTS)
-    with pytest.raises(DataError, match="NaN or Inf"):
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("deeper", "is for 3 layers, and the base has 2"),
+        ("shallower", "is for 1 layers, and the base has 2"),
+        ("wider", r"lora_A of down_proj in layer 0 has the shape \[2, 64\], and the base has 32"),
+        ("nan", "holds NaN or Inf"),
+        ("-inf", "holds NaN or Inf"),
+    ],
+)
+def test_weights_that_do_not_fit_the_base_or_are_no_numbers_are_not_frozen(
+    world, theirs, how, words
+):
+    altered(theirs, how)
+    with pytest.raises(DataError, match=words):
+        submit(world, theirs)
+    assert not list(world.store.keys("adapters/"))
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("deeper", "other layers than its base"),
+        ("shallower", "other layers than its base"),
+        ("wider", "does not fit the base"),
+    ],
+)
+def test_weights_that_were_frozen_before_the_base_came_are_refused_and_the_test_stays_closed(
+    world, theirs, monkeypatch, how, words
+):
+    monkeypatch.setattr(foreign, "read_sizes", lambda *_: None)
+    altered(theirs, how)
+    with pytest.raises(DataError, match=words):
         body(world.context(submit(world, theirs)))
+    assert openings.count(world.store, "invented") == 0
 
 
 def test_what_was_swapped_in_the_store_is_not_evaluated(world, theirs):

@@ -66,6 +66,20 @@ def test_a_typo_is_one_sentence_with_its_exit_code_and_writes_nothing(
     assert not (tmp_path / "store" / "runs").exists()
 
 
+@pytest.mark.parametrize("verb", ["run", "eval"])
+@pytest.mark.parametrize("mode", ["local", "submit"])
+def test_an_engine_that_cannot_run_here_is_refused_before_anything_is_prepared(
+    tmp_path, verb, mode
+):
+    done = submit(
+        tmp_path, verb, "--model", "tiny-llama31", "--mode", mode, "--set", "eval.engine=vllm"
+    )
+    assert done.returncode == 78, done.stderr
+    assert "eval.engine=vllm needs vLLM, which is not installed here" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "store").exists()
+
+
 @pytest.mark.parametrize("seeds", ["three", "0", "-1", "1.5", "101", "2 3"])
 def test_seeds_that_are_no_count_are_refused(tmp_path, seeds):
     done = submit(tmp_path, "prep", "--model", "tiny-llama31", FINGPT_ARG_SEEDS=seeds)

@@ -68,6 +68,15 @@ def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, given, words
     assert not (tmp_path / "store").exists()
 
 
+def test_an_engine_that_could_not_answer_for_the_best_setting_is_refused_before_the_search(
+    tmp_path,
+):
+    said = command(tmp_path, "sweep", **TINY, FINGPT_ARG_SET="eval.engine=vllm")
+    assert said.returncode == 78, said.stderr
+    assert "eval.engine=vllm needs vLLM" in said.stderr
+    assert not (tmp_path / "store").exists()
+
+
 @pytest.mark.parametrize("command_of", [("sweep",), ("submit", "run"), ("forecast", "ask")])
 def test_a_plan_for_a_cluster_and_work_on_this_machine_exclude_each_other(tmp_path, command_of):
     said = command(tmp_path, *command_of, "--mode", "dry-run", **TINY, FINGPT_ARG_LOCAL="1")
