@@ -50,7 +50,9 @@ def test_an_empty_train_split_is_refused(data, base_folder):
 
 
 def test_a_row_that_cannot_fit_is_refused(data, base_folder):
-    with pytest.raises(DataError, match=r"raise train\.max_tokens"):
+    with pytest.raises(
+        DataError, match=r"more than train\.max_tokens leaves beside the answer; raise it"
+    ):
         tokenise(SPEC, base_folder, data, 64)
 
 
