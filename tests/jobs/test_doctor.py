@@ -126,6 +126,15 @@ def test_an_adapter_that_submit_would_refuse_fails_with_the_same_code(
     assert words in found.message
 
 
+def test_an_adapter_whose_numbers_are_none_fails_as_at_submit(store, adapter, tmp_path):
+    broken = tensors()
+    next(iter(broken.values()))[0, 0] = float("nan")
+    save_file(broken, adapter / WEIGHTS)
+    found = adapter_of(store, tmp_path, adapter)
+    assert (found.grade, found.code) == (Grade.FAIL, 65)
+    assert "holds NaN or Inf; train it again" in found.message
+
+
 def test_doctor_takes_an_adapter_and_a_limit_as_submit_does(tmp_path):
     adapter = {"FINGPT_ARG_ADAPTER": str(tmp_path / "none")}
     done = inside(tmp_path, "doctor", "--json", **adapter)
