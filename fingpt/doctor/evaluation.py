@@ -26,6 +26,7 @@ def evaluation_check(config: RunConfig) -> Check:
     try:
         found = outlook(config.eval)
     except FingptError as fault:
+        # What the stage would refuse is what doctor is asked for.
         return failed(NAME, fault)
     return passed(NAME, "; ".join(f"{name}: {how}" for name, how in found.items()))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from fingpt.errors import DataError
 from fingpt.models import ModelSpec
@@ -49,7 +49,8 @@ def read_sizes(store: ObjectStore, model: ModelSpec) -> BaseSizes | None:
     try:
         data = read_verified(store, f"{model.base_prefix}/{_CONFIG}", files[_CONFIG].sha256)
         return BaseSizes.model_validate(parse_object(data))
-    except (KeyError, ValueError, ValidationError):
+    except (KeyError, ValueError):
+        # The base has no such file, or it is no JSON object, or lacks a size.
         raise DataError(
             f"The base weights {model.base} do not say how large their layers are ({_CONFIG}); mirror the base again."
         ) from None

@@ -108,6 +108,7 @@ def read(variable: str, path: str) -> Benchmark:
         with Path(path).open("rb") as file:
             data = file.read(_BYTES + len(_BOM) + 1).removeprefix(_BOM)
     except OSError as error:
+        # A path from a command line: no such file, a folder, no right to read.
         raise ConfigError(
             f"{variable}={path} cannot be read ({error.strerror}); name the JSON of a benchmark."
         ) from None
