@@ -95,6 +95,16 @@ def store(tmp_path: Path) -> ObjectStore:
     return open_store((tmp_path / "store").as_uri())
 
 
+@pytest.fixture
+def old_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU without bf16, as far as fingpt.hardware asks."""
+    import torch  # most tests do without
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "An Old GPU")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of published rows (train.parquet, test.parquet, generations/), named by FINGPT_REAL_DATA."""

@@ -9,21 +9,13 @@ from fingpt import hardware
 from fingpt.errors import SetupError
 
 
-@pytest.fixture
-def gpu(monkeypatch):
-    """A GPU without bf16, as far as these functions ask."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "An Old GPU")
-
-
 def test_without_a_gpu_auto_is_fp32_and_bf16_stays_what_was_asked_for():
     assert hardware.resolve_precision("auto", "train.precision") == "fp32"
     assert hardware.resolve_precision("bf16", "train.precision") == "bf16"
     assert hardware.device() == torch.device("cpu")
 
 
-def test_a_gpu_without_bf16_falls_back_only_when_nothing_was_asked_for(gpu):
+def test_a_gpu_without_bf16_falls_back_only_when_nothing_was_asked_for(old_card):
     assert hardware.resolve_precision("auto", "eval.precision") == "fp32"
     with pytest.raises(SetupError, match=r"An Old GPU has no bf16; use eval\.precision=fp32"):
         hardware.resolve_precision("bf16", "eval.precision")

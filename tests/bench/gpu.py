@@ -218,6 +218,9 @@ def main() -> int:
     if asked.complete:
         if asked.answers is None:
             parser.error("--complete needs --answers")
+        for path in (asked.complete, asked.answers):
+            if not path.is_file():
+                parser.error(f"{path} is no file")
         lines, path = complete(asked.complete, asked.answers)
         print(f"{table(lines)}\n\nKept in {path}")
         return 0

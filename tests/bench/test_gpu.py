@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -233,3 +234,15 @@ def test_a_recipe_that_could_not_be_measured_is_left_out_in_words(measured, monk
     assert found["lines"] == []
     assert found["left_out"][-1] == "published: DeepSpeed is not installed"
     assert "training: not asked for" in found["left_out"]
+
+
+@pytest.mark.parametrize("missing", ["--complete", "--answers"])
+def test_a_file_that_is_not_there_is_named(tmp_path, monkeypatch, capsys, missing):
+    there = tmp_path / "there"
+    there.write_text("")
+    given = {"--complete": there, "--answers": there, missing: tmp_path / "gone"}
+    words = [str(word) for pair in given.items() for word in pair]
+    monkeypatch.setattr(sys, "argv", ["gpu", *words])
+    with pytest.raises(SystemExit, match="2"):
+        gpu.main()
+    assert f"{tmp_path / 'gone'} is no file" in capsys.readouterr().err
