@@ -16,7 +16,8 @@ import typer
 from fingpt import log
 from fingpt.config import argument, read_environment, split_words
 from fingpt.errors import ConfigError
-from fingpt.runs.stage import guarded, interrupt_on_signals
+from fingpt.runs.signals import interrupt_on_signals
+from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
 _EXAMPLE = 'make build SYMBOLS="AAPL MSFT" FROM=2025-01-01 TO=2026-10-30 DATA=folder'

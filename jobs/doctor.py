@@ -18,7 +18,8 @@ from fingpt import log
 from fingpt.config import argument, load_config, read_environment, split_words
 from fingpt.doctor.checks import Check, worst
 from fingpt.doctor.examine import examine
-from fingpt.runs.stage import guarded, interrupt_on_signals
+from fingpt.runs.signals import interrupt_on_signals
+from fingpt.runs.stage import guarded
 from jobs import CONFIGS
 
 

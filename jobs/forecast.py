@@ -21,7 +21,8 @@ from fingpt import log
 from fingpt.config import Environment, read_environment, split_words
 from fingpt.errors import ConfigError, DataError, FingptError, Interrupted, MissingInputError
 from fingpt.runs.backend import Mode, require_one_mode
-from fingpt.runs.stage import guarded, interrupt_on_signals, load_run, locate
+from fingpt.runs.signals import interrupt_on_signals
+from fingpt.runs.stage import guarded, load_run, locate
 from fingpt.storage import ObjectStore, open_store
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)

@@ -15,7 +15,8 @@ from fingpt import log
 from fingpt.config import read_environment
 from fingpt.errors import ConfigError
 from fingpt.models import spec
-from fingpt.runs.stage import guarded, interrupt_on_signals
+from fingpt.runs.signals import interrupt_on_signals
+from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 
 

@@ -11,7 +11,8 @@ from fingpt import log
 from fingpt.cluster.waiting import wait_for_run
 from fingpt.config import read_environment
 from fingpt.errors import ConfigError
-from fingpt.runs.stage import guarded, interrupt_on_signals
+from fingpt.runs.signals import interrupt_on_signals
+from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
 from fingpt.sweeps.waiting import wait_for_sweep
 from jobs.status import reach

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from fingpt import log
 from fingpt.config import HUB_TOKEN_VARIABLES, RunConfig, child_environment
@@ -15,6 +13,7 @@ from fingpt.errors import Interrupted, StageFailedError
 from fingpt.models import ModelSpec, spec
 from fingpt.runs.freeze import freeze
 from fingpt.runs.run import Run, Stage, base_manifest_key, code_digest, run_key
+from fingpt.runs.signals import on_signals
 from fingpt.storage import ObjectStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,18 +89,12 @@ class LocalBackend:
         )
         received: list[int] = []
 
-        def forward(number: int, _: FrameType | None) -> None:
+        def forward(number: int) -> None:
             received.append(number)
             process.send_signal(number)
 
-        before = {
-            number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)
-        }
-        try:
+        with on_signals(forward):
             code = process.wait()
-        finally:
-            for number, old in before.items():
-                signal.signal(number, old)
         if received and code != 0:
             raise Interrupted(f"Stage {name} was interrupted; the same command resumes.")
         if code != 0:

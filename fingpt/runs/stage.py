@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -18,7 +17,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TypeVar
 
 from fingpt import log
@@ -45,7 +43,8 @@ from fingpt.runs.manifest import (
 from fingpt.runs.nodes import Node, node_of
 from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import Run, Stage, complete_key, run_key
-from fingpt.storage import SIGNALLED, ObjectStore, open_store
+from fingpt.runs.signals import interrupt_on_signals
+from fingpt.storage import ObjectStore, open_store
 from fingpt.storage.files import from_os_error
 
 M = TypeVar("M", bound=Frozen)
@@ -276,26 +275,6 @@ def _scratch() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def interrupt_on_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into KeyboardInterrupt, raised in the main thread.
-
-    No Exception would do: libraries catch those. botocore takes one for a broken connection and repeats its request.
-    """
-
-    def handler(number: int, _: FrameType | None) -> None:
-        SIGNALLED.set()
-        raise KeyboardInterrupt(f"{signal.Signals(number).name} received")
-
-    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
-        SIGNALLED.clear()
 
 
 @contextmanager

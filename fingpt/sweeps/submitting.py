@@ -16,7 +16,7 @@ from fingpt.models import spec
 from fingpt.runs.backend import Mode
 from fingpt.runs.freeze import freeze_source
 from fingpt.runs.local import local_images
-from fingpt.runs.stage import interrupt_on_signals
+from fingpt.runs.signals import interrupt_on_signals
 from fingpt.storage import ObjectStore, open_store, probe
 from fingpt.sweeps.controller import carry_out_alone
 from fingpt.sweeps.definition import SweepDefinition

@@ -149,11 +149,11 @@ def test_a_signal_during_a_request_is_not_taken_for_a_broken_connection(proxied)
     store, proxy = proxied
 
     def body(ctx):
-        slow = delay(5)
+        slow = delay(20)
         proxy.plan = lambda exchange: slow if exchange.path.endswith("slow") else None
         ctx.store.create("slow", b"x")
 
-    assert seconds_to_exit(store, body) < 3
+    assert seconds_to_exit(store, body) < 10
 
 
 def test_a_signal_while_a_busy_server_is_waited_for_is_honoured(proxied):
@@ -163,7 +163,7 @@ def test_a_signal_while_a_busy_server_is_waited_for_is_honoured(proxied):
         proxy.plan = lambda exchange: busy if exchange.path.endswith("busy") else None
         ctx.store.create("busy", b"x")
 
-    assert seconds_to_exit(store, body) < 3
+    assert seconds_to_exit(store, body) < 10
 
 
 @pytest.mark.slow  # five seconds of retries

@@ -71,7 +71,7 @@ def test_anything_else_is_one_sentence_at_once(tmp_path, stored, expected, chang
     start = time.monotonic()
     with pytest.raises(DataError, match=f"says {next(iter(change))} = "):
         check_settings(written(tmp_path, {**stored, **change}), expected)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize("targets", ["(a+)+$", ["lm_head"], [], None, [["q_proj"]]])
