@@ -50,14 +50,14 @@ class _World:
 def market_records(
     symbols: Sequence[str], start: date, end: date, seed: int = 1
 ) -> Iterator[Record]:
-    """Records of every kind from `start` to `end`, one symbol after the other and the macro figures last."""
+    """Records of every kind from `start` to the close at or before `end`: one symbol after the other, then macro."""
     days = sessions(start, end)
     rng = random.Random(f"{seed}/market")
-    weeks = [(day.toordinal() - 5) // 7 for day in days]  # Saturday to Friday
+    weeks = [(day.toordinal() - 6) // 7 for day in days]  # Saturday to Friday
     world = _World(days, weeks, [rng.gauss(0.0003, _MARKET_SD) for _ in days], seed)
-    for symbol in symbols:
-        yield from _of_symbol(symbol, world)
-    yield from _macro(world)
+    last = close_of(days[-1])
+    for records in (*(_of_symbol(symbol, world) for symbol in symbols), _macro(world)):
+        yield from (record for record in records if record.available_at <= last)
 
 
 def write_market(
@@ -138,8 +138,11 @@ _TABLES: dict[Kind, tuple[str, Callable[[Record], Iterator[Row]]]] = {
 
 
 def _of_symbol(symbol: str, world: _World) -> Iterator[Record]:
-    rng = random.Random(f"{world.seed}/{symbol}")
-    company = _company(symbol, rng)
+    def rng(part: str) -> random.Random:
+        """Chance of its own for each part: a market that goes on for longer begins with the same records."""
+        return random.Random(f"{world.seed}/{symbol}/{part}")
+
+    company = _company(symbol, rng("company"))
     profile: dict[str, JsonValue] = {
         "name": company.name,
         "asset": "stock",
@@ -148,18 +151,19 @@ def _of_symbol(symbol: str, world: _World) -> Iterator[Record]:
         "country": "Norvale",
     }
     yield _record(Kind.PROFILE, symbol, _ALWAYS, _ALWAYS, profile)
-    leans = {
-        week: rng.choice((-1, 0, 0, 1)) for week in range(min(world.weeks), max(world.weeks) + 2)
-    }
-    yield from _prices(symbol, world, rng, leans)
-    yield from _news(symbol, company, world, rng, leans)
-    yield from _fundamentals(symbol, world, rng)
+    chance, weeks = rng("leans"), range(min(world.weeks), max(world.weeks) + 2)
+    leans = {week: chance.choice((-1, 0, 0, 1)) for week in weeks}
+    drifts = _drifts(leans, rng("drifts"))
+    yield from _prices(symbol, world, rng("prices"), drifts)
+    yield from _news(symbol, company, world, rng("news"), leans)
+    yield from _fundamentals(symbol, world, rng("fundamentals"))
+    signals = rng("signals")
     for day in world.days:
         if day.weekday() == 2:
             at = open_of(day)
             payload: dict[str, JsonValue] = {
                 "name": "web traffic",
-                "value": round(rng.gauss(100, 8), 1),
+                "value": round(signals.gauss(100, 8), 1),
             }
             yield _record(Kind.SIGNAL, symbol, at, at, payload)
 
@@ -170,15 +174,19 @@ def _company(symbol: str, rng: random.Random) -> Company:
     return known.get(symbol) or Company(f"{symbol.title()} Invented", symbol, industry, thing, 1990)
 
 
-def _prices(
-    symbol: str, world: _World, rng: random.Random, leans: dict[int, int]
-) -> Iterator[Record]:
-    """Sessions with splits of 2:1 now and then where a share is dear, and dividends four times a year."""
-    price, exposure = rng.uniform(30, 190), rng.uniform(0.6, 1.4)
-    drifts = {
+def _drifts(leans: dict[int, int], rng: random.Random) -> dict[int, float]:
+    """A session's mean move in each week."""
+    return {
         week: lean * abs(rng.gauss(_LEAN, _LEAN / 3)) / 5 + rng.gauss(0, _WEEKLY_SD) / 5
         for week, lean in leans.items()
     }
+
+
+def _prices(
+    symbol: str, world: _World, rng: random.Random, drifts: dict[int, float]
+) -> Iterator[Record]:
+    """Sessions with splits of 2:1 now and then where a share is dear, and dividends four times a year."""
+    price, exposure = rng.uniform(30, 190), rng.uniform(0.6, 1.4)
     payday = rng.randrange(63)
     for number, (day, week) in enumerate(zip(world.days, world.weeks, strict=True)):
         opened, closed = open_of(day), close_of(day)
@@ -248,8 +256,6 @@ def _fundamentals(symbol: str, world: _World, rng: random.Random) -> Iterator[Re
         margin = min(0.4, max(-0.05, margin + rng.gauss(0, 0.012)))
         ratio = max(0.3, ratio + rng.gauss(0, 0.06))
         filed = datetime.combine(end + timedelta(days=rng.randint(25, 45)), time(21, 5, tzinfo=UTC))
-        if filed.date() > world.days[-1]:
-            continue
         metrics: dict[str, JsonValue] = {
             "netMargin": round(margin, 4),
             "grossMargin": round(margin + 0.3, 4),

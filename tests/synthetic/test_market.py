@@ -6,7 +6,9 @@ import csv
 from datetime import date
 from itertools import pairwise
 
-from fingpt.sources.calendar import session_of, sessions
+import pytest
+
+from fingpt.sources.calendar import close_of, session_of, sessions
 from fingpt.sources.files import open_files
 from fingpt.sources.records import Kind
 from fingpt.synthetic.market import EXAMPLE_SYMBOLS, market_records, write_example, write_market
@@ -26,6 +28,22 @@ def test_a_market_is_a_function_of_its_seed() -> None:
 def test_a_symbol_is_the_same_in_any_company() -> None:
     alone = [one for one in market("BBB") if one.symbol == "BBB"]
     assert alone == [one for one in market() if one.symbol == "BBB"]
+
+
+@pytest.mark.parametrize("end", [date(2024, 11, day) for day in range(25, 31)])
+def test_a_market_ends_with_a_close_and_goes_on_as_it_began(end) -> None:
+    """Of a week with a holiday, a Friday that closes early, and a weekend."""
+    shorter = list(market_records(["AAA", "BBB"], START, end))
+    last = close_of(max(sessions(START, end)))
+    assert max(one.available_at for one in shorter) == last
+    longer = market_records(["AAA", "BBB"], START, date(2025, 3, 5))
+    assert [one for one in longer if one.available_at <= last] == shorter
+
+
+def test_news_of_a_week_are_out_before_the_next_week_begins() -> None:
+    times = [one.event_time for one in market() if one.kind is Kind.NEWS]
+    assert {time.weekday() for time in times} >= {0, 1, 2, 3, 4}
+    assert not any(time.weekday() == 6 for time in times)
 
 
 def test_every_session_has_one_price_and_no_other_day_has() -> None:
