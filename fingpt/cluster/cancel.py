@@ -45,6 +45,7 @@ def cancel_sweep(cluster: ClusterApi, sweep_id: str) -> None:
         if job.stage == DRIVE:
             cancel(cluster, job.run_id)
     if not jobs:
+        cluster.require_namespace()
         log.event("nothing to cancel", of=sweep_id, namespace=cluster.namespace)
 
 
@@ -56,4 +57,5 @@ def cancel(cluster: ClusterApi, instance: str) -> None:
         cluster.delete_job(job.name)
         log.event("job deleted", job=job.name, active=job.active)
     if not jobs:
+        cluster.require_namespace()
         log.event("nothing to cancel", of=instance, namespace=cluster.namespace)

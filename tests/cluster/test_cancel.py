@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from fingpt.cluster.cancel import cancel, instance_of
+from fingpt.cluster.cancel import cancel, cancel_sweep, instance_of
 from fingpt.cluster.drive import plan_rows
 from fingpt.cluster.job import INSTANCE
-from fingpt.errors import ConfigError
-from tests.cluster.fake_cluster import FakeCluster, job_state
+from fingpt.errors import ConfigError, SetupError
+from tests.cluster.fake_cluster import MISSING, FakeCluster, job_state
 
 
 def test_a_run_or_a_model_is_named():
@@ -56,3 +56,12 @@ def test_drive_is_deleted_before_the_jobs_that_it_would_miss():
         cluster.there[name] = replace(job_state(name), stage=name)
     cancel(cluster, "llama31-0a1b2c3d")
     assert cluster.deleted == ["drive", "prep", "train"]
+
+
+@pytest.mark.parametrize("act", [cancel, cancel_sweep])
+def test_nothing_to_cancel_is_told_from_a_namespace_that_is_not_there(act):
+    cluster = FakeCluster()
+    act(cluster, "llama31-0a1b2c3d")
+    cluster.namespace = MISSING
+    with pytest.raises(SetupError, match=f"no namespace '{MISSING}'"):
+        act(cluster, "llama31-0a1b2c3d")

@@ -101,6 +101,7 @@ class Cluster:
         try:
             found = self._api.request("get", _CONFIG_MAPS, CONFIG_MAP)
         except MissingInputError:
+            self.require_namespace()
             raise faults.no_chart(self.namespace) from None
         where = f"ConfigMap {CONFIG_MAP} of namespace '{self.namespace}'"
         return Site.of(found.get("data") or {}, where)
@@ -237,12 +238,25 @@ class Cluster:
         found = self._api.request_cluster("list", _NODES.plural, _NODES.path())
         return tuple(map(NodeState.of, found["items"]))
 
+    def require_namespace(self) -> None:
+        """SetupError when there is no such namespace; a user who may not look is believed."""
+        try:
+            self._read_namespace()
+        except PermissionDeniedError:
+            return  # rights to objects of a namespace come without those to itself
+
     def pod_security(self) -> str:
         """The Pod Security level that the namespace's label enforces; empty without one."""
-        path = _NAMESPACES.path(name=self.namespace)
-        found = self._api.request_cluster("get", _NAMESPACES.plural, path)
-        labels = found["metadata"].get("labels") or {}
+        labels = self._read_namespace()["metadata"].get("labels") or {}
         return str(labels.get(objects.POD_SECURITY, ""))
+
+    def _read_namespace(self) -> Json:
+        path = _NAMESPACES.path(name=self.namespace)
+        try:
+            found: Json = self._api.request_cluster("get", _NAMESPACES.plural, path)
+        except MissingInputError:
+            raise faults.no_namespace(self.namespace, self.where) from None
+        return found
 
     def quotas(self) -> tuple[Quota, ...]:
         """The namespace's quotas."""

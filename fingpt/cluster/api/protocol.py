@@ -26,6 +26,12 @@ class ClusterApi(Protocol):
     def version(self) -> str:
         """The API server's version, such as v1.35.4."""
 
+    def require_namespace(self) -> None:
+        """SetupError when there is no such namespace, of which every list is empty; who may not look is believed.
+
+        One more request, for where something was expected and nothing found.
+        """
+
     def site(self) -> Site:
         """The settings that the chart installed; SetupError with the command when it did not."""
 
