@@ -22,16 +22,16 @@ def main(
 ) -> None:
     """Make the base weights of tiny models and keep them in the store."""
     log.setup(stage="tiny")
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         rows = [spec(model)] if model else [row for row in MODELS.values() if row.tiny]
         from fingpt.synthetic.tiny import publish
 
         for row in rows:
             publish(open_store(environment.store), row)
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 if __name__ == "__main__":
