@@ -43,7 +43,7 @@ def main(
         from fingpt.cluster.api.cluster import Cluster
 
         act = cancel_sweep if sweep.strip() else cancel
-        act(Cluster.connect(environment.namespace), instance)
+        act(Cluster.connect(environment.namespace), instance, environment.store)
         typer.echo("What is in the bucket stays; the same command as before resumes.")
 
     sys.exit(guarded(action))

@@ -27,7 +27,7 @@ from fingpt.cluster.api.objects import (
 )
 from fingpt.cluster.api.transport import Kind, Transport
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
-from fingpt.cluster.job import identity, job_name, search_selector, selector
+from fingpt.cluster.job import RUN_URI, identity, job_name, search_selector, selector
 from fingpt.cluster.jobset import GROUP, PLURAL, VERSION, child_job, is_jobset
 from fingpt.cluster.site import CONFIG_MAP, Site
 from fingpt.errors import (
@@ -120,6 +120,9 @@ class Cluster:
         there = identity(found.annotations) if found else ""
         if there != wanted:
             raise faults.other_configuration(name, self.namespace, there, wanted)
+        uri = found.annotations.get(RUN_URI) if found else None
+        if uri and uri != job["metadata"]["annotations"].get(RUN_URI):
+            raise faults.other_store(name, self.namespace, uri)
         return False
 
     def delete_job(self, name: str) -> bool:

@@ -210,6 +210,14 @@ def other_configuration(name: str, namespace: str, there: str, wanted: str) -> R
     )
 
 
+def other_store(name: str, namespace: str, uri: str) -> RunConflictError:
+    """A Job's name is taken by the same work on another store: the namespace's was changed meanwhile."""
+    return RunConflictError(
+        f"Job {name} does the same in another store ({uri}), which this namespace had before; nothing was changed: "
+        f"wait for its end, or kubectl delete job {name} -n {namespace}"
+    )
+
+
 def no_namespace(namespace: str, where: str) -> SetupError:
     """The cluster has no such namespace."""
     return SetupError(

@@ -38,7 +38,7 @@ class ClusterApi(Protocol):
     def apply_job(self, job: dict[str, Any]) -> bool:
         """Create a Job or a JobSet; False when the very same is there already, whatever became of it.
 
-        Raises RunConflictError when a Job of that name belongs to another configuration or other weights.
+        Raises RunConflictError when a Job of that name is of another configuration, other weights or another store.
         """
 
     def serves_jobsets(self) -> bool:

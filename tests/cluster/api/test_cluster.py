@@ -13,6 +13,7 @@ from fingpt.cluster.api.cluster import SAMPLE
 from fingpt.cluster.api.objects import JobState
 from fingpt.cluster.diagnosis.explain import explain
 from fingpt.cluster.diagnosis.snapshot import State
+from fingpt.cluster.job import RUN_URI
 from fingpt.errors import (
     ConfigError,
     MissingInputError,
@@ -147,6 +148,18 @@ def test_a_job_of_another_configuration_is_a_conflict(cluster, api, there):
     api.say("list jobs", listed(*there))
     with pytest.raises(RunConflictError, match=r"yours aaaaaaaaaaaa.*kubectl delete job"):
         cluster.apply_job(job_json())
+
+
+def test_the_same_job_on_the_store_that_the_namespace_had_before_is_a_conflict(cluster, api):
+    mine, there = job_json(), job_json()
+    mine["metadata"]["annotations"][RUN_URI] = "s3://new/runs/x/run.json"
+    there["metadata"]["annotations"][RUN_URI] = "s3://old/runs/x/run.json"
+    api.say("create jobs", refusal(409, "already exists"))
+    api.say("list jobs", listed(there))
+    with pytest.raises(RunConflictError, match=r"another store .s3://old/runs/x/run\.json"):
+        cluster.apply_job(mine)
+    api.say("list jobs", listed(mine))
+    assert cluster.apply_job(mine) is False
 
 
 def test_a_created_job_whose_answer_was_lost_counts_as_the_same(cluster, api):
