@@ -7,6 +7,7 @@ bucket; stages read it from there. This module is the only reader of environment
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import socket
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,7 @@ __all__ = [
     "parse_config",
     "pod_and_node",
     "read_environment",
+    "shows_traceback",
     "source_key",
     "split_words",
     "store_uri",
@@ -196,28 +198,43 @@ class Environment(Frozen):
 
     `store`: URI of the object store (FINGPT_STORE, a folder or a URI; default `./store`); the endpoint and keys of an
     S3 store come from the standard AWS variables. `cache`: folder for verified copies of base weights (FINGPT_CACHE).
-    `namespace`: that of the cluster (FINGPT_NAMESPACE), the kube context's when empty. `debug`: show the traceback of
-    an unexpected error (FINGPT_DEBUG=1). `hub_token`: who we are to the hub (HF_TOKEN, or the file that HF_TOKEN_PATH
-    names, as the hub's own client has it).
+    `namespace`: that of the cluster (FINGPT_NAMESPACE), the kube context's when empty. `hub_token`: who we are to the
+    hub (HF_TOKEN, or the file that HF_TOKEN_PATH names, as the hub's own client has it).
     """
 
     store: str
     cache: Path
-    debug: bool = False
     namespace: str = ""
     hub_token: SecretStr | None = None
 
 
+_THREADS = re.compile(r"0*[1-9]\d{0,4}(\s*,\s*0*[1-9]\d{0,4})*")  # of each level of nesting
+
+
 def read_environment() -> Environment:
-    """Read the site's environment variables, once, here."""
+    """Read the site's environment variables, once, here; ConfigError for a value that nothing can work with."""
+    _check_threads()
     token = _variable("HF_TOKEN") or _content(_variable("HF_TOKEN_PATH"))
     return Environment(
         store=store_uri(os.environ.get("FINGPT_STORE", "")),
         cache=local_path(_variable("FINGPT_CACHE") or "~/.cache/fingpt-jobs"),
-        debug=_variable("FINGPT_DEBUG") not in ("", "0"),
         namespace=_variable("FINGPT_NAMESPACE"),
         hub_token=SecretStr(token) if token else None,
     )
+
+
+def _check_threads() -> None:
+    """ConfigError for a number of threads that OpenMP would not take: it says so without a value, and takes another."""
+    threads = _variable("OMP_NUM_THREADS")
+    if threads and not _THREADS.fullmatch(threads):
+        raise ConfigError(
+            f"OMP_NUM_THREADS is {threads[:40]!r} where a number of threads from 1 is expected; correct it or unset it."
+        )
+
+
+def shows_traceback() -> bool:
+    """Whether an unexpected error is to show its traceback (FINGPT_DEBUG=1)."""
+    return _variable("FINGPT_DEBUG") not in ("", "0")
 
 
 def certificate_variables() -> dict[str, Path]:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fingpt import log
-from fingpt.config import local_path, read_environment
+from fingpt.config import local_path
 from fingpt.errors import ConfigError, DataError, MissingInputError
 from fingpt.runs.stage import guarded
 from images.matching import Target, Vulnerability, read_targets, search, sort_out
@@ -41,7 +41,7 @@ def main(
 ) -> None:
     """Print known vulnerabilities by severity; 65 when one is as bad as images/policy.toml forbids."""
     log.setup()
-    sys.exit(guarded(lambda: _scan(archives, sboms), debug=read_environment().debug))
+    sys.exit(guarded(lambda: _scan(archives, sboms)))
 
 
 def _scan(archives: str, sboms: list[Path] | None) -> None:

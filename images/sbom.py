@@ -35,7 +35,6 @@ from packageurl import PackageURL
 from packaging.version import InvalidVersion, Version
 
 from fingpt import log
-from fingpt.config import read_environment
 from fingpt.errors import DataError, SetupError
 from fingpt.runs.stage import guarded
 from images.contents import Image, Package, read_image
@@ -70,7 +69,7 @@ def main(
                 "allow its licence there with the reason."
             )
 
-    sys.exit(guarded(action, debug=read_environment().debug))
+    sys.exit(guarded(action))
 
 
 def write(image: Image, policy: Policy) -> list[str]:

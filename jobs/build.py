@@ -34,9 +34,9 @@ def main(
 ) -> None:
     """Build a data set and print its address."""
     log.setup()
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         chosen = asked_symbols(symbols)
         span = _day(first, "FROM"), _day(last, "TO")
         if span[0] >= span[1]:
@@ -50,7 +50,7 @@ def main(
             built = build(store, load_selection(sources, data), chosen, span)
         typer.echo(address(store, built.id))
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 def asked_symbols(text: str) -> tuple[str, ...]:

@@ -31,9 +31,9 @@ def main(
 ) -> None:
     """Delete the Jobs of a run or a sweep, or that of base weights or rows; nothing in the bucket is touched."""
     log.setup()
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         instance = instance_of(run.strip(), model.strip(), data.strip(), sweep.strip())
         if environment.store.startswith("file:"):
             raise ConfigError(
@@ -43,10 +43,10 @@ def main(
         from fingpt.cluster.api.cluster import Cluster
 
         act = cancel_sweep if sweep.strip() else cancel
-        act(Cluster.connect(environment.namespace), instance)
+        act(Cluster.connect(environment.namespace), instance, environment.store)
         typer.echo("What is in the bucket stays; the same command as before resumes.")
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 if __name__ == "__main__":

@@ -29,14 +29,14 @@ def main(
 ) -> None:
     """Copy a run's manifests, metrics, scores, answers and reports into a folder, verified; print where they are."""
     log.setup()
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         name = run.strip()
         folder = local_path(out) if out.strip() else Path("collected", name)
         typer.echo(collect(open_store(environment.store), name, folder, adapter=adapter))
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 if __name__ == "__main__":

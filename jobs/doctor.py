@@ -39,10 +39,10 @@ def main(
 ) -> None:
     """Check store, credentials, base weights, rows, an adapter, disk and, where the store is a bucket, the cluster."""
     log.setup()
-    environment = read_environment()
     checks: list[Check] = []
 
     def action() -> None:
+        environment = read_environment()
         settings = [word for text in set_ or [argument("SET")] for word in split_words(text, "SET")]
         settings += [f"prep.source={data}"] if data.strip() else []
         settings += [f"prep.limit={limit}"] if limit.strip() else []
@@ -55,7 +55,7 @@ def main(
                 checks.append(check)
                 _show(check, as_json)
 
-    code = guarded(action, debug=environment.debug)
+    code = guarded(action)
     sys.exit(code or worst(checks))
 
 

@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import read_environment
 from fingpt.runs.local import LocalBackend
 from fingpt.runs.stage import guarded, load_run, locate
 
@@ -36,7 +35,7 @@ def main(
         cluster = Cluster.connect()
         drive(cluster, store, frozen, cluster.site())
 
-    sys.exit(guarded(action, debug=read_environment().debug))
+    sys.exit(guarded(action))
 
 
 if __name__ == "__main__":

@@ -89,10 +89,12 @@ def week_answer_command(runs: Runs = "") -> None:
 
 def _run(action: Callable[[ObjectStore, Environment], None]) -> None:
     log.setup(stage="forecast")
-    environment = read_environment()
-    sys.exit(
-        guarded(lambda: action(open_store(environment.store), environment), debug=environment.debug)
-    )
+
+    def act() -> None:
+        environment = read_environment()
+        action(open_store(environment.store), environment)
+
+    sys.exit(guarded(act))
 
 
 def _ask(

@@ -122,8 +122,7 @@ def demo_command(out: Out = "") -> None:
 
 def _run(action: Callable[[ObjectStore], None]) -> None:
     log.setup()
-    environment = read_environment()
-    sys.exit(guarded(lambda: action(open_store(environment.store)), debug=environment.debug))
+    sys.exit(guarded(lambda: action(open_store(read_environment().store))))
 
 
 def _open_begun(store: ObjectStore, asked: str) -> Ledger | None:

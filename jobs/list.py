@@ -45,9 +45,9 @@ def main(
 ) -> None:
     """Runs with model, settings, data set, sweep, stage and state, newest first; from the bucket alone."""
     log.setup()
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         states = states_of(state.strip())
         store = open_store(environment.store)
         key = _key(model.strip())
@@ -69,7 +69,7 @@ def main(
                 "jobs.list --all shows all"
             )
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 def _nothing(store: str, sweep: str, chosen: Chosen) -> str:

@@ -20,9 +20,9 @@ def main(
 ) -> None:
     """Print every line of a run's pods, stage after stage; Ctrl-C stops the reading only."""
     log.setup()
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         store = open_store(environment.store)
         require_run(store, run.strip())
         frozen = load_run(store, run.strip())
@@ -38,7 +38,7 @@ def main(
         for line in run_log(Cluster.connect(environment.namespace), store, frozen, follow=follow):
             typer.echo(log.printable(line))
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ def main(
 ) -> None:
     """Bring a model's base weights, rows, or both from the hub into the store, verified; the same command resumes."""
     log.setup(stage="mirror")
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         if not (model or data):
             raise ConfigError(
                 "Name a model or rows: make mirror MODEL=llama31, or DATA=hub:owner/name."
@@ -45,7 +45,7 @@ def main(
             if row:
                 mirror(store, row, hub)
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ Make = Callable[[ObjectStore, Path | None], object]
 def print_page(out: str, make: Make) -> NoReturn:
     """Print where the page is that `make` makes, with its copy in the folder `out`, and exit with the code of that."""
     log.setup()
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         folder = local_path(out) if out.strip() else None
         typer.echo(make(open_store(environment.store), folder))
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))

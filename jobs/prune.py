@@ -21,9 +21,9 @@ def main(
 ) -> None:
     """Name, or delete, checkpoints, data sets and source files that no run and no report needs."""
     log.setup()
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         store = open_store(environment.store)
         count = size = 0
         found = prune(store, open_deleter(store), confirm=confirm, now=lambda: datetime.now(UTC))
@@ -39,7 +39,7 @@ def main(
             bytes=size,
         )
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def score(
         _show(scores, path)
         _tell(judged)
 
-    sys.exit(guarded(act, debug=read_environment().debug))
+    sys.exit(guarded(act))
 
 
 def judge(matched: list[Matched]) -> Alone | None:

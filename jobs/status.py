@@ -44,9 +44,9 @@ def main(
 ) -> None:
     """Stage, attempt, step, loss, time left, last commit and node; for what does not start, why and what to do."""
     log.setup()
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         if run.strip() and sweep.strip():
             raise ConfigError("Name one of them: make status RUN=id, or make status SWEEP=id.")
         store, now = open_store(environment.store), datetime.now(UTC)
@@ -74,7 +74,7 @@ def main(
         if len(relatives) > 1:
             console.print(listing.render(relatives))
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 def _relatives(store: ObjectStore, run: Run, now: datetime) -> list[listing.ListedRun]:

@@ -106,9 +106,9 @@ def main(
 ) -> None:
     """Freeze a run into the store and carry out its stages; the same command resumes."""
     log.setup()
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         require_one_mode(mode)
         words = [word for text in set_ or [argument("SET")] for word in split_words(text, "SET")]
         words += [f"prep.source={data}"] if data.strip() else []
@@ -122,7 +122,7 @@ def main(
         if printed:
             typer.echo(printed)
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 def make_tiny(asked: Asked) -> str:

@@ -61,9 +61,8 @@ def main(
 ) -> None:
     """Search the settings of SPACE for each of MODELS; the same command goes on where it was."""
     log.setup(**({} if verb is Verb.SUBMIT else {"stage": "sweep"}))
-    debug = read_environment().debug
     if verb is Verb.TRIAL:
-        sys.exit(trial(sweep, sha256, model, index, debug=debug))
+        sys.exit(trial(sweep, sha256, model, index))
 
     def action() -> None:
         if verb is Verb.CONTROLLER:
@@ -78,10 +77,10 @@ def main(
         printed = submit(name, definition, configs, mode, follow=follows())
         typer.echo(printed)
 
-    sys.exit(guarded(action, debug=debug))
+    sys.exit(guarded(action))
 
 
-def trial(uri: str, sha256: str, model: str, index: int, *, debug: bool) -> int:
+def trial(uri: str, sha256: str, model: str, index: int) -> int:
     """Carry out one trial of a plan in this process; the exit code of its training."""
     runs: list[tuple[str, str]] = []
 
@@ -91,7 +90,7 @@ def trial(uri: str, sha256: str, model: str, index: int, *, debug: bool) -> int:
         if run is not None:
             runs.append((f"{store.uri}/{run_key(run.id)}", run.sha256))
 
-    code = guarded(action, debug=debug)
+    code = guarded(action)
     if code or not runs:
         return code
     address, whole = runs[0]

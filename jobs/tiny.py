@@ -6,6 +6,7 @@ Without `--model` all tiny models are made. Weights whose manifest is in the sto
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -13,8 +14,10 @@ import typer
 from fingpt import log
 from fingpt.config import read_environment
 from fingpt.models import MODELS, spec
+from fingpt.record import sha256_bytes
 from fingpt.runs.stage import guarded
 from fingpt.storage import open_store
+from fingpt.storage.files import one_at_a_time
 
 
 def main(
@@ -22,16 +25,21 @@ def main(
 ) -> None:
     """Make the base weights of tiny models and keep them in the store."""
     log.setup(stage="tiny")
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         rows = [spec(model)] if model else [row for row in MODELS.values() if row.tiny]
         from fingpt.synthetic.tiny import publish
 
+        store = open_store(environment.store)
         for row in rows:
-            publish(open_store(environment.store), row)
+            # A command that was killed leaves its process behind, which makes the same base to its end.
+            name = f"{row.key}-{sha256_bytes(store.uri.encode())[:16]}.lock"
+            wait = partial(log.event, "another process makes it; waiting for it", model=row.key)
+            with one_at_a_time(environment.cache / name, wait):
+                publish(store, row)
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 if __name__ == "__main__":

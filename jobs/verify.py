@@ -39,7 +39,6 @@ def main(
     Of a ledger: its beginning, entries, forecasts and scores.
     """
     log.setup()
-    environment = read_environment()
 
     def show(link: Link) -> None:
         if as_json:
@@ -49,6 +48,7 @@ def main(
             typer.echo(log.printable(f"{link.status:8} {link.key}{message}"))
 
     def action() -> None:
+        environment = read_environment()
         store = open_store(environment.store)
         name = run.strip()
         named = {"RUN=": name, "LEDGER=": ledger.strip(), "SWEEP=": sweep.strip()}
@@ -68,7 +68,7 @@ def main(
         links = verify(store, name, deep=deep, on_link=show)
         log.event(f"run {name} verifies", links=require_sound(name, links))
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 def _ledger(store: ObjectStore, name: str, show: Callable[[Link], None]) -> dict[str, str]:

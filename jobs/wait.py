@@ -24,9 +24,9 @@ def main(
 ) -> None:
     """Wait, with the log of its pods or what the bucket says; Ctrl-C ends the waiting and nothing else."""
     log.setup()
-    environment = read_environment()
 
     def action() -> None:
+        environment = read_environment()
         if bool(run.strip()) == bool(sweep.strip()):
             raise ConfigError(
                 "Name one thing to wait for: make wait RUN=id (make list shows the ids) or make wait SWEEP=id."
@@ -42,7 +42,7 @@ def main(
             else:
                 wait_for_sweep(store, sweep.strip(), cluster)
 
-    sys.exit(guarded(action, debug=environment.debug))
+    sys.exit(guarded(action))
 
 
 if __name__ == "__main__":

@@ -247,6 +247,19 @@ def test_a_tilde_in_front_is_the_home_folder_and_elsewhere_a_letter(tmp_path, mo
         store_uri("~nobody-of-that-name/x")
 
 
+@pytest.mark.parametrize("threads", ["0", "abc", "-1", "1.5", "2,0", "100000000"])
+def test_threads_that_are_no_number_are_refused_with_their_value(monkeypatch, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    with pytest.raises(ConfigError, match=f"OMP_NUM_THREADS is '{threads}'"):
+        read_environment()
+
+
+@pytest.mark.parametrize("threads", ["4", " 08 ", "4,2", " "])
+def test_threads_that_openmp_takes_are_taken(monkeypatch, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    read_environment()
+
+
 @pytest.mark.parametrize("text", ["s3://bucket/a b", "file:///x/a%20b", " s3://bucket/x "])
 def test_a_store_that_is_a_uri_stays_one(text):
     assert store_uri(text) == text.strip()

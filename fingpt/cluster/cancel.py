@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from shlex import quote
 
 from fingpt import log
+from fingpt.cluster.api.objects import JobState
 from fingpt.cluster.api.protocol import ClusterApi
-from fingpt.cluster.job import DRIVE, SEARCH, rows_instance
+from fingpt.cluster.job import DRIVE, RUN_URI, SEARCH, rows_instance
 from fingpt.errors import ConfigError
 from fingpt.models import MODELS, spec
 
@@ -35,25 +37,53 @@ def instance_of(run: str, model: str, data: str = "", sweep: str = "") -> str:
     return rows_instance(data) if data else run or sweep or spec(model).key
 
 
-def cancel_sweep(cluster: ClusterApi, sweep_id: str) -> None:
-    """Delete the controller's Job of a sweep and every Job that it has made; pods get time to commit a checkpoint."""
+def cancel_sweep(cluster: ClusterApi, sweep_id: str, store: str) -> None:
+    """Delete the controller's Job of a sweep and every Job that it has made; pods get time to commit a checkpoint.
+
+    Errors as `cancel`.
+    """
     # The controller first: while it lives, it would make the Jobs of trials anew. Drive makes those of its stages.
     jobs = sorted(cluster.jobs(sweep=sweep_id), key=lambda job: job.stage != SEARCH)
+    _require_of_store(cluster, jobs, store)
     for job in jobs:
-        cluster.delete_job(job.name)
-        log.event("job deleted", job=job.name, active=job.active)
+        _delete(cluster, job)
         if job.stage == DRIVE:
-            cancel(cluster, job.run_id)
+            cancel(cluster, job.run_id, store)
     if not jobs:
-        log.event("nothing to cancel", of=sweep_id, namespace=cluster.namespace)
+        _nothing(cluster, sweep_id)
 
 
-def cancel(cluster: ClusterApi, instance: str) -> None:
-    """Delete the Jobs of a run, a model or hub rows; their pods get time to commit a checkpoint."""
+def cancel(cluster: ClusterApi, instance: str, store: str) -> None:
+    """Delete the Jobs of a run, a model or hub rows; their pods get time to commit a checkpoint.
+
+    ConfigError, before any is deleted, where one works on another store than `store`, the URI that the command names;
+    SetupError when there are none, and no such namespace either.
+    """
     # Drive first: while it lives, it would miss the Jobs of its stages.
     jobs = sorted(cluster.jobs(instance), key=lambda job: job.stage != DRIVE)
+    _require_of_store(cluster, jobs, store)
     for job in jobs:
-        cluster.delete_job(job.name)
-        log.event("job deleted", job=job.name, active=job.active)
+        _delete(cluster, job)
     if not jobs:
-        log.event("nothing to cancel", of=instance, namespace=cluster.namespace)
+        _nothing(cluster, instance)
+
+
+def _require_of_store(cluster: ClusterApi, jobs: Sequence[JobState], store: str) -> None:
+    """An id is made of what is computed alone: the same run of another store, in another namespace, has it too."""
+    for job in jobs:
+        uri = job.annotations.get(RUN_URI, "")
+        if uri and not uri.startswith(f"{store.rstrip('/')}/"):
+            raise ConfigError(
+                f"Job {job.name} in namespace '{cluster.namespace}' works on {uri}, and this command names the store "
+                f"{store}; nothing was cancelled: name its store (STORE=), or the namespace of yours (NAMESPACE=)."
+            )
+
+
+def _delete(cluster: ClusterApi, job: JobState) -> None:
+    cluster.delete_job(job.name)
+    log.event("job deleted", job=job.name, active=job.active)
+
+
+def _nothing(cluster: ClusterApi, wanted: str) -> None:
+    cluster.require_namespace()
+    log.event("nothing to cancel", of=wanted, namespace=cluster.namespace)

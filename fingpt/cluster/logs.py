@@ -30,13 +30,16 @@ def run_log(
 ) -> Iterator[str]:
     """Every line of every pod of the run, stage after stage; `follow` waits for what is still to come.
 
-    It ends with a stage that is not complete. Our own lines begin with `# `.
+    It ends with a stage that is not complete. Our own lines begin with `# `. SetupError when the cluster has no such
+    namespace.
     """
     for stage in run.stages:
         shown = 0
         for line in _stage_log(cluster, run, stage, follow=follow, sleep=sleep):
             shown += 1
             yield line
+        if not shown and stage is run.stages[0]:
+            cluster.require_namespace()
         if not shown:
             yield from attempt_log(store, run, stage)
         if not store.exists(complete_key(run.id, stage)):

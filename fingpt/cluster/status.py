@@ -72,6 +72,8 @@ def status(
         try:
             snapshot = cluster.stage_snapshot(record.run.id, record.current.stage, complete=False)
             driver = cluster.stage_snapshot(record.run.id, DRIVE, complete=None)
+            if snapshot.job is None and driver.job is None:
+                cluster.require_namespace()
         except FingptError as fault:
             bucket_alone(fault)
             cluster, where, snapshot = None, "", None

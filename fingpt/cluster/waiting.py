@@ -37,6 +37,7 @@ def wait_for_run(
     """Return when the run is complete; raises how it ended otherwise: the stage's error with its exit code.
 
     MissingInputError when there is no such run, or when nothing works on it, with the command that starts it;
+    SetupError when the cluster has no such namespace;
     TransientError when its last attempt was killed. Interrupted on Ctrl-C, which ends nothing but the waiting.
     """
     record = read_run(store, run_id)
@@ -63,6 +64,7 @@ def _follow(cluster: ClusterApi, store: ObjectStore, run: Run) -> bool:
     under_way = [name for name, job in there if not job.is_final()]
     ended = [name for name, _ in sorted(there, key=lambda each: each[1].created, reverse=True)]
     if not there:
+        cluster.require_namespace()
         return False
     name = (under_way or ended)[0]
     finish(cluster, stage_work(store, run, name) if name else run_work(store, run), blocked)

@@ -9,7 +9,7 @@ import importlib.util
 import sys
 
 from fingpt import log
-from fingpt.config import RunConfig, read_environment
+from fingpt.config import RunConfig
 from fingpt.doctor.checks import Check, Grade, failed, passed
 from fingpt.errors import FingptError
 from fingpt.eval.engine import NO_ANSWERS, outlook, require_vllm
@@ -74,7 +74,7 @@ def require_evaluation(config: RunConfig) -> None:
 def main() -> int:
     """Look for vLLM in this process's installation; returns the exit code."""
     log.setup()
-    return guarded(require_vllm, debug=read_environment().debug)
+    return guarded(require_vllm)
 
 
 if __name__ == "__main__":

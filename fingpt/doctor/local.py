@@ -187,8 +187,7 @@ def disk_check(name: str, path: Path, needed: int) -> Check:
 def main() -> int:
     """Probe the store that this process's environment names, with its credentials; returns the exit code."""
     log.setup()
-    environment = read_environment()
-    return guarded(lambda: probe(open_store(environment.store)), debug=environment.debug)
+    return guarded(lambda: probe(open_store(read_environment().store)))
 
 
 if __name__ == "__main__":

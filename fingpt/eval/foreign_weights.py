@@ -1,4 +1,5 @@
-"""The weights of an adapter that was trained elsewhere: LoRA pairs of a Llama's linear layers, all finite numbers.
+"""The weights of an adapter that was trained elsewhere: LoRA pairs of a Llama's linear layers, of numbers that a model
+can compute with.
 
 Names and shapes are read from the header, numbers a piece at a time, so that memory does not grow with the file.
 """
@@ -6,6 +7,7 @@ Names and shapes are read from the header, numbers a piece at a time, so that me
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,16 +24,20 @@ _TENSOR = re.compile(
     r"(?:self_attn\.([qkvo]_proj)|mlp\.(gate_proj|up_proj|down_proj))\.lora_([AB])\.weight"
 )
 _LFS = b"version https://git-lfs"
-_EXPONENT = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}
-"""How a number is read as bits, by type, and the bits that are all set where it is NaN or Inf."""
-_PIECE = 16 << 20  # bytes
+_READ_AS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # numpy has no bf16
+_MOST = 2.0**64
+"""From here on a square is more than fp32 and bf16 can hold. A layer multiplies what its adapters add by its like
+(queries by keys, values by o_proj), and all is NaN.
+"""
+_PIECE = 8 << 20  # bytes
 
 Name = tuple[int, str, str]
 """Layer, target and side (A or B) of a tensor."""
 
 
 def check_tensors(path: Path, lora: LoraConfig, source: str, base: BaseSizes | None = None) -> None:
-    """DataError unless the weights are finite LoRA pairs of the rank and layers that the configuration names.
+    """DataError unless the weights are LoRA pairs of the rank and layers that the configuration names, all numbers are
+    finite, and what a pair adds to its layer is less than _MOST.
 
     `base`: of the model they are for, whose layers and sizes they have to have; None where the base is not there yet,
     and then evaluation finds out when it loads both.
@@ -56,7 +62,7 @@ def check_tensors(path: Path, lora: LoraConfig, source: str, base: BaseSizes | N
                 f"{WEIGHTS} of {source}: lora_{side} of {target} in layer {layer} has the shape {shape}, and the base "
                 f"has {base.of(target, side)} there: it was trained on another base."
             )
-    _check_numbers(path, source)
+    _check_numbers(path, source, lora.alpha / lora.r)
 
 
 def _refuse_pointer(path: Path, source: str) -> None:
@@ -76,12 +82,12 @@ def _header(path: Path, source: str) -> dict[Name, list[int]]:
         with safe_open(path, framework="np") as file:
             for name in file.keys():  # noqa: SIM118 - no mapping
                 match, part = _TENSOR.fullmatch(name), file.get_slice(name)
-                if match is None or part.get_dtype() not in _EXPONENT:
+                if match is None or part.get_dtype() not in _READ_AS:
                     raise DataError(
                         f"{WEIGHTS} of {source} holds '{name[:100]}' ({part.get_dtype()}), which is no LoRA weight "
                         "of a linear layer of a Llama."
                     )
-                found[int(match[1]), match[2] or match[3], match[4]] = part.get_shape()
+                found[_name(match)] = part.get_shape()
     except (SafetensorError, OSError, ValueError) as error:
         raise DataError(
             f"{WEIGHTS} of {source} is no safetensors file: {str(error)[:120]}."
@@ -111,8 +117,9 @@ def _check_names(
         )
 
 
-def _check_numbers(path: Path, source: str) -> None:
-    """DataError where a tensor of a file whose header was checked holds NaN or Inf."""
+def _check_numbers(path: Path, source: str, scale: float) -> None:
+    """DataError where a file whose header was checked holds NaN or Inf, or a pair that adds _MOST or more."""
+    norms: dict[Name, float] = {}
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
@@ -120,18 +127,37 @@ def _check_numbers(path: Path, source: str) -> None:
         for name, tensor in header.items():
             first, end = tensor["data_offsets"]
             file.seek(8 + length + first)
-            if not _finite(file, end - first, *_EXPONENT[tensor["dtype"]]):
+            norm = _norm(file, end - first, _READ_AS[tensor["dtype"]])
+            if not math.isfinite(norm):
                 raise DataError(
                     f"'{name}' in {WEIGHTS} of {source} holds NaN or Inf; train it again."
                 )
+            if match := _TENSOR.fullmatch(name):
+                norms[_name(match)] = norm
+    for layer, target in sorted({each[:2] for each in norms}):
+        added = scale * norms[layer, target, "A"] * norms[layer, target, "B"]
+        if added >= _MOST:
+            raise DataError(
+                f"{WEIGHTS} of {source}: what lora_A and lora_B of {target} in layer {layer} add is as large as "
+                f"{added:.0e}, and no model can compute with more than {_MOST:.0e}: it was scaled or is damaged."
+            )
 
 
-def _finite(file: BinaryIO, size: int, kind: str, exponent: int) -> bool:
-    """Whether the next `size` bytes are finite numbers; numpy has no bf16, so that their bits are looked at."""
+def _name(match: re.Match[str]) -> Name:
+    return int(match[1]), match[2] or match[3], match[4]
+
+
+def _norm(file: BinaryIO, size: int, kind: str) -> float:
+    """The root of the sum of squares of the next `size` bytes, which is not finite where a number is not."""
     import numpy as np
 
-    while size and (piece := file.read(min(size, _PIECE))):
-        size -= len(piece)
-        if bool((np.frombuffer(piece, kind) & exponent == exponent).any()):
-            return False
-    return True
+    total = 0.0
+    with np.errstate(all="ignore"):  # of NaN and Inf, which the sum tells
+        while size and (piece := file.read(min(size, _PIECE))):
+            size -= len(piece)
+            found = np.frombuffer(piece, kind)
+            if kind == "<u2":  # the upper half of an fp32
+                found = (found.astype("<u4") << 16).view("<f4")
+            numbers = found.astype(np.float64)
+            total += float(numbers @ numbers)
+    return math.sqrt(total) if total >= 0 else math.nan

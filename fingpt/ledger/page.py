@@ -12,7 +12,7 @@ from fingpt.ledger.compose import compose
 from fingpt.ledger.render import render
 from fingpt.ledger.verify import verify_ledger
 from fingpt.reading import DATA_BYTES, Unreadable, parse_object
-from fingpt.runs.chain import LinkStatus
+from fingpt.runs.links import LinkStatus
 
 
 def make_page(ledger: Ledger, now: datetime, out: Path | None = None, notice: str = "") -> Path:

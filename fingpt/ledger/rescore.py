@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from fingpt.errors import DataError, MissingInputError, StorageError
 from fingpt.features.label import label_of, realised
 from fingpt.ledger.records import Entry, Outcome, Score, Status
-from fingpt.runs.chain import LinkStatus
+from fingpt.runs.links import LinkStatus
 from fingpt.sources.live.catalogue import LIVE
 from fingpt.sources.opening import Opener, frozen_key
 from fingpt.sources.snapshot import Snapshot

@@ -31,7 +31,7 @@ from fingpt.ledger.keys import (
 from fingpt.ledger.records import Entry, Score, decode
 from fingpt.ledger.rescore import score_faults
 from fingpt.record import sha256_bytes
-from fingpt.runs.chain import Link, LinkStatus
+from fingpt.runs.links import Link, LinkStatus
 from fingpt.storage import ObjectStore
 
 _HOW = "find out who wrote it"

@@ -73,10 +73,10 @@ def count(packed: bytes) -> int:
 
 def is_first_alone(number: int, packed: bytes) -> bool:
     """Whether an id is the first of those that are packed, and none of the others."""
-    wanted = pack((number,))
-    # Bytes of two neighbours may look like it.
-    alone = packed.count(wanted) == 1 or unpack(packed).count(number) == 1
-    return packed.startswith(wanted) and alone
+    import numpy as np  # not on top: nothing that only submits has it
+
+    (places,) = np.nonzero(np.frombuffer(packed, np.int32) == number)
+    return places.tolist() == [0]
 
 
 def cuts_as_llama(tokenizer: Tokenizer) -> bool:

@@ -1,25 +1,23 @@
-"""The chain of a run: each record and file that its results rest on, hashed and compared with what names it.
+"""The chain of a run: each record and file that its results rest on, hashed and compared with what names it (links.py).
 
-Reads only. Every record must be the very bytes that its content encodes to, every file must have the sha256 that a
-record names. Claims, heartbeats and endings prove nothing and are left out.
+Reads only. Claims, heartbeats and endings prove nothing and are left out.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-from fingpt.errors import ConfigError, DataError, MissingInputError, StorageError
+from fingpt.errors import ConfigError, MissingInputError, StorageError
 from fingpt.models import spec
-from fingpt.reading import parse_object
-from fingpt.record import FileRef, Frozen, canonical_json, sha256_bytes, tree_sha256
+from fingpt.record import FileRef, tree_sha256
 from fingpt.rows.encoding import MAX_TEXT_BYTES
 from fingpt.rows.layout import SPLITS
+from fingpt.runs.links import Links, LinkStatus
 from fingpt.runs.manifest import (
     AdapterManifest,
     BaseManifest,
@@ -50,9 +48,8 @@ from fingpt.runs.run import (
     trial_key,
 )
 from fingpt.runs.state import report_keys
-from fingpt.storage import ObjectStore, TooLargeError, check_key
+from fingpt.storage import TooLargeError
 
-M = TypeVar("M", bound=Frozen)
 S = TypeVar("S", bound=StageManifest)
 
 KEPT_COMMITS = 3
@@ -62,47 +59,19 @@ EARLY_FILES = tuple(f"{split}{suffix}" for split in SPLITS for suffix in (".parq
 """What source files were called before they had a manifest, in the order of their hash."""
 
 _FIRST = "0" * 64
-_IN_MEMORY_BYTES = 64 << 20
 _NUMBER = re.compile(r"([0-9]{6,12})\.json")
 
 
-class LinkStatus(StrEnum):
-    """The result for one link."""
-
-    OK = "ok"
-    MISSING = "missing"
-    DAMAGED = "damaged"
-    SKIPPED = "skipped"
-    SUPERSEDED = "superseded"
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One object of the chain: its key, the result, and in `message` what is wrong or why it was skipped.
-
-    SUPERSEDED is an object of a damaged checkpoint from which no training went on: nothing that counts rests on it.
-    """
-
-    key: str
-    status: LinkStatus = LinkStatus.OK
-    message: str = ""
-
-
 @dataclass
-class Chain:
-    """One verification; `seen` holds the sha256 of every record read, for later records that name it as an input.
+class Chain(Links):
+    """One verification of `run`; `deep` hashes the base weights too.
 
     `early` is a run that was frozen before source files had a manifest.
     """
 
-    store: ObjectStore
-    run: Run
-    deep: bool
-    on_link: Callable[[Link], None]
-    links: list[Link] = field(default_factory=list)
-    seen: dict[str, str] = field(default_factory=dict)
-    superseding: bool = False
-    early: bool = False
+    run: Run = field(kw_only=True)
+    deep: bool = field(kw_only=True)
+    early: bool = field(default=False, kw_only=True)
 
     def check_all(self) -> None:
         """Check every link that can be reached; a record that cannot be read ends its own branch only."""
@@ -116,7 +85,7 @@ class Chain:
         self._base(train)
         self._commits()
         if train is not None:
-            self._files(stage_prefix(self.run.id, Stage.TRAIN), train.files)
+            self.check_files(stage_prefix(self.run.id, Stage.TRAIN), train.files)
         evaluation = self._complete(Stage.EVAL, EvalManifest)
         if evaluation is not None:
             if train is not None:
@@ -124,20 +93,8 @@ class Chain:
             if foreign is not None and evaluation.adapter_sha256 != _adapter_sha256(foreign.files):
                 key = complete_key(self.run.id, Stage.EVAL)
                 self.add(key, LinkStatus.DAMAGED, "it scored another adapter than the run names")
-            self._files(stage_prefix(self.run.id, Stage.EVAL), evaluation.files)
+            self.check_files(stage_prefix(self.run.id, Stage.EVAL), evaluation.files)
         self._reports()
-
-    def add(self, key: str, status: LinkStatus = LinkStatus.OK, message: str = "") -> None:
-        """Record one link."""
-        if self.superseding and status in (LinkStatus.DAMAGED, LinkStatus.MISSING):
-            status = LinkStatus.SUPERSEDED
-            message += "; training went on from an older checkpoint, nothing rests on this one"
-        self.links.append(Link(key, status, message))
-        self.on_link(self.links[-1])
-
-    def check(self, key: str, sound: bool, message: str) -> None:
-        """Record a link that is ok, or damaged for the reason `message`."""
-        self.add(key, LinkStatus.OK if sound else LinkStatus.DAMAGED, "" if sound else message)
 
     def _raw(self) -> None:
         """Frozen source files: their folder is named by the hash of their names and hashes."""
@@ -163,7 +120,7 @@ class Chain:
             self.add(key, LinkStatus.DAMAGED, str(fault))
             return
         self.add(key)
-        self._files(source, files)
+        self.check_files(source, files)
 
     def _early_raw(self, source: str) -> None:
         """Source files without a manifest, as runs had them at first: together they hash to their folder's name."""
@@ -193,13 +150,13 @@ class Chain:
         if stage is Stage.EVAL and self._is_trial() and not self.store.exists(key):
             self.add(key, LinkStatus.SKIPPED, "a trial of a sweep, which ends when it is trained")
             return None
-        manifest = self._record(key, kind, f"stage {stage} has not finished")
+        manifest = self.read(key, kind, f"stage {stage} has not finished")
         if manifest is None:
             return None
         claimed = (manifest.run, manifest.stage, manifest.config_sha256)
         if claimed != (self.run.id, str(stage), self.run.config.sha256):
             self.add(key, LinkStatus.DAMAGED, "it belongs to another run, stage or configuration")
-        self._inputs(key, manifest.inputs)
+        self.check_inputs(key, manifest.inputs)
         return manifest
 
     def _is_trial(self) -> bool:
@@ -211,27 +168,27 @@ class Chain:
         """A foreign adapter: its folder is named by the hash of its files."""
         prefix = str(self.run.config.eval.adapter)
         key = adapter_manifest_key(prefix)
-        manifest = self._record(key, AdapterManifest, "the adapter is not in the store")
+        manifest = self.read(key, AdapterManifest, "the adapter is not in the store")
         if manifest is None:
             return None
         if prefix != adapter_prefix(manifest.files_id):
             self.add(key, LinkStatus.DAMAGED, "its files do not hash to its folder's name")
-        self._files(prefix, manifest.files)
+        self.check_files(prefix, manifest.files)
         return manifest
 
     def _dataset(self, prep: PrepManifest) -> None:
         key = dataset_manifest_key(prep.dataset)
-        manifest = self._record(key, DatasetManifest, "the data set was removed; run prep again")
+        manifest = self.read(key, DatasetManifest, "the data set was removed; run prep again")
         if manifest is None:
             return
         if self.seen[key] != prep.dataset_sha256:
             self.add(key, LinkStatus.DAMAGED, "it is not the data set that prep finished with")
-        self._files(dataset_prefix(prep.dataset), manifest.files)
+        self.check_files(dataset_prefix(prep.dataset), manifest.files)
 
     def _base(self, train: TrainManifest | None) -> None:
         prefix = spec(self.run.config.model).base_prefix
         key = base_manifest_key(prefix)
-        manifest = self._record(key, BaseManifest, "the base weights are not in the store")
+        manifest = self.read(key, BaseManifest, "the base weights are not in the store")
         if manifest is None:
             return
         if train is not None and train.base_sha256 != manifest.sha256:
@@ -239,7 +196,7 @@ class Chain:
                 key, LinkStatus.DAMAGED, "these are not the weights that the adapter was made for"
             )
         if self.deep:
-            self._files(prefix, manifest.files)
+            self.check_files(prefix, manifest.files)
             return
         for file in manifest.files:
             there = self.store.exists(f"{prefix}/{file.name}")
@@ -265,12 +222,14 @@ class Chain:
                 self.add(first, LinkStatus.MISSING, message)
                 previous = ""
             self.superseding = n in superseded
-            commit = self._record(key, Commit, "it was removed meanwhile")
+            commit = self.read(key, Commit, "it was removed meanwhile")
             if commit is not None:
                 if (commit.n, commit.previous) != (n, previous):
                     self.add(key, LinkStatus.DAMAGED, f"it does not follow commit {n - 1}")
-                self._files(commit.prefix, commit.files, prunable=n not in numbers[-KEPT_COMMITS:])
-            before, previous = n, self._digest(key) or ""
+                self.check_files(
+                    commit.prefix, commit.files, prunable=n not in numbers[-KEPT_COMMITS:]
+                )
+            before, previous = n, self.digest(key) or ""
         self.superseding = False
 
     def _commit_numbers(self) -> list[int]:
@@ -292,11 +251,11 @@ class Chain:
         for n in reversed(numbers):
             key = commit_key(self.run.id, n)
             try:
-                commit = decode(Commit, self.store.read(key), key) if self._digest(key) else None
+                commit = decode(Commit, self.store.read(key), key) if self.digest(key) else None
             except StorageError:
                 commit = None
             if commit is None:
-                if following and self._digest(key) == following.previous:
+                if following and self.digest(key) == following.previous:
                     found.add(n)
             elif lowest is not None and commit.step >= lowest:
                 found.add(n)
@@ -320,77 +279,10 @@ class Chain:
     def _reports(self) -> None:
         """Reports that name the run."""
         for key in report_keys(self.store, self.run.id):
-            report = self._record(key, ReportManifest, "")
+            report = self.read(key, ReportManifest, "")
             if report is not None:
-                self._inputs(key, report.inputs)
-                self._files(report_prefix(report.id), report.files)
-
-    def _record(self, key: str, kind: type[M], absent: str) -> M | None:
-        """A sealed record, whose bytes must be the only ones that say what it says; None when it cannot be used."""
-        if self._digest(key) is None:
-            self.add(key, LinkStatus.MISSING, absent)
-            return None
-        try:
-            data = self.store.read(key)
-            record = decode(kind, data, key)
-        except StorageError as fault:
-            self.add(key, LinkStatus.DAMAGED, str(fault))
-            return None
-        whole = canonical_json(parse_object(data)) == data
-        self.check(key, whole, "its bytes were written differently")
-        return record
-
-    def _inputs(self, key: str, inputs: Mapping[str, str]) -> None:
-        for name, sha256 in sorted(inputs.items()):
-            digest = self._digest(name)
-            if digest is None:
-                self.add(name, LinkStatus.MISSING, f"{key} was made from it")
-            elif digest != sha256:
-                self.add(
-                    name, LinkStatus.DAMAGED, f"{key} was made from other bytes ({sha256[:12]})"
-                )
-
-    def _digest(self, key: str) -> str | None:
-        """sha256 of a record's bytes, None when it is not there."""
-        if key not in self.seen:
-            if not self.store.exists(key):
-                return None
-            try:
-                self.seen[key] = sha256_bytes(self.store.read(key))
-            except StorageError:  # far too long for a record
-                self.seen[key] = "unreadable"
-        return self.seen[key]
-
-    def _files(self, prefix: str, files: Iterable[FileRef], *, prunable: bool = False) -> None:
-        for file in files:
-            key = f"{prefix}/{file.name}"
-            try:
-                check_key(key)
-            except DataError as fault:
-                self.add(prefix, LinkStatus.DAMAGED, str(fault))
-                continue
-            if not self.store.exists(key):
-                message = "pruned: an older checkpoint" if prunable else "a record names it"
-                self.add(key, LinkStatus.SKIPPED if prunable else LinkStatus.MISSING, message)
-                continue
-            got = self._hash(key, file)
-            self.check(
-                key, got == file.sha256, f"sha256 {got[:12]}, its record says {file.sha256[:12]}"
-            )
-
-    def _hash(self, key: str, file: FileRef) -> str:
-        """sha256 of a stored file; a large one passes through the disk, not through memory."""
-        if file.size <= _IN_MEMORY_BYTES:
-            try:
-                return sha256_bytes(self.store.read(key, file.size))
-            except StorageError:
-                return "of a longer file"
-        with tempfile.TemporaryDirectory(prefix="fingpt-verify-") as folder:
-            try:
-                self.store.download(key, Path(folder) / "file", file.sha256)
-            except StorageError:
-                return "differs"
-        return file.sha256
+                self.check_inputs(key, report.inputs)
+                self.check_files(report_prefix(report.id), report.files)
 
 
 def _adapter_sha256(files: Iterable[FileRef]) -> str:

@@ -20,7 +20,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from fingpt import log
-from fingpt.config import Environment, child_environment, pod_and_node, read_environment
+from fingpt.config import (
+    Environment,
+    child_environment,
+    pod_and_node,
+    read_environment,
+    shows_traceback,
+)
 from fingpt.errors import (
     ConfigError,
     FingptError,
@@ -124,13 +130,10 @@ def run_stage(stage: Stage, uri: str, load_body: Callable[[], Body], sha256: str
     `load_body` imports the body, so that a stage that is complete already is skipped before anything heavy loads.
     """
     log.setup(stage=str(stage))
-    environment = read_environment()
-    return guarded(
-        lambda: _frame(stage, (uri, sha256), environment, load_body), debug=environment.debug
-    )
+    return guarded(lambda: _frame(stage, (uri, sha256), read_environment(), load_body))
 
 
-def guarded(action: Callable[[], None], *, debug: bool) -> int:
+def guarded(action: Callable[[], None]) -> int:
     """Run `action`, log any error as one sentence, and return its exit code (1 for a bug)."""
     try:
         action()
@@ -150,7 +153,7 @@ def guarded(action: Callable[[], None], *, debug: bool) -> int:
             summary = f"Something is written in a code page that is not known here: {fault}."
             return _end(summary, SetupError.exit_code)
         # A bug of ours.
-        if debug:
+        if shows_traceback():
             traceback.print_exc()
         where = traceback.extract_tb(fault.__traceback__)[-1]
         return _end(

@@ -1,6 +1,6 @@
 """Verify a run: re-hash everything that its results rest on, from run.json to the reports that name it.
 
-chain.py checks each link; this starts at run.json and sums the links up.
+chain.py names what there is to check; this starts at run.json and sums the links up.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from fingpt.errors import DataError, MissingInputError, StorageError
-from fingpt.runs.chain import Chain, Link, LinkStatus
+from fingpt.runs.chain import Chain
+from fingpt.runs.links import Link, LinkStatus
 from fingpt.runs.run import run_key
 from fingpt.runs.stage import load_run
 from fingpt.storage import ObjectStore
@@ -52,7 +53,7 @@ def verify(
         link = Link(key, LinkStatus.DAMAGED, str(fault))
         on_link(link)
         return (link,)
-    chain = Chain(store, run, deep, on_link, early=run.is_encoded_without_hash(data))
+    chain = Chain(store, on_link, run=run, deep=deep, early=run.is_encoded_without_hash(data))
     chain.check(key, run.is_encoded_as(data), "its bytes are not those that were frozen")
     chain.check_all()
     return tuple(chain.links)

@@ -6,11 +6,12 @@ Knows nothing of stores: `fetch_verified` is handed the function that brings the
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -40,6 +41,29 @@ def translate_os_errors(path: Path, needed: int | None = None) -> Iterator[None]
         yield
     except OSError as error:
         raise from_os_error(error, path, needed) from error
+
+
+@contextmanager
+def one_at_a_time(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Let one process of this machine into the block at a time; `waiting` is called where another one is in it.
+
+    The lock is the file `path`, which stays; the kernel releases it, however the process ends. Where the file system
+    has no locks, or `path` may not be written, nobody waits: for work that may be done twice, and need not be.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError:  # a home that is read-only, or full
+        yield
+        return
+    with lock:
+        with suppress(OSError):  # a network's file system without locks
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # another process has it
+                waiting()
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def from_os_error(error: OSError, path: Path, needed: int | None = None) -> FingptError:

@@ -146,6 +146,8 @@ def _of_cluster(
         if cluster is None:
             return reached, (), None, None
         jobs, name = cluster.search_jobs(sweep), sweep_name(sweep)
+        if not jobs:
+            cluster.require_namespace()
         controller = next((each for each in jobs if each.name == name), None)
         if controller is None:
             why = Explanation(State.ABSENT, "the cluster has no controller for it")

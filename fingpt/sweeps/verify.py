@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from fingpt.errors import MissingInputError, StorageError
 from fingpt.record import Frozen, sha256_bytes, tree_sha256
-from fingpt.runs.chain import Link, LinkStatus
+from fingpt.runs.links import Link, LinkStatus
 from fingpt.runs.manifest import decode
 from fingpt.runs.run import Stage
 from fingpt.runs.run import complete_key as stage_complete_key

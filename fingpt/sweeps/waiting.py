@@ -34,7 +34,8 @@ def wait_for_sweep(
 ) -> None:
     """Return when the sweep's last record is there; raises how its controller ended otherwise.
 
-    MissingInputError when there is no such sweep, or nothing works on it, with the command that goes on with it.
+    MissingInputError when there is no such sweep, or nothing works on it, with the command that goes on with it;
+    SetupError when the cluster has no such namespace.
     Interrupted on Ctrl-C, which ends nothing but the waiting.
     """
     require_sweep(store, sweep)
@@ -52,6 +53,8 @@ def _wait(
         job = cluster.job(name) if cluster else None
         if cluster and job is not None and job.is_final():
             raise _end(cluster, store, sweep)
+        if cluster and job is None and not logged:
+            cluster.require_namespace()
         told, asked = (
             sum(len(getattr(s, kind)) for s in view.studies) for kind in ("tells", "asks")
         )

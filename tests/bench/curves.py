@@ -8,14 +8,16 @@ from OUT.json.
 from __future__ import annotations
 
 import json
-import sys
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 
 from tests.bench.kept import keep
+from tests.bench.paths import a_file
 
 _KEPT = (
     "name",
@@ -29,13 +31,22 @@ _KEPT = (
 )
 
 
-def curves(runs: Sequence[Path]) -> dict[str, Any]:
-    """The last line of each file that is JSON, as it is kept; `largest_difference` is that between the first two."""
-    found = []
-    for path in runs:
-        lines = [line for line in path.read_text("utf-8").splitlines() if line.startswith("{")]
-        run = json.loads(lines[-1])
-        found.append({name: run[name] for name in _KEPT if name in run})
+def training(text: str) -> dict[str, Any]:
+    """The last line of JSON in a file that tests.gpu.train_rate printed to, as it is kept."""
+    run: dict[str, Any] = {}
+    for line in a_file(text).read_text("utf-8", errors="replace").splitlines():
+        # A line is JSON or what else was printed there, which begins otherwise or ends too early.
+        with suppress(ValueError):
+            run = json.loads(line) if line.startswith("{") else run
+    if not {"name", "losses"} <= run.keys():
+        raise ArgumentTypeError(
+            f"{text} holds no line of JSON with name and losses, as tests.gpu.train_rate prints with --name"
+        )
+    return {name: run[name] for name in _KEPT if name in run}
+
+
+def curves(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Trainings as they are kept together; `largest_difference` is that between the first two."""
     pairs = zip(*(run["losses"] for run in found[:2]), strict=False)
     apart = max((abs(one - other) for one, other in pairs), default=0.0)
     return {"benchmark": "losses", "largest_difference": round(apart, 5), "curves": found}
@@ -63,11 +74,23 @@ def draw(content: dict[str, Any], path: Path) -> None:
     chart.save(str(path))
 
 
-def main(out: Path, runs: Sequence[Path]) -> None:
+def main() -> None:
     """Keep and draw."""
-    path = keep(curves(runs), out) if runs else out
-    draw(json.loads(path.read_text("utf-8")), path.with_suffix(".svg"))
+    parser = ArgumentParser(prog="python -m tests.bench.curves")
+    parser.add_argument("out", metavar="OUT.json", type=Path)
+    parser.add_argument("runs", metavar="RUN.json", type=training, nargs="*", default=())
+    asked = parser.parse_args()
+    path = keep(curves(asked.runs), asked.out) if asked.runs else asked.out
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        drawn = content["benchmark"] == "losses"
+    except (OSError, ValueError, LookupError, TypeError):
+        # Without a RUN any path may be given: no file, or one of something else.
+        drawn = False
+    if not drawn:
+        parser.error(f"{path} is no JSON that this command has kept; name a RUN.json to make it of")
+    draw(content, path.with_suffix(".svg"))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(each) for each in sys.argv[2:]])
+    main()

@@ -35,6 +35,7 @@ from tests.bench import gpu_answers
 from tests.bench.answers import token_lines
 from tests.bench.kept import keep
 from tests.bench.lines import TIMES, Line, line, machine, table, write
+from tests.bench.paths import a_file, a_folder
 from tests.bench.pipeline import ANSWER, Rates, headline, pipeline_lines
 from tests.bench.training import (
     PLAIN,
@@ -203,14 +204,14 @@ def main() -> int:
         prog="tests.bench.gpu", description="Time the 8B shape on one GPU."
     )
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--base", type=Path, help="a folder that tests.gpu.random_base made")
+    parser.add_argument("--base", type=a_folder, help="a folder that tests.gpu.random_base made")
     parser.add_argument(
-        "--answers", type=Path, help="what tests.gpu.answer_rate printed of vLLM on this card"
+        "--answers", type=a_file, help="what tests.gpu.answer_rate printed of vLLM on this card"
     )
     parser.add_argument("--cache", type=Path, help="a folder for compiled code")
     parser.add_argument(
         "--complete",
-        type=Path,
+        type=a_file,
         metavar="JSON",
         help="add --answers to this benchmark, in a JSON beside it",
     )
@@ -218,9 +219,6 @@ def main() -> int:
     if asked.complete:
         if asked.answers is None:
             parser.error("--complete needs --answers")
-        for path in (asked.complete, asked.answers):
-            if not path.is_file():
-                parser.error(f"{path} is no file")
         lines, path = complete(asked.complete, asked.answers)
         print(f"{table(lines)}\n\nKept in {path}")
         return 0

@@ -34,6 +34,7 @@ from fingpt.storage.s3 import S3Store
 from fingpt.storage.s3_client import make_client
 from tests import s3_servers
 from tests.bench.lines import TIMES, Line, alternate, line, table
+from tests.bench.paths import a_folder
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -290,7 +291,7 @@ def _hash_rate(piece: bytes) -> float:
 def main() -> None:
     """Measure large files, print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=a_folder)
     parser.add_argument("--files", type=int, default=4)
     parser.add_argument("--gib", type=float, default=2.0)
     parser.add_argument("--times", type=int, default=TIMES)

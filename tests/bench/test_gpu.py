@@ -144,12 +144,14 @@ def test_an_unknown_part_and_a_machine_without_a_gpu_are_refused_in_words(monkey
     assert gpu.main() == 78
 
 
-def test_losses_of_trainings_are_kept_and_drawn_over_one_another(tmp_path):
+def test_losses_of_trainings_are_kept_and_drawn_over_one_another(tmp_path, monkeypatch):
     for name, losses in (("fast", [2.0, 1.5, 1.25]), ("plain", [2.0, 1.51, 1.25])):
         run = {"name": name, "losses": losses, "seconds": {}, "tokens_per_second": 9}
         (tmp_path / f"{name}.json").write_text(f"noise\n{json.dumps(run)}\n")
     out = tmp_path / "out.json"
-    curves.main(out, [tmp_path / "fast.json", tmp_path / "plain.json"])
+    words = [out, tmp_path / "fast.json", tmp_path / "plain.json"]
+    monkeypatch.setattr(sys, "argv", ["curves", *map(str, words)])
+    curves.main()
     found = json.loads(out.read_text())
     assert found["largest_difference"] == 0.01
     assert "seconds" not in found["curves"][0]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.bench import cpu, curves, kept, lines, scale
+from tests.bench import cpu, curves, kept, lines, scale, storage, training
 from tests.bench.lines import line
 
 
@@ -89,17 +89,61 @@ def test_a_bench_of_scale_replaces_nothing_either(tmp_path, monkeypatch, capsys)
     assert str(tmp_path / "scale-2.json") in capsys.readouterr().out
 
 
-def test_losses_that_are_kept_stay_with_their_chart(tmp_path):
+def test_losses_that_are_kept_stay_with_their_chart(tmp_path, monkeypatch):
     out, run = tmp_path / "losses.json", tmp_path / "run.txt"
     run.write_text('{"name": "fast", "losses": [2.0, 1.0]}\n')
     for _ in range(2):
-        curves.main(out, [run, run])
+        monkeypatch.setattr("sys.argv", ["curves", *map(str, (out, run, run))])
+        curves.main()
     assert sorted(path.name for path in tmp_path.glob("losses*")) == [
         "losses-2.json",
         "losses-2.svg",
         "losses.json",
         "losses.svg",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "required: OUT.json"),
+        (["gone.json"], "gone.json is no JSON that this command has kept"),
+        (["text"], "text is no JSON that this command has kept"),
+        (["array"], "array is no JSON that this command has kept"),
+        (["other.json"], "other.json is no JSON that this command has kept"),
+        (["out.json", "gone.txt"], "gone.txt is no file"),
+        (["out.json", "text"], "text holds no line of JSON with name and losses"),
+        (["out.json", "cut.txt"], "cut.txt holds no line of JSON with name and losses"),
+    ],
+)
+def test_what_no_curves_can_be_drawn_of_is_refused_in_one_sentence(
+    tmp_path, monkeypatch, capsys, words, said
+):
+    monkeypatch.chdir(tmp_path)
+    for name, content in {
+        "text": "loss 1.0",
+        "array": "[1]",
+        "other.json": '{"benchmark": "cpu"}',
+        "cut.txt": '{"name": "fast", "los',
+    }.items():
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr("sys.argv", ["curves", *words])
+    with pytest.raises(SystemExit, match="2"):
+        curves.main()
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [(storage, ["gone"]), (training, ["seed", "--model=m", "--base=gone", "--rows=1", "--data=."])],
+)
+def test_a_folder_that_is_not_there_is_named(tmp_path, monkeypatch, capsys, module, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["bench", *words])
+    with pytest.raises(SystemExit, match="2"):
+        module.main()
+    assert "gone is no folder" in capsys.readouterr().err
 
 
 def test_pairs_that_differ_by_more_than_a_factor_of_two_are_warned_of():

@@ -33,6 +33,7 @@ from fingpt.train.tokenised import tokenise
 from fingpt.weights.adapter import peft_arguments
 from jobs import CONFIGS
 from tests.bench.lines import TIMES, Line, line
+from tests.bench.paths import a_folder
 from tests.gpu.train_rate import Training, prepared, trained
 from tests.s3_servers import free_port
 
@@ -234,8 +235,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("peer", choices=sorted(PEERS))
     parser.add_argument("--model", required=True)
-    parser.add_argument("--base", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--base", type=a_folder, required=True)
+    parser.add_argument("--data", type=a_folder, required=True)
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--step-rows", type=int, default=16)
     asked = parser.parse_args()

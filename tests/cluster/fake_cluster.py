@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fingpt.cluster.api.faults import no_namespace
 from fingpt.cluster.api.objects import Admission, JobState, NodeState, PodState, Quota
 from fingpt.cluster.api.protocol import ClusterApi
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
@@ -16,6 +17,10 @@ from tests.cluster.sites import site_data
 def job_state(name: str, *conditions: Any, uid: str = "1", created: str = "") -> JobState:
     """A Job without pods; `conditions` are Condition records."""
     return JobState(name, uid, "run", "prep", created, False, 0, 0, 0, 0, {}, conditions)
+
+
+MISSING = "typo"
+"""A namespace that the cluster does not have."""
 
 
 class FakeCluster(ClusterApi):
@@ -31,6 +36,10 @@ class FakeCluster(ClusterApi):
 
     def version(self) -> str:
         return "v1.35.4"
+
+    def require_namespace(self) -> None:
+        if self.namespace == MISSING:
+            raise no_namespace(self.namespace, self.where)
 
     def site(self) -> Site:
         return Site.of(site_data())

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from fingpt.cluster.cancel import cancel, instance_of
+from fingpt.cluster.cancel import cancel, cancel_sweep, instance_of
 from fingpt.cluster.drive import plan_rows
-from fingpt.cluster.job import INSTANCE
-from fingpt.errors import ConfigError
-from tests.cluster.fake_cluster import FakeCluster, job_state
+from fingpt.cluster.job import INSTANCE, RUN_URI
+from fingpt.errors import ConfigError, SetupError
+from tests.cluster.fake_cluster import MISSING, FakeCluster, job_state
+
+STORE = "s3://bucket/prefix"
 
 
 def test_a_run_or_a_model_is_named():
@@ -23,7 +25,7 @@ def test_the_job_that_brings_rows_is_cancelled_by_the_data_that_it_was_made_for(
     cluster.apply_job(job)
     instance = instance_of("", "", source)
     assert job["metadata"]["labels"][INSTANCE] == instance
-    cancel(cluster, instance)
+    cancel(cluster, instance, STORE)
     assert cluster.deleted == [job["metadata"]["name"]]
 
 
@@ -54,5 +56,29 @@ def test_drive_is_deleted_before_the_jobs_that_it_would_miss():
     cluster = FakeCluster()
     for name in ("prep", "drive", "train"):
         cluster.there[name] = replace(job_state(name), stage=name)
-    cancel(cluster, "llama31-0a1b2c3d")
+    cancel(cluster, "llama31-0a1b2c3d", STORE)
     assert cluster.deleted == ["drive", "prep", "train"]
+
+
+@pytest.mark.parametrize("act", [cancel, cancel_sweep])
+def test_nothing_to_cancel_is_told_from_a_namespace_that_is_not_there(act):
+    cluster = FakeCluster()
+    act(cluster, "llama31-0a1b2c3d", STORE)
+    cluster.namespace = MISSING
+    with pytest.raises(SetupError, match=f"no namespace '{MISSING}'"):
+        act(cluster, "llama31-0a1b2c3d", STORE)
+
+
+@pytest.mark.parametrize("act", [cancel, cancel_sweep])
+def test_the_same_run_of_another_store_is_left_alone(act):
+    """Its id is the same, and a forgotten NAMESPACE leads to it."""
+    cluster = FakeCluster()
+    for number, folder in enumerate(("prefix", "prefix-2")):
+        name, uri = f"job-{number}", f"s3://bucket/{folder}/runs/llama31-0a1b2c3d/run.json"
+        cluster.there[name] = replace(job_state(name), annotations={RUN_URI: uri})
+    with pytest.raises(ConfigError, match=r"job-1 .* works on s3://bucket/prefix-2/.*NAMESPACE="):
+        act(cluster, "llama31-0a1b2c3d", f"{STORE}/")
+    assert cluster.deleted == []
+    del cluster.there["job-1"]
+    act(cluster, "llama31-0a1b2c3d", f"{STORE}/")
+    assert cluster.deleted == ["job-0"]

@@ -6,9 +6,9 @@ import pytest
 
 from fingpt.cluster.api.objects import JobState, PodState
 from fingpt.cluster.logs import run_log
-from fingpt.errors import MissingInputError, TransientError
+from fingpt.errors import MissingInputError, SetupError, TransientError
 from fingpt.runs.run import Stage
-from tests.cluster.fake_cluster import FakeCluster
+from tests.cluster.fake_cluster import MISSING, FakeCluster
 from tests.made_run import MadeRun
 
 ENDED = {"conditions": [{"type": "Complete", "status": "True"}]}
@@ -105,3 +105,10 @@ def test_a_pod_that_vanished_or_has_not_started_does_not_end_the_reading(made):
     assert any("p1 is gone" in line for line in lines)
     waiting = Cluster({"prep": [{"active": 1}]}, {"prep": {"p1": TransientError("no log yet")}})
     assert "# no log yet" in read(made, waiting, follow=False)
+
+
+def test_a_namespace_that_is_not_there_is_no_run_whose_pods_are_gone(made):
+    cluster = Cluster()
+    cluster.namespace = MISSING
+    with pytest.raises(SetupError, match=f"no namespace '{MISSING}'"):
+        read(made, cluster)

@@ -15,7 +15,7 @@ from fingpt.cluster.status import render, status
 from fingpt.errors import PermissionDeniedError
 from fingpt.runs.run import Stage
 from fingpt.runs.state import read_run
-from tests.cluster.fake_cluster import FakeCluster
+from tests.cluster.fake_cluster import MISSING, FakeCluster
 from tests.made_run import MadeRun
 
 NOW = datetime.now(UTC)
@@ -266,3 +266,11 @@ def test_of_a_cluster_that_does_not_tell_the_bucket_is_shown_and_why(made, caplo
     found = seen(made, Silent(), "namespace x")
     assert (found.cluster, found.current.why.state) == ("", State.RETRYABLE)
     assert "The bucket alone is shown: You may not list jobs" in caplog.text
+
+
+def test_a_namespace_that_is_not_there_is_named_beside_what_the_bucket_says(made, caplog):
+    made.prep()
+    cluster = Showing()
+    cluster.namespace = MISSING
+    assert seen(made, cluster, "namespace typo").cluster == ""
+    assert f"The bucket alone is shown: There is no namespace '{MISSING}'" in caplog.text

@@ -115,7 +115,7 @@ def test_cancelling_a_sweep_ends_the_controller_first_and_the_stages_of_its_driv
     ]:
         run_id = name[:9] if name.startswith("llama31") else "s"
         cluster.there[name] = replace(job_state(name, uid=uid), stage=stage, run_id=run_id)
-    cancel_sweep(cluster, instance_of("", "", "", "s"))
+    cancel_sweep(cluster, instance_of("", "", "", "s"), "s3://b")
     assert cluster.deleted[0] == "sweep-s"
     assert set(cluster.there) == {"llama31-2-train"}
 

@@ -10,9 +10,15 @@ from fingpt import log
 from fingpt.cluster import waiting
 from fingpt.cluster.api.objects import Condition
 from fingpt.cluster.waiting import wait_for_run
-from fingpt.errors import Interrupted, MissingInputError, StageFailedError, TransientError
+from fingpt.errors import (
+    Interrupted,
+    MissingInputError,
+    SetupError,
+    StageFailedError,
+    TransientError,
+)
 from fingpt.runs.run import Stage
-from tests.cluster.fake_cluster import FakeCluster, job_state
+from tests.cluster.fake_cluster import MISSING, FakeCluster, job_state
 from tests.made_run import MadeRun
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
@@ -107,3 +113,10 @@ def test_a_single_stage_s_job_that_is_complete_is_the_end_of_that_work(made, sto
 def test_without_any_job_the_bucket_is_asked(made, store):
     with pytest.raises(MissingInputError, match="Nothing works on"):
         wait_for_run(store, made.id, FakeCluster(), lambda _: None)
+
+
+def test_in_a_namespace_that_is_not_there_nothing_is_waited_for(made, store):
+    cluster = FakeCluster()
+    cluster.namespace = MISSING
+    with pytest.raises(SetupError, match=f"no namespace '{MISSING}'"):
+        wait_for_run(store, made.id, cluster, never)

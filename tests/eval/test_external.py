@@ -95,7 +95,7 @@ def test_a_place_that_cannot_be_written_ends_with_its_exit_code(tmp_path):
     def act():
         write_scores({}, tmp_path / "file" / "out")
 
-    assert guarded(act, debug=False) == StorageError.exit_code
+    assert guarded(act) == StorageError.exit_code
 
 
 @pytest.mark.parametrize(

@@ -276,7 +276,7 @@ def test_weights_that_are_not_what_the_configuration_says_are_refused(store, ada
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf", "largest"])
-def test_numbers_that_are_none_are_found_in_every_piece_and_the_largest_is_taken(
+def test_numbers_that_are_none_are_found_in_every_piece_and_the_largest_are_told_from_them(
     store, adapter, monkeypatch, kind, number
 ):
     monkeypatch.setattr(foreign_weights, "_PIECE", 16)
@@ -284,12 +284,33 @@ def test_numbers_that_are_none_are_found_in_every_piece_and_the_largest_is_taken
     last = name_of(1, "v_proj", "B")
     found[last][7, 3] = torch.finfo(kind).max if number == "largest" else float(number)
     save_torch(found, adapter / WEIGHTS)
-    if number == "largest":
+    if number == "largest" and kind is torch.float16:
         assert freeze(store, adapter).eval.adapter
+        return
+    if number == "largest":
+        with pytest.raises(DataError, match="v_proj in layer 1 add is as large as"):
+            freeze(store, adapter)
         return
     with pytest.raises(DataError, match=rf"'{re.escape(last)}' in .* holds NaN or Inf"):
         freeze(store, adapter)
     assert not list(store.keys())
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("sides", ["A", "B", "AB"])
+def test_finite_numbers_that_no_model_can_compute_with_are_refused(store, adapter, kind, sides):
+    def scaled(factor):
+        return {
+            name: torch.from_numpy(value).to(kind) * (factor if name[-8] in sides else 1)
+            for name, value in tensors().items()
+        }
+
+    save_torch(scaled(1e30), adapter / WEIGHTS)
+    with pytest.raises(DataError, match=r"q_proj in layer 0 add is as large as .* scaled"):
+        freeze(store, adapter)
+    assert not list(store.keys())
+    save_torch(scaled(1e8), adapter / WEIGHTS)  # nonsense that can be computed and scored
+    assert freeze(store, adapter).eval.adapter
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80\x04.", b"\xff" * 100, b"{}" * 50])

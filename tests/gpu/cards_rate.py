@@ -23,6 +23,7 @@ from fingpt.runs.manifest import TrainSummary
 from fingpt.train.handoff import read_records, write_task
 from fingpt.train.launch import EarlyTrainer, run_trainer
 from jobs import CONFIGS
+from tests.bench.paths import a_folder
 from tests.gpu.train_rate import prepared
 
 
@@ -56,7 +57,7 @@ def main() -> None:
     """Train each entry of the plan and print what it made."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
-    parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--base", type=a_folder, required=True)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--plan", required=True)

@@ -26,6 +26,7 @@ from fingpt.train.handoff import TrainTask, read_records
 from fingpt.train.launch import run_trainer
 from fingpt.weights.adapter import WEIGHTS
 from jobs import CONFIGS
+from tests.bench.paths import a_folder
 from tests.gpu.train_rate import prepared
 
 STEPS, SAVED, BROKEN = 8, 2, 5
@@ -111,7 +112,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--train", type=Path)
     parser.add_argument("--model", default="llama31")
-    parser.add_argument("--base", type=Path)
+    parser.add_argument("--base", type=a_folder)
     parser.add_argument("--rows", type=int, default=128)
     parser.add_argument("--only", default="again,sigterm,sigkill")
     parser.add_argument("--cache", type=Path, help="a folder with compiled code")

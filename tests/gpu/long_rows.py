@@ -30,6 +30,7 @@ from fingpt.runs.run import (
 )
 from fingpt.storage import ObjectStore, open_store, upload_tree
 from jobs import CONFIGS
+from tests.bench.paths import a_folder
 
 TOKENS, ANSWER = (1892, 360, 700, 3128), (384, 40, 250, 520)
 """Mean, standard deviation, least and most."""
@@ -101,7 +102,7 @@ def main() -> None:
     """Print the address of the run."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
-    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=a_folder, required=True)
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("settings", nargs="*")
     arguments = parser.parse_args()

@@ -22,6 +22,7 @@ from fingpt.models import spec
 from fingpt.runs.manifest import BaseManifest, encode
 from fingpt.runs.run import base_manifest_key
 from fingpt.storage import open_store, upload_tree
+from tests.bench.paths import a_folder
 
 LLAMA_31_8B = {
     "vocab_size": 128256,
@@ -66,7 +67,7 @@ def main() -> None:
     """Make the weights, and upload them with their manifest, or leave them in a folder."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
-    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=a_folder, required=True)
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()

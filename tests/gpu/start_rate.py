@@ -31,6 +31,7 @@ from fingpt.runs.manifest import BaseManifest, encode
 from fingpt.runs.run import Run, Stage, base_manifest_key, complete_key, run_key
 from fingpt.storage import open_store
 from jobs import CONFIGS
+from tests.bench.paths import a_folder
 from tests.gpu.long_rows import publish_run, write_splits
 
 FIRST_STEP = "first step"
@@ -108,7 +109,7 @@ def main() -> int:
     """Start and print; 1 where there was no first step."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
-    parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--base", type=a_folder, required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--name", default="")

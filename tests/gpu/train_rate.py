@@ -30,6 +30,7 @@ from fingpt.storage import open_store
 from fingpt.train.handoff import StepRecord, TrainTask, read_records
 from fingpt.train.launch import run_trainer
 from jobs import CONFIGS
+from tests.bench.paths import a_folder
 from tests.gpu.long_rows import write_splits
 
 
@@ -112,7 +113,7 @@ def main() -> None:
     """Train and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
-    parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--base", type=a_folder, required=True)
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--evaluated", type=int, default=16)
     parser.add_argument("--cache", type=Path)

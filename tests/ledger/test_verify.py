@@ -21,7 +21,7 @@ from fingpt.ledger.render import render
 from fingpt.ledger.score import score
 from fingpt.ledger.verify import heads, require_sound_ledger, verify_ledger
 from fingpt.record import canonical_json, sha256_bytes
-from fingpt.runs.chain import LinkStatus
+from fingpt.runs.links import LinkStatus
 from fingpt.sources.calendar import sessions
 from fingpt.sources.opening import frozen_key
 from tests.ledger.invented import (

@@ -156,12 +156,12 @@ def test_operating_system_errors_get_their_own_codes(number, code, capsys):
     def action():
         raise OSError(number, os.strerror(number), "/data/x")
 
-    assert guarded(action, debug=False) == code
+    assert guarded(action) == code
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_an_unforeseen_error_is_one_sentence_and_code_1(capsys):
-    assert guarded(lambda: {}["gone"], debug=False) == 1
+    assert guarded(lambda: {}["gone"]) == 1
     said = capsys.readouterr().err
     assert "KeyError" in said
     assert "Traceback" not in said
@@ -181,7 +181,7 @@ def _decode_in(name):
     ],
 )
 def test_an_unknown_code_page_is_the_environment_s_fault_and_is_named(act, capsys):
-    assert guarded(act, debug=False) == 78
+    assert guarded(act) == 78
     said = capsys.readouterr().err
     assert "code page that is not known here: unknown encoding: " in said
     assert "bug" not in said
@@ -195,7 +195,7 @@ def test_any_other_failed_look_up_is_a_bug(fault, capsys):
     def act():
         raise fault
 
-    assert guarded(act, debug=False) == 1
+    assert guarded(act) == 1
     assert "This is a bug" in capsys.readouterr().err
 
 
@@ -210,16 +210,16 @@ def test_in_a_pod_the_last_sentence_is_left_where_kubernetes_keeps_it(tmp_path, 
 
     monkeypatch.setattr(frame, "TERMINATION_MESSAGE", tmp_path / "termination-log")
     monkeypatch.setenv("FINGPT_NODE", "gpu-1")
-    assert guarded(fail, debug=False) == 65
+    assert guarded(fail) == 65
     assert (
         not frame.TERMINATION_MESSAGE.exists()
     )  # the kubelet makes it; where it is not, nothing is made
     frame.TERMINATION_MESSAGE.write_text("")
     monkeypatch.delenv("FINGPT_NODE")
-    guarded(fail, debug=False)
+    guarded(fail)
     assert frame.TERMINATION_MESSAGE.read_text() == ""
     monkeypatch.setenv("FINGPT_NODE", "gpu-1")
-    guarded(fail, debug=False)
+    guarded(fail)
     assert frame.TERMINATION_MESSAGE.read_text() == "The rows are wrong.\n"
 
 

@@ -22,7 +22,7 @@ from fingpt.errors import (
 )
 from fingpt.runs import run as run_module
 from fingpt.runs.attempt import Claim, claim
-from fingpt.runs.chain import LinkStatus
+from fingpt.runs.links import LinkStatus
 from fingpt.runs.manifest import encode
 from fingpt.runs.run import Run, Stage, run_key, trial_key
 from fingpt.runs.run import complete_key as stage_complete_key

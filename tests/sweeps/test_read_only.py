@@ -19,7 +19,7 @@ import pytest
 from fingpt.errors import FingptError, PermissionDeniedError
 from fingpt.runs.attempt import Claim
 from fingpt.runs.backend import Mode
-from fingpt.runs.chain import LinkStatus
+from fingpt.runs.links import LinkStatus
 from fingpt.storage import ObjectStore, open_store
 from fingpt.sweeps.controller import carry_out_alone
 from fingpt.sweeps.status import sweep_status

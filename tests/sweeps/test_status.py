@@ -21,6 +21,7 @@ from fingpt.errors import (
     Interrupted,
     MissingInputError,
     PermissionDeniedError,
+    SetupError,
     StageFailedError,
     StorageError,
     TransientError,
@@ -36,7 +37,7 @@ from fingpt.sweeps.status import Reached, render, sweep_status
 from fingpt.sweeps.view import read_sweep
 from fingpt.sweeps.waiting import wait_for_sweep
 from tests.bench import invented
-from tests.cluster.fake_cluster import FakeCluster, job_state
+from tests.cluster.fake_cluster import MISSING, FakeCluster, job_state
 from tests.runs.test_recent import Counted
 
 SWEEP = "lora-grid-0a1b2c3d"
@@ -348,3 +349,14 @@ def test_indexes_of_a_job_are_counted_from_their_text():
     job = JobState.of(indexed("tiny-llama31", failedIndexes="0,2-4,9"))
     assert (job.indexes, numbers_in(job.failed_indexes)) == (20, {0, 2, 3, 4, 9})
     assert replace(job, name="x").model == "tiny-llama31"
+
+
+def test_a_namespace_that_is_not_there_is_named_by_status_and_ends_the_waiting(
+    store, sweep, caplog
+):
+    cluster = FakeCluster()
+    cluster.namespace = MISSING
+    assert sweep_status(store, sweep, NOW, there(cluster)).cluster == ""
+    assert f"The bucket alone is shown: There is no namespace '{MISSING}'" in caplog.text
+    with pytest.raises(SetupError, match=f"no namespace '{MISSING}'"):
+        wait_for_sweep(store, sweep, cluster, lambda _: pytest.fail("nothing is there"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fingpt.runs.chain import LinkStatus
+from fingpt.runs.links import LinkStatus
 from fingpt.runs.run import Stage, run_key
 from fingpt.runs.stage import load_run
 from fingpt.runs.verify import require_sound, verify

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fingpt.errors import MissingInputError, StorageError
-from fingpt.runs.chain import LinkStatus
+from fingpt.runs.links import LinkStatus
 from fingpt.runs.verify import require_sound
 from fingpt.storage import open_store
 from fingpt.sweeps.records import ask_key, choice_key, complete_key, tell_key

@@ -27,7 +27,7 @@ from fingpt.cluster.api.objects import (
 )
 from fingpt.cluster.api.transport import Kind, Transport
 from fingpt.cluster.diagnosis.snapshot import JobSnapshot
-from fingpt.cluster.job import identity, job_name, search_selector, selector
+from fingpt.cluster.job import RUN_URI, identity, job_name, search_selector, selector
 from fingpt.cluster.jobset import GROUP, PLURAL, VERSION, child_job, is_jobset
 from fingpt.cluster.site import CONFIG_MAP, Site
 from fingpt.errors import (
@@ -101,6 +101,7 @@ class Cluster:
         try:
             found = self._api.request("get", _CONFIG_MAPS, CONFIG_MAP)
         except MissingInputError:
+            self.require_namespace()
             raise faults.no_chart(self.namespace) from None
         where = f"ConfigMap {CONFIG_MAP} of namespace '{self.namespace}'"
         return Site.of(found.get("data") or {}, where)
@@ -119,6 +120,9 @@ class Cluster:
         there = identity(found.annotations) if found else ""
         if there != wanted:
             raise faults.other_configuration(name, self.namespace, there, wanted)
+        uri = found.annotations.get(RUN_URI) if found else None
+        if uri and uri != job["metadata"]["annotations"].get(RUN_URI):
+            raise faults.other_store(name, self.namespace, uri)
         return False
 
     def delete_job(self, name: str) -> bool:
@@ -237,12 +241,25 @@ class Cluster:
         found = self._api.request_cluster("list", _NODES.plural, _NODES.path())
         return tuple(map(NodeState.of, found["items"]))
 
+    def require_namespace(self) -> None:
+        """SetupError when there is no such namespace; a user who may not look is believed."""
+        try:
+            self._read_namespace()
+        except PermissionDeniedError:
+            return  # rights to objects of a namespace come without those to itself
+
     def pod_security(self) -> str:
         """The Pod Security level that the namespace's label enforces; empty without one."""
-        path = _NAMESPACES.path(name=self.namespace)
-        found = self._api.request_cluster("get", _NAMESPACES.plural, path)
-        labels = found["metadata"].get("labels") or {}
+        labels = self._read_namespace()["metadata"].get("labels") or {}
         return str(labels.get(objects.POD_SECURITY, ""))
+
+    def _read_namespace(self) -> Json:
+        path = _NAMESPACES.path(name=self.namespace)
+        try:
+            found: Json = self._api.request_cluster("get", _NAMESPACES.plural, path)
+        except MissingInputError:
+            raise faults.no_namespace(self.namespace, self.where) from None
+        return found
 
     def quotas(self) -> tuple[Quota, ...]:
         """The namespace's quotas."""

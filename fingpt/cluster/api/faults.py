@@ -80,7 +80,7 @@ def _of_server(call: Call, status: int, body: str) -> FingptError:
     if status == 400 and "HTTP request to an HTTPS server" in body:
         return no_scheme(call.cluster)
     if status == 404:
-        return MissingInputError(f"Cannot {call}: {message or 'not found'}.")
+        return _not_found(call, message)
     if status == 409:
         return RunConflictError(f"Cannot {call}: {message or 'conflict'}.")
     if status == 422:
@@ -92,9 +92,20 @@ def _of_server(call: Call, status: int, body: str) -> FingptError:
     return SetupError(f"Cannot {call}: HTTP {status}{f', {message}' if message else ''}.")
 
 
+def _not_found(call: Call, message: str) -> FingptError:
+    if message == f'namespaces "{call.namespace}" not found':  # so a create is answered there
+        return no_namespace(call.namespace, call.cluster)
+    return MissingInputError(f"Cannot {call}: {message or 'not found'}.")
+
+
 def _forbidden(call: Call, message: str) -> FingptError:
     if "exceeded quota" in message:
         return TransientError(f"The namespace's quota leaves no room to {call}: {message}.")
+    if "because it is being terminated" in message:
+        return SetupError(
+            f"Namespace '{call.namespace}' of {call.cluster} is being deleted and takes nothing new; name another "
+            "(NAMESPACE=), or wait until it is gone, make it anew and install the chart there."
+        )
     if "system:anonymous" in message:
         return PermissionDeniedError(
             f"The API server of {call.cluster} takes you for nobody: the kubeconfig's user has no credentials that it "
@@ -196,6 +207,22 @@ def other_configuration(name: str, namespace: str, there: str, wanted: str) -> R
     return RunConflictError(
         f"Job {name} belongs to another configuration ({there or 'unknown'}, yours {wanted}); "
         f"nothing was changed: kubectl delete job {name} -n {namespace}, or use another namespace."
+    )
+
+
+def other_store(name: str, namespace: str, uri: str) -> RunConflictError:
+    """A Job's name is taken by the same work on another store: the namespace's was changed meanwhile."""
+    return RunConflictError(
+        f"Job {name} does the same in another store ({uri}), which this namespace had before; nothing was changed: "
+        f"wait for its end, or kubectl delete job {name} -n {namespace}"
+    )
+
+
+def no_namespace(namespace: str, where: str) -> SetupError:
+    """The cluster has no such namespace."""
+    return SetupError(
+        f"There is no namespace '{namespace}' in {where}; name one that is there (NAMESPACE=; `kubectl get namespaces` "
+        f"lists them), or make it: kubectl create namespace {namespace}"
     )
 
 

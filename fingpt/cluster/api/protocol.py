@@ -26,13 +26,19 @@ class ClusterApi(Protocol):
     def version(self) -> str:
         """The API server's version, such as v1.35.4."""
 
+    def require_namespace(self) -> None:
+        """SetupError when there is no such namespace, of which every list is empty; who may not look is believed.
+
+        One more request, for where something was expected and nothing found.
+        """
+
     def site(self) -> Site:
         """The settings that the chart installed; SetupError with the command when it did not."""
 
     def apply_job(self, job: dict[str, Any]) -> bool:
         """Create a Job or a JobSet; False when the very same is there already, whatever became of it.
 
-        Raises RunConflictError when a Job of that name belongs to another configuration or other weights.
+        Raises RunConflictError when a Job of that name is of another configuration, other weights or another store.
         """
 
     def serves_jobsets(self) -> bool:

@@ -13,6 +13,7 @@ from fingpt.cluster.api.cluster import SAMPLE
 from fingpt.cluster.api.objects import JobState
 from fingpt.cluster.diagnosis.explain import explain
 from fingpt.cluster.diagnosis.snapshot import State
+from fingpt.cluster.job import RUN_URI
 from fingpt.errors import (
     ConfigError,
     MissingInputError,
@@ -65,8 +66,48 @@ def test_a_faulty_site_names_the_config_map_and_its_namespace(cluster, api):
 
 def test_a_namespace_without_the_chart_says_how_to_install_it(cluster, api):
     api.say("get configmaps", refusal(404, 'configmaps "fingpt-jobs" not found'))
+    api.say("get namespaces", answer({"metadata": {"name": NAMESPACE}}))
     with pytest.raises(SetupError, match=f"helm install fingpt helm/fingpt-jobs -n {NAMESPACE}"):
         cluster.site()
+
+
+@pytest.mark.parametrize("ask", [lambda it: it.site(), lambda it: it.require_namespace()])
+def test_a_namespace_that_is_not_there_is_named_with_its_cluster_and_how_to_make_it(
+    cluster, api, ask
+):
+    api.say("get configmaps", refusal(404, 'configmaps "fingpt-jobs" not found'))
+    api.say("get namespaces", refusal(404, f'namespaces "{NAMESPACE}" not found'))
+    with pytest.raises(
+        SetupError,
+        match=f"no namespace '{NAMESPACE}' in context 'there' .*create namespace {NAMESPACE}$",
+    ):
+        ask(cluster)
+
+
+def test_a_namespace_that_this_user_may_not_look_at_is_believed_to_be_there(cluster, api):
+    api.say("get configmaps", refusal(404, 'configmaps "fingpt-jobs" not found'))
+    api.say("get namespaces", refusal(403, 'namespaces is forbidden: User "ann" cannot get it'))
+    cluster.require_namespace()
+    with pytest.raises(SetupError, match="has no ConfigMap"):
+        cluster.site()
+
+
+def test_the_namespace_is_not_asked_for_where_the_chart_is_there(cluster, api):
+    api.say("get configmaps", answer({"data": site_data()}))
+    cluster.site()
+    assert api.asked("get namespaces") == 0
+
+
+def test_a_job_for_a_namespace_that_was_deleted_meanwhile_or_is_being_so_is_a_fault_of_setup(
+    cluster, api
+):
+    api.say("create jobs", refusal(404, f'namespaces "{NAMESPACE}" not found'))
+    with pytest.raises(SetupError, match=f"no namespace '{NAMESPACE}'"):
+        cluster.apply_job(job_json())
+    why = f"unable to create new content in namespace {NAMESPACE} because it is being terminated"
+    api.say("create jobs", refusal(403, f'jobs.batch "x" is forbidden: {why}'))
+    with pytest.raises(SetupError, match="is being deleted and takes nothing new"):
+        cluster.apply_job(job_json())
 
 
 def test_a_forbidden_request_names_verb_and_resource(cluster, api):
@@ -107,6 +148,18 @@ def test_a_job_of_another_configuration_is_a_conflict(cluster, api, there):
     api.say("list jobs", listed(*there))
     with pytest.raises(RunConflictError, match=r"yours aaaaaaaaaaaa.*kubectl delete job"):
         cluster.apply_job(job_json())
+
+
+def test_the_same_job_on_the_store_that_the_namespace_had_before_is_a_conflict(cluster, api):
+    mine, there = job_json(), job_json()
+    mine["metadata"]["annotations"][RUN_URI] = "s3://new/runs/x/run.json"
+    there["metadata"]["annotations"][RUN_URI] = "s3://old/runs/x/run.json"
+    api.say("create jobs", refusal(409, "already exists"))
+    api.say("list jobs", listed(there))
+    with pytest.raises(RunConflictError, match=r"another store .s3://old/runs/x/run\.json"):
+        cluster.apply_job(mine)
+    api.say("list jobs", listed(mine))
+    assert cluster.apply_job(mine) is False
 
 
 def test_a_created_job_whose_answer_was_lost_counts_as_the_same(cluster, api):
