@@ -27,7 +27,7 @@ from fingpt.runs.state import RECENT, newest_run, read_asked
 from fingpt.storage import ObjectStore, open_store
 from fingpt.sweeps.status import Reached, sweep_status
 from fingpt.sweeps.status import render as render_sweep
-from fingpt.sweeps.view import require_sweep
+from fingpt.sweeps.sweep import require_sweep
 
 _WIDE = 160
 
