@@ -22,6 +22,7 @@ from fingpt.config import (
     load_config,
     local_path,
     read_environment,
+    split_names,
     split_words,
 )
 from fingpt.doctor.evaluation import require_evaluation
@@ -123,7 +124,7 @@ def chosen_space() -> tuple[str, SweepDefinition]:
 
 def chosen_configs(model: str) -> Sequence[RunConfig]:
     """The configuration of each of MODELS, or of MODEL, with DATA, LIMIT and SET applied."""
-    names = split_words(argument("MODELS"), "MODELS")
+    names = split_names(argument("MODELS"), "MODELS")
     if names and model.strip():
         raise ConfigError(
             "MODEL= and MODELS= are both named; MODELS takes all of them: leave MODEL out."

@@ -51,6 +51,10 @@ TINY = {"FINGPT_ARG_MODEL": "tiny-llama31", "FINGPT_ARG_SPACE": "tiny-grid"}
             {"FINGPT_ARG_MODEL": "", "FINGPT_ARG_MODELS": "tiny-llama31 tiny-llama31"},
             "MODELS names tiny-llama31 twice",
         ),
+        (
+            {"FINGPT_ARG_MODEL": "", "FINGPT_ARG_MODELS": "tiny-llama31, tiny-deepseek-r1"},
+            'not commas: MODELS=\\"tiny-llama31 tiny-deepseek-r1\\"',
+        ),
         ({"FINGPT_ARG_SET": "train.nodes=0"}, "SET=train.nodes=0: 'train.nodes' is 0"),
         ({"FINGPT_ARG_LIMIT": "-1"}, "LIMIT=-1: 'prep.limit' is -1"),
         (
