@@ -179,6 +179,12 @@ def require_run(store: ObjectStore, run_id: str) -> None:
     if not run_id:
         raise ConfigError(f"No run is named; {how}")
     if not is_key(run_key(run_id)) or not store.exists(run_key(run_id)):
+        sweep = f"sweeps/{run_id}/sweep.json"
+        if is_key(sweep) and store.exists(sweep):
+            raise MissingInputError(
+                f"{run_id} is a sweep, and a run is asked for; `make list SWEEP={run_id}` shows its trials, "
+                f"`make status SWEEP={run_id}` where it is."
+            )
         raise MissingInputError(f"There is no run '{run_id}' in {store.uri}; {how}")
 
 

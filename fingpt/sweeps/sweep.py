@@ -14,7 +14,7 @@ from fingpt.config import RunConfig, parse_config
 from fingpt.errors import ConfigError, MissingInputError, StorageError, nearest
 from fingpt.record import Frozen, canonical_json, sha256_bytes
 from fingpt.runs.manifest import SCHEMA_VERSION, decode
-from fingpt.runs.run import Run
+from fingpt.runs.run import Run, run_key
 from fingpt.storage import ObjectStore
 from fingpt.storage.keys import is_key
 from fingpt.sweeps.definition import Settings, SweepDefinition
@@ -101,6 +101,10 @@ def require_sweep(store: ObjectStore, sweep: str) -> None:
         raise ConfigError("No sweep is named; SWEEP=id names one, and make sweep prints its id.")
     if is_key(sweep_key(sweep)) and store.exists(sweep_key(sweep)):
         return
+    if is_key(run_key(sweep)) and store.exists(run_key(sweep)):
+        raise MissingInputError(
+            f"{sweep} is a run, and a sweep is asked for; RUN={sweep} names it."
+        )
     known = sweep_ids(store)
     hint = nearest(sweep, known) if known else "it has none; start one: make sweep SPACE=lora-grid."
     raise MissingInputError(f"There is no sweep '{sweep}' in {store.uri}; {hint}")
