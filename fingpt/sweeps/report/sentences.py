@@ -250,9 +250,9 @@ def _test(study: StudyReport) -> str:
         "" if study.openings is None else f" Its rows were opened by {study.openings} runs in all."
     )
     return (
-        f"On the test, opened after the choice: loss {number(loss[0], 4)} chosen, {number(loss[1], 4)} default; right "
-        f"directions {percent(right[0])} and {percent(right[1])}. Whether that is more than chance of weeks is for a "
-        f"comparison to say.{opened}"
+        f"On the test, opened after the choice: loss of the answers {number(loss[0], 4)} chosen, "
+        f"{number(loss[1], 4)} default; right directions {percent(right[0])} and {percent(right[1])}. "
+        f"Whether that is more than chance of weeks is for a comparison to say.{opened}"
     )
 
 

@@ -204,6 +204,8 @@ def test_labels_are_judged_by_the_validation_figure_of_the_finals(store):
     report = composed(store, small(definition={"objective": "labels"}, default_lr=9e-5))
     assert report.objective.startswith("log-loss of the twelve labels")
     assert all(final.value > 2.3 for final in report.studies[0].finals)
+    (test,) = [text for text in report.studies[0].told if text.startswith("On the test")]
+    assert "loss of the answers" in test, "another figure than the value"
 
 
 def test_the_same_records_give_the_same_report(invented, report):
