@@ -303,6 +303,16 @@ def split_words(text: str, name: str) -> list[str]:
         ) from None
 
 
+def split_names(text: str, name: str) -> list[str]:
+    """Ids or models between blanks; ConfigError with the right line for commas between them, which none of them has."""
+    if "," in text:
+        words = " ".join(text.replace(",", " ").split())
+        raise ConfigError(
+            f'{name} takes names with blanks between them, not commas: {name}="{words[:200]}".'
+        )
+    return split_words(text, name)
+
+
 def argument(name: str) -> str:
     """What `make` was given as the variable `name`, empty for nothing; most options read theirs by `envvar=`."""
     return os.environ.get(f"FINGPT_ARG_{name}", "")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fingpt.config import split_words
+from fingpt.config import split_names
 from fingpt.report.chosen import chosen_texts, finished_runs, newest_runs
 from fingpt.storage import ObjectStore
 from jobs.page import print_page
@@ -37,7 +37,7 @@ def main(
 
     def make(store: ObjectStore, folder: Path | None) -> object:
         shown = chosen_texts(texts)
-        named = split_words(runs, "RUNS") or newest_runs(store)
+        named = split_names(runs, "RUNS") or newest_runs(store)
         finished_runs(store, named)
         from fingpt.report.compare import compare  # loads for seconds, so that typos come before
 

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import Environment, read_environment, split_words
+from fingpt.config import Environment, read_environment, split_names
 from fingpt.errors import ConfigError, DataError, FingptError, Interrupted, MissingInputError
 from fingpt.runs.backend import Mode, require_one_mode
 from fingpt.runs.signals import interrupt_on_signals
@@ -84,7 +84,7 @@ def week_request_command(symbols: Symbols = "", watchlist: Watchlist = "") -> No
 @app.command("week-answer")
 def week_answer_command(runs: Runs = "") -> None:
     """Let every run answer the requests of the last weeks that it has not answered."""
-    _run(lambda store, site: _answer_weeks(store, split_words(runs, "RUNS"), site))
+    _run(lambda store, site: _answer_weeks(store, split_names(runs, "RUNS"), site))
 
 
 def _run(action: Callable[[ObjectStore, Environment], None]) -> None:

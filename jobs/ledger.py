@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fingpt import log
-from fingpt.config import local_path, read_environment, split_words
+from fingpt.config import local_path, read_environment, split_names
 from fingpt.runs.stage import guarded
 from fingpt.storage import ObjectStore, open_store
 
@@ -144,7 +144,7 @@ def _write(store: ObjectStore, asked: str, runs: str) -> None:
     from fingpt.ledger.write import tell, tell_outside, write
 
     name = chosen_name(store, asked, new=True)
-    done = write(store, name, split_words(runs, "RUNS"), datetime.now(UTC))
+    done = write(store, name, split_names(runs, "RUNS"), datetime.now(UTC))
     for entry in done.entries:
         tell(entry)
     tell_outside(done)

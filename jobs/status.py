@@ -23,11 +23,11 @@ from fingpt.runs.family import family
 from fingpt.runs.recent import newest_first
 from fingpt.runs.run import Run
 from fingpt.runs.stage import guarded
-from fingpt.runs.state import RECENT, newest_run, read_run
+from fingpt.runs.state import RECENT, newest_run, read_asked
 from fingpt.storage import ObjectStore, open_store
 from fingpt.sweeps.status import Reached, sweep_status
 from fingpt.sweeps.status import render as render_sweep
-from fingpt.sweeps.view import require_sweep
+from fingpt.sweeps.sweep import require_sweep
 
 _WIDE = 160
 
@@ -55,7 +55,7 @@ def main(
         if sweep.strip():
             require_sweep(store, sweep.strip())
         else:
-            record = read_run(store, run.strip() or newest_run(store))
+            record = read_asked(store, run.strip() or newest_run(store))
         if sweep.strip():
             there = partial(connect, store, environment, bucket_only=bucket_only)
             searched = sweep_status(store, sweep.strip(), now, there)

@@ -30,7 +30,7 @@ from fingpt.doctor import power
 from fingpt.doctor.evaluation import require_evaluation
 from fingpt.errors import ConfigError
 from fingpt.models import spec
-from fingpt.runs.backend import Backend, Mode, require_one_mode, works_here
+from fingpt.runs.backend import Backend, Mode, require_detachable, require_one_mode, works_here
 from fingpt.runs.family import members
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.stage import guarded
@@ -75,11 +75,8 @@ class Asked:
 
     def backend(self) -> Backend:
         """Where the work is done; ConfigError when it is to be left to processes of this machine."""
-        if self.follow is False and works_here(self.mode, self.environment):
-            raise ConfigError(
-                "FOLLOW=0 leaves work to a cluster, and here processes of this machine do it, which end with the "
-                "command; leave FOLLOW out."
-            )
+        if self.follow is False:
+            require_detachable(self.mode, self.environment)
         return open_backend(open_store(self.environment.store), self.mode, self.environment)
 
 

@@ -22,11 +22,12 @@ from fingpt.config import (
     load_config,
     local_path,
     read_environment,
+    split_names,
     split_words,
 )
 from fingpt.doctor.evaluation import require_evaluation
 from fingpt.errors import ConfigError, nearest
-from fingpt.runs.backend import Mode, require_one_mode, works_here
+from fingpt.runs.backend import Mode, require_detachable, require_one_mode, works_here
 from fingpt.runs.run import Stage, run_key
 from fingpt.runs.stage import guarded, run_stage
 from fingpt.sweeps.definition import SweepDefinition, load_definition
@@ -69,12 +70,20 @@ def main(
             carry_out_controller(sweep, sha256)
             return
         require_one_mode(mode)
+        follow = follows()
+        if not follow:
+            require_detachable(mode, read_environment())
+        if seeds := argument("SEEDS").strip():
+            raise ConfigError(
+                f"SEEDS={quote(seeds)} is make run's; with how many seeds a sweep trains its chosen and its default "
+                "setting, its file says: final_seeds."
+            )
         name, definition = chosen_space()
         configs = chosen_configs(model)
         if works_here(mode, read_environment()):
             for config in configs:
                 require_evaluation(config)  # of the best setting, after the search
-        printed = submit(name, definition, configs, mode, follow=follows())
+        printed = submit(name, definition, configs, mode, follow=follow)
         typer.echo(printed)
 
     sys.exit(guarded(action))
@@ -114,7 +123,7 @@ def chosen_space() -> tuple[str, SweepDefinition]:
 
 def chosen_configs(model: str) -> Sequence[RunConfig]:
     """The configuration of each of MODELS, or of MODEL, with DATA, LIMIT and SET applied."""
-    names = split_words(argument("MODELS"), "MODELS")
+    names = split_names(argument("MODELS"), "MODELS")
     if names and model.strip():
         raise ConfigError(
             "MODEL= and MODELS= are both named; MODELS takes all of them: leave MODEL out."

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fingpt.config import split_words
+from fingpt.config import split_names
 from fingpt.storage import ObjectStore
 from fingpt.sweeps.sweep import load_sweep
 from jobs.page import print_page
@@ -26,7 +26,7 @@ def main(
     """Write sweep.html, sweep.md and sweep.json on sweeps, and print where the page is."""
 
     def make(store: ObjectStore, folder: Path | None) -> object:
-        named = split_words(sweep, "SWEEP")
+        named = split_names(sweep, "SWEEP")
         for each in named:
             load_sweep(store, each)
         from fingpt.sweeps.report import write  # loads for seconds, so that typos come before

@@ -14,6 +14,7 @@ from fingpt.config import (
     parse_config,
     pod_and_node,
     read_environment,
+    split_names,
     split_words,
     store_uri,
 )
@@ -292,6 +293,13 @@ def test_words_stand_between_blanks_and_quotes_hold_them_together():
     for wrong in ("a='b", 'a="b', "a\\"):
         with pytest.raises(ConfigError, match="SET cannot be read"):
             split_words(wrong, "SET")
+
+
+def test_names_with_commas_between_them_are_answered_with_the_line_that_is_right():
+    assert split_names(" a-1  b-2 ", "RUNS") == ["a-1", "b-2"]
+    for text in ("a-1,b-2", "a-1, b-2", "a-1 , b-2,"):
+        with pytest.raises(ConfigError, match=r'RUNS takes names .* not commas: RUNS="a-1 b-2"'):
+            split_names(text, "RUNS")
 
 
 def test_the_hub_s_token_is_a_variable_or_else_a_file(tmp_path, monkeypatch):

@@ -153,7 +153,7 @@ def _read(
         prep = finished(seen, record.run, Stage.PREP) if not record.stages[0].fault else None
     except (DataError, StorageError) as fault:
         return run_id, fault
-    found = status(_as_trial(record) if sweep or trial else record, store.uri, now)
+    found = status(record.of_trial() if sweep or trial else record, store.uri, now)
     dataset = prep.dataset if isinstance(prep, PrepManifest) else ""
     return _row(chosen, record, found, (dataset, sweep))
 
@@ -197,16 +197,6 @@ def _may_be(seen: Seen, states: frozenset[State], *, trial: bool) -> bool:
     if seen.exists(attempt_key(seen.run_id, stage, number)):
         return bool(states - {State.COMPLETE, State.ABSENT, State.RUNNING})
     return bool(states & {State.RUNNING, State.RETRYABLE})
-
-
-def _as_trial(record: RunRecord) -> RunRecord:
-    """A trial ends with the last stage that its sweep has begun; nobody has asked for the ones after train yet."""
-    begun = [
-        each
-        for each in record.stages
-        if each.stage in (Stage.PREP, Stage.TRAIN) or each.attempts or each.complete
-    ]
-    return RunRecord(record.run, tuple(begun))
 
 
 def render(runs: Iterable[ListedRun]) -> Table:

@@ -21,7 +21,7 @@ from fingpt.errors import MissingInputError, StageFailedError, TransientError
 from fingpt.runs.remedy import stage_command
 from fingpt.runs.run import Run, Stage
 from fingpt.runs.seen import Seen
-from fingpt.runs.state import RunRecord, StageRecord, read_run
+from fingpt.runs.state import RunRecord, StageRecord, read_asked
 from fingpt.storage import ObjectStore
 
 POLL_SECONDS = 5.0
@@ -34,16 +34,18 @@ Sleep = Callable[[float], None]
 def wait_for_run(
     store: ObjectStore, run_id: str, cluster: ClusterApi | None, sleep: Sleep = time.sleep
 ) -> None:
-    """Return when the run is complete; raises how it ended otherwise: the stage's error with its exit code.
+    """Return when the run is complete, the trial of a sweep when it has trained.
+
+    Raises how it ended otherwise: the stage's error with its exit code.
 
     MissingInputError when there is no such run, or when nothing works on it, with the command that starts it;
     SetupError when the cluster has no such namespace;
     TransientError when its last attempt was killed. Interrupted on Ctrl-C, which ends nothing but the waiting.
     """
-    record = read_run(store, run_id)
+    record = read_asked(store, run_id)
     with detachable(f"{run_id} goes on", f"make wait RUN={run_id}", place=""):
         if not record.complete and cluster is not None and _follow(cluster, store, record.run):
-            record = read_run(store, run_id)
+            record = read_asked(store, run_id)
             if not record.complete:
                 command = stage_command(store.uri, "run", record.run)
                 log.event("its Job is complete; the run has more stages", run=run_id, next=command)
@@ -75,7 +77,7 @@ def _watch(store: ObjectStore, run_id: str, sleep: Sleep) -> None:
     """Look at the bucket until the run is complete; raises what `wait_for_run` does."""
     logged, idle = "", 0.0
     while True:
-        record = read_run(Seen(store, run_id), run_id)
+        record = read_asked(Seen(store, run_id), run_id)
         if record.complete:
             return
         now = datetime.now(UTC)
@@ -114,16 +116,23 @@ def _end(
 ) -> MissingInputError | StageFailedError | TransientError:
     """How the work on a run ended, or that there is none, with the command that starts it."""
     stage, run = record.current, record.run
-    command = stage_command(store.uri, "run", run)
     last = stage.last
     if last is None:
         return MissingInputError(
-            f"Nothing works on {run.id}: its stage {stage.stage} has not begun, and no Job of it is there; start it: "
-            f"{command}"
+            f"Nothing works on {run.id}: its stage {stage.stage} has not begun, and no Job of it is there; "
+            f"{_remedy(store, run, 'start it')}"
         )
     if last.code:
         return StageFailedError.of(stage.stage, last.code, last.message or "its log says why.")
     return TransientError(
-        f"Nothing works on {run.id}: attempt {last.number} of {stage.stage} left no ending, it was killed; go on: "
-        f"{command}"
+        f"Nothing works on {run.id}: attempt {last.number} of {stage.stage} left no ending, it was killed; "
+        f"{_remedy(store, run, 'go on')}"
     )
+
+
+def _remedy(store: ObjectStore, run: Run, verb: str) -> str:
+    """The command for it; of a trial its sweep's, since `make run` would open the test rows for it."""
+    sweep = Seen(store, run.id).trial().partition("/")[0]
+    if sweep:
+        return f"it is a trial, and its sweep says how that goes on: make status SWEEP={sweep}"
+    return f"{verb}: {stage_command(store.uri, 'run', run)}"

@@ -36,6 +36,15 @@ def works_here(mode: Mode, environment: Environment) -> bool:
     return folder or mode is Mode.LOCAL
 
 
+def require_detachable(mode: Mode, environment: Environment) -> None:
+    """ConfigError where processes of this machine do the work, which FOLLOW=0 would leave alone."""
+    if works_here(mode, environment):
+        raise ConfigError(
+            "FOLLOW=0 leaves work to a cluster, and here processes of this machine do it, which end with the "
+            "command; leave FOLLOW out."
+        )
+
+
 class Backend(Protocol):
     """Freezes runs, brings base weights and carries out stages; errors are those of fingpt/errors.py.
 

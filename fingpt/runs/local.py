@@ -78,24 +78,33 @@ class LocalBackend:
         It has a session of its own: a terminal (or `timeout`) signals its whole process group, and a stage that gets
         the same signal twice would take the second for impatience.
         """
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"jobs.{name}", *arguments],
-            env={
-                key: value
-                for key, value in child_environment(FINGPT_STORE=self._store.uri).items()
-                if name == "mirror" or key not in HUB_TOKEN_VARIABLES
-            },
-            start_new_session=True,
-        )
-        received: list[int] = []
+        environment = {
+            key: value
+            for key, value in child_environment(FINGPT_STORE=self._store.uri).items()
+            if name == "mirror" or key not in HUB_TOKEN_VARIABLES
+        }
+        process: subprocess.Popen[bytes] | None = None
+        early: list[int] = []  # signals that came before there was a process
+        passed: list[int] = []
 
         def forward(number: int) -> None:
-            received.append(number)
-            process.send_signal(number)
+            if process is None:
+                early.append(number)
+            else:
+                passed.append(number)
+                process.send_signal(number)
 
+        # From before it is started: an interrupt raised while it starts would leave one that nobody ends.
         with on_signals(forward):
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"jobs.{name}", *arguments],
+                env=environment,
+                start_new_session=True,
+            )
+            for number in early[:1]:
+                process.send_signal(number)
             code = process.wait()
-        if received and code != 0:
+        if (early or passed) and code != 0:
             raise Interrupted(f"Stage {name} was interrupted; the same command resumes.")
         if code != 0:
             log.event("stage failed", stage=name, code=code)

@@ -25,12 +25,18 @@ CONFIGS = Path(__file__).resolve().parents[2] / "jobs" / "configs"
 
 def stage_command(store_uri: str, target: str, run: Run) -> str:
     """`make <target>` for `run`: followed from the same checkout it names the same run again."""
-    name, overrides = _nearest(run.config)
-    words = ["make", target, f"MODEL={name}", _data(run.config.prep.source)]
-    words += [f"LIMIT={run.config.prep.limit}"] if run.config.prep.limit else []
+    command = config_command(target, run.config)
+    return " ".join([command, *_where(store_uri, local=_is_local(run))])
+
+
+def config_command(target: str, config: RunConfig) -> str:
+    """`make <target>` with the whole of `config`, in whatever store its reader uses: for pages, which are copied."""
+    name, overrides = _nearest(config)
+    words = ["make", target, f"MODEL={name}", _data(config.prep.source)]
+    words += [f"LIMIT={config.prep.limit}"] if config.prep.limit else []
     words += [_word("SET", " ".join(map(_setting, overrides)))] if overrides else []
-    words += [_word("ADAPTER", run.config.eval.adapter)] if run.config.eval.adapter else []
-    return " ".join([*words, *_where(store_uri, local=_is_local(run))])
+    words += [_word("ADAPTER", config.eval.adapter)] if config.eval.adapter else []
+    return " ".join(words)
 
 
 def sweep_command(store_uri: str, space: str, runs: Sequence[Run]) -> str:

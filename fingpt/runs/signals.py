@@ -40,6 +40,21 @@ def interrupt_on_signals() -> Iterator[None]:
 
 
 @contextmanager
+def signals_held() -> Iterator[None]:
+    """Let the first SIGTERM or SIGINT that comes within the block be acted on after it, as it would have been before.
+
+    For starting a process: an interrupt that is raised in the midst of it leaves one that nobody knows and nobody ends.
+    """
+    came: list[int] = []
+    try:
+        with on_signals(came.append):
+            yield
+    finally:
+        for number in came[:1]:
+            signal.raise_signal(number)
+
+
+@contextmanager
 def on_signals(act: Callable[[int], None]) -> Iterator[None]:
     """Call `act` in the main thread, which alone may enter here, with the number of each SIGTERM and SIGINT."""
     awake = False

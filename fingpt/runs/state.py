@@ -26,6 +26,7 @@ from fingpt.runs.run import (
     heartbeat_key,
     last_number,
     run_key,
+    trial_key,
 )
 from fingpt.runs.seen import Seen
 from fingpt.runs.stage import finished, load_run
@@ -111,6 +112,16 @@ class RunRecord:
         """The first stage that is not complete, or the last one."""
         return next((stage for stage in self.stages if not stage.complete), self.stages[-1])
 
+    def of_trial(self) -> RunRecord:
+        """The record of a sweep's trial: without the eval of test rows, unless somebody has begun it all the same."""
+        scored = self.run.config.eval.split == "validation"
+        asked = [
+            each
+            for each in self.stages
+            if each.stage is not Stage.EVAL or scored or each.attempts or each.complete
+        ]
+        return replace(self, stages=tuple(asked))
+
     @property
     def started(self) -> str:
         """When its newest attempt of any stage began, empty when none did."""
@@ -122,6 +133,12 @@ def read_run(store: ObjectStore, run_id: str) -> RunRecord:
     require_run(store, run_id)
     run = load_run(store, run_id)
     return RunRecord(run, tuple(_stage(store, run, stage) for stage in run.stages))
+
+
+def read_asked(store: ObjectStore, run_id: str) -> RunRecord:
+    """As `read_run`, but only the stages that anybody asks for: the trial of a sweep ends before the test."""
+    record = read_run(store, run_id)
+    return record.of_trial() if store.exists(trial_key(run_id)) else record
 
 
 def glance(store: ObjectStore, run_id: str) -> RunRecord:
@@ -162,6 +179,12 @@ def require_run(store: ObjectStore, run_id: str) -> None:
     if not run_id:
         raise ConfigError(f"No run is named; {how}")
     if not is_key(run_key(run_id)) or not store.exists(run_key(run_id)):
+        sweep = f"sweeps/{run_id}/sweep.json"
+        if is_key(sweep) and store.exists(sweep):
+            raise MissingInputError(
+                f"{run_id} is a sweep, and a run is asked for; `make list SWEEP={run_id}` shows its trials, "
+                f"`make status SWEEP={run_id}` where it is."
+            )
         raise MissingInputError(f"There is no run '{run_id}' in {store.uri}; {how}")
 
 

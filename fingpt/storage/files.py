@@ -123,6 +123,7 @@ def files_below(folder: Path) -> Iterator[Path]:
     """What is below a folder of a store and is no folder, in the order of names; links to folders are not followed.
 
     Deeper than a key can be long nothing is looked at: no object lies there, and a walk would exhaust the stack.
+    PermissionDeniedError for a folder that this user may not look into.
     """
     return map(Path, _names_below(folder))
 
@@ -134,11 +135,19 @@ def regular_below(folder: Path) -> Iterator[str]:
 
 def _names_below(folder: Path) -> Iterator[str]:
     start = len(os.fsencode(folder))
-    for place, below, names in os.walk(folder):
+    for place, below, names in os.walk(folder, onerror=_unless_absent):
         below.sort()
         if len(os.fsencode(place)) - start > MAX_KEY_BYTES:
             below.clear()
         yield from (f"{place.rstrip('/')}/{name}" for name in sorted(names))
+
+
+def _unless_absent(error: OSError) -> None:
+    """Raise for a folder that cannot be looked into: what lies there must not seem to be gone."""
+    absent = error.errno in (errno.ENOENT, errno.ENOTDIR)  # not made yet, or deleted meanwhile
+    folder = Path(os.fsdecode(error.filename))
+    if not absent and folder.name != "lost+found":  # a file system's own, which root alone may read
+        raise from_os_error(error, folder) from error
 
 
 def file_ref(path: Path, key: str) -> FileRef:

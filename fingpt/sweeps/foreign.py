@@ -109,6 +109,7 @@ def _from_text(text: str) -> str:
         ]
         ends = [part.rpartition("=")[2] for part in plain if part]
         ends = ends[1:] if _is_suggestion(call["name"]) else ends
+        ends += [part.partition("=")[2] for part in parts if part.startswith(("step=", "q="))]
         return _from_list(ends, call["name"] + ("log" if "log=True" in text else ""))
     span = _SPAN.fullmatch(text.strip())
     return _span(span["low"], span["high"], log=False) if span else ""
@@ -122,7 +123,15 @@ def _is_suggestion(word: object) -> bool:
 def _from_list(values: Sequence[object], word: str) -> str:
     plain = word.lower()
     if any(part in plain for part in ("uniform", "float", "int", "range", "interval")):
-        return _span(*values[:2], log="log" in plain) if len(values) >= 2 else ""
+        if len(values) < 2:
+            return ""
+        low, high, *more = values
+        log, quantised = "log" in plain, plain.rpartition(".")[2].startswith("q")
+        last = _number(high)
+        if "randint" in plain and not quantised and last is not None:
+            high = last - 1  # Ray's, NNI's and NumPy's end before it
+        step = more[0] if more and (quantised or not log) else None  # else the logarithm's base
+        return _stepped(low, high, step) or _span(low, high, log=log)
     shown = ", ".join(str(value) for value in values[:8])
     return f"[{shown}{', …' if len(values) > 8 else ''}]" if values else ""
 

@@ -19,6 +19,7 @@ from fingpt.cluster.diagnosis.exits import exit_of
 from fingpt.config import HUB_TOKEN_VARIABLES, child_environment
 from fingpt.errors import FencedError, Interrupted, TransientError
 from fingpt.runs.run import Run, Stage, run_key
+from fingpt.runs.signals import signals_held
 from fingpt.runs.stage import finished
 from fingpt.runs.state import attempts
 from fingpt.storage import ObjectStore
@@ -140,23 +141,18 @@ class LocalWorkers:
             work.ended = Ended(0)
             return
         uri = f"{self.store.uri}/{run_key(work.run.id)}"
-        work.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                f"jobs.{work.left[0]}",
-                "--run",
-                uri,
-                "--sha256",
-                work.run.sha256,
-            ],
-            env={
-                key: value
-                for key, value in child_environment(FINGPT_STORE=self.store.uri).items()
-                if key not in HUB_TOKEN_VARIABLES
-            },
-            start_new_session=True,
-        )
+        words = ["--run", uri, "--sha256", work.run.sha256]
+        environment = {
+            key: value
+            for key, value in child_environment(FINGPT_STORE=self.store.uri).items()
+            if key not in HUB_TOKEN_VARIABLES
+        }
+        with signals_held():
+            work.process = subprocess.Popen(
+                [sys.executable, "-m", f"jobs.{work.left[0]}", *words],
+                env=environment,
+                start_new_session=True,
+            )
 
     def _message(self, run: Run, stage: Stage, code: int) -> str:
         last = next(reversed(attempts(self.store, run.id, stage)), None)

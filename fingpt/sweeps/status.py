@@ -30,8 +30,8 @@ from fingpt.storage import ObjectStore
 from fingpt.sweeps.claim import who_works
 from fingpt.sweeps.records import Tell, complete_key
 from fingpt.sweeps.submitted import command_of
-from fingpt.sweeps.sweep import Sweep
-from fingpt.sweeps.view import Study, SweepView, read_sweep, read_tells, require_sweep
+from fingpt.sweeps.sweep import Sweep, require_sweep
+from fingpt.sweeps.view import Study, SweepView, read_sweep, read_tells
 
 UNREADABLE = "unreadable"
 

@@ -11,14 +11,22 @@ from typing import Any
 
 from fingpt import log
 from fingpt.config import RunConfig, parse_config
-from fingpt.errors import MissingInputError, StorageError
+from fingpt.errors import ConfigError, MissingInputError, StorageError, nearest
 from fingpt.record import Frozen, canonical_json, sha256_bytes
-from fingpt.runs.manifest import SCHEMA_VERSION
-from fingpt.runs.run import Run
+from fingpt.runs.manifest import SCHEMA_VERSION, decode
+from fingpt.runs.run import Run, run_key
 from fingpt.storage import ObjectStore
 from fingpt.storage.keys import is_key
 from fingpt.sweeps.definition import Settings, SweepDefinition
-from fingpt.sweeps.records import Ask, SweepManifest, complete_key, read, sweep_key, write
+from fingpt.sweeps.records import (
+    SWEEPS,
+    Ask,
+    SweepManifest,
+    complete_key,
+    read,
+    sweep_key,
+    write,
+)
 
 SCORED: dict[str, Any] = {"eval.split": "validation", "eval.answer_rows": None}
 """What trials are evaluated by for their labels: answers, which the base may ask for, are the finals' alone."""
@@ -82,15 +90,31 @@ def create_sweep(store: ObjectStore, sweep: Sweep) -> None:
     )
 
 
-def load_sweep(store: ObjectStore, sweep_id: str) -> Sweep:
-    """Read and verify a frozen sweep; MissingInputError when there is none, StorageError when it was changed."""
-    key = sweep_key(sweep_id)
-    sweep = read(store, Sweep, key) if is_key(key) else None
-    if sweep is None:
+def sweep_ids(store: ObjectStore) -> list[str]:
+    """Every sweep of the store."""
+    return [name for name in store.folders(SWEEPS) if is_key(sweep_key(name))]
+
+
+def require_sweep(store: ObjectStore, sweep: str) -> None:
+    """ConfigError when no sweep is named, MissingInputError with the nearest name when the store has none like it."""
+    if not sweep:
+        raise ConfigError("No sweep is named; SWEEP=id names one, and make sweep prints its id.")
+    if is_key(sweep_key(sweep)) and store.exists(sweep_key(sweep)):
+        return
+    if is_key(run_key(sweep)) and store.exists(run_key(sweep)):
         raise MissingInputError(
-            f"There is no sweep '{sweep_id}' in {store.uri}; the line of make sweep that says 'sweep created' names "
-            "it, STORE= names another store."
+            f"{sweep} is a run, and a sweep is asked for; RUN={sweep} names it."
         )
+    known = sweep_ids(store)
+    hint = nearest(sweep, known) if known else "it has none; start one: make sweep SPACE=lora-grid."
+    raise MissingInputError(f"There is no sweep '{sweep}' in {store.uri}; {hint}")
+
+
+def load_sweep(store: ObjectStore, sweep_id: str) -> Sweep:
+    """Read and verify a frozen sweep; errors as `require_sweep`, StorageError when it was changed."""
+    require_sweep(store, sweep_id)
+    key = sweep_key(sweep_id)
+    sweep = decode(Sweep, store.read(key), key)
     again = Sweep.of(sweep.name, sweep.definition, sweep.bases, sweep.images, sweep.notes)
     if again != sweep or sweep.id != sweep_id:
         raise StorageError(

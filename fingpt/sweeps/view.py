@@ -12,15 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fingpt.errors import ConfigError, MissingInputError, StorageError, nearest
+from fingpt.errors import MissingInputError, StorageError
 from fingpt.reading import RECORD_BYTES
 from fingpt.record import Frozen
 from fingpt.runs.manifest import decode
 from fingpt.runs.recent import each_in_order
 from fingpt.storage import ObjectStore
-from fingpt.storage.keys import is_key
 from fingpt.sweeps.records import (
-    SWEEPS,
     Ask,
     SweepManifest,
     Tell,
@@ -30,7 +28,7 @@ from fingpt.sweeps.records import (
     sweep_prefix,
     tell_key,
 )
-from fingpt.sweeps.sweep import Sweep, completed
+from fingpt.sweeps.sweep import Sweep, completed, require_sweep
 
 R = TypeVar("R", bound=Frozen)
 
@@ -59,22 +57,6 @@ class SweepView:
     def complete(self) -> bool:
         """Whether the sweep is over."""
         return self.manifest is not None
-
-
-def sweep_ids(store: ObjectStore) -> list[str]:
-    """Every sweep of the store."""
-    return [name for name in store.folders(SWEEPS) if is_key(sweep_key(name))]
-
-
-def require_sweep(store: ObjectStore, sweep: str) -> None:
-    """ConfigError when no sweep is named, MissingInputError with the nearest name when the store has none like it."""
-    if not sweep:
-        raise ConfigError("No sweep is named; SWEEP=id names one, and make sweep prints its id.")
-    if is_key(sweep_key(sweep)) and store.exists(sweep_key(sweep)):
-        return
-    known = sweep_ids(store)
-    hint = nearest(sweep, known) if known else "it has none; start one: make sweep SPACE=lora-grid."
-    raise MissingInputError(f"There is no sweep '{sweep}' in {store.uri}; {hint}")
 
 
 def read_sweep(store: ObjectStore, sweep: str) -> SweepView:

@@ -19,7 +19,8 @@ from fingpt.storage import ObjectStore
 from fingpt.sweeps.claim import controller_of
 from fingpt.sweeps.place import sweep_work
 from fingpt.sweeps.submitted import command_of
-from fingpt.sweeps.view import SweepView, open_trials, read_sweep, require_sweep
+from fingpt.sweeps.sweep import require_sweep
+from fingpt.sweeps.view import SweepView, open_trials, read_sweep
 
 POLL_SECONDS = 10.0
 NOTHING_SECONDS = 60.0

@@ -17,7 +17,8 @@ from fingpt.errors import (
     StageFailedError,
     TransientError,
 )
-from fingpt.runs.run import Stage
+from fingpt.record import canonical_json
+from fingpt.runs.run import Stage, trial_key
 from tests.cluster.fake_cluster import MISSING, FakeCluster, job_state
 from tests.made_run import MadeRun
 
@@ -66,6 +67,15 @@ def test_a_run_that_nobody_works_on_is_not_waited_for_for_ever(made, store):
     with pytest.raises(MissingInputError, match=r"Nothing works on .* start it: make run MODEL="):
         wait_for_run(store, made.id, None, slept.append)
     assert sum(slept) <= waiting.NOTHING_SECONDS + waiting.POLL_SECONDS
+
+
+def test_a_trial_is_waited_for_until_it_has_trained_and_never_sent_to_the_test(made, store):
+    made.prep()
+    store.create(trial_key(made.id), canonical_json({"sweep": "grid-1", "number": 7}))
+    with pytest.raises(MissingInputError, match=r"train has not begun.*make status SWEEP=grid-1$"):
+        wait_for_run(store, made.id, None, lambda _: None)
+    made.train()
+    wait_for_run(store, made.id, None, never)
 
 
 def test_a_killed_attempt_is_named_with_the_command_that_goes_on(made, store):

@@ -44,10 +44,16 @@ TINY = {"FINGPT_ARG_MODEL": "tiny-llama31", "FINGPT_ARG_SPACE": "tiny-grid"}
         ({"FINGPT_ARG_SET": "prep.origins=4"}, "prep.origin=1"),
         ({"FINGPT_ARG_SET": "train.schedule=linear train.precision=fp16"}, "loss scaling"),
         ({"FINGPT_ARG_FOLLOW": "perhaps"}, "FOLLOW=perhaps is neither 1 nor 0"),
+        ({"FINGPT_ARG_FOLLOW": "0"}, "FOLLOW=0 leaves work to a cluster"),
+        ({"FINGPT_ARG_SEEDS": "3"}, "its file says: final_seeds"),
         ({"FINGPT_ARG_MODELS": "tiny-llama31"}, "MODEL= and MODELS= are both named"),
         (
             {"FINGPT_ARG_MODEL": "", "FINGPT_ARG_MODELS": "tiny-llama31 tiny-llama31"},
             "MODELS names tiny-llama31 twice",
+        ),
+        (
+            {"FINGPT_ARG_MODEL": "", "FINGPT_ARG_MODELS": "tiny-llama31, tiny-deepseek-r1"},
+            'not commas: MODELS=\\"tiny-llama31 tiny-deepseek-r1\\"',
         ),
         ({"FINGPT_ARG_SET": "train.nodes=0"}, "SET=train.nodes=0: 'train.nodes' is 0"),
         ({"FINGPT_ARG_LIMIT": "-1"}, "LIMIT=-1: 'prep.limit' is -1"),

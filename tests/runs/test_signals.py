@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from fingpt.runs.signals import interrupt_on_signals, on_signals
+from fingpt.runs.signals import interrupt_on_signals, on_signals, signals_held
 from fingpt.storage import SIGNALLED
 
 FOR_EVER = 60
@@ -115,3 +115,18 @@ def _wakeup_fd() -> int:
     current = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(current)
     return current
+
+
+def test_a_signal_that_is_held_is_acted_on_once_the_block_is_over():
+    done = []
+
+    def act() -> None:
+        with signals_held():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+            done.append("block")
+        done.append("after it")
+
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM received"), interrupt_on_signals():
+        act()
+    assert done == ["block"]

@@ -95,6 +95,19 @@ def test_an_unreadable_object_is_permission_denied_not_absent(read_only_root):
             use()
 
 
+def test_what_lies_in_a_folder_that_may_not_be_looked_into_is_not_called_absent(read_only_root):
+    os.seteuid(os.getuid())
+    (read_only_root / "runs/a").chmod(0o000)
+    (read_only_root / "runs/lost+found").mkdir(mode=0o700)
+    if os.getuid() == 0:
+        os.seteuid(NOBODY)
+    store, deleter = LocalStore(read_only_root), LocalDeleter(read_only_root)
+    for listed in (store.keys("runs/"), deleter.objects("runs/")):
+        with pytest.raises(PermissionDeniedError, match=r"/runs/a cannot be accessed.*give this"):
+            list(listed)
+    assert list(store.keys("reports/")) == []
+
+
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
 def test_a_refused_link_is_permission_denied_and_leaves_nothing(local, tmp_path, monkeypatch, code):
     monkeypatch.setattr(os, "link", failing(code))

@@ -78,6 +78,14 @@ LINES_OF_OTHER_TOOLS = {
     "{type: float, low: 1e-5, high: 1e-3, log: true, step: 0.1}": "{low: 1e-05, high: 0.001, log: true}",
     "{low: 1e-4, high: 5e-4, step: 1e-4}": "[0.0001, 0.0002, 0.0003, 0.0004, 0.0005]",
     "{distribution: q_uniform, min: 0, max: 0.5, q: 0.2}": "[0, 0.2, 0.4]",
+    "'tune.randint(1, 9)'": "{low: 1, high: 8}",
+    "{_type: randint, _value: [1, 9]}": "{low: 1, high: 8}",
+    "'tune.lograndint(1, 9)'": "{low: 1, high: 8, log: true}",
+    "'tune.loguniform(1e-4, 1e-1, 10)'": "{low: 0.0001, high: 0.1, log: true}",
+    "'tune.qrandint(2, 10, 4)'": "[2, 6, 10]",
+    "{_type: quniform, _value: [1, 9, 2]}": "[1, 3, 5, 7, 9]",
+    "'trial.suggest_int(\"lr\", 8, 24, step=8)'": "[8, 16, 24]",
+    "'range(8, 24, step=8)'": "[8, 16, 24]",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import time
 from dataclasses import replace
 
@@ -14,6 +16,7 @@ from fingpt.cluster.site import Site
 from fingpt.errors import TransientError
 from fingpt.runs.freeze import create_run
 from fingpt.runs.run import Stage
+from fingpt.runs.signals import interrupt_on_signals
 from fingpt.sweeps.finals import final_runs, leader
 from fingpt.sweeps.plan import plan
 from fingpt.sweeps.pods import ClusterWorkers
@@ -87,6 +90,29 @@ def test_closing_a_pool_ends_its_processes(local, run):
     local.close()
     assert process.poll() is not None
     assert time.monotonic() - began < 60
+
+
+def test_ctrl_c_while_a_process_starts_leaves_it_to_the_pool_that_ends_it(local, run, monkeypatch):
+    started = []
+
+    class Starting(subprocess.Popen):
+        def __init__(self, words, *others, **options):
+            ours = options.get("start_new_session", False)  # a library may ask for `uname` before
+            super().__init__(["sleep", "60"] if ours else words, *others, **options)
+            if ours:
+                started.append(self)
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Starting)
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupt_on_signals():
+            local.start(run, TRIAL)
+        local.close()
+        assert [process.poll() for process in started] == [-signal.SIGTERM]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.parametrize(

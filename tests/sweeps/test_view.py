@@ -8,12 +8,14 @@ import pytest
 
 from fingpt.errors import ConfigError, MissingInputError, StorageError
 from fingpt.runs.manifest import encode
+from fingpt.runs.run import run_key
+from fingpt.runs.state import require_run
 from fingpt.sweeps.records import complete_key
+from fingpt.sweeps.sweep import load_sweep, require_sweep
 from fingpt.sweeps.view import (
     planned_trials,
     read_sweep,
     read_tells,
-    require_sweep,
     trial_runs,
 )
 from tests.bench.invented import end_of, put_sweep
@@ -98,8 +100,17 @@ def test_the_size_of_a_grid_without_a_number_of_trials_follows_from_its_space(st
 def test_a_sweep_that_is_not_there_is_answered_with_the_nearest(store, sweep, name):
     with pytest.raises(MissingInputError, match=f"no sweep '{name}'"):
         require_sweep(store, name)
-    with pytest.raises(MissingInputError, match="did you mean 'lora-grid-0a1b2c3d'"):
-        require_sweep(store, "lora-grid-0a1b2c3e")
+    for asked in (require_sweep, load_sweep):
+        with pytest.raises(MissingInputError, match="did you mean 'lora-grid-0a1b2c3d'"):
+            asked(store, "lora-grid-0a1b2c3e")
+
+
+def test_a_run_where_a_sweep_is_asked_for_and_the_reverse_are_told_apart(store, sweep):
+    store.create(run_key("tiny-llama31-0a1b2c3d"), b"{}")
+    with pytest.raises(MissingInputError, match=r"is a run, .* RUN=tiny-llama31-0a1b2c3d names it"):
+        require_sweep(store, "tiny-llama31-0a1b2c3d")
+    with pytest.raises(MissingInputError, match=f"is a sweep, .*make status SWEEP={sweep}"):
+        require_run(store, sweep)
 
 
 def test_a_store_without_sweeps_says_how_to_start_one(store):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from fingpt.models import spec
+from fingpt.report.formatting import listed
+from fingpt.runs.remedy import config_command
 from fingpt.sweeps.report import sentences
 from fingpt.sweeps.report.document import (
     STATES,
@@ -28,6 +30,7 @@ from fingpt.sweeps.report.places import (
     second_axis,
 )
 from fingpt.sweeps.report.reading import FinalRead, Reading, StudyRead, TrialRead
+from fingpt.sweeps.sweep import with_settings
 
 BEST = 10
 """Trials in the table of the best."""
@@ -81,7 +84,7 @@ def _study(read: StudyRead, reading: Reading, start: datetime | None) -> StudyRe
     same = chosen is not None and chosen.settings == default
     finals = _finals(read, same=same)
     # While finals are missing nothing is judged: whoever looks at every step sees a winner too often.
-    whole = _settled(finals, read.complete)
+    whole = _settled(read)
     lead = _lead(finals, len(reading.studies)) if whole and not same else None
     better = lead is not None and lead.word is Word.BETTER
     why = missing(len(complete), space)
@@ -110,7 +113,7 @@ def _study(read: StudyRead, reading: Reading, start: datetime | None) -> StudyRe
         spent=_spent(trials, finals, gpus=True),
         dataset=read.dataset,
         openings=read.openings,
-        use=sentences.use(read.model, chosen.settings) if chosen and better else "",
+        use=_use(read) if better else "",
         command=_command(read),
     )
     return study.model_copy(
@@ -123,6 +126,12 @@ def _chosen(read: StudyRead, space: Sequence[Axis]) -> Chosen | None:
         return None
     settings = in_order(read.choice.settings, space)
     return Chosen(trial=read.choice.trial, settings=settings, value=read.choice.value)
+
+
+def _use(read: StudyRead) -> str:
+    """The command that trains with the chosen setting: all else as the sweep's own base has it, rows among it."""
+    settings = read.choice.settings if read.choice else {}
+    return config_command("run", with_settings(read.sweep.bases[read.model], settings))
 
 
 def _title(read: StudyRead, reading: Reading) -> str:
@@ -162,18 +171,20 @@ def _finals(read: StudyRead, *, same: bool) -> tuple[FinalLine, ...]:
     """The finals, once where the default was chosen; figures of the test only when all of them are there."""
     objective = read.sweep.definition.objective
     found = tuple(_final(final, objective) for final in read.finals if not (same and final.chosen))
-    if _settled(found, read.complete):
+    if _settled(read):
         return found
     closed = {"test_loss": None, "test_accuracy": None}
     return tuple(final.model_copy(update=closed) for final in found)
 
 
-def _settled(finals: Sequence[FinalLine], complete: bool) -> bool:
-    """Whether no final is still to come."""
-    return complete or (
-        bool(finals)
-        and all(final.reason or None not in (final.value, final.test_loss) for final in finals)
-    )
+def _settled(read: StudyRead) -> bool:
+    """Whether every final is there or has failed."""
+    return bool(read.finals) and not any(map(_lacks, read.finals))
+
+
+def _lacks(final: FinalRead) -> bool:
+    """Whether a final that has not failed has no whole result: it is still to come, or was deleted."""
+    return not final.reason and not (final.train and final.evaluation)
 
 
 def _final(read: FinalRead, objective: str) -> FinalLine:
@@ -234,6 +245,13 @@ def _timed(study: StudyReport) -> StudyReport:
 def _notes(reading: Reading) -> tuple[str, ...]:
     """What a reader must know before any number."""
     found = [note for study in reading.studies for note in study.sweep.notes]
+    for study in reading.studies:
+        if gone := [final.run.id for final in study.finals if study.complete and _lacks(final)]:
+            found.append(
+                f"Sweep {study.sweep.id} is over, but results of its finals are no longer in the store "
+                f"({listed([*dict.fromkeys(gone)])}), so nothing is judged; the command that made the sweep makes "
+                "them again."
+            )
     if any(spec(study.model).tiny for study in reading.studies):
         found.append(TINY)
     return tuple(dict.fromkeys(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -30,18 +29,6 @@ def objective(name: str) -> str:
 def described(settings: Mapping[str, Value]) -> str:
     """Settings in words, in the order in which the space names them."""
     return ", ".join(f"{key} {brief(value)}" for key, value in settings.items())
-
-
-def use(model: str, settings: Mapping[str, Value]) -> str:
-    """The command that trains with a setting, exactly."""
-    words = " ".join(f"{key}={_plain(value)}" for key, value in settings.items())
-    return f'make run MODEL={model} SET="{words}"'
-
-
-def _plain(value: Value) -> str:
-    if isinstance(value, tuple):
-        return f"[{','.join(value)}]"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def reason(trial: TrialLine) -> str:
@@ -263,9 +250,9 @@ def _test(study: StudyReport) -> str:
         "" if study.openings is None else f" Its rows were opened by {study.openings} runs in all."
     )
     return (
-        f"On the test, opened after the choice: loss {number(loss[0], 4)} chosen, {number(loss[1], 4)} default; right "
-        f"directions {percent(right[0])} and {percent(right[1])}. Whether that is more than chance of weeks is for a "
-        f"comparison to say.{opened}"
+        f"On the test, opened after the choice: loss of the answers {number(loss[0], 4)} chosen, "
+        f"{number(loss[1], 4)} default; right directions {percent(right[0])} and {percent(right[1])}. "
+        f"Whether that is more than chance of weeks is for a comparison to say.{opened}"
     )
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pytest
 
+from fingpt.config import load_config, split_words
+from fingpt.runs.remedy import CONFIGS
+from fingpt.runs.run import Stage
+from fingpt.runs.run import complete_key as stage_complete_key
+from fingpt.storage.deleting import open_deleter
 from fingpt.sweeps.report import sentences
 from fingpt.sweeps.report.compose import compose
 from fingpt.sweeps.report.lead import Word, judge
 from fingpt.sweeps.report.reading import read_sweeps
+from fingpt.sweeps.sweep import with_settings
 from tests.sweeps.invented import InventedSweep, Plan, grid
 
 TINY = ("tiny-llama31",)
@@ -148,6 +156,28 @@ def test_a_final_that_failed_is_left_out_and_told(store):
     assert told in study.told
 
 
+def test_nothing_is_judged_once_a_final_is_no_longer_in_the_store(store):
+    made = InventedSweep(store, small(default_lr=9e-5))
+    before = compose(read_sweeps(store, [made.sweep.id])).studies[0]
+    assert before.lead is not None
+    lost = next(final.run for final in before.finals if final.setting == "chosen")
+    open_deleter(store).delete(stage_complete_key(lost, Stage.EVAL))
+    report = compose(read_sweeps(store, [made.sweep.id]))
+    assert (report.studies[0].lead, report.studies[0].word) == (None, Word.UNKNOWN)
+    assert any(lost in note and "no longer in the store" in note for note in report.notes)
+    assert all(final.test_loss is None for final in report.studies[0].finals)
+
+
+def test_the_command_for_the_chosen_setting_has_all_else_of_the_sweep_too(invented, report):
+    for study in report.studies:
+        _, _, *words = shlex.split(study.use)
+        told = {name: value for name, _, value in (word.partition("=") for word in words)}
+        settings = [*split_words(told["SET"], "SET"), f"prep.source={told['DATA']}"]
+        config = load_config(CONFIGS / f"{told['MODEL']}.yaml", settings)
+        base = invented.sweep.bases[study.model]
+        assert config == with_settings(base, study.chosen.settings)
+
+
 def test_equal_effort_is_said_and_unequal_effort_in_what(report, store):
     assert "Effort was unequal in GPU-seconds (Llama-3.1-8B" in report.effort
     other = Plan(definition=grid(), models=("tiny-deepseek-r1",), name="other", device="cpu")
@@ -174,6 +204,8 @@ def test_labels_are_judged_by_the_validation_figure_of_the_finals(store):
     report = composed(store, small(definition={"objective": "labels"}, default_lr=9e-5))
     assert report.objective.startswith("log-loss of the twelve labels")
     assert all(final.value > 2.3 for final in report.studies[0].finals)
+    (test,) = [text for text in report.studies[0].told if text.startswith("On the test")]
+    assert "loss of the answers" in test, "another figure than the value"
 
 
 def test_the_same_records_give_the_same_report(invented, report):

@@ -60,11 +60,10 @@ def test_every_trial_is_a_line_of_the_time_chart(charts):
 
 def test_the_commands_that_go_on_from_here_are_named(pages, report):
     study = report.studies[0]
-    assert study.use.startswith('make run MODEL=llama31 SET="train.lr=')
     assert study.command.count("llama31-") == 6
     first = study.command.split('"')[1].split()[0]
     assert first == next(f.run for f in study.finals if f.setting == "default")
-    assert study.use.split('"')[1] in pages["sweep.md"].replace("\\", "")
+    assert study.use in pages["sweep.md"].replace("\\", "")
 
 
 def test_another_look_at_the_same_state_has_the_same_id(report, pages):
