@@ -354,7 +354,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        known = (file.stem for file in path.parent.glob("*.yaml"))
+        known = (file.stem for file in path.parent.glob("[!.]*.yaml"))
         raise ConfigError(
             f"There is no configuration '{path.stem}' in {path.parent}; {nearest(path.stem, known)}"
         ) from None

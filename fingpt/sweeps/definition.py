@@ -164,7 +164,7 @@ def load_definition(path: Path) -> SweepDefinition:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        known = sorted(file.stem for file in path.parent.glob("*.yaml"))
+        known = sorted(file.stem for file in path.parent.glob("[!.]*.yaml"))
         hint = nearest(path.stem, known) if known else "it holds no search; SPACE=lora-grid is one."
         raise ConfigError(f"There is no search '{path.stem}' in {path.parent}; {hint}") from None
     except UnicodeDecodeError as error:

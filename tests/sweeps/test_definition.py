@@ -186,3 +186,9 @@ def test_a_grid_has_as_many_trials_as_points_unless_fewer_are_named():
         ).count
         == 10
     )
+
+
+def test_a_folder_s_hidden_files_are_no_searches(tmp_path):
+    (tmp_path / ".checkov.yaml").write_text("skip-check: []\n")
+    with pytest.raises(ConfigError, match="it holds no search; SPACE=lora-grid is one"):
+        load_definition(tmp_path / "two.yaml")

@@ -173,7 +173,7 @@ def _finals(read: StudyRead, *, same: bool) -> tuple[FinalLine, ...]:
     found = tuple(_final(final, objective) for final in read.finals if not (same and final.chosen))
     if _settled(read):
         return found
-    closed = {"test_loss": None, "test_accuracy": None}
+    closed = dict.fromkeys(("test_loss", "test_accuracy", "test_read", "test_answers"))
     return tuple(final.model_copy(update=closed) for final in found)
 
 
@@ -202,6 +202,8 @@ def _final(read: FinalRead, objective: str) -> FinalLine:
         value=value,
         test_loss=tuned.loss if tuned else None,
         test_accuracy=tuned.robust.accuracy_all if tuned else None,
+        test_read=tuned.robust.parsed / tuned.robust.n if tuned else None,
+        test_answers=tuned.robust.n if tuned else None,
         seconds=read.seconds,
         gpu_seconds=read.seconds * read.run.config.train.processes if held else 0.0,
         reason=read.reason,

@@ -39,7 +39,8 @@ class TrialLine(Frozen):
 class FinalLine(Frozen):
     """One run after the search: a setting trained with one more seed. `value` on validation rows, nats.
 
-    `test_loss` (nats per answer token) and `test_accuracy` (share of right directions, all rows) of its test rows.
+    `test_loss` (nats per answer token), `test_accuracy` (share of right directions; an answer that cannot be read is
+    wrong) and `test_read` (share of answers that can be read) of its `test_answers` answers.
     `reason`: why it has no value.
     """
 
@@ -49,6 +50,8 @@ class FinalLine(Frozen):
     value: float | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
+    test_read: float | None = None
+    test_answers: int | None = None
     seconds: float = 0.0
     gpu_seconds: float = 0.0
     reason: str = ""

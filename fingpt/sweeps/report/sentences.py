@@ -159,7 +159,7 @@ that several trials share counts once.
 def method(comparisons: int, unit: str) -> tuple[str, ...]:
     """How the report decides, in sentences."""
     level = percent(ALPHA / comparisons, 1)
-    shared = f", {level} for each of the {comparisons} models here (Bonferroni)"
+    shared = f", {level} for each of the {comparisons} searches here (Bonferroni)"
     text = _METHOD.format(
         alpha=percent(ALPHA, 0),
         shared=shared if comparisons > 1 else "",
@@ -246,12 +246,15 @@ def _test(study: StudyReport) -> str:
         return ""
     loss = [_mean([f.test_loss for f in side]) for side in sides.values()]
     right = [_mean([f.test_accuracy for f in side]) for side in sides.values()]
+    read = [_mean([f.test_read for f in side]) for side in sides.values()]
+    answers = max(f.test_answers or 0 for f in study.finals)
     opened = (
         "" if study.openings is None else f" Its rows were opened by {study.openings} runs in all."
     )
     return (
         f"On the test, opened after the choice: loss of the answers {number(loss[0], 4)} chosen, "
-        f"{number(loss[1], 4)} default; right directions {percent(right[0])} and {percent(right[1])}. "
+        f"{number(loss[1], 4)} default; right directions {percent(right[0])} and {percent(right[1])} "
+        f"of {answers:,} answers, of which {percent(read[0])} and {percent(read[1])} can be read. "
         f"Whether that is more than chance of weeks is for a comparison to say.{opened}"
     )
 

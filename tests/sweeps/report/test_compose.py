@@ -208,6 +208,20 @@ def test_labels_are_judged_by_the_validation_figure_of_the_finals(store):
     assert "loss of the answers" in test, "another figure than the value"
 
 
+def test_the_test_s_directions_are_told_with_the_answers_that_could_be_read(report):
+    study = report.studies[0]
+    assert {(final.test_answers, final.test_read) for final in study.finals} == {(1, 1.0)}
+    some = [
+        final.model_copy(update={"test_answers": 90, "test_read": 0.1}) for final in study.finals
+    ]
+    (test,) = [
+        text
+        for text in sentences.told(study.model_copy(update={"finals": tuple(some)}))
+        if text.startswith("On the test")
+    ]
+    assert "of 90 answers, of which 10.0 % and 10.0 % can be read." in test
+
+
 def test_the_same_records_give_the_same_report(invented, report):
     assert compose(read_sweeps(invented.store, [invented.sweep.id])) == report
 
