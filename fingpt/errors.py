@@ -7,7 +7,8 @@
     ├── StartTimeoutError  69  the work could not start in time
     ├── DivergedError      70  training diverged (NaN, Inf), out of GPU memory at a fixed shape, invariant broken
     ├── RunConflictError   73  the run id belongs to another configuration
-    ├── StorageError       74  stored bytes are corrupt, or the disk is full
+    ├── NoSpaceError       74  a disk or a store is full
+    ├── StorageError       74  stored bytes are corrupt
     ├── TransientError     75  interrupted or transient; the same command resumes
     ├── FencedError        76  another attempt owns the run
     ├── PermissionDeniedError  77  the credentials or the file system refuse
@@ -68,8 +69,14 @@ class RunConflictError(FingptError):
     exit_code = 73
 
 
+class NoSpaceError(FingptError):
+    """A disk or a store has no space left, which says nothing of what is stored."""
+
+    exit_code = 74
+
+
 class StorageError(FingptError):
-    """Stored bytes do not match their sha256, or there is no space left."""
+    """Stored bytes do not match their sha256, or cannot be read."""
 
     exit_code = 74
 

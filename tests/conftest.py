@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -115,3 +118,23 @@ def real_data() -> Path:
     if not (folder / "test.parquet").is_file():
         pytest.skip(f"FINGPT_REAL_DATA={named} holds no test.parquet.")
     return folder
+
+
+@pytest.fixture
+def interrupted_start(monkeypatch) -> Iterator[list[subprocess.Popen]]:
+    """A Ctrl-C comes while a process of a session of its own is started; what was started, asleep for a minute."""
+    started = []
+
+    class Starting(subprocess.Popen):
+        def __init__(self, words, *others, **options):
+            ours = options.get("start_new_session", False)  # a library may ask for `uname` before
+            super().__init__(["sleep", "60"] if ours else words, *others, **options)
+            if ours:
+                started.append(self)
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Starting)
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()

@@ -15,7 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from fingpt.errors import FingptError, MissingInputError, PermissionDeniedError, StorageError
+from fingpt.errors import (
+    FingptError,
+    MissingInputError,
+    NoSpaceError,
+    PermissionDeniedError,
+    StorageError,
+)
 from fingpt.record import FileRef, sha256_file
 from fingpt.storage.keys import MAX_KEY_BYTES
 
@@ -34,7 +40,7 @@ _NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
 def translate_os_errors(path: Path, needed: int | None = None) -> Iterator[None]:
     """Turn an OSError of the block into the project's error about `path`; `needed` is the size in bytes to be written.
 
-    Raises StorageError (no space, with free and needed bytes; other faults of the disk), PermissionDeniedError,
+    Raises NoSpaceError (with free and needed bytes), StorageError (other faults of the disk), PermissionDeniedError,
     MissingInputError.
     """
     try:
@@ -99,9 +105,9 @@ def no_store(error: OSError, root: Path) -> FingptError:
     )
 
 
-def _no_space(path: Path, needed: int | None) -> StorageError:
+def _no_space(path: Path, needed: int | None) -> NoSpaceError:
     wanted = "more than that is" if needed is None else f"{needed:,} bytes are"
-    return StorageError(
+    return NoSpaceError(
         f"No space left for {path}: {free_bytes(path):,} bytes are free there, {wanted} needed; "
         "free some (or raise the quota) and run the same command again."
     )
@@ -114,7 +120,7 @@ def free_bytes(path: Path) -> int:
 
 
 def require_space(path: Path, needed: int) -> None:
-    """StorageError when fewer than `needed` bytes are free for `path`: checked before writing."""
+    """NoSpaceError when fewer than `needed` bytes are free for `path`: checked before writing."""
     if free_bytes(path) < needed:
         raise _no_space(path, needed)
 

@@ -35,7 +35,7 @@ class ObjectStore(Protocol):
     def create(self, key: str, data: bytes) -> bool:
         """Store `data` unless the key is there: True = this call stored it, False = nothing was written.
 
-        Atomic among any number of writers: exactly one gets True. StorageError when there is no space.
+        Atomic among any number of writers: exactly one gets True. NoSpaceError when there is no space.
         """
 
     def read(self, key: str, limit: int = RECORD_BYTES) -> bytes:

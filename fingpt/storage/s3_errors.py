@@ -29,9 +29,9 @@ from fingpt.errors import (
     ConfigError,
     FingptError,
     MissingInputError,
+    NoSpaceError,
     PermissionDeniedError,
     SetupError,
-    StorageError,
     TransientError,
 )
 from fingpt.storage import proxies
@@ -105,7 +105,7 @@ _BY_CODE: dict[str, tuple[type[FingptError], str]] = {
         "the endpoint does not implement the request; choose a store with conditional writes",
     ),
     "BadDigest": (TransientError, f"the bytes were damaged on the way there; {_AGAIN}"),
-    "InsufficientStorage": (StorageError, "the store has no space left; free some"),
+    "InsufficientStorage": (NoSpaceError, "the store has no space left; free some"),
 }
 # A HEAD answer has no body, so botocore has nothing but the status to name the error by.
 _ALIASES = {

@@ -34,7 +34,7 @@ class Tape:
         return self._stored + len(self._waiting)
 
     def append(self, data: bytes) -> None:
-        """Some more bytes; StorageError when the disk is full."""
+        """Some more bytes; NoSpaceError when the disk is full."""
         self._waiting += data
         if len(self._waiting) > IN_MEMORY_BYTES:
             self._store()

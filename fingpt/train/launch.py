@@ -161,7 +161,7 @@ def trainer_result(task: TrainTask, code: int) -> TrainSummary | Reached:
 
     A rank's own error goes before a bug, a bug before a rank that was stopped, and that before one that lost the
     others: when one rank fails, the launcher stops the rest of its node, and collectives fail. LostPeersError when
-    nothing but that is known here, StorageError where a full disk explains a bug or an end without an outcome.
+    nothing but that is known here, NoSpaceError where a full disk explains a bug or an end without an outcome.
     """
     outcomes = read_outcomes(task)
     failed = [outcome for outcome in outcomes if outcome.code]

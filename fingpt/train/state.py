@@ -32,7 +32,7 @@ _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 def save_tensors(
     tensors: Mapping[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None
 ) -> None:
-    """Write a file of safetensors; StorageError where the disk is full, and what else a system's error stands for."""
+    """Write a file of safetensors; NoSpaceError where the disk is full, and what else a system's error stands for."""
     try:
         save_file(dict(tensors), path, metadata=metadata)
     except SafetensorError as error:

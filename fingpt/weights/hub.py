@@ -127,8 +127,8 @@ class Hub:
     def download(self, repo: Repository, file: HubFile, folder: Path, meter: log.Meter) -> str:
         """Bring one file to `folder`, verify it and return its sha256; `meter` advances by bytes.
 
-        A broken connection is resumed where it broke. Raises what `files` does, and StorageError when
-        the disk is full or the bytes are not those announced.
+        A broken connection is resumed where it broke. Raises what `files` does, NoSpaceError when
+        the disk is full, and StorageError when the bytes are not those announced.
         """
         path = folder / file.name
         count = _Count(meter)

@@ -40,8 +40,8 @@ def mirror(store: ObjectStore, spec: ModelSpec, hub: Hub) -> BaseManifest:
     """Bring `spec`'s base weights into `store` unless their manifest is there.
 
     Raises ConfigError for a tiny model, MissingInputError when the hub lacks the repository, the commit or a file that
-    is needed, DataError when a setting is not allowed, StorageError when bytes differ or the disk is full, and what Hub
-    and ObjectStore raise. Files that are in the store by then stay for the next call.
+    is needed, DataError when a setting is not allowed, StorageError when bytes differ, NoSpaceError when the disk is
+    full, and what Hub and ObjectStore raise. Files that are in the store by then stay for the next call.
     """
     require_origin(spec, store.uri, tiny=False)
     if store.exists(base_manifest_key(spec.base_prefix)):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from fingpt.errors import NoSpaceError
 from fingpt.record import FileRef
 from fingpt.runs import links as module
 from fingpt.runs.links import Link, Links, LinkStatus
 from fingpt.runs.manifest import BaseManifest, encode
 from fingpt.storage import put
+from tests.full_disk import full_disk
 
 KEY = "base/manifest.json"
 
@@ -88,3 +90,12 @@ def test_what_nothing_rests_on_is_superseded_and_not_damaged(links):
     links.check("b", sound=True, message="")
     assert statuses(links) == [("a", LinkStatus.SUPERSEDED), ("b", LinkStatus.OK)]
     assert "it was changed; training went on" in links.links[0].message
+
+
+def test_a_full_disk_is_no_damage_of_a_file(links, file, monkeypatch):
+    monkeypatch.setattr(module, "_IN_MEMORY_BYTES", 0)
+    with full_disk(), pytest.raises(NoSpaceError):
+        links.check_files(
+            "base", [FileRef(name="model.safetensors", size=file.size, sha256=file.sha256)]
+        )
+    assert links.links == []

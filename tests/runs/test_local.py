@@ -1,7 +1,6 @@
 """The backend of this machine: one run for one configuration and code, a stage's exit code becomes the command's."""
 
 import signal
-import subprocess
 
 import pytest
 
@@ -106,23 +105,7 @@ def test_the_hub_s_token_reaches_the_mirror_and_no_other_process(store, monkeypa
     assert all(each == {"HF_TOKEN": None, "HF_TOKEN_PATH": None} for each in seen.values())
 
 
-def test_ctrl_c_while_a_process_starts_ends_that_process_too(store, monkeypatch):
-    started = []
-
-    class Starting(subprocess.Popen):
-        def __init__(self, words, *others, **options):
-            ours = options.get("start_new_session", False)  # a library may ask for `uname` before
-            super().__init__(["sleep", "60"] if ours else words, *others, **options)
-            if ours:
-                started.append(self)
-                signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(local.subprocess, "Popen", Starting)
-    try:
-        with interrupt_on_signals(), pytest.raises(Interrupted, match="the same command resumes"):
-            LocalBackend(store).bring_base(spec("tiny-llama31"))
-        assert [process.poll() for process in started] == [-signal.SIGINT]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
+def test_ctrl_c_while_a_process_starts_ends_that_process_too(store, interrupted_start):
+    with interrupt_on_signals(), pytest.raises(Interrupted, match="the same command resumes"):
+        LocalBackend(store).bring_base(spec("tiny-llama31"))
+    assert [process.poll() for process in interrupted_start] == [-signal.SIGINT]

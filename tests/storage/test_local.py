@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.errors import MissingInputError, PermissionDeniedError, StorageError
+from fingpt.errors import MissingInputError, NoSpaceError, PermissionDeniedError, StorageError
 from fingpt.record import sha256_bytes
 from fingpt.storage import LocalStore, upload_tree
 from fingpt.storage import local as module
@@ -123,9 +123,9 @@ def test_no_space_names_free_and_needed_bytes_and_leaves_nothing(
     (tmp_path / "source").write_bytes(b"12345")
     monkeypatch.setattr(os, "fsync", failing(code))
     words = r"No space left for .*runs/a/run\.json: [\d,]+ bytes are free there, 5 bytes are needed"
-    with pytest.raises(StorageError, match=words):
+    with pytest.raises(NoSpaceError, match=words):
         local.create("runs/a/run.json", b"12345")
-    with pytest.raises(StorageError, match=words):
+    with pytest.raises(NoSpaceError, match=words):
         local.upload(tmp_path / "source", "runs/a/run.json")
     assert objects(local) == leftovers(tmp_path) == []
 
@@ -147,9 +147,9 @@ def test_a_full_disk_keeps_what_was_there_and_takes_the_next_object_that_fits(ti
     large = tmp_path / "large"
     large.write_bytes(b"x" * (2 << 20))
     assert store.create("small", b"1")
-    with pytest.raises(StorageError, match="2,097,152 bytes are needed"):
+    with pytest.raises(NoSpaceError, match="2,097,152 bytes are needed"):
         store.create("large", large.read_bytes())
-    with pytest.raises(StorageError, match="2,097,152 bytes are needed"):
+    with pytest.raises(NoSpaceError, match="2,097,152 bytes are needed"):
         store.upload(large, "large")
     assert objects(store) == ["small"]
     assert leftovers(tiny_disk) == []
@@ -161,7 +161,7 @@ def test_a_download_to_a_full_disk_says_so_and_leaves_nothing(tiny_disk, tmp_pat
     data = b"x" * (2 << 20)
     for store in (LocalStore(tmp_path / "store"), moto_lab.store):
         store.create("large", data)
-        with pytest.raises(StorageError, match="2,097,152 bytes are needed"):
+        with pytest.raises(NoSpaceError, match="2,097,152 bytes are needed"):
             store.download("large", tiny_disk / "large", sha256_bytes(data))
         assert list(tiny_disk.iterdir()) == []
 

@@ -12,9 +12,9 @@ import pytest
 from fingpt.errors import (
     ConfigError,
     MissingInputError,
+    NoSpaceError,
     PermissionDeniedError,
     SetupError,
-    StorageError,
     TransientError,
 )
 from fingpt.storage import open_store, s3, s3_retry
@@ -139,7 +139,7 @@ ANSWERS = [
     (404, "NoSuchBucket", MissingInputError, "bucket does not exist"),
     (400, "AuthorizationHeaderMalformed", SetupError, "region"),
     (501, "NotImplemented", SetupError, "does not implement"),
-    (507, "XMinioStorageFull", StorageError, "no space left"),
+    (507, "XMinioStorageFull", NoSpaceError, "no space left"),
     (418, "Teapot", SetupError, "refused .Teapot 418: said the lab"),
 ]
 

@@ -13,6 +13,7 @@ import pytest
 from fingpt.errors import (
     Interrupted,
     MissingInputError,
+    NoSpaceError,
     PermissionDeniedError,
     StorageError,
     TransientError,
@@ -203,7 +204,7 @@ def test_an_outage_half_way_is_waited_for_and_told(behind_proxy, at_once, tmp_pa
 def test_space_is_asked_for_before_a_part_is(behind_proxy, monkeypatch, tmp_path):
     store, proxy = behind_proxy
     monkeypatch.setattr("fingpt.storage.files.free_bytes", lambda _: SIZE - 1)
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(NoSpaceError, match="No space left"):
         store.download(KEY, tmp_path / "back", SHA256)
     assert proxy.seen == {"GET": 1}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fingpt.errors import StorageError
+from fingpt.errors import NoSpaceError, StorageError
 from fingpt.storage import tape
 from fingpt.storage.tape import Pickles, Tape
 
@@ -39,7 +39,7 @@ def test_a_full_disk_is_one_sentence(short: Tape, monkeypatch: pytest.MonkeyPatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("fingpt.storage.tape.os.write", full)
-    with pytest.raises(StorageError, match=r"No space left for .*bytes are free there"):
+    with pytest.raises(NoSpaceError, match=r"No space left for .*bytes are free there"):
         short.append(bytes(100))
 
 

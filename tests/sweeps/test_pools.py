@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from dataclasses import replace
 
@@ -92,27 +91,13 @@ def test_closing_a_pool_ends_its_processes(local, run):
     assert time.monotonic() - began < 60
 
 
-def test_ctrl_c_while_a_process_starts_leaves_it_to_the_pool_that_ends_it(local, run, monkeypatch):
-    started = []
-
-    class Starting(subprocess.Popen):
-        def __init__(self, words, *others, **options):
-            ours = options.get("start_new_session", False)  # a library may ask for `uname` before
-            super().__init__(["sleep", "60"] if ours else words, *others, **options)
-            if ours:
-                started.append(self)
-                signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(subprocess, "Popen", Starting)
-    try:
-        with pytest.raises(KeyboardInterrupt), interrupt_on_signals():
-            local.start(run, TRIAL)
-        local.close()
-        assert [process.poll() for process in started] == [-signal.SIGTERM]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
+def test_ctrl_c_while_a_process_starts_leaves_it_to_the_pool_that_ends_it(
+    local, run, interrupted_start
+):
+    with pytest.raises(KeyboardInterrupt), interrupt_on_signals():
+        local.start(run, TRIAL)
+    local.close()
+    assert [process.poll() for process in interrupted_start] == [-signal.SIGTERM]
 
 
 @pytest.mark.parametrize(

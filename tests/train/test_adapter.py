@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fingpt.config import LoraConfig
-from fingpt.errors import DataError, DivergedError, MissingInputError, StorageError
+from fingpt.errors import DataError, DivergedError, MissingInputError, NoSpaceError
 from fingpt.models import spec
 from fingpt.train.adapter import (
     CONFIG,
@@ -19,7 +19,7 @@ from fingpt.train.adapter import (
     save_adapter,
 )
 from fingpt.train.model import attach_adapter, load_base
-from tests.train.full_disk import full_disk
+from tests.full_disk import full_disk
 
 SPEC = spec("tiny-llama31")
 
@@ -45,7 +45,7 @@ def test_equal_weights_give_equal_bytes(model, tmp_path):
 
 
 def test_an_adapter_that_a_full_disk_does_not_take_says_so(model, tmp_path):
-    with full_disk(), pytest.raises(StorageError, match=f"No space left for .*{WEIGHTS}"):
+    with full_disk(), pytest.raises(NoSpaceError, match=f"No space left for .*{WEIGHTS}"):
         save_adapter(model, tmp_path)
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fingpt.errors import DataError, FencedError
+from fingpt.errors import DataError, FencedError, NoSpaceError
 from fingpt.record import sha256_bytes
 from fingpt.runs.manifest import Commit, decode, encode
 from fingpt.runs.run import commit_key
 from fingpt.train.checkpoint import CheckpointLog
+from tests.full_disk import full_disk
 
 CONTEXT = {"config": "c" * 64, "base": "b" * 64, "template": "t" * 64, "data_set": "d" * 64}
 RUN = "tiny-llama31-00000000"
@@ -92,6 +93,16 @@ def test_a_file_that_is_gone_is_skipped(log, store, tmp_path):
     resume = again(store).newest(tmp_path / "back")
     assert resume is not None
     assert resume.step == 2
+
+
+def test_a_full_disk_is_no_damage_of_a_checkpoint(log, store, tmp_path):
+    for step in (2, 4):
+        log.commit(step, state(tmp_path, step))
+    with full_disk(), pytest.raises(NoSpaceError, match=r"No space left for .*back"):
+        again(store).newest(tmp_path / "back")
+    resume = again(store).newest(tmp_path / "back")
+    assert resume is not None
+    assert resume.step == 4
 
 
 def test_when_nothing_verifies_training_starts_again(log, store, tmp_path):

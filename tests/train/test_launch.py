@@ -9,13 +9,7 @@ import pytest
 import yaml
 
 from fingpt.config import RunConfig, TrainConfig
-from fingpt.errors import (
-    DataError,
-    DivergedError,
-    Interrupted,
-    StorageError,
-    TransientError,
-)
+from fingpt.errors import DataError, DivergedError, Interrupted, NoSpaceError, TransientError
 from fingpt.runs.manifest import TrainSummary
 from fingpt.runs.nodes import Node
 from fingpt.runs.run import Run
@@ -23,7 +17,7 @@ from fingpt.storage.s3_retry import RETRY_SECONDS_WHEN_SIGNALLED
 from fingpt.train import launch
 from fingpt.train.handoff import Outcome, TrainTask, write_outcome
 from fingpt.train.launch import command, environment, run_trainer, trainer_result
-from tests.train.full_disk import full_disk
+from tests.full_disk import full_disk
 
 SUMMARY = TrainSummary(
     steps=1,
@@ -81,14 +75,14 @@ def test_a_trainer_that_a_full_disk_left_without_a_word_is_not_called_out_of_mem
     made = left(tmp_path, None)
     with full_disk():
         write_outcome(made, 0, Outcome(code=70, message="lost"))
-        with pytest.raises(StorageError, match=f"No space left for {tmp_path}"):
+        with pytest.raises(NoSpaceError, match=f"No space left for {tmp_path}"):
             trainer_result(made, 1)
     assert not made.outcome(0).exists()
 
 
 def test_an_unexpected_error_on_a_full_disk_is_no_bug(tmp_path):
     made = left(tmp_path, Outcome(code=1, message="PytorchStreamWriter failed writing file"))
-    with full_disk(), pytest.raises(StorageError, match="No space left"):
+    with full_disk(), pytest.raises(NoSpaceError, match="No space left"):
         trainer_result(made, 1)
     with pytest.raises(RuntimeError, match="PytorchStreamWriter"):
         trainer_result(made, 1)

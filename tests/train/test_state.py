@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fingpt.errors import PermissionDeniedError, StorageError
+from fingpt.errors import NoSpaceError, PermissionDeniedError
 from fingpt.train.state import (
     load_engine,
     load_random,
@@ -16,7 +16,7 @@ from fingpt.train.state import (
     save_random,
     save_tensors,
 )
-from tests.train.full_disk import full_disk
+from tests.full_disk import full_disk
 
 
 def engine():
@@ -89,7 +89,7 @@ def test_tensors_that_a_full_disk_does_not_take_say_so(tmp_path):
     path = tmp_path / "adapter.safetensors"
     with (
         full_disk(),
-        pytest.raises(StorageError, match=rf"No space left for {path}.* 4,000 bytes are needed"),
+        pytest.raises(NoSpaceError, match=rf"No space left for {path}.* 4,000 bytes are needed"),
     ):
         save_tensors({"a": torch.zeros(1000)}, path)
 
@@ -97,7 +97,7 @@ def test_tensors_that_a_full_disk_does_not_take_say_so(tmp_path):
 def test_an_optimizer_that_a_full_disk_does_not_take_says_so(tmp_path):
     layer, optimizer, scheduler = engine()
     steps(layer, optimizer, scheduler, 1)
-    with full_disk(), pytest.raises(StorageError, match="No space left"):
+    with full_disk(), pytest.raises(NoSpaceError, match="No space left"):
         save_engine(tmp_path, optimizer, scheduler)
 
 

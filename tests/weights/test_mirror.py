@@ -14,6 +14,7 @@ from fingpt.errors import (
     DataError,
     FingptError,
     MissingInputError,
+    NoSpaceError,
     PermissionDeniedError,
     SetupError,
     StorageError,
@@ -305,7 +306,7 @@ def test_a_client_that_is_set_offline_says_so(store, server, monkeypatch):
 def test_a_file_that_finds_no_room_is_named_with_what_it_needs(store, server, monkeypatch):
     monkeypatch.setattr("fingpt.storage.files.free_bytes", lambda _: 150_000)
     error = failure(store, server)
-    assert isinstance(error, StorageError)
+    assert isinstance(error, NoSpaceError)
     assert all(word in str(error) for word in (SHARDS[0], "150,000", "200,001"))
     assert stored(store) == TAKEN - set(SHARDS)
 
