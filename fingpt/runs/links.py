@@ -81,6 +81,7 @@ class Links:
             data = self.store.read(key)
             record = decode(kind, data, key)
         except StorageError as fault:
+            # The finding itself: what is damaged becomes a link, and the next is looked at.
             self.add(key, LinkStatus.DAMAGED, str(fault))
             return None
         whole = canonical_json(parse_object(data)) == data
@@ -116,6 +117,7 @@ class Links:
             try:
                 check_key(key)
             except DataError as fault:
+                # A name that leads elsewhere: the record that has it is damaged.
                 self.add(prefix, LinkStatus.DAMAGED, str(fault))
                 continue
             if not self.store.exists(key):
@@ -133,10 +135,11 @@ class Links:
             try:
                 return sha256_bytes(self.store.read(key, file.size))
             except StorageError:
+                # It has more bytes than its record says, so none of them need be read.
                 return "of a longer file"
         with tempfile.TemporaryDirectory(prefix="fingpt-verify-") as folder:
             try:
                 self.store.download(key, Path(folder) / "file", file.sha256)
-            except StorageError:
+            except StorageError:  # other bytes, three times; a full disk is another error
                 return "differs"
         return file.sha256

@@ -258,6 +258,7 @@ class Cluster:
         try:
             found: Json = self._api.request_cluster("get", _NAMESPACES.plural, path)
         except MissingInputError:
+            # Said as what a person can mend, not as an object that is not found.
             raise faults.no_namespace(self.namespace, self.where) from None
         return found
 
